@@ -1,0 +1,27 @@
+/** The direction of dependencies: rules know nothing of frameworks, libraries nothing of apps. */
+module.exports = {
+  forbidden: [
+    {
+      name: 'rules-import-no-framework',
+      comment: 'libs/bridge holds the rules: no framework, no I/O, no other part of Isthmus.',
+      severity: 'error',
+      from: { path: '^libs/bridge/src', pathNot: '\\.test\\.ts$' },
+      to: { path: '^(node_modules/(@nestjs|typeorm|pg|pino)|libs/(?!bridge)|apps|migrations)', },
+    },
+    {
+      name: 'rules-do-no-io',
+      severity: 'error',
+      from: { path: '^libs/bridge/src', pathNot: '\\.test\\.ts$' },
+      to: { dependencyTypes: ['core'] },
+    },
+    { name: 'libs-never-import-apps', severity: 'error', from: { path: '^libs' }, to: { path: '^apps' } },
+    { name: 'apps-stay-apart', severity: 'error', from: { path: '^apps/(gateway|guardian)/' }, to: { path: '^apps/', pathNot: '^apps/$1/' } },
+    { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'require', 'node', 'default', 'types'] },
+  },
+};

@@ -1,0 +1,30 @@
+import fs from 'node:fs';
+
+// Jest compiles TypeScript with the same swc settings as the build, but as plain ES modules:
+// path aliases are resolved by moduleNameMapper instead of being rewritten.
+const swc = JSON.parse(fs.readFileSync(new URL('.swcrc', import.meta.url), 'utf8'));
+delete swc.$schema;
+delete swc.jsc.paths;
+delete swc.jsc.baseUrl;
+swc.module = { type: 'es6' };
+swc.swcrc = false;
+
+const common = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '^.+\\.ts$': ['@swc/jest', swc] },
+  moduleNameMapper: {
+    '^@isthmus/migrations$': '<rootDir>/migrations/index.ts',
+    '^@isthmus/([a-z]+)$': '<rootDir>/libs/$1/src/index.ts',
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+  },
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/.isthmus'],
+};
+
+export default {
+  testTimeout: 60_000,
+  projects: [
+    { ...common, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,contracts}/**/*.test.ts'] },
+    { ...common, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.test.ts'] },
+  ],
+};

@@ -1,0 +1,103 @@
+/** The shapes that scheduler, compute, messenger and their users share. No logic, no I/O. */
+
+/** One name/value pair of an ANS-104 item, order and repeats kept. */
+export interface Tag {
+  name: string;
+  value: string;
+}
+
+/** A parsed ANS-104 data item. `raw` is the exact bytes; `id` = base64url(sha256(signature)). */
+export interface Item {
+  id: string;
+  raw: Buffer;
+  signatureType: 1 | 2 | 3;
+  signature: Buffer;
+  /** Public key as in the item: 512 bytes RSA modulus, 32 ed25519, 65 uncompressed secp256k1. */
+  owner: Buffer;
+  /** Canonical AO address of the signer: EIP-55 for type 3, else base64url(sha256(owner)). */
+  ownerAddress: string;
+  /** base64url of 32 bytes, or '' */
+  target: string;
+  /** Anchor as text ('' when absent; 32 bytes otherwise). */
+  anchor: string;
+  tags: Tag[];
+  data: Buffer;
+}
+
+export interface Signer {
+  signatureType: 1 | 2 | 3;
+  publicKey: Buffer;
+  /** Canonical AO address of this key. */
+  address: string;
+  sign(message: Uint8Array): Promise<Buffer>;
+}
+
+/** A message together with its place in a process' schedule. */
+export interface ScheduleEntry {
+  process: string;
+  /** Slot: 0 is the spawn item itself. */
+  nonce: number;
+  assignment: Item;
+  message: Item;
+}
+
+/** A message a process sent. No `Target`: reported only, never delivered. */
+export interface OutboundMessage {
+  Target?: string;
+  Anchor: string;
+  Tags: Tag[];
+  Data: string;
+}
+
+/** What evaluating one slot gave; the JSON shape AO's compute units answer. With `Error` set, nothing of the slot's effects is kept. */
+export interface EvaluationResult {
+  Messages: OutboundMessage[];
+  Spawns: OutboundMessage[];
+  Assignments: unknown[];
+  Output: unknown;
+  Error?: string;
+  GasUsed?: number;
+}
+
+/** A message as a virtual machine gets it (AO's JSON interface). */
+export interface VmMessage {
+  Id: string;
+  Owner: string;
+  From: string;
+  'Forwarded-By'?: string;
+  Target: string;
+  Anchor: string;
+  Data: string;
+  Tags: Tag[];
+  Module: string;
+  Epoch: number;
+  Nonce: number;
+  Timestamp: number;
+  'Block-Height': string;
+  'Hash-Chain': string;
+  Cron: boolean;
+  'Read-Only'?: boolean;
+}
+
+/** Environment of a process, fixed for its life. */
+export interface ProcessEnv {
+  Process: { Id: string; Owner: string; Tags: Tag[] };
+  Module: { Id: string; Owner: string; Tags: Tag[] };
+}
+
+/** One running process in some virtual machine. Calls are sequential; every method is deterministic in its arguments and earlier calls. */
+export interface VmInstance {
+  handle(message: VmMessage): Promise<EvaluationResult>;
+  /** Evaluates without keeping any effect. */
+  dryRun(message: VmMessage): Promise<EvaluationResult>;
+  /** Exact image of the state, restorable by `Vm.restore` of the same module and env. */
+  snapshot(): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** A kind of virtual machine, chosen by the module's `Module-Format`. */
+export interface Vm {
+  formats: readonly string[];
+  load(module: Uint8Array, format: string, env: ProcessEnv): Promise<VmInstance>;
+  restore(module: Uint8Array, format: string, env: ProcessEnv, snapshot: Uint8Array): Promise<VmInstance>;
+}

@@ -1,0 +1,79 @@
+/** What a quorum may decide about one asset or the guardian set: the one line of an `Attest-Decision`, the same for everyone who agrees. */
+import type { Hex } from 'viem';
+import { isEthereumAddress } from './address.js';
+import { formatAmount, parseAmount } from './amount.js';
+import { parseNumber } from './attestation.js';
+import { BridgeError } from './errors.js';
+
+export type Decision =
+  | { kind: 'pause' }
+  | { kind: 'unpause' }
+  /** Base units per window; window in milliseconds. */
+  | { kind: 'limit'; amount: bigint; windowMs: bigint }
+  | ({ kind: 'rotate' } & GuardianSet);
+
+/** N guardians of whom M (`threshold`) decide and K (`pauseThreshold`) may pause. The order is the vault's index. */
+export interface GuardianSet {
+  epoch: bigint;
+  threshold: number;
+  pauseThreshold: number;
+  guardians: readonly Hex[];
+}
+
+/** Most guardians a set may have: signatures name theirs by one byte, and gas grows with them. */
+export const MAX_GUARDIANS = 64;
+
+/** @throws BridgeError `bad-line` when the set could never decide, or one key would count twice. */
+export function assertGuardianSet(set: GuardianSet): void {
+  const n = set.guardians.length;
+  const within = (k: number) => Number.isInteger(k) && k >= 1 && k <= n;
+  const distinct = new Set(set.guardians.map((g) => g.toLowerCase())).size === n;
+  if (
+    n > MAX_GUARDIANS ||
+    !within(set.threshold) ||
+    !within(set.pauseThreshold) ||
+    !distinct ||
+    !set.guardians.every(isEthereumAddress)
+  ) {
+    throw new BridgeError(
+      'bad-line',
+      'A guardian set has 1 to 64 distinct checksummed addresses, and thresholds between 1 and their number.',
+    );
+  }
+}
+
+export function encodeDecision(decision: Decision): string {
+  switch (decision.kind) {
+    case 'pause':
+    case 'unpause':
+      return decision.kind;
+    case 'limit':
+      return `limit ${formatAmount(decision.amount)} ${decision.windowMs}`;
+    case 'rotate':
+      assertGuardianSet(decision);
+      return `rotate ${decision.epoch} ${decision.threshold} ${decision.pauseThreshold} ${decision.guardians.join(',')}`;
+  }
+}
+
+/** @throws BridgeError `bad-line`, `bad-amount` */
+export function parseDecision(line: string): Decision {
+  const [kind, ...rest] = line.split(' ');
+  const [a = '', b = '', c = '', d = ''] = rest;
+  if ((kind === 'pause' || kind === 'unpause') && rest.length === 0) return { kind };
+  if (kind === 'limit' && rest.length === 2) return { kind, amount: parseAmount(a), windowMs: parseNumber(b) };
+  if (kind === 'rotate' && rest.length === 4) {
+    const decision = {
+      kind,
+      epoch: parseNumber(a),
+      threshold: Number(parseNumber(b)),
+      pauseThreshold: Number(parseNumber(c)),
+      guardians: d.split(',') as Hex[],
+    } as const;
+    assertGuardianSet(decision);
+    return decision;
+  }
+  throw new BridgeError(
+    'bad-line',
+    'A decision is pause, unpause, limit <amount> <window ms> or rotate <epoch> <M> <K> <guardians>.',
+  );
+}

@@ -1,0 +1,58 @@
+/** The life of a transfer as everyone may see it: one state, one typed reason while it waits, an estimate, and who may follow whom. */
+import { BridgeError } from './errors.js';
+
+export type Direction = 'deposit' | 'withdrawal';
+
+/** Deposit: seen on the chain, waiting for finality, waiting for guardians, minted; or dropped by a reorg, or refused with a reason. */
+export type DepositState = 'seen' | 'confirming' | 'attesting' | 'minted' | 'orphaned' | 'refused';
+/** Withdrawal: burned and queued, guardians signing, enough signatures, sent to the chain, final; `held` is final with the money claimable at the vault. */
+export type WithdrawalState = 'queued' | 'signing' | 'ready' | 'submitted' | 'released' | 'held';
+export type TransferState = DepositState | WithdrawalState;
+
+/** Why a transfer that is not done waits. */
+export type WaitReason =
+  | 'confirmations'
+  | 'attestations'
+  | 'conflict'
+  | 'signatures'
+  | 'rotation'
+  | 'paused'
+  | 'limit'
+  | 'fee-too-low'
+  | 'relayer'
+  | 'finality'
+  | 'release-attestations'
+  | 'rpc-agreement'
+  | 'reorg';
+
+const NEXT: { readonly [S in TransferState]: readonly TransferState[] } = {
+  seen: ['confirming', 'attesting', 'minted', 'orphaned', 'refused'],
+  confirming: ['attesting', 'minted', 'orphaned', 'refused'],
+  attesting: ['minted', 'refused'],
+  minted: [],
+  // A deposit a reorg dropped may be included again.
+  orphaned: ['seen', 'confirming', 'attesting', 'minted'],
+  refused: [],
+  queued: ['signing', 'ready', 'submitted', 'released', 'held'],
+  signing: ['queued', 'ready', 'submitted', 'released', 'held'],
+  // Back to signing: a rotation dropped the signatures of the old set.
+  ready: ['signing', 'queued', 'submitted', 'released', 'held'],
+  submitted: ['ready', 'signing', 'queued', 'released', 'held'],
+  released: [],
+  held: [],
+};
+
+/** Whether nothing more will happen by itself. */
+export function isFinal(state: TransferState): boolean {
+  return NEXT[state].length === 0;
+}
+
+/** Whether `to` may follow `from`. */
+export function mayFollow(from: TransferState, to: TransferState): boolean {
+  return from === to || NEXT[from].includes(to);
+}
+
+/** @throws BridgeError `bad-transition` */
+export function assertFollows(from: TransferState, to: TransferState): void {
+  if (!mayFollow(from, to)) throw new BridgeError('bad-transition', `A transfer that is ${from} never becomes ${to}.`);
+}
