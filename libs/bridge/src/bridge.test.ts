@@ -91,7 +91,7 @@ describe('deposit tags', () => {
   const name = fc.stringMatching(/^X-[A-Za-z0-9-]{1,20}$/);
   const value = fc
     .string({ minLength: 1, maxLength: 40, unit: 'grapheme' })
-    .filter((v) => ![...v].some((c) => c < ' ' || c === '\x7f'));
+    .filter((v) => !Array.from(v).some((c) => c < ' ' || c === '\x7f'));
   const tags = fc.uniqueArray(fc.record({ name, value }), { selector: (t) => t.name, maxLength: 16 });
 
   it('round-trip', () => {
