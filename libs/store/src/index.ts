@@ -1,0 +1,7 @@
+/** Where state lives: PostgreSQL (embedded or given), migrations, configuration, logs. */
+export * from './config.js';
+export * from './data-source.js';
+export * from './embedded-postgres.js';
+export * from './log.js';
+export * from './root.js';
+export * from './test-database.js';

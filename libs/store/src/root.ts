@@ -1,0 +1,26 @@
+/** Where the project's own files are, from the sources as well as from `dist/`. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+let found: string | undefined;
+
+/** The folder that holds Isthmus' package.json. @throws Error when the code was moved out of it. */
+export function projectRoot(): string {
+  if (found) return found;
+  let folder = path.dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const file = path.join(folder, 'package.json');
+    if (fs.existsSync(file) && (JSON.parse(fs.readFileSync(file, 'utf8')) as { name?: string }).name === 'isthmus')
+      return (found = folder);
+    const parent = path.dirname(folder);
+    if (parent === folder)
+      throw new Error('Isthmus runs from inside its own folder: no package.json named "isthmus" above this file.');
+    folder = parent;
+  }
+}
+
+/** Where an embedded stack keeps its state: ISTHMUS_HOME, or `.isthmus` in the project. */
+export function stateFolder(env: NodeJS.ProcessEnv = process.env): string {
+  return path.resolve(env['ISTHMUS_HOME'] ?? path.join(projectRoot(), '.isthmus'));
+}
