@@ -1,0 +1,6 @@
+/** Data items (ANS-104): the one form in which anything enters or leaves AO. */
+export * from './bundle.js';
+export { deepHash } from './deep-hash.js';
+export * from './error.js';
+export * from './item.js';
+export { addressOfOwner, arweaveSigner, ed25519Signer, ethereumSigner } from './signers.js';

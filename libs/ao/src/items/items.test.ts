@@ -1,0 +1,182 @@
+/** Items against a second implementation, both ways, and against every kind of tampering. */
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { ArweaveSigner, bundleAndSignData, createData, DataItem, EthereumSigner } from '@dha-team/arbundles';
+import fc from 'fast-check';
+import type { Signer } from '../types.js';
+import {
+  arweaveSigner,
+  contentHash,
+  createItem,
+  decodeBundle,
+  ed25519Signer,
+  encodeBundle,
+  ethereumSigner,
+  ItemError,
+  parseItem,
+  verifyItem,
+} from './index.js';
+
+const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' }) as {
+  kty: string;
+  n: string;
+  e: string;
+};
+const secret = `0x${randomBytes(32).toString('hex')}` as const;
+const signers: Record<string, Signer> = {
+  arweave: arweaveSigner(jwk),
+  ed25519: ed25519Signer(randomBytes(32)),
+  ethereum: ethereumSigner(secret),
+};
+const content = {
+  target: randomBytes(32).toString('base64url'),
+  anchor: randomBytes(16).toString('hex'),
+  tags: [{ name: 'Action', value: 'Grüße' }],
+  data: 'hello',
+};
+
+describe.each(Object.entries(signers))('%s items', (_, signer) => {
+  it('read back as they were made, and are accepted by arbundles', async () => {
+    const item = await createItem(content, signer);
+    const again = parseItem(item.raw);
+    expect(again).toEqual(item);
+    expect(again).toMatchObject({
+      target: content.target,
+      anchor: content.anchor,
+      tags: content.tags,
+      ownerAddress: signer.address,
+    });
+    expect(again.data.toString()).toBe('hello');
+    expect(await verifyItem(again)).toBe(true);
+    expect(await DataItem.verify(item.raw)).toBe(true);
+    expect(new DataItem(item.raw).id).toBe(item.id);
+  });
+
+  it('A13 are refused after any one byte changed', async () => {
+    const { raw } = await createItem(content, signer);
+    const places = [...fc.sample(fc.nat({ max: raw.length - 1 }), { numRuns: 60, seed: 1 }), 66];
+    for (const place of places) {
+      const altered = Buffer.from(raw);
+      altered[place] = (altered[place] as number) ^ 1;
+      const passes = await Promise.resolve()
+        .then(() => verifyItem(parseItem(altered)))
+        .catch(() => false);
+      expect(passes).toBe(false);
+    }
+  });
+});
+
+it('reads items arbundles made, with the same id and author', async () => {
+  for (const [type, signer] of [
+    [1, new ArweaveSigner(jwk as never)],
+    [3, new EthereumSigner(secret)],
+  ] as const) {
+    const made = createData('data', signer, {
+      tags: [
+        { name: 'A', value: 'b' },
+        { name: 'A', value: '' },
+      ],
+      anchor: 'a'.repeat(32),
+    });
+    await made.sign(signer);
+    const item = parseItem(made.getRaw());
+    expect(item).toMatchObject({
+      id: made.id,
+      signatureType: type,
+      target: '',
+      anchor: 'a'.repeat(32),
+      tags: made.tags,
+    });
+    expect(await verifyItem(item)).toBe(true);
+  }
+  expect(parseItem((await createItem(content, signers['ethereum']!)).raw).ownerAddress).toMatch(/^0x[0-9a-fA-F]{40}$/);
+});
+
+it('round-trips any tags and data', async () => {
+  const tag = fc.record({
+    name: fc.string({ minLength: 1, maxLength: 30 }),
+    value: fc.string({ maxLength: 60, unit: 'grapheme' }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(tag, { maxLength: 20 }), fc.uint8Array({ maxLength: 200 }), async (tags, data) => {
+      const item = parseItem((await createItem({ tags, data }, signers['ed25519']!)).raw);
+      expect(item.tags).toEqual(tags);
+      expect(item.data).toEqual(Buffer.from(data));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+it('any bytes are an item or a typed refusal', async () => {
+  const { raw } = await createItem(content, signers['ed25519']!);
+  const cut = fc.nat({ max: raw.length }).map((n) => raw.subarray(0, n));
+  const flipped = fc
+    .tuple(fc.nat({ max: raw.length - 1 }), fc.nat({ max: 255 }))
+    .map(([i, b]) => Buffer.from(raw.map((v, j) => (j === i ? b : v))));
+  fc.assert(
+    fc.property(fc.oneof(cut, flipped, fc.uint8Array({ maxLength: 400 }).map(Buffer.from)), (bytes) => {
+      try {
+        parseItem(bytes);
+      } catch (error) {
+        expect(error).toBeInstanceOf(ItemError);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
+
+it.each([
+  ['a tag without a name', { tags: [{ name: '', value: 'x' }] }],
+  ['129 tags', { tags: Array.from({ length: 129 }, () => ({ name: 'a', value: 'b' })) }],
+  ['a value over 3,072 bytes', { tags: [{ name: 'a', value: 'b'.repeat(3073) }] }],
+  ['a short target', { target: 'AAAA' }],
+  ['a short anchor', { anchor: 'short' }],
+])('refuses to make an item with %s', async (_, part) => {
+  await expect(createItem({ ...content, ...part }, signers['ed25519']!)).rejects.toBeInstanceOf(ItemError);
+});
+
+it('signs the same content to the same item (Ethereum, ed25519), and knows the same content under another signer', async () => {
+  const [a, b] = [await createItem(content, signers['ethereum']!), await createItem(content, signers['ethereum']!)];
+  expect(a.id).toBe(b.id);
+  const other = await createItem(content, signers['ed25519']!);
+  expect(contentHash(other)).toBe(contentHash(a));
+  expect(contentHash(await createItem({ ...content, data: 'other' }, signers['ed25519']!))).not.toBe(contentHash(a));
+});
+
+it('A6 an Ethereum item has one signature only: neither the other s nor the other recovery byte gives it a second id', async () => {
+  const item = await createItem(content, signers['ethereum']!);
+  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+  const highS = Buffer.from(
+    (order - BigInt(`0x${item.signature.subarray(32, 64).toString('hex')}`)).toString(16).padStart(64, '0'),
+    'hex',
+  );
+  for (const v of [0, 1, 27, 28, 29]) {
+    const twin = Buffer.from(item.raw);
+    highS.copy(twin, 34);
+    twin[66] = v;
+    expect(await verifyItem(parseItem(twin))).toBe(false);
+  }
+});
+
+describe('bundles', () => {
+  it('round-trip, and agree with arbundles', async () => {
+    const items = await Promise.all(
+      ['a', 'b', 'c'].map((data) => createItem({ ...content, data }, signers['ed25519']!)),
+    );
+    expect(decodeBundle(encodeBundle(items))).toEqual(items);
+    expect(decodeBundle(encodeBundle([]))).toEqual([]);
+    const signer = new EthereumSigner(secret);
+    const made = createData('x', signer);
+    const bundle = await bundleAndSignData([made], signer);
+    expect(decodeBundle(bundle.getRaw()).map((i) => i.id)).toEqual([made.id]);
+  });
+
+  it('A13 refuse an id that is not the hash of its signature, cut or trailing bytes, and absurd lengths', async () => {
+    const bundle = encodeBundle([await createItem(content, signers['ed25519']!)]);
+    const wrongId = Buffer.from(bundle);
+    wrongId[64] = (wrongId[64] as number) ^ 1;
+    const longer = Buffer.concat([bundle, Buffer.from([0])]);
+    const absurd = Buffer.alloc(32, 0xff);
+    for (const bad of [wrongId, longer, bundle.subarray(0, -1), bundle.subarray(0, 40), absurd])
+      expect(() => decodeBundle(bad)).toThrow(ItemError);
+  });
+});

@@ -1,0 +1,99 @@
+/** The Avro form in which an ANS-104 item carries its tags: an array of (name, value) records, as one block. Read strictly, so that one list of tags has one form. */
+import type { Tag } from '../types.js';
+import { ItemError } from './error.js';
+
+/** Limits of ANS-104. */
+export const MAX_TAGS = 128;
+export const MAX_NAME_BYTES = 1024;
+export const MAX_VALUE_BYTES = 3072;
+/** Most bytes of the Avro form: what the public bundlers accept. */
+export const MAX_TAG_BYTES = 16_384;
+
+/** Avro bytes of the tags; none for no tags. @throws ItemError `bad-tags` */
+export function encodeItemTags(tags: readonly Tag[]): Buffer {
+  if (tags.length === 0) return Buffer.alloc(0);
+  if (tags.length > MAX_TAGS) throw new ItemError('bad-tags', `An item has at most ${MAX_TAGS} tags.`);
+  const parts: Buffer[] = [long(tags.length)];
+  for (const { name, value } of tags) {
+    const [n, v] = [Buffer.from(name), Buffer.from(value)];
+    assertSizes(n.length, v.length);
+    parts.push(long(n.length), n, long(v.length), v);
+  }
+  parts.push(long(0));
+  const bytes = Buffer.concat(parts);
+  if (bytes.length > MAX_TAG_BYTES) throw new ItemError('bad-tags', `Tags take at most ${MAX_TAG_BYTES} bytes.`);
+  return bytes;
+}
+
+/** @throws ItemError `bad-tags` for anything but the form `encodeItemTags` writes (or the negative block count other writers use). */
+export function decodeItemTags(bytes: Buffer, expected: number): Tag[] {
+  if (expected === 0 && bytes.length === 0) return [];
+  const reader = new Reader(bytes);
+  const tags: Tag[] = [];
+  for (let count = reader.long(); count !== 0; count = reader.long()) {
+    if (count < 0) {
+      count = -count;
+      reader.long(); // size of the block in bytes, which the items themselves tell
+    }
+    if (tags.length + count > MAX_TAGS) throw new ItemError('bad-tags', `An item has at most ${MAX_TAGS} tags.`);
+    for (let i = 0; i < count; i += 1) {
+      const name = reader.text(MAX_NAME_BYTES);
+      tags.push({ name, value: reader.text(MAX_VALUE_BYTES) });
+    }
+  }
+  if (!reader.done || tags.length !== expected)
+    throw new ItemError('bad-tags', 'The tags do not fill the space the item says they take.');
+  return tags;
+}
+
+function assertSizes(name: number, value: number): void {
+  if (name === 0 || name > MAX_NAME_BYTES || value > MAX_VALUE_BYTES) {
+    throw new ItemError(
+      'bad-tags',
+      `A tag has a name of 1 to ${MAX_NAME_BYTES} bytes and a value of at most ${MAX_VALUE_BYTES}.`,
+    );
+  }
+}
+
+/** Avro's zigzag variable-length integer. */
+function long(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value >= 0 ? value * 2 : -value * 2 - 1;
+  while (rest > 0x7f) {
+    bytes.push((rest & 0x7f) | 0x80);
+    rest = Math.floor(rest / 128);
+  }
+  return Buffer.from([...bytes, rest]);
+}
+
+class Reader {
+  private at = 0;
+  constructor(private readonly bytes: Buffer) {}
+
+  get done(): boolean {
+    return this.at === this.bytes.length;
+  }
+
+  long(): number {
+    let value = 0;
+    for (let factor = 1; factor <= 2 ** 28; factor *= 128) {
+      const byte = this.bytes[this.at];
+      if (byte === undefined) break;
+      this.at += 1;
+      value += (byte & 0x7f) * factor;
+      if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    }
+    throw new ItemError('bad-tags', 'The tags end in the middle of a number.');
+  }
+
+  text(limit: number): string {
+    const length = this.long();
+    if (length < 0 || length > limit || this.at + length > this.bytes.length)
+      throw new ItemError('bad-tags', 'A tag is longer than allowed or than the item.');
+    const bytes = this.bytes.subarray(this.at, (this.at += length));
+    const text = bytes.toString('utf8');
+    // A text that does not survive the round trip would give an item another signature than its author's.
+    if (!Buffer.from(text).equals(bytes)) throw new ItemError('bad-tags', 'A tag is not UTF-8.');
+    return text;
+  }
+}
