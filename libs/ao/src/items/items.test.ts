@@ -113,13 +113,20 @@ it('any bytes are an item or a typed refusal', async () => {
     .tuple(fc.nat({ max: raw.length - 1 }), fc.nat({ max: 255 }))
     .map(([i, b]) => Buffer.from(raw.map((v, j) => (j === i ? b : v))));
   fc.assert(
-    fc.property(fc.oneof(cut, flipped, fc.uint8Array({ maxLength: 400 }).map(Buffer.from)), (bytes) => {
-      try {
-        parseItem(bytes);
-      } catch (error) {
-        expect(error).toBeInstanceOf(ItemError);
-      }
-    }),
+    fc.property(
+      fc.oneof(
+        cut,
+        flipped,
+        fc.uint8Array({ maxLength: 400 }).map((b) => Buffer.from(b)),
+      ),
+      (bytes) => {
+        try {
+          parseItem(bytes);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ItemError);
+        }
+      },
+    ),
     { numRuns: 500 },
   );
 });

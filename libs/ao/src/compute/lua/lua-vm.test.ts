@@ -1,0 +1,137 @@
+/** The lean Lua machine: exact, undone on error, bounded, closed to the world. */
+import type { ProcessEnv, VmInstance, VmMessage } from '../../types.js';
+import { LuaVm } from './lua-vm.js';
+
+const env: ProcessEnv = {
+  Process: { Id: 'p'.repeat(43), Owner: 'o', Tags: [{ name: 'Name', value: 'test' }] },
+  Module: { Id: 'm'.repeat(43), Owner: 'o', Tags: [] },
+};
+let nonce = 0;
+const message = (action: string, data = ''): VmMessage => ({
+  Id: `id-${(nonce += 1)}`,
+  Owner: 'alice',
+  From: 'alice',
+  Target: env.Process.Id,
+  Anchor: '',
+  Data: data,
+  Tags: [{ name: 'Action', value: action }],
+  Module: env.Module.Id,
+  Epoch: 0,
+  Nonce: nonce,
+  Timestamp: 1_700_000_000_000,
+  'Block-Height': '1',
+  'Hash-Chain': '',
+  Cron: false,
+});
+const COUNTER = `
+local n, kept = 0, {}
+function handle(msg)
+  local a = msg.Tags.Action
+  n = n + 1
+  if a == "Fail" then kept[#kept + 1] = "half done"; error("on purpose") end
+  if a == "Loop" then while true do end end
+  if a == "Cling" then while true do pcall(function() while true do end end) end end
+  if a == "Eat" then local t = {} while true do t[#t + 1] = string.rep("x", 1000000) .. #t end end
+  if a == "Recurse" then local function f() return 1 + f() end f() end
+  if a == "Order" then local t, s = {}, "" for i = 1, 200 do t["key" .. i] = i end for k in pairs(t) do s = s .. k end ao.send({ Data = s }) return end
+  if a == "Globals" then local t = {} for k in pairs(_G) do t[#t + 1] = k end table.sort(t) ao.send({ Data = table.concat(t, " ") }) return end
+  if a == "Echo" then ao.send({ Target = msg.From, Data = msg.Data, Tags = { { name = "B", value = "1" }, { name = "A", value = 2 } } }) return end
+  if a == "Keep" then kept[#kept + 1] = msg.Data end
+  ao.send({ Target = msg.From, Data = n .. ":" .. #kept, Zed = "z", Action = "Count" })
+end`;
+const vm = new LuaVm();
+const load = (source = COUNTER): Promise<VmInstance> => vm.load(Buffer.from(source), 'isthmus-lua-5.4', env);
+const data = async (instance: VmInstance, m: VmMessage) => (await instance.handle(m)).Messages[0]?.Data;
+
+it('gives messages, tags in the order sent or sorted, bytes untouched', async () => {
+  const instance = await load();
+  const result = await instance.handle(message('Count'));
+  expect(result.Error).toBeUndefined();
+  expect(result.Messages).toEqual([
+    {
+      Target: 'alice',
+      Anchor: '1'.padStart(32, '0'),
+      Data: '1:0',
+      Tags: [
+        { name: 'Action', value: 'Count' },
+        { name: 'Zed', value: 'z' },
+      ],
+    },
+  ]);
+  const echo = await instance.handle(message('Echo', 'nul \0 and ünïcode\n'));
+  expect(echo.Messages[0]).toMatchObject({
+    Data: 'nul \0 and ünïcode\n',
+    Tags: [
+      { name: 'B', value: '1' },
+      { name: 'A', value: '2' },
+    ],
+  });
+});
+
+it('undoes a message that raises an error, however far it came', async () => {
+  const instance = await load();
+  await instance.handle(message('Keep', 'a'));
+  const failed = await instance.handle(message('Fail'));
+  expect(failed).toMatchObject({ Error: expect.stringContaining('on purpose'), Messages: [] });
+  expect(await data(instance, message('Count'))).toBe('2:1');
+});
+
+it.each([
+  ['Loop', /out of instructions/],
+  ['Cling', /out of instructions/],
+  ['Eat', /not enough memory/],
+  ['Recurse', /stack overflow/],
+])('A16 %s ends in an error and leaves the process as it was', async (action, reason) => {
+  const instance = await load();
+  await instance.handle(message('Keep', 'a'));
+  const failed = await instance.handle(message(action));
+  expect(failed.Error).toMatch(reason);
+  expect(failed.Messages).toEqual([]);
+  expect(await data(instance, message('Count'))).toBe('2:1');
+});
+
+it('A7 a dry-run changes nothing', async () => {
+  const instance = await load();
+  await instance.handle(message('Keep', 'a'));
+  const before = await instance.snapshot();
+  expect((await instance.dryRun(message('Keep', 'b'))).Messages[0]?.Data).toBe('2:2');
+  expect((await instance.dryRun(message('Fail'))).Error).toMatch(/on purpose/);
+  expect(Buffer.compare(await instance.snapshot(), before)).toBe(0);
+  expect(await data(instance, message('Count'))).toBe('2:1');
+});
+
+it('goes on from a snapshot exactly, in another instance', async () => {
+  const one = await load();
+  for (let i = 0; i < 600; i += 1) await one.handle(message('Keep', `value ${i}`));
+  const other = await vm.restore(Buffer.from(COUNTER), 'isthmus-lua-5.4', env, await one.snapshot());
+  const next = [message('Keep', 'x'), message('Fail'), message('Order'), message('Count')];
+  for (const m of next) expect(await other.handle(m)).toEqual(await one.handle(m));
+  expect(Buffer.compare(await other.snapshot(), await one.snapshot())).toBe(0);
+});
+
+it('the same messages give the same memory, byte for byte, whatever failed or was read in between', async () => {
+  const messages = Array.from({ length: 40 }, (_, i) => message(i % 7 === 3 ? 'Order' : 'Keep', `v${i}`));
+  const [plain, disturbed] = [await load(), await load()];
+  for (const m of messages) {
+    await plain.handle(m);
+    await disturbed.dryRun(m);
+    await disturbed.handle(message('Fail'));
+    await disturbed.handle(m);
+  }
+  const last = message('Order');
+  expect(await data(disturbed, last)).toBe(await data(plain, last));
+  expect(Buffer.compare(await plain.snapshot(), await disturbed.snapshot())).toBe(0);
+});
+
+it('has nothing of the world outside', async () => {
+  const instance = await load();
+  const names = await data(instance, message('Globals'));
+  expect(names).toBe(
+    '_G _VERSION ao assert error getmetatable handle ipairs math next pairs pcall rawequal rawget rawlen rawset select setmetatable string table tonumber tostring type utf8 warn xpcall',
+  );
+});
+
+it('a source that does not load is refused', async () => {
+  await expect(async () => load('this is not Lua')).rejects.toThrow(/syntax error/);
+  await expect(async () => load('error("no")')).rejects.toThrow(/no/);
+});

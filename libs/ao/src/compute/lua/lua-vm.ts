@@ -1,0 +1,157 @@
+/** The lean Lua virtual machine: a process is a Lua source with a global `handle(msg)`. */
+import type { EvaluationResult, OutboundMessage, ProcessEnv, Tag, Vm, VmInstance, VmMessage } from '../../types.js';
+import { LuaError, LuaMachine } from './machine.js';
+import { PRELUDE } from './prelude.js';
+
+/** Messages handled since the last image before a new one is taken: how much an error costs to undo. */
+const IMAGE_EVERY = 512;
+
+export class LuaVm implements Vm {
+  readonly formats = ['isthmus-lua-5.4'];
+
+  /** @throws LuaError when the module's source does not load. */
+  load(module: Uint8Array, _format: string, env: ProcessEnv): Promise<VmInstance> {
+    return Promise.resolve(new LuaProcess(start(module, env)));
+  }
+
+  restore(_module: Uint8Array, _format: string, _env: ProcessEnv, snapshot: Uint8Array): Promise<VmInstance> {
+    const bare = prepare();
+    bare.machine.restore(snapshot);
+    return Promise.resolve(new LuaProcess(bare));
+  }
+}
+
+/** An interpreter with the prelude run, and the two ways into it, which the process itself cannot reach. */
+interface Prepared {
+  machine: LuaMachine;
+  setEnvironment: number;
+  handle: number;
+}
+
+function prepare(): Prepared {
+  const machine = new LuaMachine();
+  machine.run(PRELUDE, 'isthmus');
+  return { machine, setEnvironment: machine.take('__environment'), handle: machine.take('__handle') };
+}
+
+function start(module: Uint8Array, env: ProcessEnv): Prepared {
+  const prepared = prepare();
+  const { machine, setEnvironment } = prepared;
+  machine.call(
+    setEnvironment,
+    Buffer.concat([text(env.Process.Id), text(env.Process.Owner), text(env.Module.Id), tagBytes(env.Process.Tags)]),
+  );
+  machine.run(Buffer.from(module).toString('utf8'), 'module');
+  return prepared;
+}
+
+/**
+ * One Lua process. An error in `handle` undoes the message: the last image is put back and what came since is handled again, which
+ * gives the same memory, since nothing but messages goes in.
+ */
+class LuaProcess implements VmInstance {
+  private image: Buffer;
+  private since: Buffer[] = [];
+
+  private readonly machine: LuaMachine;
+
+  constructor(private readonly prepared: Prepared) {
+    this.machine = prepared.machine;
+    this.image = this.machine.image();
+  }
+
+  handle(message: VmMessage): Promise<EvaluationResult> {
+    const bytes = messageBytes(message);
+    const result = this.attempt(bytes);
+    if (result.Error === undefined) {
+      this.since.push(bytes);
+      if (this.since.length >= IMAGE_EVERY) this.takeImage();
+    } else {
+      this.undo();
+    }
+    return Promise.resolve(result);
+  }
+
+  dryRun(message: VmMessage): Promise<EvaluationResult> {
+    if (this.since.length > 0) this.takeImage();
+    const result = this.attempt(messageBytes({ ...message, 'Read-Only': true }));
+    this.machine.restore(this.image);
+    return Promise.resolve(result);
+  }
+
+  snapshot(): Promise<Uint8Array> {
+    if (this.since.length > 0) this.takeImage();
+    return Promise.resolve(this.image);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve(); // memory is all it holds
+  }
+
+  private attempt(message: Buffer): EvaluationResult {
+    try {
+      return readResult(this.machine.call(this.prepared.handle, message));
+    } catch (error) {
+      // Whatever ended it, Lua's own error or a WebAssembly trap (a stack overflow, say): the message failed, the process lives on.
+      const reason = error instanceof LuaError || error instanceof Error ? error.message : String(error);
+      return { Messages: [], Spawns: [], Assignments: [], Output: '', Error: reason };
+    }
+  }
+
+  private undo(): void {
+    this.machine.restore(this.image);
+    for (const message of this.since) this.machine.call(this.prepared.handle, message);
+    this.takeImage(); // the next failure costs one copy only
+  }
+
+  private takeImage(): void {
+    this.image = this.machine.image();
+    this.since = [];
+  }
+}
+
+function text(value: string): Buffer {
+  return blob(Buffer.from(value));
+}
+
+function blob(bytes: Buffer): Buffer {
+  const size = Buffer.allocUnsafe(4);
+  size.writeUInt32LE(bytes.length);
+  return Buffer.concat([size, bytes]);
+}
+
+function tagBytes(tags: readonly Tag[]): Buffer {
+  const count = Buffer.allocUnsafe(4);
+  count.writeUInt32LE(tags.length);
+  return Buffer.concat([count, ...tags.flatMap(({ name, value }) => [text(name), text(value)])]);
+}
+
+function messageBytes(m: VmMessage): Buffer {
+  const numbers = Buffer.allocUnsafe(18);
+  numbers.writeBigInt64LE(BigInt(m.Nonce), 0);
+  numbers.writeBigInt64LE(BigInt(m.Timestamp), 8);
+  numbers[16] = m.Cron ? 1 : 0;
+  numbers[17] = m['Read-Only'] ? 1 : 0;
+  const texts = [m.Id, m.From, m.Owner, m.Target, m.Anchor, m.Data, m.Module, m['Block-Height']].map(text);
+  return Buffer.concat([...texts, numbers, tagBytes(m.Tags)]);
+}
+
+function readResult(bytes: Buffer): EvaluationResult {
+  let at = 0;
+  const number = () => bytes.readUInt32LE((at += 4) - 4);
+  const string = () => {
+    const size = number();
+    return bytes.toString('utf8', at, (at += size));
+  };
+  const count = number();
+  const output = string();
+  const messages: OutboundMessage[] = [];
+  for (let i = 0; i < count; i += 1) {
+    const target = string();
+    const anchor = string();
+    const data = string();
+    const tags: Tag[] = Array.from({ length: number() }, () => ({ name: string(), value: string() }));
+    messages.push({ ...(target ? { Target: target } : {}), Anchor: anchor, Tags: tags, Data: data });
+  }
+  return { Messages: messages, Spawns: [], Assignments: [], Output: output };
+}

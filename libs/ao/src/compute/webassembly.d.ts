@@ -1,0 +1,20 @@
+/** The part of WebAssembly's JavaScript interface used here; Node's own types leave it to the browser's. */
+declare namespace WebAssembly {
+  class Module {
+    constructor(bytes: Uint8Array);
+    static imports(module: Module): { module: string; name: string; kind: string }[];
+  }
+  class Instance {
+    constructor(module: Module, imports: Imports);
+    readonly exports: Record<string, unknown>;
+  }
+  interface Memory {
+    readonly buffer: ArrayBuffer;
+    grow(pages: number): number;
+  }
+  interface Table {
+    get(index: number): unknown;
+  }
+  type ImportValue = (...args: never[]) => unknown;
+  type Imports = Record<string, Record<string, ImportValue>>;
+}
