@@ -1,0 +1,121 @@
+/** The token process on the lean Lua machine, for tests: one call sends one message and reads what came of it. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { LuaVm } from '@isthmus/ao';
+import type { EvaluationResult, OutboundMessage, ProcessEnv, Tag, VmInstance, VmMessage } from '@isthmus/ao';
+import { eventsOf, type BridgeEvent } from '@isthmus/bridge';
+import { projectRoot } from '@isthmus/store';
+import { getAddress, type Hex } from 'viem';
+
+export const PROCESS = 'P'.repeat(42) + 'A';
+export const AUTHORITY = 'M'.repeat(42) + 'A';
+export const CHAIN = 'eip155:31337';
+export const VAULT = getAddress(`0x${'5a'.repeat(20)}`);
+export const TOKEN = getAddress(`0x${'70'.repeat(20)}`);
+export const GUARDIANS: readonly Hex[] = ['a1', 'b2', 'c3', 'd4', 'e5'].map((b) => getAddress(`0x${b.repeat(20)}`));
+
+export const SPAWN_TAGS: Readonly<Record<string, string>> = {
+  'Data-Protocol': 'ao',
+  Type: 'Process',
+  Authority: AUTHORITY,
+  Name: 'Bridged dollar',
+  Ticker: 'dUSD',
+  Denomination: '6',
+  'Isthmus-Asset': `${CHAIN}/erc20:${TOKEN}`,
+  'Isthmus-Chain': CHAIN,
+  'Isthmus-Vault': VAULT,
+  'Isthmus-Guardians': GUARDIANS.slice(0, 3).join(','),
+  'Isthmus-Threshold': '2',
+  'Isthmus-Pause-Threshold': '1',
+  'Isthmus-Epoch': '1',
+  'Isthmus-Min-Withdrawal': '10',
+  'Isthmus-Limit': '1000000',
+  'Isthmus-Limit-Window': '60000',
+};
+
+export interface Outcome {
+  /** Replies and notices, in order. */
+  sent: OutboundMessage[];
+  events: BridgeEvent[];
+  error: string | undefined;
+}
+
+export interface Sender {
+  from: string;
+  /** Who signed; the sender unless told otherwise. */
+  owner?: string;
+  cron?: boolean;
+}
+
+export const tag = (message: OutboundMessage | undefined, name: string): string | undefined =>
+  message?.Tags.find((t) => t.name === name)?.value;
+
+const tagArray = (tags: Readonly<Record<string, string>>): Tag[] =>
+  Object.entries(tags).map(([name, value]) => ({ name, value }));
+
+export function tokenSource(): Buffer {
+  return fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
+}
+
+export function environment(tags: Readonly<Record<string, string>> = SPAWN_TAGS): ProcessEnv {
+  return {
+    Process: { Id: PROCESS, Owner: 'deployer', Tags: tagArray(tags) },
+    Module: { Id: 'L'.repeat(42) + 'A', Owner: 'deployer', Tags: [] },
+  };
+}
+
+/** One running token process. */
+export class TokenProcess {
+  private nonce = 0;
+
+  private constructor(private readonly vm: VmInstance) {}
+
+  /** @throws when the configuration is refused. */
+  static async spawn(tags: Readonly<Record<string, string>> = SPAWN_TAGS): Promise<TokenProcess> {
+    return new TokenProcess(await new LuaVm().load(tokenSource(), 'isthmus-lua-5.4', environment(tags)));
+  }
+
+  message(sender: Sender | string, tags: Readonly<Record<string, string>>, data = ''): VmMessage {
+    const { from, owner = from, cron = false } = typeof sender === 'string' ? { from: sender } : sender;
+    this.nonce += 1;
+    return {
+      Id: `message-${this.nonce}`,
+      Owner: owner,
+      From: from,
+      Target: PROCESS,
+      Anchor: '',
+      Data: data,
+      Tags: tagArray(tags),
+      Module: 'L'.repeat(42) + 'A',
+      Epoch: 0,
+      Nonce: this.nonce,
+      Timestamp: 1_700_000_000_000 + this.nonce,
+      'Block-Height': '1',
+      'Hash-Chain': '',
+      Cron: cron,
+    };
+  }
+
+  async send(sender: Sender | string, tags: Readonly<Record<string, string>>, data = ''): Promise<Outcome> {
+    return outcome(await this.vm.handle(this.message(sender, tags, data)));
+  }
+
+  /** A read, kept out of the state: the JSON it answers. */
+  async read(action: string, tags: Readonly<Record<string, string>> = {}): Promise<unknown> {
+    const result = await this.vm.dryRun(this.message('reader', { Action: action, ...tags }));
+    return JSON.parse(result.Messages[0]?.Data ?? 'null') as unknown;
+  }
+
+  async balance(account: string): Promise<bigint> {
+    const result = await this.vm.dryRun(this.message(account, { Action: 'Balance' }));
+    return BigInt(result.Messages[0]?.Data ?? '-1');
+  }
+
+  snapshot(): Promise<Uint8Array> {
+    return this.vm.snapshot();
+  }
+}
+
+function outcome(result: EvaluationResult): Outcome {
+  return { sent: result.Messages.filter((m) => m.Target), events: eventsOf(result.Messages), error: result.Error };
+}

@@ -1,0 +1,755 @@
+-- The token process of one bridged asset (docs/protocol.md, section 3).
+-- M of N guardians mint and settle; holders transfer and withdraw; nobody owns the process. The same file runs on the lean Lua
+-- machine and on aos. Nothing observable depends on the order of `pairs`, on floats, or on time other than a message's own.
+
+-- Amounts ----------------------------------------------------------------------------------------------------------
+-- Canonical decimal strings of at most 39 digits, computed in three limbs of 13 digits: no float, no wrap.
+
+local LIMB = 10000000000000
+
+local function isAmount(s)
+  return type(s) == "string" and #s <= 39 and (s == "0" or s:find("^[1-9][0-9]*$") ~= nil) and not s:find("\n", 1, true)
+end
+
+local function limbs(s)
+  local n = #s
+  if n <= 13 then return 0, 0, math.tointeger(tonumber(s)) end
+  if n <= 26 then return 0, math.tointeger(tonumber(s:sub(1, n - 13))), math.tointeger(tonumber(s:sub(n - 12))) end
+  return math.tointeger(tonumber(s:sub(1, n - 26))), math.tointeger(tonumber(s:sub(n - 25, n - 13))), math.tointeger(tonumber(s:sub(n - 12)))
+end
+
+local function fromLimbs(a, b, c)
+  if a > 0 then return ("%d%013d%013d"):format(a, b, c) end
+  if b > 0 then return ("%d%013d"):format(b, c) end
+  return ("%d"):format(c)
+end
+
+-- nil when the sum has no 39-digit form.
+local function add(x, y)
+  local a1, b1, c1 = limbs(x)
+  local a2, b2, c2 = limbs(y)
+  local c = c1 + c2
+  local b = b1 + b2 + c // LIMB
+  local a = a1 + a2 + b // LIMB
+  if a >= LIMB then return nil end
+  return fromLimbs(a, b % LIMB, c % LIMB)
+end
+
+local function less(x, y)
+  if #x ~= #y then return #x < #y end
+  return x < y
+end
+
+-- Only for x >= y.
+local function subtract(x, y)
+  local a1, b1, c1 = limbs(x)
+  local a2, b2, c2 = limbs(y)
+  local c = c1 - c2
+  local b = b1 - b2
+  local a = a1 - a2
+  if c < 0 then c, b = c + LIMB, b - 1 end
+  if b < 0 then b, a = b + LIMB, a - 1 end
+  return fromLimbs(a, b, c)
+end
+
+-- Keccak-256 -------------------------------------------------------------------------------------------------------
+-- Needed for address checksums and withdrawal ids only; FIPS 202's permutation with Ethereum's padding.
+
+local ROUND = {
+  0x0000000000000001, 0x0000000000008082, 0x800000000000808A, 0x8000000080008000, 0x000000000000808B, 0x0000000080000001,
+  0x8000000080008081, 0x8000000000008009, 0x000000000000008A, 0x0000000000000088, 0x0000000080008009, 0x000000008000000A,
+  0x000000008000808B, 0x800000000000008B, 0x8000000000008089, 0x8000000000008003, 0x8000000000008002, 0x8000000000000080,
+  0x000000000000800A, 0x800000008000000A, 0x8000000080008081, 0x8000000000008080, 0x0000000080000001, 0x8000000080008008,
+}
+-- Lane x + 5y rotates by ROTATION and moves to TARGET (both 1-based here).
+local ROTATION, TARGET = {}, {}
+do
+  local x, y = 1, 0
+  ROTATION[1], TARGET[1] = 0, 1
+  for t = 0, 23 do
+    ROTATION[x + 5 * y + 1] = ((t + 1) * (t + 2) // 2) % 64
+    x, y = y, (2 * x + 3 * y) % 5
+  end
+  for i = 0, 24 do
+    local lx, ly = i % 5, i // 5
+    TARGET[i + 1] = ly + 5 * ((2 * lx + 3 * ly) % 5) + 1
+  end
+end
+
+local function permute(s)
+  local c, b = {}, {}
+  for round = 1, 24 do
+    for x = 1, 5 do c[x] = s[x] ~ s[x + 5] ~ s[x + 10] ~ s[x + 15] ~ s[x + 20] end
+    for x = 1, 5 do
+      local n = c[x % 5 + 1]
+      local d = c[(x + 3) % 5 + 1] ~ (n << 1 | n >> 63)
+      for i = x, 25, 5 do s[i] = s[i] ~ d end
+    end
+    for i = 1, 25 do
+      local v, r = s[i], ROTATION[i]
+      if r > 0 then v = v << r | v >> (64 - r) end
+      b[TARGET[i]] = v
+    end
+    for row = 0, 20, 5 do
+      for x = 1, 5 do s[row + x] = b[row + x] ~ (~b[row + x % 5 + 1] & b[row + (x + 1) % 5 + 1]) end
+    end
+    s[1] = s[1] ~ ROUND[round]
+  end
+end
+
+local function keccak256(message)
+  local padding = 136 - #message % 136
+  local padded = padding == 1 and message .. "\129" or message .. "\1" .. ("\0"):rep(padding - 2) .. "\128"
+  local s = {}
+  for i = 1, 25 do s[i] = 0 end
+  for at = 1, #padded, 136 do
+    for i = 1, 17 do s[i] = s[i] ~ (("<i8"):unpack(padded, at + 8 * (i - 1))) end
+    permute(s)
+  end
+  local hex = {}
+  for i = 1, 4 do hex[i] = (("<i8"):pack(s[i]):gsub(".", function(ch) return ("%02x"):format(ch:byte()) end)) end
+  return table.concat(hex)
+end
+
+-- Addresses --------------------------------------------------------------------------------------------------------
+
+local function isEthereumAddress(s)
+  if type(s) ~= "string" or #s ~= 42 or not s:find("^0x%x+$") or s:find("^0x0+$") then return false end
+  local lower = s:sub(3):lower()
+  local hash = keccak256(lower)
+  for i = 1, 40 do
+    local ch = lower:sub(i, i)
+    if tonumber(hash:sub(i, i), 16) >= 8 then ch = ch:upper() end
+    if s:sub(i + 2, i + 2) ~= ch then return false end
+  end
+  return true
+end
+
+-- 43 characters of base64url whose last one has no spare bits set.
+local function isArweaveAddress(s)
+  return type(s) == "string" and #s == 43 and s:find("^[%w_-]+$") ~= nil and s:find("[AEIMQUYcgkosw048]$") ~= nil
+end
+
+local function isAoAddress(s)
+  return isArweaveAddress(s) or isEthereumAddress(s)
+end
+
+-- JSON, written only -----------------------------------------------------------------------------------------------
+
+local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+local function quote(s)
+  return '"' .. s:gsub('[%c"\\\127]', function(ch) return ESCAPES[ch] or ("\\u%04x"):format(ch:byte()) end) .. '"'
+end
+
+-- A list of {key, value} pairs, keeping its order; values are JSON text already.
+local function object(fields)
+  local parts = {}
+  for i, field in ipairs(fields) do parts[i] = quote(field[1]) .. ":" .. field[2] end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+local function array(items)
+  return "[" .. table.concat(items, ",") .. "]"
+end
+
+-- Configuration, from the spawn message's tags -----------------------------------------------------------------------
+
+local TAGS = ao.env.Process.Tags
+
+local function required(name, check)
+  local value = TAGS[name]
+  if not check(value) then error("spawn tag " .. name .. " is missing or wrong: " .. tostring(value), 0) end
+  return value
+end
+
+local function isText(s) return type(s) == "string" and #s > 0 and #s <= 128 and not s:find("[%c\127]") end
+local function isPositive(s) return isAmount(s) and s ~= "0" end
+local function isSmall(s) return isPositive(s) and #s <= 15 end
+
+local NAME = required("Name", isText)
+local TICKER = required("Ticker", isText)
+local DENOMINATION = required("Denomination", function(s) return isAmount(s) and #s <= 2 end)
+local LOGO = TAGS["Logo"] or ""
+local ASSET = required("Isthmus-Asset", isText)
+local CHAIN = required("Isthmus-Chain", isText)
+local VAULT = required("Isthmus-Vault", isEthereumAddress)
+local MINIMUM = required("Isthmus-Min-Withdrawal", isPositive)
+local TOKEN = ASSET:match("/erc20:(0x%x+)$")
+
+-- State ------------------------------------------------------------------------------------------------------------
+
+local set = { epoch = 0, threshold = 0, pauseThreshold = 0, guardians = {}, index = {} }
+local limit = { amount = required("Isthmus-Limit", isPositive), window = required("Isthmus-Limit-Window", isSmall) }
+local paused = false
+local balances = {}
+local holders, holderAt = {}, {}
+local totals = { minted = "0", burned = "0", released = "0" }
+local minted = {}                       -- deposit id -> the line that was minted
+local mintedCount = 0
+local pending, pendingOrder = {}, {}    -- deposit id -> votes; ids as they first came, minted ones dropped now and then
+local pendingCount = 0
+local withdrawals = {}                  -- number -> withdrawal
+local decisions = {}                    -- nonce -> decision
+local applied = 0                       -- decisions taken so far
+
+local function setGuardians(epoch, threshold, pauseThreshold, list)
+  local guardians, index = {}, {}
+  for address in (list .. ","):gmatch("([^,]*),") do
+    if not isEthereumAddress(address) or index[address] then return "bad-guardian" end
+    guardians[#guardians + 1] = address
+    index[address] = #guardians
+  end
+  local n = #guardians
+  local m, k = tonumber(threshold), tonumber(pauseThreshold)
+  if n > 64 or m < 1 or m > n or k < 1 or k > n then return "bad-threshold" end
+  set = { epoch = math.tointeger(tonumber(epoch)), threshold = math.tointeger(m), pauseThreshold = math.tointeger(k), guardians = guardians, index = index }
+  return nil
+end
+
+do
+  local epoch = required("Isthmus-Epoch", isSmall)
+  local threshold = required("Isthmus-Threshold", isSmall)
+  local pauseThreshold = required("Isthmus-Pause-Threshold", isSmall)
+  local problem = setGuardians(epoch, threshold, pauseThreshold, TAGS["Isthmus-Guardians"] or "")
+  if problem then error("spawn tags name no guardian set that could decide: " .. problem, 0) end
+end
+
+local authorities = {}
+do
+  local list = ao.env.Process.TagArray
+  if list then
+    for _, tag in ipairs(list) do if tag.name == "Authority" then authorities[tag.value] = true end end
+  else
+    for _, address in ipairs(ao.authorities or { TAGS["Authority"] }) do authorities[address] = true end
+  end
+end
+
+-- What a message leads to: replies, notices, events -------------------------------------------------------------------
+
+local events = {}
+local function event(...)
+  events[#events + 1] = table.concat({ ... }, " ")
+end
+
+local function send(target, tags, data)
+  ao.send({ Target = target, Tags = tags, Data = data or "" })
+end
+
+local function flushEvents()
+  if #events == 0 then return end
+  local data = table.concat(events, "\n")
+  events = {}
+  ao.send({ Tags = { { name = "Action", value = "Isthmus-Events" } }, Data = data })
+end
+
+-- Alternating names and values, as a list of tags in this order.
+local function tagList(...)
+  local values, list = { ... }, {}
+  for i = 1, #values, 2 do list[#list + 1] = { name = values[i], value = values[i + 1] } end
+  return list
+end
+
+-- Adds the X- tags the sender wants passed on.
+local function withForwarded(list, msg)
+  for _, tag in ipairs(msg.TagArray or {}) do
+    if tag.name:find("^X%-") and tag.name ~= "X-Reference" then list[#list + 1] = { name = tag.name, value = tag.value } end
+  end
+  return list
+end
+
+local function reply(msg, list, data)
+  if msg.Tags.Reference then list[#list + 1] = { name = "X-Reference", value = msg.Tags.Reference } end
+  send(msg.From, list, data)
+end
+
+local function refuse(msg, code, text)
+  reply(msg, tagList("Action", (msg.Tags.Action or "Message") .. "-Error", "Error", code, "Message-Id", msg.Id), text)
+end
+
+-- Balances -----------------------------------------------------------------------------------------------------------
+
+local function credit(account, amount)
+  local before = balances[account]
+  if not before and not holderAt[account] then
+    holders[#holders + 1] = account
+    holderAt[account] = #holders
+  end
+  balances[account] = before and add(before, amount) or amount
+end
+
+local function debit(account, amount)
+  local left = subtract(balances[account], amount)
+  balances[account] = left ~= "0" and left or nil
+end
+
+local function supply()
+  return subtract(totals.minted, totals.burned)
+end
+
+-- Votes: distinct guardians of the current set per whole content. `ballot.order` keeps contents as they came. -----------
+
+local function newBallot()
+  return { order = {}, voters = {}, choice = {} }
+end
+
+local function count(ballot, content)
+  local n = 0
+  for _, guardian in ipairs(set.guardians) do
+    if ballot.voters[content][guardian] then n = n + 1 end
+  end
+  return n
+end
+
+-- Adds a vote. Returns the votes its content has now, or nil and what is wrong with the vote: "repeated" or "double-vote".
+local function vote(ballot, guardian, content)
+  local before = ballot.choice[guardian]
+  if before then
+    if before == content then return nil, "repeated" end
+    return nil, "double-vote"
+  end
+  ballot.choice[guardian] = content
+  if not ballot.voters[content] then
+    ballot.voters[content] = {}
+    ballot.order[#ballot.order + 1] = content
+  end
+  ballot.voters[content][guardian] = true
+  return count(ballot, content)
+end
+
+-- The content that has its quorum, if any.
+local function winner(ballot, quorum)
+  for _, content in ipairs(ballot.order) do
+    if count(ballot, content) >= quorum then return content end
+  end
+  return nil
+end
+
+-- Deposits -------------------------------------------------------------------------------------------------------------
+
+local DEPOSIT = "^(0x%x+) (%S+) (0x%x+) (0x%x+) (%S+) (%d+) (%S+)$"
+
+-- nil, or the code of what is wrong. Cheap on purpose: what M guardians say alike is checked by them; this keeps state well-formed.
+local function checkDeposit(id, reference, tx, sender, recipient, amount, tags)
+  if not id then return "bad-line" end
+  if #id ~= 66 or #tx ~= 66 or #sender ~= 42 then return "bad-line" end
+  local chain, vault, sequence = reference:match("^(eip155:%d+):(0x%x+):([1-9]%d*)$")
+  if chain ~= CHAIN or vault ~= VAULT or #sequence > 19 then return "foreign-reference" end
+  if #recipient ~= 42 and not isArweaveAddress(recipient) or #recipient == 42 and not recipient:find("^0x%x+$") then return "bad-recipient" end
+  if not isPositive(amount) then return "bad-amount" end
+  if tags ~= "-" and (#tags > 4096 or #tags % 2 == 1 or not tags:find("^[0-9a-f]+$")) then return "bad-tags" end
+  return nil
+end
+
+-- The length of the UTF-8 text is counted only to learn whether it is one.
+local function isUtf8(s)
+  return utf8.len(s) ~= nil
+end
+
+-- Tags of a deposit, or nil when its bytes break the rules.
+local function depositTags(hex)
+  local list, seen = {}, {}
+  if hex == "-" then return list end
+  local text = hex:gsub("%x%x", function(byte) return string.char(tonumber(byte, 16)) end)
+  if not isUtf8(text) then return nil end
+  for line in (text .. "\n"):gmatch("([^\n]*)\n") do
+    local name, value = line:match("^(X%-[%w-]+)=(.+)$")
+    if not name or #name > 63 or #value > 1024 or value:find("[%c\127]") or seen[name] or #list == 16 then return nil end
+    seen[name] = true
+    list[#list + 1] = { name = name, value = value }
+  end
+  return list
+end
+
+local function mint(id, line)
+  local _, reference, tx, sender, recipient, amount, tags = line:match(DEPOSIT)
+  local sum = add(totals.minted, amount)
+  if not sum then return end -- beyond 39 digits: stays pending, visible, and never wraps
+  totals.minted = sum
+  minted[id], pending[id] = line, nil
+  mintedCount, pendingCount = mintedCount + 1, pendingCount - 1
+  credit(recipient, amount)
+  local notice = tagList("Action", "Credit-Notice", "Quantity", amount, "Sender", sender, "Deposit-Id", id, "Deposit-Reference", reference)
+  local extra = depositTags(tags)
+  for _, tag in ipairs(extra or {}) do notice[#notice + 1] = tag end
+  if not extra then notice[#notice + 1] = { name = "Tags-Error", value = "malformed" } end
+  send(recipient, notice, "You were credited " .. amount .. " from " .. sender)
+  event("deposit.minted", id, recipient, amount, reference, tx, sender, tags)
+end
+
+local function attestDeposit(guardian, line, number)
+  local id, reference, tx, sender, recipient, amount, tags = line:match(DEPOSIT)
+  local done = id and minted[id]
+  if done then
+    if done ~= line then event("deposit.conflict", id, guardian) end
+    return
+  end
+  local problem = checkDeposit(id, reference, tx, sender, recipient, amount, tags)
+  if problem then return event("guardian.bad-line", guardian, number, problem) end
+  local ballot = pending[id]
+  if not ballot then
+    ballot = newBallot()
+    pending[id] = ballot
+    pendingOrder[#pendingOrder + 1] = id
+    pendingCount = pendingCount + 1
+  end
+  local votes, problemWithVote = vote(ballot, guardian, line)
+  if problemWithVote == "double-vote" then event("guardian.double-vote", guardian, "deposit", id) end
+  if not votes then return end
+  event("deposit.attested", id, guardian, votes)
+  if #ballot.order > 1 then event("deposit.conflict", id, guardian) end
+  if votes >= set.threshold and not paused then mint(id, line) end
+end
+
+local function forgetMinted()
+  local waiting = {}
+  for _, id in ipairs(pendingOrder) do
+    if pending[id] then waiting[#waiting + 1] = id end
+  end
+  pendingOrder = waiting
+end
+
+-- After an unpause or a rotation: what has its quorum now is minted.
+local function mintPending()
+  for _, id in ipairs(pendingOrder) do
+    local line = pending[id] and winner(pending[id], set.threshold)
+    if line and not paused then mint(id, line) end
+  end
+  forgetMinted()
+end
+
+local function attestDeposits(guardian, line, number)
+  attestDeposit(guardian, line, number)
+  -- Half of the list and more is done with: the cost of dropping it is spread over what made it grow.
+  if #pendingOrder > 1000 and #pendingOrder > 2 * pendingCount then forgetMinted() end
+end
+
+-- Withdrawals ------------------------------------------------------------------------------------------------------------
+
+local function withdraw(msg)
+  local quantity, recipient, fee = msg.Tags.Quantity, msg.Tags.Recipient, msg.Tags["Max-Fee"]
+  if paused then return refuse(msg, "paused", "The asset is paused by its guardians; try again when it is not.") end
+  if not isPositive(quantity) then return refuse(msg, "bad-quantity", "Quantity is a whole number of base units above 0, as decimal digits.") end
+  if not isAmount(fee) then return refuse(msg, "bad-max-fee", "Max-Fee is a whole number of base units, as decimal digits.") end
+  if not isEthereumAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is an Ethereum address with its EIP-55 checksum.") end
+  if recipient == VAULT or recipient == TOKEN then return refuse(msg, "forbidden-recipient", "The vault and the token itself cannot be paid.") end
+  if less(quantity, MINIMUM) then return refuse(msg, "below-minimum", "The least withdrawal is " .. MINIMUM .. ".") end
+  if less(limit.amount, quantity) then return refuse(msg, "above-limit", "The most one withdrawal can pay is " .. limit.amount .. ".") end
+  if not less(fee, quantity) then return refuse(msg, "fee-not-below-quantity", "Max-Fee must be less than Quantity.") end
+  if less(balances[msg.From] or "0", quantity) then return refuse(msg, "insufficient-balance", "The balance is " .. (balances[msg.From] or "0") .. ".") end
+  debit(msg.From, quantity)
+  totals.burned = add(totals.burned, quantity)
+  local number = #withdrawals + 1
+  local id = "0x" .. keccak256("isthmus/withdrawal/1\n" .. ao.id .. "\n" .. number)
+  withdrawals[number] = { id = id, holder = msg.From, recipient = recipient, amount = quantity, maxFee = fee, signatures = {}, ballot = newBallot() }
+  local notice = tagList("Action", "Withdraw-Notice", "Withdrawal", tostring(number), "Withdrawal-Id", id, "Quantity", quantity, "Recipient", recipient, "Max-Fee", fee)
+  reply(msg, withForwarded(notice, msg), "Withdrawal " .. number .. " is queued")
+  event("withdrawal.queued", number, id, msg.From, recipient, quantity, fee)
+end
+
+local function numbered(text)
+  if not isSmall(text) then return nil end
+  local number = math.tointeger(tonumber(text))
+  return withdrawals[number], number
+end
+
+local function signRelease(guardian, line, at)
+  local digits, epoch, signature = line:match("^(%d+) (%d+) (0x[0-9a-f]+)$")
+  local withdrawal, number = numbered(digits)
+  if not withdrawal then return event("guardian.bad-line", guardian, at, digits and "unknown-withdrawal" or "bad-line") end
+  if withdrawal.released then return end
+  if epoch ~= tostring(set.epoch) then return event("guardian.bad-line", guardian, at, "other-epoch") end
+  if #signature ~= 132 or tonumber(signature:sub(3, 4), 16) ~= set.index[guardian] - 1 then return event("guardian.bad-line", guardian, at, "bad-signature") end
+  local before = withdrawal.signatures[guardian]
+  if before then
+    if before ~= signature then event("guardian.double-vote", guardian, "signature", number) end
+    return
+  end
+  withdrawal.signatures[guardian] = signature
+  local n = 0
+  for _, g in ipairs(set.guardians) do if withdrawal.signatures[g] then n = n + 1 end end
+  event("withdrawal.signed", number, set.epoch, guardian, signature, n)
+end
+
+local function settle(number, withdrawal, content)
+  withdrawal.released = content
+  withdrawal.signatures, withdrawal.ballot = {}, nil
+  totals.released = add(totals.released, withdrawal.amount)
+  event("withdrawal.released", number, content)
+end
+
+local function attestRelease(guardian, line, at)
+  local digits, content = line:match("^(%d+) (0x[0-9a-f]+ %d+ %a+)$")
+  local tx, fee, outcome
+  if content then tx, fee, outcome = content:match("^(%S+) (%S+) (%S+)$") end
+  local withdrawal, number = numbered(digits)
+  if not withdrawal then return event("guardian.bad-line", guardian, at, digits and "unknown-withdrawal" or "bad-line") end
+  if #tx ~= 66 or not isAmount(fee) or outcome ~= "paid" and outcome ~= "held" then return event("guardian.bad-line", guardian, at, "bad-line") end
+  if withdrawal.released then
+    if withdrawal.released ~= content then event("withdrawal.conflict", number, guardian) end
+    return
+  end
+  local votes, problem = vote(withdrawal.ballot, guardian, content)
+  if problem == "double-vote" then event("guardian.double-vote", guardian, "release", number) end
+  if not votes then return end
+  event("withdrawal.attested", number, guardian, votes)
+  if #withdrawal.ballot.order > 1 then event("withdrawal.conflict", number, guardian) end
+  if votes >= set.threshold then settle(number, withdrawal, content) end
+end
+
+-- Decisions of the quorum ---------------------------------------------------------------------------------------------------
+
+-- nil, or why this line cannot be decided now.
+local function checkDecision(line)
+  if line == "pause" then return paused and "already-paused" or nil end
+  if line == "unpause" then return not paused and "not-paused" or nil end
+  local amount, window = line:match("^limit (%d+) (%d+)$")
+  if amount then return not (isPositive(amount) and isSmall(window)) and "bad-limit" or nil end
+  local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")
+  if not epoch or not (isSmall(epoch) and isSmall(threshold) and isSmall(pauseThreshold)) then return "bad-decision" end
+  if tonumber(epoch) ~= set.epoch + 1 then return "other-epoch" end
+  local current = set
+  local problem = setGuardians(epoch, threshold, pauseThreshold, list)
+  set = current
+  return problem
+end
+
+local function apply(line)
+  local amount, window = line:match("^limit (%d+) (%d+)$")
+  local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")
+  if line == "pause" then paused = true end
+  if line == "unpause" then paused = false end
+  if amount then limit = { amount = amount, window = window } end
+  if epoch then
+    setGuardians(epoch, threshold, pauseThreshold, list)
+    -- Signatures of the old set are worthless at the vault; the new set signs again.
+    for _, withdrawal in ipairs(withdrawals) do
+      if not withdrawal.released then withdrawal.signatures = {} end
+    end
+  end
+  mintPending()
+  for number, withdrawal in ipairs(withdrawals) do
+    local content = not withdrawal.released and winner(withdrawal.ballot, set.threshold)
+    if content then settle(number, withdrawal, content) end
+  end
+end
+
+local function attestDecision(msg)
+  local digits = msg.Tags["Decision-Nonce"]
+  if not isSmall(digits) then return refuse(msg, "bad-nonce", "Decision-Nonce is the number of the next decision.") end
+  local nonce = math.tointeger(tonumber(digits))
+  local line, signature = msg.Data:match("^([^\n]+)\n(0x[0-9a-f]+)$")
+  line = line or msg.Data
+  local decision = decisions[nonce]
+  if decision and decision.applied then
+    -- A late voice for what was decided: its signature may still be needed at the vault.
+    if decision.applied == line and signature and not decision.signatures[msg.From] then decision.signatures[msg.From] = signature end
+    return
+  end
+  if nonce ~= applied + 1 then return refuse(msg, "bad-nonce", "The next decision has number " .. (applied + 1) .. ".") end
+  local problem = checkDecision(line)
+  if problem then return refuse(msg, problem, "This cannot be decided now: " .. problem .. ".") end
+  if not decision then
+    decision = { ballot = newBallot(), signatures = {} }
+    decisions[nonce] = decision
+  end
+  local votes, problemWithVote = vote(decision.ballot, msg.From, line)
+  if problemWithVote == "double-vote" then event("guardian.double-vote", msg.From, "decision", nonce) end
+  if not votes then return end
+  decision.signatures[msg.From] = signature
+  event("decision.attested", nonce, msg.From, votes)
+  if votes >= (line == "pause" and set.pauseThreshold or set.threshold) then
+    decision.applied, applied = line, nonce
+    event("decision.applied", nonce, line)
+    apply(line)
+  end
+end
+
+-- Transfers ----------------------------------------------------------------------------------------------------------------
+
+local function transfer(msg)
+  local quantity, recipient = msg.Tags.Quantity, msg.Tags.Recipient
+  if not isPositive(quantity) then return refuse(msg, "bad-quantity", "Quantity is a whole number of base units above 0, as decimal digits.") end
+  if not isAoAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is a 43-character Arweave address or a checksummed 0x address.") end
+  if less(balances[msg.From] or "0", quantity) then return refuse(msg, "insufficient-balance", "The balance is " .. (balances[msg.From] or "0") .. ".") end
+  debit(msg.From, quantity)
+  credit(recipient, quantity)
+  event("transfer", msg.From, recipient, quantity)
+  if msg.Tags.Cast then return end
+  reply(msg, withForwarded(tagList("Action", "Debit-Notice", "Recipient", recipient, "Quantity", quantity), msg), "You transferred " .. quantity .. " to " .. recipient)
+  send(recipient, withForwarded(tagList("Action", "Credit-Notice", "Sender", msg.From, "Quantity", quantity), msg), "You received " .. quantity .. " from " .. msg.From)
+end
+
+-- Reads ------------------------------------------------------------------------------------------------------------------------
+
+local function info(msg)
+  reply(msg, tagList("Action", "Info-Response", "Name", NAME, "Ticker", TICKER, "Logo", LOGO, "Denomination", DENOMINATION,
+    "name", NAME, "ticker", TICKER, "logo", LOGO, "denomination", DENOMINATION, "supply", supply(), "Asset", ASSET))
+end
+
+local function balance(msg)
+  local account = msg.Tags.Target or msg.Tags.Recipient or msg.From
+  local amount = balances[account] or "0"
+  reply(msg, tagList("Action", "Balance-Response", "Balance", amount, "Ticker", TICKER, "Account", account), amount)
+end
+
+-- A page's first position and size; positions are those of a list that only grows.
+local function page(msg)
+  local from = isSmall(msg.Tags.Cursor) and math.tointeger(tonumber(msg.Tags.Cursor)) or 1
+  local size = isSmall(msg.Tags.Limit) and math.tointeger(tonumber(msg.Tags.Limit)) or 100
+  return from, math.min(size, 1000)
+end
+
+local function paged(msg, action, list, read, finish)
+  local from, size = page(msg)
+  local parts = {}
+  for at = from, math.min(from + size - 1, #list) do
+    local text = read(list[at], at)
+    if text then parts[#parts + 1] = text end
+  end
+  local tags = tagList("Action", action)
+  if from + size <= #list then tags[#tags + 1] = { name = "Next-Cursor", value = tostring(from + size) } end
+  reply(msg, tags, finish(parts))
+end
+
+local function balancesPage(msg)
+  paged(msg, "Balances-Response", holders, function(account)
+    return balances[account] and quote(account) .. ":" .. quote(balances[account])
+  end, function(parts) return "{" .. table.concat(parts, ",") .. "}" end)
+end
+
+local function describe(number, w)
+  local signatures = {}
+  for _, guardian in ipairs(set.guardians) do
+    if w.signatures[guardian] then
+      signatures[#signatures + 1] = object({ { "guardian", quote(guardian) }, { "signature", quote(w.signatures[guardian]) } })
+    end
+  end
+  local fields = {
+    { "number", tostring(number) }, { "id", quote(w.id) }, { "holder", quote(w.holder) }, { "recipient", quote(w.recipient) },
+    { "amount", quote(w.amount) }, { "maxFee", quote(w.maxFee) }, { "state", quote(w.released and "released" or "queued") },
+    { "epoch", tostring(set.epoch) }, { "signatures", array(signatures) },
+  }
+  if w.released then fields[#fields + 1] = { "release", quote(w.released) } end
+  return object(fields)
+end
+
+local function withdrawalRead(msg)
+  local withdrawal, number = numbered(msg.Tags.Number)
+  if not withdrawal then return refuse(msg, "unknown-withdrawal", "There is no withdrawal of this number.") end
+  reply(msg, tagList("Action", "Withdrawal-Response"), describe(number, withdrawal))
+end
+
+local function withdrawalsPage(msg)
+  local state = msg.Tags.State
+  paged(msg, "Withdrawals-Response", withdrawals, function(w, number)
+    if state and state ~= (w.released and "released" or "queued") then return nil end
+    return describe(number, w)
+  end, array)
+end
+
+local function ballotText(ballot)
+  local parts = {}
+  for i, content in ipairs(ballot.order) do
+    parts[i] = object({ { "content", quote(content) }, { "votes", tostring(count(ballot, content)) } })
+  end
+  return array(parts)
+end
+
+local function depositRead(msg)
+  local id = msg.Tags["Deposit-Id"]
+  local line, ballot = minted[id or ""], pending[id or ""]
+  if not line and not ballot then return refuse(msg, "unknown-deposit", "No guardian has attested a deposit of this id.") end
+  local fields = { { "id", quote(id) }, { "state", quote(line and "minted" or "attesting") } }
+  fields[#fields + 1] = line and { "content", quote(line) } or { "votes", ballotText(ballot) }
+  reply(msg, tagList("Action", "Deposit-Response"), object(fields))
+end
+
+local function pendingPage(msg)
+  paged(msg, "Pending-Deposits-Response", pendingOrder, function(id)
+    return pending[id] and object({ { "id", quote(id) }, { "votes", ballotText(pending[id]) } })
+  end, array)
+end
+
+local function decisionsPage(msg)
+  paged(msg, "Decisions-Response", decisions, function(d, nonce)
+    local signatures = {}
+    for _, guardian in ipairs(set.guardians) do
+      if d.signatures[guardian] then
+        signatures[#signatures + 1] = object({ { "guardian", quote(guardian) }, { "signature", quote(d.signatures[guardian]) } })
+      end
+    end
+    return object({ { "nonce", tostring(nonce) }, { "applied", d.applied and quote(d.applied) or "null" }, { "votes", ballotText(d.ballot) }, { "signatures", array(signatures) } })
+  end, array)
+end
+
+local function bridgeInfo(msg)
+  local guardians = {}
+  for i, guardian in ipairs(set.guardians) do guardians[i] = quote(guardian) end
+  reply(msg, tagList("Action", "Bridge-Info-Response"), object({
+    { "asset", quote(ASSET) }, { "chain", quote(CHAIN) }, { "vault", quote(VAULT) }, { "epoch", tostring(set.epoch) },
+    { "threshold", tostring(set.threshold) }, { "pauseThreshold", tostring(set.pauseThreshold) }, { "guardians", array(guardians) },
+    { "paused", tostring(paused) }, { "minWithdrawal", quote(MINIMUM) }, { "limit", quote(limit.amount) }, { "limitWindow", quote(limit.window) },
+    { "decisions", tostring(applied) }, { "withdrawals", tostring(#withdrawals) }, { "deposits", tostring(mintedCount) },
+    { "minted", quote(totals.minted) }, { "burned", quote(totals.burned) }, { "released", quote(totals.released) },
+    { "supply", quote(supply()) }, { "inFlight", quote(subtract(totals.burned, totals.released)) },
+  }))
+end
+
+local function totalSupply(msg)
+  reply(msg, tagList("Action", "Total-Supply-Response", "Total-Supply", supply(), "Ticker", TICKER), supply())
+end
+
+-- Who may ask what -----------------------------------------------------------------------------------------------------------
+
+local MAX_LINES = 500
+
+-- Every line of a guardian's message, each on its own: a bad one is reported and the others count.
+local function eachLine(act)
+  return function(msg)
+    local number = 0
+    for line in (msg.Data .. "\n"):gmatch("([^\n]*)\n") do
+      number = number + 1
+      if number > MAX_LINES then return event("guardian.bad-line", msg.From, number, "too-many-lines") end
+      act(msg.From, line, number)
+    end
+  end
+end
+
+local GUARDIANS = {
+  ["Attest-Deposits"] = eachLine(attestDeposits),
+  ["Sign-Release"] = eachLine(signRelease),
+  ["Attest-Release"] = eachLine(attestRelease),
+  ["Attest-Decision"] = attestDecision,
+}
+local HOLDERS = { Transfer = transfer, Withdraw = withdraw }
+local READS = {
+  Info = info, Balance = balance, Balances = balancesPage, ["Total-Supply"] = totalSupply, Withdrawal = withdrawalRead, Withdrawals = withdrawalsPage,
+  Deposit = depositRead, ["Pending-Deposits"] = pendingPage, Decisions = decisionsPage, ["Bridge-Info"] = bridgeInfo,
+}
+
+function handle(msg)
+  if msg.Id == ao.id then return end -- the spawn itself
+  local action = msg.Tags.Action or ""
+  local guarded, held, read = GUARDIANS[action], HOLDERS[action], READS[action]
+  if not (guarded or held or read) then return end
+  if read then return read(msg) end
+  if msg.Cron then return end -- nobody signed it
+  if guarded then
+    if msg.From ~= msg.Owner or not set.index[msg.From] then
+      return refuse(msg, "not-a-guardian", "Only a guardian of the current set, signing itself, may say this.")
+    end
+    guarded(msg)
+  else
+    if msg.From ~= msg.Owner and not authorities[msg.Owner] then
+      return refuse(msg, "not-trusted", "This message speaks for another and its signer is no authority of this process.")
+    end
+    held(msg)
+  end
+  flushEvents()
+end
+
+-- On aos the same function answers everything, and the deployer gives up the process with this last line of set-up.
+if Handlers then
+  Handlers.prepend("isthmus", function() return true end, handle)
+  Owner = "none"
+end

@@ -1,0 +1,502 @@
+/** The token process: who may say what, what it leads to, and that nothing else moves money. */
+import fc from 'fast-check';
+import { depositId, encodeDepositLine, withdrawalId, type DepositObservation } from '@isthmus/bridge';
+import { getAddress, type Hex } from 'viem';
+import { AUTHORITY, CHAIN, GUARDIANS, PROCESS, SPAWN_TAGS, tag, TOKEN, TokenProcess, VAULT } from './harness.js';
+
+const [G1, G2, G3, G4, G5] = GUARDIANS as [Hex, Hex, Hex, Hex, Hex];
+const ALICE = getAddress(`0x${'ab'.repeat(20)}`);
+const BOB = 'B'.repeat(42) + 'A';
+const OUTSIDER = getAddress(`0x${'9c'.repeat(20)}`);
+const txHash = (n: number): Hex => `0x${n.toString(16).padStart(64, '0')}`;
+
+function deposit(sequence: number, change: Partial<DepositObservation> = {}): DepositObservation {
+  const reference = `${CHAIN}:${VAULT}:${sequence}`;
+  return {
+    id: depositId(reference),
+    reference,
+    txHash: txHash(sequence),
+    sender: OUTSIDER,
+    recipient: ALICE,
+    amount: 1000n,
+    tags: '-',
+    ...change,
+  };
+}
+const attest = (token: TokenProcess, guardian: string, ...deposits: DepositObservation[]) =>
+  token.send(guardian, { Action: 'Attest-Deposits' }, deposits.map(encodeDepositLine).join('\n'));
+const types = (o: { events: { type: string }[] }) => o.events.map((e) => e.type);
+
+async function funded(amount = 1000n): Promise<TokenProcess> {
+  const token = await TokenProcess.spawn();
+  await attest(token, G1, deposit(1, { amount }));
+  await attest(token, G2, deposit(1, { amount }));
+  return token;
+}
+const withdraw = (token: TokenProcess, tags: Record<string, string> = {}, from = ALICE) =>
+  token.send(from, { Action: 'Withdraw', Quantity: '100', Recipient: OUTSIDER, 'Max-Fee': '5', ...tags });
+const decide = (token: TokenProcess, guardian: string, nonce: number, line: string) =>
+  token.send(guardian, { Action: 'Attest-Decision', 'Decision-Nonce': String(nonce) }, line);
+const packed = (guardian: Hex, fill = 'ab') =>
+  `0x${GUARDIANS.indexOf(guardian).toString(16).padStart(2, '0')}${fill.repeat(64)}`;
+const sign = (token: TokenProcess, guardian: Hex, number: number, epoch = 1, signature = packed(guardian)) =>
+  token.send(guardian, { Action: 'Sign-Release' }, `${number} ${epoch} ${signature}`);
+const attestRelease = (token: TokenProcess, guardian: string, number: number, fee = '3', outcome = 'paid') =>
+  token.send(guardian, { Action: 'Attest-Release' }, `${number} ${txHash(77)} ${fee} ${outcome}`);
+const books = async (token: TokenProcess) => (await token.read('Bridge-Info')) as Record<string, string>;
+
+describe('deposits', () => {
+  it('I4 mint at the M-th equal attestation, not before', async () => {
+    const token = await TokenProcess.spawn();
+    expect(types(await attest(token, G1, deposit(1)))).toEqual(['deposit.attested']);
+    expect(await token.balance(ALICE)).toBe(0n);
+    const second = await attest(token, G2, deposit(1));
+    expect(types(second)).toEqual(['deposit.attested', 'deposit.minted']);
+    expect(await token.balance(ALICE)).toBe(1000n);
+    const notice = second.sent[0];
+    expect(notice?.Target).toBe(ALICE);
+    const { id, reference } = deposit(1);
+    for (const [name, value] of Object.entries({
+      Action: 'Credit-Notice',
+      Quantity: '1000',
+      Sender: OUTSIDER,
+      'Deposit-Id': id,
+      'Deposit-Reference': reference,
+    })) {
+      expect(tag(notice, name)).toBe(value);
+    }
+  });
+
+  it('I1 mint once, whatever is repeated or comes late', async () => {
+    const token = await funded();
+    for (const guardian of [G1, G2, G3, G3]) expect((await attest(token, guardian, deposit(1))).sent).toEqual([]);
+    expect(await token.balance(ALICE)).toBe(1000n);
+  });
+
+  it('I4 one guardian repeating itself is one guardian', async () => {
+    const token = await TokenProcess.spawn();
+    for (let i = 0; i < 5; i += 1) await attest(token, G1, deposit(1));
+    expect(await token.balance(ALICE)).toBe(0n);
+  });
+
+  it('a lying guardian is a visible conflict and never merges (wrong amount, wrong recipient)', async () => {
+    const token = await TokenProcess.spawn();
+    await attest(token, G1, deposit(1));
+    const lie = await attest(token, G3, deposit(1, { amount: 9_999n }));
+    expect(types(lie)).toEqual(['deposit.attested', 'deposit.conflict']);
+    expect(await token.balance(ALICE)).toBe(0n);
+    await attest(token, G2, deposit(1));
+    expect(await token.balance(ALICE)).toBe(1000n);
+    expect(types(await attest(token, G3, deposit(1, { recipient: BOB })))).toEqual(['deposit.conflict']);
+    expect(await token.balance(BOB)).toBe(0n);
+  });
+
+  it('a guardian that votes twice counts once, and is reported', async () => {
+    const token = await TokenProcess.spawn();
+    await attest(token, G1, deposit(1, { amount: 5n }));
+    expect(types(await attest(token, G1, deposit(1)))).toEqual(['guardian.double-vote']);
+    await attest(token, G2, deposit(1));
+    expect(await token.balance(ALICE)).toBe(0n);
+  });
+
+  it('one bad line spoils only itself', async () => {
+    const token = await TokenProcess.spawn();
+    const lines = ['nonsense', encodeDepositLine(deposit(1)), `${encodeDepositLine(deposit(2))} more`].join('\n');
+    for (const guardian of [G1, G2]) await token.send(guardian, { Action: 'Attest-Deposits' }, lines);
+    expect(await token.balance(ALICE)).toBe(1000n);
+  });
+
+  it.each([
+    ['another chain (E17, X1)', `eip155:1:${VAULT}:1`],
+    ['another vault (E1)', `${CHAIN}:${TOKEN}:1`],
+  ])('refuse a reference of %s', async (_, reference) => {
+    const token = await TokenProcess.spawn();
+    const foreign = deposit(1, { reference, id: depositId(reference) });
+    const outcome = await attest(token, G1, foreign);
+    expect(outcome.events).toMatchObject([{ type: 'guardian.bad-line', code: 'foreign-reference' }]);
+  });
+
+  it('at most 500 lines of a message count', async () => {
+    const token = await TokenProcess.spawn();
+    const lines = Array.from({ length: 502 }, (_, i) => deposit(i + 1, { amount: 1n }));
+    await attest(token, G1, ...lines);
+    const outcome = await attest(token, G2, ...lines);
+    expect(types(outcome).filter((t) => t === 'deposit.minted')).toHaveLength(500);
+    expect(outcome.events.at(-1)).toMatchObject({ type: 'guardian.bad-line', code: 'too-many-lines' });
+  });
+
+  it('X- tags reach the recipient unchanged; malformed ones never stop the money (E18, X13)', async () => {
+    const token = await TokenProcess.spawn();
+    const tags = (text: string) => Buffer.from(text).toString('hex');
+    const good = deposit(1, { tags: tags('X-Action=Swap\nX-Note=<b>"; drop table') });
+    const bad = deposit(2, { tags: tags('X-A=1\nX-A=2') });
+    const binary = deposit(3, { tags: 'ff00' });
+    await attest(token, G1, good, bad, binary);
+    const { sent } = await attest(token, G2, good, bad, binary);
+    expect(tag(sent[0], 'X-Action')).toBe('Swap');
+    expect(tag(sent[0], 'X-Note')).toBe('<b>"; drop table');
+    expect([tag(sent[1], 'Tags-Error'), tag(sent[2], 'Tags-Error')]).toEqual(['malformed', 'malformed']);
+    expect(await token.balance(ALICE)).toBe(3000n);
+  });
+});
+
+describe('who is heard', () => {
+  it.each([
+    ['A1 a From that is not the signer', { from: G2, owner: OUTSIDER }],
+    ['A1 a guardian’s name pushed by the authority', { from: G2, owner: AUTHORITY }],
+    ['an outsider', { from: OUTSIDER }],
+    ['a guardian of no set', { from: G4 }],
+  ])('%s never counts as a guardian', async (_, sender) => {
+    const token = await TokenProcess.spawn();
+    await attest(token, G1, deposit(1));
+    const outcome = await token.send(sender, { Action: 'Attest-Deposits' }, encodeDepositLine(deposit(1)));
+    expect(tag(outcome.sent[0], 'Error')).toBe('not-a-guardian');
+    expect(await token.balance(ALICE)).toBe(0n);
+  });
+
+  it('A8 a cron message moves nothing', async () => {
+    const token = await funded();
+    await attest(token, G1, deposit(2));
+    await token.send({ from: G2, cron: true }, { Action: 'Attest-Deposits' }, encodeDepositLine(deposit(2)));
+    await token.send({ from: ALICE, cron: true }, { Action: 'Transfer', Recipient: BOB, Quantity: '1' });
+    expect(await token.balance(ALICE)).toBe(1000n);
+  });
+
+  it('A2 a holder is spoken for by its authority only', async () => {
+    const token = await funded();
+    const tags = { Action: 'Transfer', Recipient: BOB, Quantity: '1' };
+    expect(tag((await token.send({ from: ALICE, owner: OUTSIDER }, tags)).sent[0], 'Error')).toBe('not-trusted');
+    expect(await token.balance(BOB)).toBe(0n);
+    await token.send({ from: ALICE, owner: AUTHORITY }, tags);
+    expect(await token.balance(BOB)).toBe(1n);
+  });
+
+  it('A3 A9 a credit notice, an Eval or a Mint is nothing to it', async () => {
+    const token = await funded();
+    for (const action of ['Credit-Notice', 'Eval', 'Mint', 'Burn', 'toString', '__index']) {
+      expect(await token.send('deployer', { Action: action, Quantity: '5', Recipient: BOB }, 'balances = {}')).toEqual({
+        sent: [],
+        events: [],
+        error: undefined,
+      });
+    }
+    expect(await token.balance(ALICE)).toBe(1000n);
+  });
+});
+
+describe('transfers', () => {
+  it('move the amount, notify both, forward X- tags', async () => {
+    const token = await funded();
+    const { sent, events } = await token.send(ALICE, {
+      Action: 'Transfer',
+      Recipient: BOB,
+      Quantity: '400',
+      'X-Memo': 'hi',
+    });
+    expect(sent.map((m) => [m.Target, tag(m, 'Action'), tag(m, 'Quantity'), tag(m, 'X-Memo')])).toEqual([
+      [ALICE, 'Debit-Notice', '400', 'hi'],
+      [BOB, 'Credit-Notice', '400', 'hi'],
+    ]);
+    expect(tag(sent[1], 'Sender')).toBe(ALICE);
+    expect(events).toEqual([{ type: 'transfer', from: ALICE, to: BOB, amount: 400n }]);
+    expect([await token.balance(ALICE), await token.balance(BOB)]).toEqual([600n, 400n]);
+    expect((await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: '1', Cast: 'true' })).sent).toEqual(
+      [],
+    );
+  });
+
+  it('to oneself changes nothing', async () => {
+    const token = await funded();
+    await token.send(ALICE, { Action: 'Transfer', Recipient: ALICE, Quantity: '1000' });
+    expect(await token.balance(ALICE)).toBe(1000n);
+  });
+
+  it.each([
+    '0',
+    '-1',
+    '+1',
+    '01',
+    '0x10',
+    '1e3',
+    ' 1',
+    '1 ',
+    '1.0',
+    '1\n',
+    '',
+    '1001',
+    '9'.repeat(40),
+    (2n ** 256n + 1n).toString(),
+    'inf',
+    'nan',
+  ])('A4 E15 refuse the quantity %p', async (quantity) => {
+    const token = await funded();
+    const { sent, events } = await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: quantity });
+    expect(tag(sent[0], 'Action')).toBe('Transfer-Error');
+    expect(events).toEqual([]);
+    expect([await token.balance(ALICE), await token.balance(BOB)]).toEqual([1000n, 0n]);
+  });
+
+  it.each(['', 'bob', 'B'.repeat(43), ALICE.toLowerCase(), `0x${'0'.repeat(40)}`, `${BOB}\n`, 'B'.repeat(10_000)])(
+    'E18 refuse the recipient %p',
+    async (recipient) => {
+      const token = await funded();
+      const { sent } = await token.send(ALICE, { Action: 'Transfer', Recipient: recipient, Quantity: '1' });
+      expect(tag(sent[0], 'Error')).toBe('bad-recipient');
+      expect(await token.balance(ALICE)).toBe(1000n);
+    },
+  );
+});
+
+describe('withdrawals', () => {
+  it('burn, are numbered, and carry the id everyone computes', async () => {
+    const token = await funded();
+    const { sent, events } = await withdraw(token);
+    const id = withdrawalId(PROCESS, 1n);
+    expect(tag(sent[0], 'Withdrawal-Id')).toBe(id);
+    expect(events).toEqual([
+      { type: 'withdrawal.queued', number: 1n, id, holder: ALICE, recipient: OUTSIDER, amount: 100n, maxFee: 5n },
+    ]);
+    expect(await token.balance(ALICE)).toBe(900n);
+    expect(await books(token)).toMatchObject({
+      supply: '900',
+      inFlight: '100',
+      minted: '1000',
+      burned: '100',
+      released: '0',
+    });
+  });
+
+  it.each([
+    ['bad-recipient', { Recipient: '' }],
+    ['bad-recipient', { Recipient: OUTSIDER.toLowerCase() }],
+    ['bad-recipient', { Recipient: BOB }],
+    ['bad-recipient', { Recipient: `0x${'0'.repeat(40)}` }],
+    ['forbidden-recipient', { Recipient: TOKEN }],
+    ['forbidden-recipient', { Recipient: VAULT }],
+    ['bad-quantity', { Quantity: '0' }],
+    ['bad-quantity', { Quantity: '1e2' }],
+    ['bad-max-fee', { 'Max-Fee': '-1' }],
+    ['fee-not-below-quantity', { 'Max-Fee': '100' }],
+    ['below-minimum', { Quantity: '9' }],
+    ['above-limit', { Quantity: '1000001' }],
+    ['insufficient-balance', { Quantity: '1001' }],
+  ])('A10 E24 I8 refuse with %s and burn nothing: %p', async (code, tags) => {
+    const token = await funded();
+    const { sent, events } = await withdraw(token, tags);
+    expect([tag(sent[0], 'Action'), tag(sent[0], 'Error')]).toEqual(['Withdraw-Error', code]);
+    expect(events).toEqual([]);
+    expect(await books(token)).toMatchObject({ supply: '1000', inFlight: '0' });
+  });
+
+  it('collect signatures of the current set and epoch, each guardian’s once', async () => {
+    const token = await funded();
+    await withdraw(token);
+    expect((await sign(token, G1, 1)).events).toMatchObject([
+      { type: 'withdrawal.signed', guardian: G1, signatures: 1 },
+    ]);
+    expect((await sign(token, G1, 1)).events).toEqual([]);
+    expect(types(await sign(token, G1, 1, 1, packed(G1, 'cd')))).toEqual(['guardian.double-vote']);
+    expect((await sign(token, G2, 1, 2)).events).toMatchObject([{ code: 'other-epoch' }]);
+    expect((await sign(token, G2, 1, 1, packed(G3))).events).toMatchObject([{ code: 'bad-signature' }]);
+    expect((await sign(token, G2, 2)).events).toMatchObject([{ code: 'unknown-withdrawal' }]);
+    expect((await sign(token, G2, 1)).events).toMatchObject([{ signatures: 2 }]);
+    expect(await token.read('Withdrawal', { Number: '1' })).toMatchObject({
+      state: 'queued',
+      signatures: [{ guardian: G1 }, { guardian: G2 }],
+    });
+  });
+
+  it('are done once M guardians say alike how they were released', async () => {
+    const token = await funded();
+    await withdraw(token);
+    await attestRelease(token, G1, 1);
+    expect(types(await attestRelease(token, G3, 1, '4'))).toEqual(['withdrawal.attested', 'withdrawal.conflict']);
+    expect((await attestRelease(token, G2, 1)).events.at(-1)).toEqual({
+      type: 'withdrawal.released',
+      number: 1n,
+      txHash: txHash(77),
+      fee: 3n,
+      outcome: 'paid',
+    });
+    expect(await books(token)).toMatchObject({ supply: '900', inFlight: '0', released: '100' });
+    expect(types(await attestRelease(token, G3, 1, '5'))).toEqual(['withdrawal.conflict']);
+    expect((await sign(token, G3, 1)).events).toEqual([]);
+  });
+});
+
+describe('decisions', () => {
+  it('I14 X11 one guardian pauses, M unpause, and what came meanwhile is minted then', async () => {
+    const token = await funded();
+    expect(types(await decide(token, G3, 1, 'pause'))).toEqual(['decision.attested', 'decision.applied']);
+    expect(tag((await withdraw(token)).sent[0], 'Error')).toBe('paused');
+    await attest(token, G1, deposit(2));
+    expect(types(await attest(token, G2, deposit(2)))).toEqual(['deposit.attested']);
+    await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: '1' });
+    expect(await token.balance(BOB)).toBe(1n);
+    await decide(token, G1, 2, 'unpause');
+    expect(await token.balance(ALICE)).toBe(999n);
+    expect(types(await decide(token, G2, 2, 'unpause'))).toEqual([
+      'decision.attested',
+      'decision.applied',
+      'deposit.minted',
+    ]);
+    expect(await token.balance(ALICE)).toBe(1999n);
+  });
+
+  it('I14 one guardian cannot unpause, limit or rotate; numbers come in order', async () => {
+    const token = await funded();
+    for (const line of ['limit 5 1000', `rotate 2 1 1 ${G1}`]) await decide(token, G1, 1, line);
+    expect(await books(token)).toMatchObject({ epoch: 1, limit: '1000000', paused: false });
+    expect(tag((await decide(token, G2, 2, 'pause')).sent[0], 'Error')).toBe('bad-nonce');
+    expect(tag((await decide(token, G2, 1, 'unpause')).sent[0], 'Error')).toBe('not-paused');
+    await decide(token, G2, 1, 'limit 500 1000');
+    await decide(token, G3, 1, 'limit 500 1000');
+    expect(await books(token)).toMatchObject({ limit: '500', decisions: 1 });
+    expect(tag((await withdraw(token, { Quantity: '501' })).sent[0], 'Error')).toBe('above-limit');
+  });
+
+  it.each([
+    'rotate 3 2 1 X',
+    'rotate 2 4 1 X',
+    'rotate 2 0 1 X',
+    'rotate 2 2 9 X',
+    `rotate 2 1 1 ${G1},${G1}`,
+    'rotate 2 1 1 nobody',
+    'limit 0 5',
+    'stop',
+    '',
+  ])('I14 refuses to decide %p', async (line) => {
+    const token = await TokenProcess.spawn();
+    const text = line.replace('X', [G1, G2, G4].join(','));
+    expect(tag((await decide(token, G1, 1, text)).sent[0], 'Action')).toBe('Attest-Decision-Error');
+  });
+
+  it('X2 I14 a rotation drops the old set’s signatures and votes, and hears the new set only', async () => {
+    const token = await funded();
+    await withdraw(token);
+    await sign(token, G1, 1);
+    await attest(token, G1, deposit(2));
+    const line = `rotate 2 2 1 ${[G2, G4, G5].join(',')}`;
+    for (const guardian of [G1, G2]) await decide(token, guardian, 1, line);
+    expect(await token.read('Withdrawal', { Number: '1' })).toMatchObject({ signatures: [], epoch: 2 });
+    expect(tag((await attest(token, G3, deposit(2))).sent[0], 'Error')).toBe('not-a-guardian');
+    await attest(token, G2, deposit(2));
+    expect(await token.balance(ALICE)).toBe(900n);
+    await attest(token, G5, deposit(2));
+    expect(await token.balance(ALICE)).toBe(1900n);
+    const other = `0x01${'ab'.repeat(64)}`;
+    expect((await sign(token, G4, 1, 1, other)).events).toMatchObject([{ code: 'other-epoch' }]);
+    expect((await sign(token, G4, 1, 2, other)).events).toMatchObject([
+      { type: 'withdrawal.signed', epoch: 2n, signatures: 1 },
+    ]);
+  });
+});
+
+describe('configuration', () => {
+  it.each([
+    ['Isthmus-Threshold', '4'],
+    ['Isthmus-Threshold', '0'],
+    ['Isthmus-Guardians', ''],
+    ['Isthmus-Guardians', `${G1},${G1}`],
+    ['Isthmus-Guardians', G1.toLowerCase()],
+    ['Isthmus-Vault', 'nowhere'],
+    ['Isthmus-Limit', '-5'],
+    ['Name', 'a\nb'],
+  ])('a process with %s = %p never starts', async (name, value) => {
+    await expect(async () => TokenProcess.spawn({ ...SPAWN_TAGS, [name]: value })).rejects.toThrow(/spawn tag/);
+  });
+});
+
+describe('reads', () => {
+  it('X13 answer JSON and tags whatever texts hold, and change nothing', async () => {
+    const token = await TokenProcess.spawn({ ...SPAWN_TAGS, Name: '"><script>', Ticker: "'; --" });
+    const before = await token.snapshot();
+    expect(await token.read('Pending-Deposits')).toEqual([]);
+    expect(await token.read('Balances')).toEqual({});
+    expect(await token.read('Bridge-Info')).toMatchObject({ vault: VAULT, guardians: [G1, G2, G3], threshold: 2 });
+    expect(Buffer.compare(await token.snapshot(), before)).toBe(0);
+  });
+
+  it('page through balances, every holder once', async () => {
+    const token = await TokenProcess.spawn();
+    const all = Array.from({ length: 250 }, (_, i) =>
+      deposit(i + 1, { recipient: getAddress(`0x${(i + 1).toString(16).padStart(40, '0')}`) }),
+    );
+    for (const guardian of [G1, G2]) await attest(token, guardian, ...all);
+    const seen: Record<string, string> = {};
+    for (const cursor of ['1', '101', '201'])
+      Object.assign(seen, await token.read('Balances', { Cursor: cursor, Limit: '100' }));
+    expect(Object.keys(seen)).toHaveLength(250);
+    expect(await token.read('Balances', { Cursor: '251' })).toEqual({});
+  });
+});
+
+describe('books, against a model', () => {
+  type Step = { kind: 'deposit' | 'transfer' | 'withdraw' | 'release'; who: number; n: number; amount: bigint };
+  const step: fc.Arbitrary<Step> = fc.record({
+    kind: fc.constantFrom('deposit' as const, 'transfer' as const, 'withdraw' as const, 'release' as const),
+    who: fc.nat({ max: 2 }),
+    n: fc.integer({ min: 1, max: 6 }),
+    amount: fc.oneof(fc.bigInt({ min: 0n, max: 3_000n }), fc.bigInt({ min: 0n, max: 10n ** 38n })),
+  });
+  const people = [ALICE, BOB, OUTSIDER];
+
+  it('I1 I3 I6 after every step supply is the sum of balances, and minted = supply + in flight + released', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const token = await TokenProcess.spawn({ ...SPAWN_TAGS, 'Isthmus-Limit': (10n ** 38n).toString() });
+        const balances = new Map<string, bigint>();
+        const votes = new Map<number, Map<number, bigint>>();
+        const done = new Set<number>();
+        const open: { amount: bigint; votes: Set<number>; released: boolean }[] = [];
+        let minted = 0n;
+        for (const { kind, who, n, amount } of steps) {
+          const person = people[who] as string;
+          const guardian = GUARDIANS[who] as Hex;
+          if (kind === 'deposit' && amount > 0n) {
+            const size = n % 2 === 0 ? amount : BigInt(n); // even numbers: guardians disagree on the amount
+            await attest(token, guardian, deposit(n, { amount: size }));
+            const ballot = votes.get(n) ?? new Map<number, bigint>();
+            votes.set(n, ballot);
+            if (!ballot.has(who)) ballot.set(who, size);
+            if (!done.has(n) && [...ballot.values()].filter((v) => v === ballot.get(who)).length >= 2) {
+              done.add(n);
+              minted += ballot.get(who) as bigint;
+              balances.set(ALICE, (balances.get(ALICE) ?? 0n) + (ballot.get(who) as bigint));
+            }
+          } else if (kind === 'transfer') {
+            const to = people[n % 3] as string;
+            await token.send(person, { Action: 'Transfer', Recipient: to, Quantity: String(amount) });
+            if (amount > 0n && amount <= (balances.get(person) ?? 0n)) {
+              balances.set(person, (balances.get(person) ?? 0n) - amount);
+              balances.set(to, (balances.get(to) ?? 0n) + amount);
+            }
+          } else if (kind === 'withdraw') {
+            await withdraw(token, { Quantity: String(amount), 'Max-Fee': '5' }, person as Hex);
+            if (amount >= 10n && amount <= (balances.get(person) ?? 0n)) {
+              balances.set(person, (balances.get(person) ?? 0n) - amount);
+              open.push({ amount, votes: new Set(), released: false });
+            }
+          } else if (kind === 'release') {
+            await attestRelease(token, guardian, n);
+            const one = open[n - 1];
+            one?.votes.add(who);
+            if (one && one.votes.size >= 2) one.released = true;
+          }
+        }
+        const sum = [...balances.values()].reduce((a, b) => a + b, 0n);
+        const inFlight = open.filter((w) => !w.released).reduce((a, w) => a + w.amount, 0n);
+        const released = open.filter((w) => w.released).reduce((a, w) => a + w.amount, 0n);
+        expect(await books(token)).toMatchObject({
+          minted: String(minted),
+          supply: String(sum),
+          inFlight: String(inFlight),
+          released: String(released),
+        });
+        expect(sum + inFlight + released).toBe(minted);
+        for (const person of people) expect(await token.balance(person)).toBe(balances.get(person) ?? 0n);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
