@@ -569,7 +569,8 @@ end
 local function transfer(msg)
   local quantity, recipient = msg.Tags.Quantity, msg.Tags.Recipient
   if not isPositive(quantity) then return refuse(msg, "bad-quantity", "Quantity is a whole number of base units above 0, as decimal digits.") end
-  if not isAoAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is a 43-character Arweave address or a checksummed 0x address.") end
+  -- Who holds or held the token has passed this check before.
+  if not holderAt[recipient or ""] and not isAoAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is a 43-character Arweave address or a checksummed 0x address.") end
   if less(balances[msg.From] or "0", quantity) then return refuse(msg, "insufficient-balance", "The balance is " .. (balances[msg.From] or "0") .. ".") end
   debit(msg.From, quantity)
   credit(recipient, quantity)

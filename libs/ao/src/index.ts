@@ -1,4 +1,11 @@
-/** AO as Isthmus carries it: items, scheduler, compute, messenger, and the units' HTTP. */
-export * from './items/index.js';
+/** AO as Isthmus carries it: items, scheduler, compute, messenger. */
+export * from './compute/compute-unit.js';
 export * from './compute/lua/lua-vm.js';
+export * from './compute/replica.js';
+export * from './compute/worker-pool.js';
+export * from './items/index.js';
+export * from './messenger/messenger.js';
+export * from './pipeline.js';
+export * from './scheduler/assignment.js';
+export * from './scheduler/scheduler.js';
 export type * from './types.js';

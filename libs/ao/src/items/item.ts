@@ -74,12 +74,6 @@ export function verifyItem(item: Item): Promise<boolean> {
   return verifySignature(item.signatureType, item.owner, item.signature, signedMessage(parts));
 }
 
-/** What two pushes of one message share, whoever signed them: the deep hash of target, anchor, tags and data. */
-export function contentHash(item: Item): string {
-  const { target, anchor, tags, data } = partsOf(item.raw);
-  return deepHash([target, anchor, tags, data]).toString('base64url');
-}
-
 interface SignedParts {
   type: number;
   owner: Buffer;

@@ -5,7 +5,6 @@ import fc from 'fast-check';
 import type { Signer } from '../types.js';
 import {
   arweaveSigner,
-  contentHash,
   createItem,
   decodeBundle,
   ed25519Signer,
@@ -141,12 +140,11 @@ it.each([
   await expect(createItem({ ...content, ...part }, signers['ed25519']!)).rejects.toBeInstanceOf(ItemError);
 });
 
-it('signs the same content to the same item (Ethereum, ed25519), and knows the same content under another signer', async () => {
-  const [a, b] = [await createItem(content, signers['ethereum']!), await createItem(content, signers['ethereum']!)];
-  expect(a.id).toBe(b.id);
-  const other = await createItem(content, signers['ed25519']!);
-  expect(contentHash(other)).toBe(contentHash(a));
-  expect(contentHash(await createItem({ ...content, data: 'other' }, signers['ed25519']!))).not.toBe(contentHash(a));
+it('signs the same content to the same item, so that a repeated push is the same message', async () => {
+  for (const kind of ['ethereum', 'ed25519']) {
+    const [a, b] = [await createItem(content, signers[kind]!), await createItem(content, signers[kind]!)];
+    expect(a.id).toBe(b.id);
+  }
 });
 
 it('A6 an Ethereum item has one signature only: neither the other s nor the other recovery byte gives it a second id', async () => {

@@ -1,0 +1,272 @@
+/**
+ * The compute unit: evaluates each process' schedule in order and keeps every result. A result, the messages it sends, and the process'
+ * progress are one transaction that only the compute whose view was current can make, so two computes never both write.
+ */
+import type { DataSource } from 'typeorm';
+import { parseItem } from '../items/index.js';
+import type { Messenger } from '../messenger/messenger.js';
+import { tagOf } from '../scheduler/assignment.js';
+import type { Scheduler } from '../scheduler/scheduler.js';
+import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry, VmMessage } from '../types.js';
+import { environmentOf, messageOf } from './message.js';
+import { WorkerLost, type WorkerPool } from './worker-pool.js';
+
+const BATCH = 200;
+/** Slots between two checkpoints of a process. */
+const CHECKPOINT_EVERY = 5000;
+
+export type ComputeErrorCode = 'unknown-process' | 'unknown-message' | 'not-ready';
+
+export class ComputeError extends Error {
+  constructor(
+    readonly code: ComputeErrorCode,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'ComputeError';
+  }
+}
+
+export interface StoredResult {
+  process: string;
+  nonce: number;
+  messageId: string;
+  result: EvaluationResult;
+}
+
+interface Live {
+  env: ProcessEnv;
+  module: Item;
+  /** Last slot this compute has evaluated. */
+  evaluated: number;
+  checkpoint: number;
+}
+
+export class ComputeUnit {
+  private readonly live = new Map<string, Live>();
+  private readonly running = new Map<string, Promise<void>>();
+  private readonly wanted = new Set<string>();
+  private readonly listeners = new Set<(process: string) => void>();
+  private stopping = false;
+
+  constructor(
+    private readonly database: DataSource,
+    private readonly scheduler: Scheduler,
+    private readonly messenger: Messenger,
+    private readonly workers: WorkerPool,
+    private readonly onFailure: (process: string, error: unknown) => void,
+  ) {
+    scheduler.onPlaced((process) => void this.advance(process));
+  }
+
+  /** Calls `listener` after results of a process were stored. */
+  onResults(listener: (process: string) => void): void {
+    this.listeners.add(listener);
+  }
+
+  /** Goes on with every process that has slots not evaluated yet. */
+  async resume(): Promise<void> {
+    const rows: { id: string }[] = await this.database.query('select id from process where evaluated < nonce');
+    await Promise.all(rows.map((r) => this.advance(r.id)));
+  }
+
+  /** Evaluates what a process has waiting; resolves when it has caught up with what was there. Failures are reported and tried again at the next message. */
+  advance(process: string): Promise<void> {
+    this.wanted.add(process);
+    const running = this.running.get(process) ?? this.work(process);
+    this.running.set(process, running);
+    return running;
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.running.values());
+    await this.workers.stop();
+  }
+
+  /** Results of a process from a slot on, in order, at most 1,000. */
+  async results(process: string, fromNonce: number, limit: number, descending = false): Promise<StoredResult[]> {
+    const rows: { nonce: string; message_id: string; outcome: string }[] = await this.database.query(
+      `select nonce, message_id, outcome from result where process = $1 and nonce ${descending ? '<=' : '>='} $2 order by nonce ${descending ? 'desc' : ''} limit $3`,
+      [process, fromNonce, Math.min(limit, 1000)],
+    );
+    return rows.map((r) => ({
+      process,
+      nonce: Number(r.nonce),
+      messageId: r.message_id,
+      result: JSON.parse(r.outcome) as EvaluationResult,
+    }));
+  }
+
+  /**
+   * Result of one message, evaluated first when it is not yet.
+   * @throws ComputeError `unknown-process`, `unknown-message`
+   */
+  async result(process: string, messageId: string): Promise<StoredResult> {
+    const entry = await this.scheduler.entryOf(process, messageId);
+    if (!entry)
+      throw new ComputeError('unknown-message', `Message ${messageId} is not scheduled in process ${process}.`);
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const [found] = await this.results(process, entry.nonce, 1);
+      if (found && found.nonce === entry.nonce) return found;
+      await this.advance(process);
+    }
+    throw new ComputeError('not-ready', `Message ${messageId} could not be evaluated now: ask again.`);
+  }
+
+  /** Evaluates a message on the newest state, without effect and without a trace. @throws ComputeError */
+  async dryRun(
+    process: string,
+    message: Omit<VmMessage, 'Module' | 'Epoch' | 'Nonce' | 'Hash-Chain' | 'Cron'>,
+  ): Promise<EvaluationResult> {
+    if (!(await this.scheduler.hasProcess(process)))
+      throw new ComputeError('unknown-process', `There is no process ${process} here.`);
+    await this.advance(process);
+    const live = await this.open(process);
+    return this.workers.dryRun(process, {
+      ...message,
+      Module: live.module.id,
+      Epoch: 0,
+      Nonce: live.evaluated,
+      'Hash-Chain': '',
+      Cron: false,
+    });
+  }
+
+  private async work(process: string): Promise<void> {
+    try {
+      while (this.wanted.delete(process) && !this.stopping) await this.catchUp(process);
+    } catch (error) {
+      // The process is opened afresh next time: its state here may be ahead of, or behind, what is stored.
+      this.live.delete(process);
+      await this.workers.close(process).catch(() => undefined);
+      this.onFailure(process, error);
+    } finally {
+      this.running.delete(process);
+    }
+  }
+
+  private async catchUp(process: string): Promise<void> {
+    for (;;) {
+      const live = await this.open(process);
+      const entries = await this.scheduler.entries(process, live.evaluated + 1, BATCH);
+      if (entries.length === 0) return;
+      const results = await this.evaluate(process, live, entries);
+      await this.store(process, live, entries, results);
+      for (const listener of this.listeners) listener(process);
+      void this.messenger.deliver().catch((error: unknown) => this.onFailure(process, error));
+      if (live.evaluated - live.checkpoint >= CHECKPOINT_EVERY) await this.checkpoint(process, live);
+      if (this.stopping) return;
+    }
+  }
+
+  /** A batch that costs its worker the life is taken again one by one: the message that does it alone has an Error for a result. */
+  private async evaluate(process: string, live: Live, entries: ScheduleEntry[]): Promise<EvaluationResult[]> {
+    const messages = entries.map((e) => messageOf(e, live.module.id));
+    try {
+      return await this.workers.handle(process, messages);
+    } catch (error) {
+      if (!(error instanceof WorkerLost) || this.stopping) throw error;
+    }
+    const results: EvaluationResult[] = [];
+    for (const [i, message] of messages.entries()) {
+      try {
+        if (!this.workers.isOpen(process)) await this.reopen(process, live, entries.slice(0, i), results);
+        results.push(...(await this.workers.handle(process, [message])));
+      } catch (error) {
+        if (!(error instanceof WorkerLost) || this.stopping) throw error;
+        results.push({ Messages: [], Spawns: [], Assignments: [], Output: '', Error: error.message });
+      }
+    }
+    if (!this.workers.isOpen(process)) await this.reopen(process, live, entries, results);
+    return results;
+  }
+
+  /** Opens a process whose worker was lost, and brings it to where `done` ends, passing over what failed. */
+  private async reopen(process: string, live: Live, done: ScheduleEntry[], results: EvaluationResult[]): Promise<void> {
+    this.live.delete(process);
+    await this.restoreTo(process, live, live.evaluated);
+    const again = done.filter((_, i) => results[i]?.Error === undefined).map((e) => messageOf(e, live.module.id));
+    if (again.length > 0) await this.workers.handle(process, again);
+    this.live.set(process, live);
+  }
+
+  private async store(
+    process: string,
+    live: Live,
+    entries: ScheduleEntry[],
+    results: EvaluationResult[],
+  ): Promise<void> {
+    const last = entries.at(-1)?.nonce ?? live.evaluated;
+    await this.database.transaction(async (manager) => {
+      const moved: [unknown[], number] = await manager.query(
+        'update process set evaluated = $3 where id = $1 and evaluated = $2 returning id',
+        [process, live.evaluated, last],
+      );
+      if (moved[1] !== 1) throw new Error(`Another compute has gone on with process ${process}.`);
+      await manager.query(
+        'insert into result (process, nonce, message_id, outcome) select $1, * from unnest($2::bigint[], $3::text[], $4::text[])',
+        [process, entries.map((e) => e.nonce), entries.map((e) => e.message.id), results.map((r) => JSON.stringify(r))],
+      );
+      const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
+      await this.messenger.enqueue(manager, paired, live.module.id);
+    });
+    live.evaluated = last;
+  }
+
+  private async checkpoint(process: string, live: Live): Promise<void> {
+    const image = await this.workers.snapshot(process);
+    await this.database.query(
+      'insert into checkpoint (process, nonce, image) values ($1, $2, $3) on conflict (process) do update set nonce = excluded.nonce, image = excluded.image where checkpoint.nonce < excluded.nonce',
+      [process, live.evaluated, Buffer.from(image)],
+    );
+    live.checkpoint = live.evaluated;
+  }
+
+  /** The process, open in a worker at the last stored slot. */
+  private async open(process: string): Promise<Live> {
+    const open = this.live.get(process);
+    if (open && this.workers.isOpen(process)) return open;
+    const rows: { item: Buffer; module: Buffer; evaluated: string }[] = await this.database.query(
+      'select process.item, module.item as module, evaluated from process join module on module.id = process.module where process.id = $1',
+      [process],
+    );
+    const row = rows[0];
+    if (!row) throw new ComputeError('unknown-process', `There is no process ${process} here.`);
+    const [spawn, module] = [parseItem(row.item), parseItem(row.module)];
+    const live: Live = { env: environmentOf(spawn, module), module, evaluated: Number(row.evaluated), checkpoint: -1 };
+    await this.restoreTo(process, live, live.evaluated);
+    this.live.set(process, live);
+    return live;
+  }
+
+  /** Newest checkpoint, then the slots after it; what failed when it was first evaluated had no effect and is passed over. */
+  private async restoreTo(process: string, live: Live, nonce: number): Promise<void> {
+    const rows: { nonce: string; image: Buffer }[] = await this.database.query(
+      'select nonce, image from checkpoint where process = $1 and nonce <= $2',
+      [process, nonce],
+    );
+    const from = rows[0];
+    await this.workers.open(
+      process,
+      live.module.data,
+      tagOf(live.module, 'Module-Format'),
+      live.env,
+      from?.image ?? null,
+    );
+    live.checkpoint = from ? Number(from.nonce) : -1;
+    for (let at = live.checkpoint + 1; at <= nonce;) {
+      const entries = (await this.scheduler.entries(process, at, BATCH)).filter((e) => e.nonce <= nonce);
+      const stored = new Map((await this.results(process, at, BATCH)).map((r) => [r.nonce, r.result]));
+      const kept = entries.filter((e) => stored.get(e.nonce)?.Error === undefined);
+      if (kept.length > 0)
+        await this.workers.handle(
+          process,
+          kept.map((e) => messageOf(e, live.module.id)),
+        );
+      at += entries.length;
+      if (entries.length === 0)
+        throw new Error(`The schedule of process ${process} ends before its last stored result.`);
+    }
+  }
+}

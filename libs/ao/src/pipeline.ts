@@ -1,0 +1,41 @@
+/** The AO pipeline of one gateway: scheduler, compute and messenger over one database. */
+import type { DataSource } from 'typeorm';
+import { ComputeUnit } from './compute/compute-unit.js';
+import { WorkerPool } from './compute/worker-pool.js';
+import { Messenger } from './messenger/messenger.js';
+import { Scheduler } from './scheduler/scheduler.js';
+import type { Signer } from './types.js';
+
+export interface PipelineOptions {
+  database: DataSource;
+  schedulerSigner: Signer;
+  messengerSigner: Signer;
+  /** Compute threads. */
+  workers: number;
+  /** Told of failures that are tried again by themselves. */
+  onFailure: (process: string, error: unknown) => void;
+  now?: () => number;
+}
+
+export class AoPipeline {
+  readonly scheduler: Scheduler;
+  readonly messenger: Messenger;
+  readonly compute: ComputeUnit;
+
+  constructor({ database, schedulerSigner, messengerSigner, workers, onFailure, now }: PipelineOptions) {
+    this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
+    this.messenger = new Messenger(database, this.scheduler, messengerSigner);
+    this.compute = new ComputeUnit(database, this.scheduler, this.messenger, new WorkerPool(workers), onFailure);
+  }
+
+  /** Goes on with whatever an earlier run left undone. */
+  async start(): Promise<void> {
+    await this.compute.resume();
+    await this.messenger.deliver();
+  }
+
+  async stop(): Promise<void> {
+    this.messenger.stop();
+    await this.compute.stop();
+  }
+}

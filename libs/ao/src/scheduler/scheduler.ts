@@ -1,0 +1,320 @@
+/**
+ * The scheduler: gives every message of a process one place, for good. Durable before acknowledged; calls that come together share one
+ * transaction; the process' row is locked while its head moves, so that two schedulers on one database cannot fork a schedule.
+ */
+import type { DataSource, EntityManager } from 'typeorm';
+import { parseItem, verifyItem } from '../items/index.js';
+import type { Item, ScheduleEntry, Signer } from '../types.js';
+import { assign, tagOf, type Assigned, type ScheduleHead } from './assignment.js';
+
+export type ScheduleErrorCode = 'bad-signature' | 'bad-type' | 'unknown-process' | 'unknown-module' | 'overloaded';
+
+/** A message that gets no place; the message says what to do. */
+export class ScheduleError extends Error {
+  constructor(
+    readonly code: ScheduleErrorCode,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'ScheduleError';
+  }
+}
+
+/** Where a message stands, the same however often it is sent. */
+export interface Placed {
+  id: string;
+  process: string;
+  nonce: number;
+  assignmentId: string;
+  timestamp: number;
+}
+
+export interface SchedulerOptions {
+  database: DataSource;
+  /** Signs assignments; ed25519 keeps this off the critical path. */
+  signer: Signer;
+  /** Height that goes into assignments. */
+  blockHeight?: () => number;
+  now?: () => number;
+}
+
+/** Most messages waiting for their place at once; more are refused. */
+const MAX_WAITING = 20_000;
+/** Most messages of one transaction. */
+const MAX_BATCH = 500;
+/** Most entries one read gives. */
+export const MAX_ENTRIES = 1000;
+
+interface Waiting {
+  item: Item;
+  process: string;
+  resolve: (placed: Placed) => void;
+  reject: (error: unknown) => void;
+}
+
+interface HeadRow {
+  id: string;
+  nonce: string;
+  assignment_id: string;
+  hash_chain: string;
+  timestamp: string;
+}
+
+export class Scheduler {
+  private waiting: Waiting[] = [];
+  private working: Promise<void> | null = null;
+  private readonly listeners = new Set<(process: string) => void>();
+
+  constructor(private readonly options: SchedulerOptions) {}
+
+  /** Address that signs this scheduler's assignments. */
+  get address(): string {
+    return this.options.signer.address;
+  }
+
+  /** Calls `listener` after messages of a process were placed. */
+  onPlaced(listener: (process: string) => void): void {
+    this.listeners.add(listener);
+  }
+
+  /**
+   * Places a signed item: a module, a process (its spawn is slot 0), or a message.
+   * Resolves once that is durable; the same item again gives the same place.
+   * @throws ItemError, ScheduleError
+   */
+  async schedule(raw: Buffer): Promise<Placed> {
+    const item = parseItem(raw);
+    if (!(await verifyItem(item)))
+      throw new ScheduleError('bad-signature', 'The item is not signed by its owner over these contents.');
+    const type = tagOf(item, 'Type');
+    if (tagOf(item, 'Data-Protocol') !== 'ao')
+      throw new ScheduleError('bad-type', 'An item for AO has the tag Data-Protocol: ao.');
+    if (type === 'Module') return this.storeModule(item);
+    if (type !== 'Process' && type !== 'Message')
+      throw new ScheduleError('bad-type', 'An item for AO has the tag Type: Process, Message or Module.');
+    if (this.waiting.length >= MAX_WAITING)
+      throw new ScheduleError('overloaded', 'Too many messages are waiting for their place: send again in a moment.');
+    const process = type === 'Process' ? item.id : item.target;
+    const placed = new Promise<Placed>((resolve, reject) => this.waiting.push({ item, process, resolve, reject }));
+    this.working ??= this.work();
+    return placed;
+  }
+
+  /** Entries of a process from a slot on, at most `limit` (and never more than MAX_ENTRIES). */
+  async entries(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
+    const rows: { nonce: string; item: Buffer; message: Buffer }[] = await this.options.database.query(
+      'select nonce, item, message from assignment where process = $1 and nonce >= $2 order by nonce limit $3',
+      [process, fromNonce, Math.min(limit, MAX_ENTRIES)],
+    );
+    return rows.map((row) => ({
+      process,
+      nonce: Number(row.nonce),
+      assignment: parseItem(row.item),
+      message: parseItem(row.message),
+    }));
+  }
+
+  /** The entry of one message, or null. */
+  async entryOf(process: string, messageId: string): Promise<ScheduleEntry | null> {
+    const rows: { nonce: string }[] = await this.options.database.query(
+      'select nonce from assignment where process = $1 and message_id = $2',
+      [process, messageId],
+    );
+    return rows[0] ? ((await this.entries(process, Number(rows[0].nonce), 1))[0] ?? null) : null;
+  }
+
+  /** Raw bytes of a module, process or message item by id, or null. */
+  async item(id: string): Promise<Buffer | null> {
+    const rows: { item: Buffer }[] = await this.options.database.query(
+      'select item from module where id = $1 union all select item from process where id = $1 union all select message from assignment where message_id = $1 limit 1',
+      [id],
+    );
+    return rows[0]?.item ?? null;
+  }
+
+  /** Whether messages for this id are scheduled here. */
+  async hasProcess(id: string): Promise<boolean> {
+    const rows: unknown[] = await this.options.database.query('select 1 from process where id = $1', [id]);
+    return rows.length > 0;
+  }
+
+  private async storeModule(item: Item): Promise<Placed> {
+    const format = tagOf(item, 'Module-Format');
+    if (!format) throw new ScheduleError('bad-type', 'A module has the tag Module-Format.');
+    await this.options.database.query(
+      'insert into module (id, format, item) values ($1, $2, $3) on conflict do nothing',
+      [item.id, format, item.raw],
+    );
+    return { id: item.id, process: item.id, nonce: 0, assignmentId: item.id, timestamp: this.now() };
+  }
+
+  private async work(): Promise<void> {
+    while (this.waiting.length > 0) {
+      const batch = this.waiting.splice(0, MAX_BATCH);
+      try {
+        const outcomes = await this.options.database.transaction((manager) => this.place(manager, batch));
+        batch.forEach((w, i) => {
+          const outcome = outcomes[i] as Placed | ScheduleError;
+          if (outcome instanceof ScheduleError) w.reject(outcome);
+          else w.resolve(outcome);
+        });
+        for (const process of new Set(batch.map((w) => w.process)))
+          for (const listener of this.listeners) listener(process);
+      } catch (error) {
+        for (const w of batch) w.reject(error);
+      }
+    }
+    this.working = null;
+  }
+
+  private async place(manager: EntityManager, batch: Waiting[]): Promise<(Placed | ScheduleError)[]> {
+    const heads = await this.lockHeads(manager, batch);
+    const known = await knownPlaces(manager, batch);
+    const outcomes: (Placed | ScheduleError)[] = [];
+    for (const { item, process } of batch) outcomes.push(await this.placeOne(manager, item, process, heads, known));
+    const moved = [...heads].filter(([, head]) => head.moved);
+    await manager.query(
+      `update process set nonce = h.nonce, assignment_id = h.assignment_id, hash_chain = h.hash_chain, timestamp = h.timestamp
+       from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[]) as h(id, nonce, assignment_id, hash_chain, timestamp) where process.id = h.id`,
+      [
+        moved.map(([id]) => id),
+        moved.map(([, h]) => h.nonce),
+        moved.map(([, h]) => h.assignmentId),
+        moved.map(([, h]) => h.hashChain),
+        moved.map(([, h]) => h.timestamp),
+      ],
+    );
+    await insertPlaced(
+      manager,
+      [...known.values()].filter((k) => k.fresh).map((k) => k.fresh as FreshRow),
+    );
+    return outcomes;
+  }
+
+  /** Locked in one order, so that two schedulers never wait for each other. */
+  private async lockHeads(manager: EntityManager, batch: Waiting[]): Promise<Map<string, LockedHead>> {
+    const ids = [...new Set(batch.map((w) => w.process))].sort();
+    const rows: HeadRow[] = await manager.query(
+      'select id, nonce, assignment_id, hash_chain, timestamp from process where id = any($1) order by id for update',
+      [ids],
+    );
+    return new Map(
+      rows.map((r) => [
+        r.id,
+        {
+          nonce: Number(r.nonce),
+          assignmentId: r.assignment_id,
+          hashChain: r.hash_chain,
+          timestamp: Number(r.timestamp),
+          moved: false,
+        },
+      ]),
+    );
+  }
+
+  private async placeOne(
+    manager: EntityManager,
+    item: Item,
+    process: string,
+    heads: Map<string, LockedHead>,
+    known: Map<string, Known>,
+  ): Promise<Placed | ScheduleError> {
+    const before = known.get(`${process} ${item.id}`);
+    if (before) return before.placed;
+    const head = heads.get(process) ?? null;
+    const isSpawn = process === item.id;
+    if (!head && !isSpawn)
+      return new ScheduleError(
+        'unknown-process',
+        `There is no process ${process} here: spawn it first, or send the message to its own scheduler.`,
+      );
+    const assigned = await assign(
+      process,
+      item.id,
+      head,
+      { timestamp: this.now(), blockHeight: this.options.blockHeight?.() ?? 0 },
+      this.options.signer,
+    );
+    if (isSpawn) {
+      const module = tagOf(item, 'Module');
+      const found: unknown[] = await manager.query('select 1 from module where id = $1', [module]);
+      if (found.length === 0)
+        return new ScheduleError(
+          'unknown-module',
+          `Module ${module || '(none named)'} is not known here: send the module first.`,
+        );
+      await manager.query(
+        'insert into process (id, module, item, nonce, assignment_id, hash_chain, timestamp) values ($1, $2, $3, $4, $5, $6, $7)',
+        [process, module, item.raw, ...headValues(assigned.head)],
+      );
+    }
+    heads.set(process, { ...assigned.head, moved: true });
+    const placed: Placed = {
+      id: item.id,
+      process,
+      nonce: assigned.head.nonce,
+      assignmentId: assigned.item.id,
+      timestamp: assigned.head.timestamp,
+    };
+    known.set(`${process} ${item.id}`, { placed, fresh: { assigned, item, process } });
+    return placed;
+  }
+
+  private now(): number {
+    return this.options.now?.() ?? Date.now();
+  }
+}
+
+type LockedHead = ScheduleHead & { moved: boolean };
+
+interface FreshRow {
+  assigned: Assigned;
+  item: Item;
+  process: string;
+}
+
+interface Known {
+  placed: Placed;
+  /** Set when the place was given in this batch. */
+  fresh?: FreshRow;
+}
+
+const headValues = (h: ScheduleHead): unknown[] => [h.nonce, h.assignmentId, h.hashChain, h.timestamp];
+
+/** A pushed message has the same id whenever and by whichever gateway of one messenger key it is made, so ids are all that need comparing. */
+async function knownPlaces(manager: EntityManager, batch: Waiting[]): Promise<Map<string, Known>> {
+  const rows: { process: string; nonce: string; id: string; message_id: string; timestamp: string }[] =
+    await manager.query(
+      'select process, nonce, id, message_id, timestamp from assignment where process = any($1) and message_id = any($2)',
+      [batch.map((w) => w.process), batch.map((w) => w.item.id)],
+    );
+  return new Map(
+    rows.map((r) => {
+      const placed = {
+        id: r.message_id,
+        process: r.process,
+        nonce: Number(r.nonce),
+        assignmentId: r.id,
+        timestamp: Number(r.timestamp),
+      };
+      return [`${r.process} ${r.message_id}`, { placed }];
+    }),
+  );
+}
+
+async function insertPlaced(manager: EntityManager, rows: FreshRow[]): Promise<void> {
+  if (rows.length === 0) return;
+  await manager.query(
+    `insert into assignment (process, nonce, id, message_id, timestamp, item, message)
+     select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[])`,
+    [
+      rows.map((r) => r.process),
+      rows.map((r) => r.assigned.head.nonce),
+      rows.map((r) => r.assigned.item.id),
+      rows.map((r) => r.item.id),
+      rows.map((r) => r.assigned.head.timestamp),
+      rows.map((r) => r.assigned.item.raw),
+      rows.map((r) => r.item.raw),
+    ],
+  );
+}
