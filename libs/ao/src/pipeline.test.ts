@@ -33,6 +33,7 @@ function handle(msg)
   if msg.Id == ao.id then return end
   if a == "Fail" then error("on purpose") end
   n = n + 1
+  if not a then return end -- an answer is not answered
   if a == "Forward" then ao.send({ Target = msg.Tags.To, Tags = { { name = "Action", value = msg.Tags.Then or "Count" }, { name = "From-Process", value = "forged" } } }) end
   ao.send({ Target = msg.From, Data = tostring(n), Tags = { { name = "From", value = msg.From }, { name = "Owner", value = msg.Owner } } })
 end`;

@@ -35,7 +35,8 @@ export class AoPipeline {
   }
 
   async stop(): Promise<void> {
-    this.messenger.stop();
+    await this.messenger.stop();
     await this.compute.stop();
+    await this.scheduler.stop();
   }
 }

@@ -20,6 +20,7 @@ export class Messenger {
   private running: Promise<void> | null = null;
   private again = false;
   private timer: NodeJS.Timeout | undefined;
+  private stopped = false;
 
   constructor(
     private readonly database: DataSource,
@@ -57,23 +58,27 @@ export class Messenger {
 
   /** Delivers what is due; called again while it runs, it goes once more. */
   async deliver(): Promise<void> {
+    if (this.stopped) return;
     this.again = true;
     this.running ??= this.work().finally(() => (this.running = null));
     await this.running;
   }
 
-  stop(): void {
+  /** Ends after the deliveries under way; what is left waits in the outbox. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await this.running?.catch(() => undefined);
     clearTimeout(this.timer);
   }
 
   private async work(): Promise<void> {
-    while (this.again) {
+    while (this.again && !this.stopped) {
       this.again = false;
       for (;;) {
         const due: { id: string; item: Buffer; attempts: number }[] = await this.database.query(
           `select id, item, attempts from outbox where state = 'waiting' and due <= now() order by id limit ${BATCH}`,
         );
-        if (due.length === 0) break;
+        if (due.length === 0 || this.stopped) break;
         await Promise.all(due.map((row) => this.deliverOne(row)));
       }
     }

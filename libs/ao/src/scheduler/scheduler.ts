@@ -138,6 +138,11 @@ export class Scheduler {
     return rows.length > 0;
   }
 
+  /** Resolves when no call waits for its place any more. */
+  async stop(): Promise<void> {
+    while (this.working) await this.working;
+  }
+
   private async storeModule(item: Item): Promise<Placed> {
     const format = tagOf(item, 'Module-Format');
     if (!format) throw new ScheduleError('bad-type', 'A module has the tag Module-Format.');
