@@ -1,0 +1,3 @@
+/** The chains: each behind the same few notions (deposits, releases, finality). */
+export * from './ethereum/vault-abi.js';
+export * from './ethereum/vault.js';
