@@ -11,3 +11,4 @@ export * from './ids.js';
 export * from './release.js';
 export * from './tags.js';
 export * from './transfer.js';
+export * from './view.js';

@@ -1,3 +1,5 @@
 /** The chains: each behind the same few notions (deposits, releases, finality). */
 export * from './ethereum/vault-abi.js';
 export * from './ethereum/vault.js';
+export * from './ethereum/rpc.js';
+export * from './ethereum/watcher.js';

@@ -1,0 +1,20 @@
+/** Places between durable steps where a test ends the process as a power cut would (I12). */
+
+export const CRASH_POINTS = [
+  'scan.before-commit',
+  'scan.after-commit',
+  'attest.before-commit',
+  'attest.after-commit',
+  'post.before-send',
+  'post.after-send',
+  'follow.before-keep',
+  'follow.after-keep',
+  'sign.before-commit',
+  'sign.after-commit',
+] as const;
+export type CrashPoint = (typeof CRASH_POINTS)[number];
+
+/** Ends this process at once when ISTHMUS_CRASH_AT names the point; otherwise nothing. */
+export function crashPoint(point: CrashPoint): void {
+  if (process.env['ISTHMUS_CRASH_AT'] === point) process.kill(process.pid, 'SIGKILL');
+}

@@ -1,0 +1,259 @@
+/** A guardian's memory: every fact is in its own database before anything follows from it. */
+import type { ReplicaStore, ScheduleEntry, ScheduleHead } from '@isthmus/ao';
+import { parseItem, tagOf, type Item } from '@isthmus/ao';
+import type { VaultCursor } from '@isthmus/chains';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { Hex } from 'viem';
+import { crashPoint } from './crash-point.js';
+
+export interface DepositRow {
+  id: Hex;
+  process: string | null;
+  sequence: bigint;
+  line: string;
+}
+
+export interface ReleaseRow {
+  process: string;
+  number: bigint;
+  line: string;
+  amount: bigint;
+}
+
+export interface SignedRow {
+  number: bigint;
+  epoch: bigint;
+  digest: Hex;
+}
+
+/** This guardian has signed another content for the same withdrawal and epoch; it will not sign this one. */
+export class DoubleSignRefused extends Error {
+  readonly code = 'double-sign';
+  constructor(process: string, number: bigint, epoch: bigint) {
+    super(`Withdrawal ${number} of ${process} was signed with another content in epoch ${epoch}.`);
+    this.name = 'DoubleSignRefused';
+  }
+}
+
+export class Ledger implements ReplicaStore {
+  constructor(private readonly database: DataSource) {}
+
+  async cursor(chain: string): Promise<VaultCursor | null> {
+    const rows: { height: string; block_hash: Hex; next_sequence: string }[] = await this.database.query(
+      'select height, block_hash, next_sequence from vault_cursor where chain = $1',
+      [chain],
+    );
+    const row = rows[0];
+    return row
+      ? { height: BigInt(row.height), blockHash: row.block_hash, nextSequence: BigInt(row.next_sequence) }
+      : null;
+  }
+
+  /** What one scan found, together with where it ended: both or neither. */
+  async keepScan(
+    chain: string,
+    cursor: VaultCursor,
+    deposits: readonly DepositRow[],
+    releases: readonly ReleaseRow[],
+  ): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      await manager.query(
+        'insert into observed_deposit (id, process, sequence, line) select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) on conflict do nothing',
+        [
+          deposits.map((d) => d.id),
+          deposits.map((d) => d.process),
+          deposits.map((d) => String(d.sequence)),
+          deposits.map((d) => d.line),
+        ],
+      );
+      await manager.query(
+        'insert into observed_release (process, number, line, amount) select * from unnest($1::text[], $2::bigint[], $3::text[], $4::numeric[]) on conflict do nothing',
+        [
+          releases.map((r) => r.process),
+          releases.map((r) => String(r.number)),
+          releases.map((r) => r.line),
+          releases.map((r) => String(r.amount)),
+        ],
+      );
+      await manager.query(
+        `insert into vault_cursor (chain, height, block_hash, next_sequence) values ($1, $2, $3, $4)
+         on conflict (chain) do update set height = excluded.height, block_hash = excluded.block_hash, next_sequence = excluded.next_sequence`,
+        [chain, String(cursor.height), cursor.blockHash, String(cursor.nextSequence)],
+      );
+      crashPoint('scan.before-commit');
+    });
+    crashPoint('scan.after-commit');
+  }
+
+  /** Deposits of a process not yet put into a message, by sequence. */
+  async depositsToAttest(process: string, limit: number): Promise<{ id: string; line: string }[]> {
+    return this.database.query(
+      'select id, line from observed_deposit where process = $1 and item_id is null order by sequence limit $2',
+      [process, limit],
+    );
+  }
+
+  async releasesToAttest(process: string, limit: number): Promise<{ number: string; line: string }[]> {
+    return this.database.query(
+      'select number, line from observed_release where process = $1 and item_id is null order by number limit $2',
+      [process, limit],
+    );
+  }
+
+  /** Withdrawals this guardian's own watcher has seen released. */
+  async isReleased(process: string, number: bigint): Promise<boolean> {
+    const rows: unknown[] = await this.database.query(
+      'select 1 from observed_release where process = $1 and number = $2',
+      [process, String(number)],
+    );
+    return rows.length > 0;
+  }
+
+  /** Numbers among these that this guardian has seen released. */
+  async releasedAmong(process: string, numbers: readonly bigint[]): Promise<Set<bigint>> {
+    const rows: { number: string }[] = await this.database.query(
+      'select number from observed_release where process = $1 and number = any($2::bigint[])',
+      [process, numbers.map(String)],
+    );
+    return new Set(rows.map((r) => BigInt(r.number)));
+  }
+
+  /** Puts a message into the outbox together with the marks that its contents are said. */
+  async keepAttestation(
+    kind: 'deposit' | 'release',
+    process: string,
+    keys: readonly string[],
+    item: Item,
+  ): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      await insertOutbox(manager, process, item);
+      if (kind === 'deposit')
+        await manager.query('update observed_deposit set item_id = $1 where id = any($2)', [item.id, keys]);
+      else
+        await manager.query(
+          'update observed_release set item_id = $1 where process = $2 and number = any($3::bigint[])',
+          [item.id, process, keys],
+        );
+      crashPoint('attest.before-commit');
+    });
+    crashPoint('attest.after-commit');
+  }
+
+  /** Numbers among these already signed in this epoch. */
+  async signedAmong(process: string, epoch: bigint, numbers: readonly bigint[]): Promise<Set<bigint>> {
+    const rows: { number: string }[] = await this.database.query(
+      'select number from signed_release where process = $1 and epoch = $2 and number = any($3::bigint[])',
+      [process, String(epoch), numbers.map(String)],
+    );
+    return new Set(rows.map((r) => BigInt(r.number)));
+  }
+
+  /**
+   * Writes down what is signed, and the message that carries the signatures, before any of it leaves.
+   * @throws DoubleSignRefused
+   */
+  async keepSigned(process: string, signed: readonly SignedRow[], item: Item): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      for (const { number, epoch, digest } of signed) {
+        await manager.query(
+          'insert into signed_release (process, number, epoch, digest, item_id) values ($1, $2, $3, $4, $5) on conflict do nothing',
+          [process, String(number), String(epoch), digest, item.id],
+        );
+        const rows: { digest: string }[] = await manager.query(
+          'select digest from signed_release where process = $1 and number = $2 and epoch = $3',
+          [process, String(number), String(epoch)],
+        );
+        if (rows[0]?.digest !== digest) throw new DoubleSignRefused(process, number, epoch);
+      }
+      await insertOutbox(manager, process, item);
+      crashPoint('sign.before-commit');
+    });
+    crashPoint('sign.after-commit');
+  }
+
+  async keepMessage(process: string, item: Item): Promise<void> {
+    await insertOutbox(this.database.manager, process, item);
+  }
+
+  /** Messages not yet seen in the schedule and not sent within the last `quietMs`. */
+  async toSend(quietMs: number, limit: number): Promise<{ item_id: string; item: Buffer }[]> {
+    return this.database.query(
+      `select item_id, item from outbox where slot is null and (sent_at is null or sent_at < now() - $1 * interval '1 millisecond') order by sent_at nulls first limit $2`,
+      [quietMs, limit],
+    );
+  }
+
+  async markSent(itemId: string): Promise<void> {
+    await this.database.query('update outbox set sent_at = now() where item_id = $1', [itemId]);
+  }
+
+  /** The schedule holds these messages: they need no more sending. */
+  async markSeen(process: string, seen: readonly { id: string; nonce: number }[]): Promise<void> {
+    if (seen.length === 0) return;
+    await this.database.query(
+      'update outbox set slot = s.nonce from unnest($2::text[], $3::bigint[]) as s(id, nonce) where process = $1 and item_id = s.id',
+      [process, seen.map((s) => s.id), seen.map((s) => s.nonce)],
+    );
+  }
+
+  async waiting(): Promise<number> {
+    const rows: { n: number }[] = await this.database.query('select count(*)::int as n from outbox where slot is null');
+    return rows[0]?.n ?? 0;
+  }
+
+  // --- what was accepted of the schedule
+
+  async head(process: string): Promise<ScheduleHead | null> {
+    const rows: { nonce: string; assignment: Buffer }[] = await this.database.query(
+      'select nonce, assignment from schedule_entry where process = $1 order by nonce desc limit 1',
+      [process],
+    );
+    if (!rows[0]) return null;
+    const assignment = parseItem(rows[0].assignment);
+    return {
+      nonce: Number(rows[0].nonce),
+      assignmentId: assignment.id,
+      hashChain: tagOf(assignment, 'Hash-Chain'),
+      timestamp: Number(tagOf(assignment, 'Timestamp')),
+    };
+  }
+
+  async entries(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
+    const rows: { nonce: string; assignment: Buffer; message: Buffer }[] = await this.database.query(
+      'select nonce, assignment, message from schedule_entry where process = $1 and nonce >= $2 order by nonce limit $3',
+      [process, fromNonce, limit],
+    );
+    return rows.map((r) => ({
+      process,
+      nonce: Number(r.nonce),
+      assignment: parseItem(r.assignment),
+      message: parseItem(r.message),
+    }));
+  }
+
+  async append(process: string, entries: readonly ScheduleEntry[]): Promise<void> {
+    crashPoint('follow.before-keep');
+    await this.database.query(
+      'insert into schedule_entry (process, nonce, assignment, message) select $1, * from unnest($2::bigint[], $3::bytea[], $4::bytea[])',
+      [process, entries.map((e) => e.nonce), entries.map((e) => e.assignment.raw), entries.map((e) => e.message.raw)],
+    );
+    crashPoint('follow.after-keep');
+  }
+
+  async module(id: string): Promise<Buffer | null> {
+    const rows: { item: Buffer }[] = await this.database.query('select item from module where id = $1', [id]);
+    return rows[0]?.item ?? null;
+  }
+
+  async saveModule(id: string, raw: Buffer): Promise<void> {
+    await this.database.query('insert into module (id, item) values ($1, $2) on conflict do nothing', [id, raw]);
+  }
+}
+
+async function insertOutbox(manager: EntityManager, process: string, item: Item): Promise<void> {
+  await manager.query('insert into outbox (item_id, process, item) values ($1, $2, $3) on conflict do nothing', [
+    item.id,
+    process,
+    item.raw,
+  ]);
+}

@@ -1,0 +1,113 @@
+/** The guardian process: one signer with its own key, database, RPC sources and compute. */
+import 'reflect-metadata';
+import { ethereumSigner, WorkerPool } from '@isthmus/ao';
+import { chainIdOf } from '@isthmus/bridge';
+import { RpcPool, VaultWatcher } from '@isthmus/chains';
+import { guardianMigrations } from '@isthmus/migrations';
+import { ConfigError, createLogger, loadConfig, openDatabase, readKeyFile, runMigrations } from '@isthmus/store';
+import { Controller, Get, Header, Inject, Module, ServiceUnavailableException } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { privateKeyToAccount } from 'viem/accounts';
+import { guardianSchema } from './config.js';
+import { Guardian } from './guardian.js';
+import { Ledger } from './ledger.js';
+import { Runner } from './runner.js';
+
+const ABOUT = 'about';
+interface About {
+  name: string;
+  address: string;
+}
+
+@Controller()
+class HealthController {
+  constructor(
+    @Inject(Runner) private readonly runner: Runner,
+    @Inject(ABOUT) private readonly about: About,
+  ) {}
+
+  /** Who this is and how each part of its work goes. */
+  @Get('health')
+  health() {
+    return { ...this.about, ready: this.runner.ready, parts: this.runner.health };
+  }
+
+  /** 200 when the whole last round went well, 503 otherwise. */
+  @Get('ready')
+  ready() {
+    if (!this.runner.ready) throw new ServiceUnavailableException(this.health());
+    return this.health();
+  }
+
+  @Get('metrics')
+  @Header('content-type', 'text/plain; version=0.0.4')
+  metrics(): Promise<string> {
+    return this.runner.registry.metrics();
+  }
+}
+
+async function main(): Promise<void> {
+  const config = loadConfig(guardianSchema, process.env['ISTHMUS_CONFIG'] ?? 'guardian.json');
+  const log = createLogger(config.name);
+  const key = readKeyFile(config.keyFile);
+  const account = privateKeyToAccount(key);
+  const database = await openDatabase({
+    url: config.databaseUrl,
+    migrations: guardianMigrations,
+    applicationName: config.name,
+    poolSize: 5,
+  });
+  await runMigrations(database);
+  const { chain } = config;
+  const pool = new RpcPool({
+    urls: chain.rpcUrls,
+    agreement: chain.agreement,
+    chainId: chainIdOf(chain.id),
+    finality: chain.finality,
+  });
+  const workers = new WorkerPool(1);
+  const guardian = new Guardian({
+    config,
+    ledger: new Ledger(database),
+    watcher: new VaultWatcher(pool, chain.vault),
+    workers,
+    signer: ethereumSigner(key),
+    account,
+    log,
+  });
+  const runner = new Runner(guardian, config.pollMs, log);
+
+  @Module({
+    controllers: [HealthController],
+    providers: [
+      { provide: Runner, useValue: runner },
+      { provide: ABOUT, useValue: { name: config.name, address: account.address } satisfies About },
+    ],
+  })
+  class GuardianModule {}
+
+  const app = await NestFactory.create(GuardianModule, { logger: ['error'] });
+  await app.listen(config.port, config.host);
+  runner.start();
+  log.info({ address: account.address, port: config.port }, 'guardian is up');
+
+  let stopping = false;
+  const stop = async (): Promise<void> => {
+    if (stopping) return;
+    stopping = true;
+    await runner.stop();
+    await app.close();
+    await workers.stop();
+    await database.destroy();
+    process.exit(0);
+  };
+  process.on('SIGTERM', () => void stop());
+  process.on('SIGINT', () => void stop());
+  // A supervisor that dies, however it dies, closes this pipe: nobody is left behind.
+  if (process.env['ISTHMUS_SUPERVISED'] === '1') process.stdin.resume().on('end', () => void stop());
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof ConfigError ? error.message : error);
+  process.exit(1);
+});

@@ -1,0 +1,100 @@
+/** What a token process' events add up to: the books, who decides, and the withdrawals still open. Everyone who follows a process folds the same events. */
+import type { Hex } from 'viem';
+import { parseDecision, type GuardianSet } from './decision.js';
+import { BridgeError } from './errors.js';
+import type { BridgeEvent } from './event.js';
+import { parseDepositReference } from './ids.js';
+
+/** A withdrawal that guardians have not yet attested as released. */
+export interface OpenWithdrawal {
+  number: bigint;
+  id: Hex;
+  holder: string;
+  recipient: Hex;
+  amount: bigint;
+  maxFee: bigint;
+  /** Signatures of the current epoch, packed, by guardian. */
+  signatures: Map<Hex, Hex>;
+}
+
+export interface ProcessView {
+  set: GuardianSet;
+  paused: boolean;
+  /** Decisions applied so far; the next one has this plus 1. */
+  decisions: bigint;
+  minted: bigint;
+  burned: bigint;
+  released: bigint;
+  /** Highest vault sequence number minted. */
+  highestSequence: bigint;
+  open: Map<bigint, OpenWithdrawal>;
+}
+
+/** The view before any event, from the spawn item's tags. @throws BridgeError `bad-line` when they name no guardian set */
+export function viewOfSpawn(tags: readonly { name: string; value: string }[]): ProcessView {
+  const tag = (name: string): string => {
+    const value = tags.find((t) => t.name === name)?.value;
+    if (value === undefined)
+      throw new BridgeError(
+        'bad-line',
+        `The process was spawned without the tag ${name}: it is no token process of this protocol.`,
+      );
+    return value;
+  };
+  const line = `rotate ${tag('Isthmus-Epoch')} ${tag('Isthmus-Threshold')} ${tag('Isthmus-Pause-Threshold')} ${tag('Isthmus-Guardians')}`;
+  const set = parseDecision(line);
+  if (set.kind !== 'rotate') throw new BridgeError('bad-line', 'The spawn tags name no guardian set.');
+  const { epoch, threshold, pauseThreshold, guardians } = set;
+  return {
+    set: { epoch, threshold, pauseThreshold, guardians },
+    paused: false,
+    decisions: 0n,
+    minted: 0n,
+    burned: 0n,
+    released: 0n,
+    highestSequence: 0n,
+    open: new Map(),
+  };
+}
+
+/** Takes one event into the view. */
+export function foldEvent(view: ProcessView, event: BridgeEvent): void {
+  switch (event.type) {
+    case 'deposit.minted': {
+      const { sequence } = parseDepositReference(event.reference);
+      view.minted += event.amount;
+      if (sequence > view.highestSequence) view.highestSequence = sequence;
+      return;
+    }
+    case 'withdrawal.queued': {
+      const { type: _, ...withdrawal } = event;
+      view.burned += event.amount;
+      view.open.set(event.number, { ...withdrawal, signatures: new Map() });
+      return;
+    }
+    case 'withdrawal.signed':
+      if (event.epoch === view.set.epoch) view.open.get(event.number)?.signatures.set(event.guardian, event.signature);
+      return;
+    case 'withdrawal.released':
+      view.released += view.open.get(event.number)?.amount ?? 0n;
+      view.open.delete(event.number);
+      return;
+    case 'decision.applied':
+      applyDecision(view, event.nonce, event.line);
+      return;
+    default:
+      return; // votes and reports change nothing here
+  }
+}
+
+function applyDecision(view: ProcessView, nonce: bigint, line: string): void {
+  const decision = parseDecision(line);
+  view.decisions = nonce;
+  if (decision.kind === 'pause') view.paused = true;
+  if (decision.kind === 'unpause') view.paused = false;
+  if (decision.kind === 'rotate') {
+    const { kind: _, ...set } = decision;
+    view.set = set;
+    for (const withdrawal of view.open.values()) withdrawal.signatures.clear();
+  }
+}
