@@ -33,6 +33,8 @@ export class AoPipeline1700000000100 implements MigrationInterface {
       );
       create unique index assignment_message on assignment (process, message_id);
       create index assignment_by_message on assignment (message_id);
+      create unique index assignment_id on assignment (id);
+      create index assignment_by_time on assignment (process, timestamp);
       create table result (
         process text not null,
         nonce bigint not null,

@@ -9,3 +9,5 @@ export * from './pipeline.js';
 export * from './scheduler/assignment.js';
 export * from './scheduler/scheduler.js';
 export type * from './types.js';
+export { UnitError, UnitErrors } from './units/errors.js';
+export { AoUnitsModule, type AoUnitsOptions } from './units/units.module.js';

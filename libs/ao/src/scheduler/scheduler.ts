@@ -45,6 +45,32 @@ const MAX_BATCH = 500;
 /** Most entries one read gives. */
 export const MAX_ENTRIES = 1000;
 
+/** Messages of one page take about this much at most; a single larger one is still given. */
+const MAX_PAGE_BYTES = 32 * 1024 * 1024;
+const MAX_NONCE = Number.MAX_SAFE_INTEGER;
+
+/** Which entries of a schedule: by slot and by time (milliseconds, `after` exclusive, `until` inclusive). */
+export interface EntryRange {
+  fromNonce: number;
+  toNonce?: number | undefined;
+  after?: number | undefined;
+  until?: number | undefined;
+  limit: number;
+}
+
+interface EntryRow {
+  nonce: string;
+  item: Buffer;
+  message: Buffer;
+}
+
+/** Entries with their place in the page and the bytes before them. */
+const PAGE_OF_ENTRIES = `select nonce, item, message from (
+    select nonce, item, message, row_number() over page as place, coalesce(sum(octet_length(message)) over (page rows between unbounded preceding and 1 preceding), 0) as before
+    from (select nonce, item, message from assignment where process = $1 and nonce >= $2 order by nonce limit $3) as first
+    window page as (order by nonce)
+  ) as sized`;
+
 interface Waiting {
   item: Item;
   process: string;
@@ -100,25 +126,62 @@ export class Scheduler {
     return placed;
   }
 
-  /** Entries of a process from a slot on, at most `limit` (and never more than MAX_ENTRIES). */
-  async entries(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
-    const rows: { nonce: string; item: Buffer; message: Buffer }[] = await this.options.database.query(
-      'select nonce, item, message from assignment where process = $1 and nonce >= $2 order by nonce limit $3',
-      [process, fromNonce, Math.min(limit, MAX_ENTRIES)],
-    );
-    return rows.map((row) => ({
-      process,
-      nonce: Number(row.nonce),
-      assignment: parseItem(row.item),
-      message: parseItem(row.message),
-    }));
+  /** Height that goes into the next assignment. */
+  get blockHeight(): number {
+    return this.options.blockHeight?.() ?? 0;
   }
 
-  /** The entry of one message, or null. */
-  async entryOf(process: string, messageId: string): Promise<ScheduleEntry | null> {
+  /** Entries of a process from a slot on, in order: at most `limit`, never more than MAX_ENTRIES, and fewer when they are large. */
+  async entries(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
+    const rows: EntryRow[] = await this.options.database.query(
+      `${PAGE_OF_ENTRIES} where before < $4 or place <= 2 order by nonce`,
+      [process, fromNonce, Math.min(limit, MAX_ENTRIES), MAX_PAGE_BYTES],
+    );
+    return rows.map((row) => readEntry(process, row));
+  }
+
+  /**
+   * A page of the schedule, in order, with whether it goes on. Clients of AO go on from the last timestamp, exclusive, so a page asked
+   * for by time never ends between two entries of one millisecond, and may be a little longer for that.
+   */
+  async page(process: string, range: EntryRange): Promise<{ entries: ScheduleEntry[]; more: boolean }> {
+    const { fromNonce, toNonce = MAX_NONCE, after, until, limit } = range;
+    if (after === undefined && until === undefined) {
+      const entries = (await this.entries(process, fromNonce, limit)).filter((e) => e.nonce <= toNonce);
+      const last = entries.at(-1)?.nonce ?? fromNonce - 1;
+      return { entries, more: last < toNonce && (await this.entries(process, last + 1, 1)).length > 0 };
+    }
+    const values = [process, fromNonce, toNonce, after ?? -1, until ?? MAX_NONCE];
+    const rows: EntryRow[] = await this.options.database.query(
+      `with wanted as (select nonce, timestamp, item, message from assignment
+         where process = $1 and nonce between $2 and $3 and timestamp > $4 and timestamp <= $5),
+       last as (select max(timestamp) as timestamp from (select timestamp from wanted order by nonce limit $6) as first)
+       select nonce, item, message from wanted where timestamp <= (select timestamp from last) order by nonce`,
+      [...values, Math.min(limit, MAX_ENTRIES)],
+    );
+    const entries = rows.map((row) => readEntry(process, row));
+    const last = entries.at(-1);
+    if (!last) return { entries, more: false };
+    const following: unknown[] = await this.options.database.query(
+      'select 1 from assignment where process = $1 and nonce > $2 and nonce <= $3 and timestamp <= $4 limit 1',
+      [process, last.nonce, toNonce, until ?? MAX_NONCE],
+    );
+    return { entries, more: following.length > 0 };
+  }
+
+  /** The newest entry of a process, or null. */
+  async latest(process: string): Promise<ScheduleEntry | null> {
+    const rows: { nonce: string }[] = await this.options.database.query('select nonce from process where id = $1', [
+      process,
+    ]);
+    return rows[0] ? ((await this.entries(process, Number(rows[0].nonce), 1))[0] ?? null) : null;
+  }
+
+  /** The entry of one message, by its id or its assignment's, or null. */
+  async entryOf(process: string, id: string): Promise<ScheduleEntry | null> {
     const rows: { nonce: string }[] = await this.options.database.query(
-      'select nonce from assignment where process = $1 and message_id = $2',
-      [process, messageId],
+      'select nonce from assignment where process = $1 and message_id = $2 union all select nonce from assignment where process = $1 and id = $2 limit 1',
+      [process, id],
     );
     return rows[0] ? ((await this.entries(process, Number(rows[0].nonce), 1))[0] ?? null) : null;
   }
@@ -163,8 +226,8 @@ export class Scheduler {
           if (outcome instanceof ScheduleError) w.reject(outcome);
           else w.resolve(outcome);
         });
-        for (const process of new Set(batch.map((w) => w.process)))
-          for (const listener of this.listeners) listener(process);
+        const placed = outcomes.flatMap((outcome) => (outcome instanceof ScheduleError ? [] : [outcome.process]));
+        for (const process of new Set(placed)) for (const listener of this.listeners) listener(process);
       } catch (error) {
         for (const w of batch) w.reject(error);
       }
@@ -237,7 +300,7 @@ export class Scheduler {
       process,
       item.id,
       head,
-      { timestamp: this.now(), blockHeight: this.options.blockHeight?.() ?? 0 },
+      { timestamp: this.now(), blockHeight: this.blockHeight },
       this.options.signer,
     );
     if (isSpawn) {
@@ -268,6 +331,15 @@ export class Scheduler {
   private now(): number {
     return this.options.now?.() ?? Date.now();
   }
+}
+
+function readEntry(process: string, row: EntryRow): ScheduleEntry {
+  return {
+    process,
+    nonce: Number(row.nonce),
+    assignment: parseItem(row.item),
+    message: parseItem(row.message),
+  };
 }
 
 type LockedHead = ScheduleHead & { moved: boolean };

@@ -1,0 +1,113 @@
+/** `/cu`: a compute unit. Results as stored, and dry-runs on the newest state. */
+import { Body, Controller, Get, HttpCode, Param, Post, Query, UseFilters } from '@nestjs/common';
+import { z } from 'zod';
+import { ComputeError } from '../compute/compute-unit.js';
+import { AoPipeline } from '../pipeline.js';
+import type { EvaluationResult } from '../types.js';
+import { UnitError, UnitErrors } from './errors.js';
+import { jsonOf } from './raw-body.js';
+
+/** Longest a client is kept waiting; the evaluation goes on after that. */
+const WAIT_MS = 25_000;
+const MAX_RESULTS = 1000;
+
+const resultsShape = z.object({
+  from: z.string().optional(),
+  to: z.string().optional(),
+  sort: z.enum(['ASC', 'DESC']).default('ASC'),
+  limit: z.coerce.number().int().min(1).max(MAX_RESULTS).default(25),
+});
+const text = z.union([z.string(), z.number().transform(String)]);
+const dryRunShape = z.object({
+  Id: text.default('0'),
+  Target: text.optional(),
+  Owner: text.default('0'),
+  From: text.optional(),
+  Anchor: text.default('0'),
+  Data: text.default(''),
+  Tags: z
+    .array(z.object({ name: z.string(), value: text }))
+    .max(128)
+    .default([]),
+});
+
+@Controller('cu')
+@UseFilters(UnitErrors)
+export class ComputeController {
+  constructor(private readonly pipeline: AoPipeline) {}
+
+  @Get()
+  describe(): Record<string, string> {
+    return { address: this.pipeline.scheduler.address, timestamp: String(Date.now()) };
+  }
+
+  @Get('result/:message')
+  async result(@Param('message') message: string, @Query('process-id') process: string): Promise<EvaluationResult> {
+    const { result } = await within(this.pipeline.compute.result(required(process), message));
+    return result;
+  }
+
+  /** `from` is exclusive, `to` inclusive: cursors of this route, or slot numbers. */
+  @Get('results/:process')
+  async results(@Param('process') process: string, @Query() query: unknown): Promise<Record<string, unknown>> {
+    const { from, to, sort, limit } = resultsShape.parse(query);
+    if (!(await this.pipeline.scheduler.hasProcess(process)))
+      throw new UnitError(404, `There is no process ${process} here.`);
+    const [first, last] = [from ? nonceOf(from) + 1 : 0, to ? nonceOf(to) : Number.MAX_SAFE_INTEGER];
+    const descending = sort === 'DESC';
+    const found = await this.pipeline.compute.results(process, descending ? last : first, limit + 1, descending);
+    const inRange = found.filter(({ nonce }) => nonce >= first && nonce <= last);
+    return {
+      pageInfo: { hasNextPage: inRange.length > limit },
+      edges: inRange.slice(0, limit).map(({ nonce, result }) => ({ node: result, cursor: cursorOf(nonce, sort) })),
+    };
+  }
+
+  @Post('dry-run')
+  @HttpCode(200)
+  async dryRun(@Query('process-id') process: string, @Body() body: unknown): Promise<EvaluationResult> {
+    const { From, Target, ...message } = dryRunShape.parse(jsonOf(body));
+    return within(
+      this.pipeline.compute.dryRun(required(process), {
+        ...message,
+        From: From ?? message.Owner,
+        Target: Target ?? process,
+        Timestamp: Date.now(),
+        'Block-Height': String(this.pipeline.scheduler.blockHeight),
+      }),
+    );
+  }
+}
+
+function required(process: string | undefined): string {
+  if (process) return process;
+  throw new UnitError(400, 'Name the process: ?process-id=...');
+}
+
+function cursorOf(nonce: number, sort: string): string {
+  return Buffer.from(JSON.stringify({ ordinate: String(nonce), cron: null, sort })).toString('base64');
+}
+
+/** @throws UnitError when it is neither a cursor nor a slot number */
+function nonceOf(cursor: string): number {
+  const ordinate = /^[0-9]{1,15}$/.test(cursor)
+    ? cursor
+    : /"ordinate":"([0-9]{1,15})"/.exec(Buffer.from(cursor, 'base64').toString())?.[1];
+  if (ordinate === undefined) throw new UnitError(400, `${cursor} is not a cursor of these results.`);
+  return Number(ordinate);
+}
+
+async function within<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new ComputeError('not-ready', 'The evaluation is still under way: ask again.')),
+      WAIT_MS,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

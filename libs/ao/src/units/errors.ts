@@ -1,0 +1,46 @@
+/** Every failure of a unit is answered as `{error}`, as AO's own units do, with a status that says whose turn it is. */
+import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { Response } from 'express';
+import { z } from 'zod';
+import { ComputeError } from '../compute/compute-unit.js';
+import { ItemError } from '../items/index.js';
+import { ScheduleError } from '../scheduler/scheduler.js';
+
+/** A request a unit cannot answer. */
+export class UnitError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'UnitError';
+  }
+}
+
+@Catch()
+export class UnitErrors implements ExceptionFilter {
+  private readonly log = new Logger('AO');
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const response = host.switchToHttp().getResponse<Response>();
+    const { status, reason } = describe(error);
+    if (status === 500) this.log.error(error instanceof Error ? error.stack : String(error));
+    if (status === 503) response.setHeader('retry-after', '1');
+    response.status(status).json({ error: reason });
+  }
+}
+
+function describe(error: unknown): { status: number; reason: string } {
+  if (error instanceof UnitError) return { status: error.status, reason: error.message };
+  if (error instanceof ItemError) return { status: error.code === 'too-large' ? 413 : 400, reason: error.message };
+  if (error instanceof ScheduleError) return { status: scheduleStatus(error), reason: error.message };
+  if (error instanceof ComputeError) return { status: error.code === 'not-ready' ? 503 : 404, reason: error.message };
+  if (error instanceof z.ZodError) return { status: 400, reason: z.prettifyError(error) };
+  if (error instanceof HttpException) return { status: error.getStatus(), reason: error.message };
+  return { status: 500, reason: 'The gateway failed to answer; try again, and tell its operator if this goes on.' };
+}
+
+function scheduleStatus({ code }: ScheduleError): number {
+  if (code === 'overloaded') return 503;
+  return code === 'unknown-process' ? 404 : 400;
+}
