@@ -1,10 +1,11 @@
 /** A compute worker: a thread that holds processes and answers one request after another. */
 import { parentPort } from 'node:worker_threads';
 import type { EvaluationResult, Vm, VmInstance } from '../types.js';
+import { AosVm } from './aos/aos-vm.js';
 import { LuaVm } from './lua/lua-vm.js';
 import type { Request, Response } from './protocol.js';
 
-const VMS: readonly Vm[] = [new LuaVm()];
+const VMS: readonly Vm[] = [new LuaVm(), new AosVm()];
 const processes = new Map<string, VmInstance>();
 const port = parentPort;
 if (!port) throw new Error('The compute worker runs as a worker thread.');
