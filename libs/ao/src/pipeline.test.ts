@@ -35,6 +35,12 @@ function handle(msg)
   n = n + 1
   if not a then return end -- an answer is not answered
   if a == "Forward" then ao.send({ Target = msg.Tags.To, Tags = { { name = "Action", value = msg.Tags.Then or "Count" }, { name = "From-Process", value = "forged" } } }) end
+  if a == "Burst" then
+    ao.send({ Target = msg.Tags.To, Anchor = "not 32 bytes", Action = "Count" })
+    local tags = {} for i = 1, 8 do tags[i] = { name = "X-" .. i, value = string.rep("x", 3000) } end
+    ao.send({ Target = msg.Tags.To, Tags = tags })
+    ao.send({ Target = msg.Tags.To, Action = "Count" })
+  end
   ao.send({ Target = msg.From, Data = tostring(n), Tags = { { name = "From", value = msg.From }, { name = "Owner", value = msg.Owner } } })
 end`;
 
@@ -187,6 +193,36 @@ describe('compute and messenger', () => {
     // A process cannot say it is another: its own tag of that name is dropped.
     expect(entry?.message.tags.filter((t) => t.name === 'From-Process')).toEqual([{ name: 'From-Process', value: a }]);
     expect(results[0]?.result.Messages[0]?.Target).toBe(a);
+  });
+
+  it('A18 a message no item can carry is set aside, and stops neither its sender nor the others', async () => {
+    const [a, b] = [await spawn('a'), await spawn('b')];
+    await send(a, 'Burst', [['To', b]]);
+    await send(a, 'Count');
+    await settle(a);
+    await settle(b);
+    expect(failures).toEqual([]);
+    expect((await pipeline.compute.results(a, 2, 1))[0]?.result.Messages.at(-1)?.Data).toBe('2');
+    expect((await pipeline.compute.results(b, 1, 10)).map((r) => r.result.Messages[0]?.Data)).toEqual(['1']);
+    const dead = await database.query(`select error from outbox where state = 'dead' order by position`);
+    expect(dead).toEqual([
+      { error: expect.stringContaining('anchor') },
+      { error: expect.stringContaining('Tags take at most') },
+    ]);
+  });
+
+  it('X13 names no database can hold stop neither a process nor those who send at the same time', async () => {
+    const a = await spawn('a');
+    const nul = (...more: [string, string][]) =>
+      createItem({ anchor: 'n'.repeat(32), tags: tags(...more, ['Name', '\0']), data: '' }, ALICE);
+    const bad = [
+      await nul(['Type', 'Process'], ['Module', '\0']),
+      await nul(['Type', 'Module'], ['Module-Format', '\0']),
+    ].map((item) => expect(pipeline.scheduler.schedule(item.raw)).rejects.toMatchObject({ name: 'ScheduleError' }));
+    await Promise.all([...bad, send(a, 'Count', [['From-Process', '\0']])]);
+    await settle(a);
+    expect(failures).toEqual([]);
+    expect((await pipeline.compute.results(a, 1, 1))[0]?.result.Messages[0]).toMatchObject({ Target: '\0', Data: '1' });
   });
 
   it('A7 a dry-run sees the newest state and leaves no trace', async () => {

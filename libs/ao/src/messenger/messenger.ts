@@ -3,7 +3,7 @@
  * until the scheduler has it. A pushed item is signed deterministically, so a repeat is the same item and is scheduled once.
  */
 import type { DataSource, EntityManager } from 'typeorm';
-import { createItem } from '../items/index.js';
+import { createItem, ItemError } from '../items/index.js';
 import { ScheduleError, type Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult, Item, OutboundMessage, ScheduleEntry, Signer, Tag } from '../types.js';
 import { tagOf } from '../scheduler/assignment.js';
@@ -12,6 +12,9 @@ import { tagOf } from '../scheduler/assignment.js';
 const MAX_ATTEMPTS = 12;
 const FIRST_DELAY_MS = 250;
 const BATCH = 200;
+
+/** What a process can be called; a process may name anything as a target, also what a database cannot hold. */
+const ID = /^[A-Za-z0-9_-]{43}$/;
 
 /** Tags the messenger sets itself; a process cannot. */
 const RESERVED = new Set(['Data-Protocol', 'Type', 'Variant', 'From-Process', 'From-Module', 'Pushed-For']);
@@ -41,16 +44,18 @@ export class Messenger {
     const sent = entries.flatMap(({ entry, result }) =>
       result.Error === undefined ? result.Messages.map((message, position) => ({ entry, message, position })) : [],
     );
-    const targets = [...new Set(sent.flatMap(({ message }) => (message.Target ? [message.Target] : [])))];
+    const targets = [
+      ...new Set(sent.flatMap(({ message }) => (message.Target && ID.test(message.Target) ? [message.Target] : []))),
+    ];
     const rows: { id: string }[] =
       targets.length > 0 ? await manager.query('select id from process where id = any($1)', [targets]) : [];
     const here = new Set(rows.map((r) => r.id));
     const deliveries = sent.filter(({ message }) => message.Target && here.has(message.Target));
     for (const { entry, message, position } of deliveries) {
-      const item = await this.push(entry, message, module);
+      const row = await this.outboxRow(entry, message, module);
       await manager.query(
-        `insert into outbox (process, nonce, position, item_id, item, state) values ($1, $2, $3, $4, $5, 'waiting') on conflict do nothing`,
-        [entry.process, entry.nonce, position, item.id, item.raw],
+        `insert into outbox (process, nonce, position, item_id, item, state, error) values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing`,
+        [entry.process, entry.nonce, position, row.id, row.raw, row.error === null ? 'waiting' : 'dead', row.error],
       );
     }
     return deliveries.length;
@@ -109,6 +114,21 @@ export class Messenger {
     // A failing delivery wakes the messenger again; a failure of the database itself shows where the next result is stored.
     if (wait !== null && wait !== undefined)
       this.timer = setTimeout(() => void this.deliver().catch(() => undefined), Math.max(Number(wait), 1));
+  }
+
+  /** A message no item can carry (too many tags, say) is set aside at once: whatever a process sends, it must not stop its own schedule. */
+  private async outboxRow(
+    entry: ScheduleEntry,
+    message: OutboundMessage,
+    module: string,
+  ): Promise<{ id: string; raw: Buffer; error: string | null }> {
+    try {
+      const { id, raw } = await this.push(entry, message, module);
+      return { id, raw, error: null };
+    } catch (error) {
+      if (!(error instanceof ItemError)) throw error;
+      return { id: '', raw: Buffer.alloc(0), error: error.message };
+    }
   }
 
   private push(entry: ScheduleEntry, message: OutboundMessage, module: string): Promise<Item> {

@@ -38,6 +38,9 @@ export interface SchedulerOptions {
   now?: () => number;
 }
 
+const ID = /^[A-Za-z0-9_-]{43}$/;
+const FORMAT = /^[A-Za-z0-9._-]{1,100}$/;
+
 /** Most messages waiting for their place at once; more are refused. */
 const MAX_WAITING = 20_000;
 /** Most messages of one transaction. */
@@ -118,6 +121,8 @@ export class Scheduler {
     if (type === 'Module') return this.storeModule(item);
     if (type !== 'Process' && type !== 'Message')
       throw new ScheduleError('bad-type', 'An item for AO has the tag Type: Process, Message or Module.');
+    if (type === 'Process' && !ID.test(tagOf(item, 'Module')))
+      throw new ScheduleError('unknown-module', 'A process has the tag Module: the id of a module sent before.');
     if (this.waiting.length >= MAX_WAITING)
       throw new ScheduleError('overloaded', 'Too many messages are waiting for their place: send again in a moment.');
     const process = type === 'Process' ? item.id : item.target;
@@ -208,7 +213,7 @@ export class Scheduler {
 
   private async storeModule(item: Item): Promise<Placed> {
     const format = tagOf(item, 'Module-Format');
-    if (!format) throw new ScheduleError('bad-type', 'A module has the tag Module-Format.');
+    if (!FORMAT.test(format)) throw new ScheduleError('bad-type', 'A module has the tag Module-Format.');
     await this.options.database.query(
       'insert into module (id, format, item) values ($1, $2, $3) on conflict do nothing',
       [item.id, format, item.raw],
@@ -307,10 +312,7 @@ export class Scheduler {
       const module = tagOf(item, 'Module');
       const found: unknown[] = await manager.query('select 1 from module where id = $1', [module]);
       if (found.length === 0)
-        return new ScheduleError(
-          'unknown-module',
-          `Module ${module || '(none named)'} is not known here: send the module first.`,
-        );
+        return new ScheduleError('unknown-module', `Module ${module} is not known here: send the module first.`);
       await manager.query(
         'insert into process (id, module, item, nonce, assignment_id, hash_chain, timestamp) values ($1, $2, $3, $4, $5, $6, $7)',
         [process, module, item.raw, ...headValues(assigned.head)],
