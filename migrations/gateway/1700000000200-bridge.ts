@@ -33,7 +33,8 @@ export class Bridge1700000000200 implements MigrationInterface {
       create index transfer_release on transfer (release_tx);
       create unique index transfer_withdrawal on transfer (process, number) where number is not null;
       create table transfer_step (
-        transfer text not null references transfer(id) deferrable initially deferred,
+        -- may come before its transfer: attestations can be faster than this gateway's own watcher
+        transfer text not null,
         -- the same fact is one step, however often it is learnt
         key text not null,
         at timestamptz not null,
@@ -51,7 +52,11 @@ export class Bridge1700000000200 implements MigrationInterface {
       );
       create table projection (
         process text primary key,
-        nonce bigint not null
+        nonce bigint not null,
+        -- what the quorum has decided, as of this slot
+        epoch bigint not null default 0,
+        threshold int not null default 0,
+        paused boolean not null default false
       );
       create table gateway_cursor (
         chain text primary key,

@@ -1,0 +1,69 @@
+/** The gateway's configuration: one JSON file (ISTHMUS_CONFIG) with the environment on top, checked whole at start. */
+import { isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
+import { z } from 'zod';
+
+const ZERO = '0x0000000000000000000000000000000000000000';
+const address = z.custom<`0x${string}`>(
+  (v) => v === ZERO || isEthereumAddress(v),
+  'write the address with its EIP-55 checksum',
+);
+const amount = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,38})$/, 'write an amount in base units as decimal digits in quotes')
+  .transform(BigInt);
+
+export const gatewaySchema = z.strictObject({
+  databaseUrl: z.string().min(1),
+  /** Run missing migrations at start; elsewhere `isthmus migrate` does. */
+  migrate: z.boolean().default(false),
+  host: z.string().default('127.0.0.1'),
+  port: z.int().min(0).max(65_535).default(4600),
+  /** Where people reach this gateway, for links in answers. */
+  publicUrl: z.url(),
+  /** Files of 32 secret bytes as hex, mode 0600. */
+  schedulerKeyFile: z.string().min(1),
+  messengerKeyFile: z.string().min(1),
+  relayerKeyFile: z.string().min(1),
+  /** Compute threads. */
+  workers: z.int().min(1).max(64).default(1),
+  chain: z.strictObject({
+    /** CAIP-2 */
+    id: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'name the chain as eip155:<chain id>'),
+    name: z.string().min(1),
+    rpcUrls: z.array(z.url()).min(1).max(16),
+    agreement: z.int().min(1).max(16).default(1),
+    finality: z.union([
+      z.strictObject({ tag: z.enum(['finalized', 'safe']) }),
+      z.strictObject({ confirmations: z.int().min(1).max(10_000) }),
+    ]),
+    /** Seconds from a transaction to its finality, for estimates. */
+    finalitySeconds: z.number().positive(),
+    vault: address,
+    deployBlock: z.int().min(0),
+  }),
+  assets: z
+    .array(
+      z.strictObject({
+        /** CAIP-19 */
+        id: z.string().min(1),
+        address,
+        symbol: z.string().min(1).max(32),
+        name: z.string().min(1).max(128),
+        decimals: z.int().min(0).max(36),
+        /** Token process on AO. */
+        process: z.string().refine(isArweaveAddress, 'an AO id has 43 characters of base64url'),
+        minDeposit: amount,
+        minWithdrawal: amount,
+        /** What one release costs in this asset's base units; absent for the chain's coin, whose cost is the gas. */
+        relayFee: amount.optional(),
+      }),
+    )
+    .max(256),
+  /** Milliseconds between two looks at the chain. */
+  pollMs: z.int().min(20).max(60_000).default(1000),
+  /** Requests one address may make in a minute. */
+  rateLimit: z.int().min(1).default(1200),
+});
+
+export type GatewayConfig = z.output<typeof gatewaySchema>;
+export type AssetConfig = GatewayConfig['assets'][number];

@@ -1,0 +1,404 @@
+/**
+ * Submits releases that have their signatures, pays the gas and is repaid by the fee. It decides nothing: the vault refuses what is not signed
+ * and what was paid before, so several relayers, restarts and repeats do no harm. The signed transaction is stored before it is sent.
+ */
+import { processToBytes32, verifyReleaseSignature, type ReleaseStatement, type VaultDomain } from '@isthmus/bridge';
+import { encodeRelease, encodeReleaseBatch, vaultAbi, type ReleaseCall } from '@isthmus/chains';
+import type { Logger } from '@isthmus/store';
+import type { DataSource } from 'typeorm';
+import {
+  keccak256,
+  parseTransaction,
+  zeroAddress,
+  type Hex,
+  type PrivateKeyAccount,
+  type PublicClient,
+  type TransactionReceipt,
+} from 'viem';
+import type { AssetConfig, GatewayConfig } from '../config.js';
+import { crashPoint } from '../crash-point.js';
+import type { TransferStore } from '../transfers/transfer-store.js';
+
+/** Releases in one transaction. */
+const MAX_BATCH = 20;
+/** Time without a receipt after which a transaction is sent again at a higher fee. */
+const STUCK_MS = 30_000;
+/** What a relayer takes above the gas it expects to pay, in percent. */
+const MARGIN_PERCENT = 20n;
+/** The least rise a node accepts for a replacement is 10%. */
+const BUMP_PERCENT = 25n;
+
+interface Ready {
+  id: Hex;
+  asset: AssetConfig;
+  statement: ReleaseStatement;
+  signatures: Hex[];
+}
+
+interface Planned extends Ready {
+  fee: bigint;
+}
+
+interface Submission {
+  id: string;
+  nonce: string;
+  process: string;
+  numbers: string[];
+  raw: Hex;
+  tx_hash: Hex;
+  max_fee_per_gas: string;
+  sent_at: Date;
+}
+
+export class Relayer {
+  private readonly domain: VaultDomain;
+
+  constructor(
+    private readonly config: GatewayConfig,
+    private readonly database: DataSource,
+    private readonly store: TransferStore,
+    private readonly client: PublicClient,
+    private readonly account: PrivateKeyAccount,
+    private readonly log: Logger,
+    chainId: number,
+  ) {
+    this.domain = { chainId, vault: config.chain.vault };
+  }
+
+  get address(): Hex {
+    return this.account.address;
+  }
+
+  /** One round: see what became of what was sent, then send what is ready. */
+  async step(): Promise<void> {
+    await this.settle();
+    const ready = await this.ready();
+    if (ready.length === 0) return;
+    const planned = await this.plan(ready);
+    if (planned.length > 0) await this.submit(planned.slice(0, MAX_BATCH));
+  }
+
+  /** Suggested Max-Fee of a withdrawal now: the expected cost with room for the price to double. */
+  async suggestedMaxFee(asset: AssetConfig): Promise<bigint> {
+    return asset.relayFee ?? (await this.cost(90_000n)) * 2n;
+  }
+
+  // --- what was sent
+
+  private async settle(): Promise<void> {
+    const open: Submission[] = await this.database.query(
+      `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at from submission where chain = $1 and state = 'signed' order by nonce, id`,
+      [this.config.chain.id],
+    );
+    for (const submission of open) {
+      const receipt = await this.receipt(submission.tx_hash);
+      if (receipt) await this.mined(submission, receipt);
+    }
+    await this.resend();
+  }
+
+  private async mined(submission: Submission, receipt: TransactionReceipt): Promise<void> {
+    const ok = receipt.status === 'success';
+    const at = new Date();
+    await this.store.transaction(async (manager) => {
+      await manager.query(
+        `update submission set state = case when id = $1 then $3 else 'superseded' end where chain = $4 and nonce = $2 and state = 'signed'`,
+        [submission.id, submission.nonce, ok ? 'mined' : 'failed', this.config.chain.id],
+      );
+      const ids = [
+        ...(await this.store.withdrawalIds(manager, submission.process, submission.numbers.map(BigInt))).values(),
+      ];
+      const proof = { tx: receipt.transactionHash, block: String(receipt.blockNumber), gas: String(receipt.gasUsed) };
+      await this.store.addSteps(
+        manager,
+        ids.map((transfer) => ({
+          transfer,
+          key: `mined ${receipt.transactionHash}`,
+          at,
+          kind: ok ? 'mined' : 'reverted',
+          proof,
+        })),
+      );
+      // A reverted transaction has paid nobody: what it carried is ready again.
+      if (!ok) await this.store.move(manager, ids, ['submitted'], 'ready', at);
+      if (ok)
+        await manager.query('update transfer set release_tx = $2 where id = any($1) and release_tx is null', [
+          ids,
+          receipt.transactionHash,
+        ]);
+      crashPoint('relay.before-mined');
+    });
+    crashPoint('relay.after-mined');
+    this.store.announce();
+    this.log.info(
+      { tx: receipt.transactionHash, withdrawals: submission.numbers, status: receipt.status },
+      'a release transaction is mined',
+    );
+  }
+
+  /** Sends again what has no receipt: the same bytes, or when it is stuck a dearer transaction of the same nonce. */
+  private async resend(): Promise<void> {
+    const open: Submission[] = await this.database.query(
+      `select distinct on (nonce) id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at from submission where chain = $1 and state = 'signed' order by nonce, id desc`,
+      [this.config.chain.id],
+    );
+    for (const submission of open) {
+      if (Date.now() - submission.sent_at.getTime() < STUCK_MS) {
+        await this.broadcast(submission.raw);
+        continue;
+      }
+      const used = await this.client.getTransactionCount({ address: this.account.address });
+      if (used > Number(submission.nonce)) await this.nonceTaken(submission);
+      else await this.replace(submission);
+    }
+  }
+
+  /** Another transaction of this account took the nonce, and none of ours did: what ours carried is ready again. */
+  private async nonceTaken(submission: Submission): Promise<void> {
+    const at = new Date();
+    await this.store.transaction(async (manager) => {
+      await manager.query(
+        `update submission set state = 'superseded' where chain = $1 and nonce = $2 and state = 'signed'`,
+        [this.config.chain.id, submission.nonce],
+      );
+      const ids = [
+        ...(await this.store.withdrawalIds(manager, submission.process, submission.numbers.map(BigInt))).values(),
+      ];
+      await this.store.move(manager, ids, ['submitted'], 'ready', at);
+    });
+    this.log.warn(
+      { nonce: submission.nonce, tx: submission.tx_hash },
+      'the nonce of a release transaction was used by another',
+    );
+  }
+
+  private async replace(stuck: Submission): Promise<void> {
+    const before = parseTransaction(stuck.raw);
+    const fees = await this.fees();
+    const bumped = (BigInt(stuck.max_fee_per_gas) * (100n + BUMP_PERCENT)) / 100n;
+    const maxFeePerGas = bumped > fees.maxFeePerGas ? bumped : fees.maxFeePerGas;
+    const tipBefore = before.maxPriorityFeePerGas ?? 0n;
+    const maxPriorityFeePerGas = (tipBefore * (100n + BUMP_PERCENT)) / 100n + 1n;
+    const { to, data, gas } = before;
+    if (!to || !data || gas === undefined) throw new Error(`Stored transaction ${stuck.tx_hash} is not a release.`);
+    const call = {
+      to,
+      data,
+      gas,
+      nonce: Number(stuck.nonce),
+      maxFeePerGas,
+      maxPriorityFeePerGas: maxPriorityFeePerGas < maxFeePerGas ? maxPriorityFeePerGas : maxFeePerGas,
+    };
+    await this.signAndSend(call, stuck.process, stuck.numbers);
+    this.log.warn(
+      { nonce: stuck.nonce, replaced: stuck.tx_hash },
+      'a stuck release transaction is replaced at a higher fee',
+    );
+  }
+
+  // --- what is ready
+
+  private async ready(): Promise<Ready[]> {
+    const rows: {
+      id: Hex;
+      process: string;
+      number: string;
+      recipient: Hex;
+      amount: string;
+      max_fee: string;
+      epoch: string;
+      signatures: Hex[];
+    }[] = await this.database.query(
+      `select t.id, t.process, t.number, t.recipient, t.amount, t.max_fee, p.epoch,
+         array(select s.proof ->> 'signature' from transfer_step s where s.transfer = t.id and s.kind = 'signed' and s.proof ->> 'epoch' = p.epoch::text) as signatures
+       from transfer t join projection p on p.process = t.process
+       where t.direction = 'withdrawal' and t.state = 'ready' and not p.paused order by t.position limit 200`,
+    );
+    return rows.flatMap((r) => {
+      const asset = this.config.assets.find((a) => a.process === r.process);
+      if (!asset) return [];
+      const statement = {
+        process: r.process,
+        number: BigInt(r.number),
+        asset: asset.address,
+        recipient: r.recipient,
+        amount: BigInt(r.amount),
+        maxFee: BigInt(r.max_fee),
+        epoch: BigInt(r.epoch),
+      };
+      return [{ id: r.id, asset, statement, signatures: r.signatures }];
+    });
+  }
+
+  /** What can go now, of one asset, with its fee; what cannot gets its reason. */
+  private async plan(ready: readonly Ready[]): Promise<Planned[]> {
+    const vault = { address: this.domain.vault, abi: vaultAbi } as const;
+    const [guardians, threshold, epoch, paused] = await Promise.all([
+      this.client.readContract({ ...vault, functionName: 'guardians' }),
+      this.client.readContract({ ...vault, functionName: 'threshold' }),
+      this.client.readContract({ ...vault, functionName: 'epoch' }),
+      this.client.readContract({ ...vault, functionName: 'paused' }),
+    ]);
+    const planned: Planned[] = [];
+    const available = new Map<Hex, bigint>();
+    for (const one of ready) {
+      const { statement, asset } = one;
+      if (planned.length === MAX_BATCH || (planned[0] && planned[0].asset.id !== asset.id)) break;
+      const wait = (reason: string) => this.wait(one.id, reason);
+      if (paused) await wait('paused');
+      else if (statement.epoch !== epoch) await wait('rotation');
+      else if (
+        await this.client.readContract({
+          ...vault,
+          functionName: 'isReleased',
+          args: [processToBytes32(statement.process), statement.number],
+        })
+      )
+        await this.paidByOther(one.id);
+      else {
+        const good = await this.goodSignatures(one, guardians, threshold);
+        if (!available.has(asset.address)) {
+          const outflow = await this.client.readContract({ ...vault, functionName: 'outflow', args: [asset.address] });
+          available.set(asset.address, outflow[1]);
+        }
+        const left = available.get(asset.address) ?? 0n;
+        const fee = await this.feeOf(asset);
+        if (!good) await wait('signatures');
+        else if (statement.amount > left) await wait('limit');
+        else if (fee > statement.maxFee) await wait('fee-too-low');
+        else {
+          available.set(asset.address, left - statement.amount);
+          planned.push({ ...one, signatures: good, fee });
+        }
+      }
+    }
+    return planned;
+  }
+
+  /** Exactly `threshold` signatures that are really by their guardians, or null: a liar's garbage is passed over. */
+  private async goodSignatures(
+    { statement, signatures }: Ready,
+    guardians: readonly Hex[],
+    threshold: number,
+  ): Promise<Hex[] | null> {
+    const checked = await Promise.all(
+      signatures.map(async (s) => ((await verifyReleaseSignature(this.domain, statement, s, guardians)) ? s : null)),
+    );
+    const good = checked.filter((s) => s !== null);
+    return good.length >= threshold ? good.slice(0, threshold) : null;
+  }
+
+  private async submit(planned: readonly Planned[]): Promise<void> {
+    const [first] = planned;
+    if (!first) return;
+    const calls = planned.map((p) => ({ release: callOf(p.statement), fee: p.fee, signatures: p.signatures }));
+    const only = calls.length === 1 ? calls[0] : undefined;
+    const data = only ? encodeRelease(only.release, only.fee, only.signatures) : encodeReleaseBatch(calls);
+    const fees = await this.fees();
+    const gas = await this.client.estimateGas({ account: this.account.address, to: this.domain.vault, data });
+    const nonce = await this.nextNonce();
+    await this.signAndSend(
+      { to: this.domain.vault, data, gas: (gas * 12n) / 10n, nonce, ...fees },
+      first.statement.process,
+      planned.map((p) => String(p.statement.number)),
+      planned,
+    );
+  }
+
+  private async signAndSend(
+    call: { to: Hex; data: Hex; gas: bigint; nonce: number; maxFeePerGas: bigint; maxPriorityFeePerGas: bigint },
+    process: string,
+    numbers: readonly string[],
+    planned: readonly Planned[] = [],
+  ): Promise<void> {
+    const raw = await this.account.signTransaction({ ...call, chainId: this.domain.chainId, type: 'eip1559' });
+    const hash = keccak256(raw);
+    const at = new Date();
+    await this.store.transaction(async (manager) => {
+      await manager.query(
+        `insert into submission (chain, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, state, sent_at) values ($1, $2, $3, $4::bigint[], $5, $6, $7, 'signed', $8) on conflict do nothing`,
+        [this.config.chain.id, call.nonce, process, numbers, raw, hash, String(call.maxFeePerGas), at],
+      );
+      const steps = planned.map((p) => ({
+        transfer: p.id,
+        key: `submitted ${hash}`,
+        at,
+        kind: 'submitted',
+        proof: { tx: hash, fee: String(p.fee) },
+      }));
+      await this.store.addSteps(manager, steps);
+      await this.store.move(
+        manager,
+        planned.map((p) => p.id),
+        ['ready'],
+        'submitted',
+        at,
+      );
+    });
+    this.store.announce();
+    crashPoint('relay.after-sign');
+    await this.broadcast(raw);
+    crashPoint('relay.after-broadcast');
+    this.log.info({ tx: hash, withdrawals: numbers }, 'a release transaction is sent');
+  }
+
+  /** A node that has the transaction, or has seen its nonce used, is no failure: the receipt tells. */
+  private async broadcast(raw: Hex): Promise<void> {
+    await this.client.sendRawTransaction({ serializedTransaction: raw }).catch((error: unknown) => {
+      const text = error instanceof Error ? error.message : String(error);
+      if (!/already known|already imported|nonce too low/i.test(text)) throw error;
+    });
+  }
+
+  private async wait(id: Hex, reason: string): Promise<void> {
+    await this.database.query(
+      'update transfer set waits = $2, updated_at = now() where id = $1 and waits is distinct from $2',
+      [id, reason],
+    );
+  }
+
+  /** Someone else has submitted it: final attestation will complete the record. */
+  private async paidByOther(id: Hex): Promise<void> {
+    await this.store.transaction((manager) => this.store.move(manager, [id], ['ready'], 'submitted', new Date()));
+    this.store.announce();
+  }
+
+  private async receipt(hash: Hex): Promise<TransactionReceipt | null> {
+    return this.client.getTransactionReceipt({ hash }).catch((error: unknown) => {
+      if (error instanceof Error && error.name === 'TransactionReceiptNotFoundError') return null;
+      throw error;
+    });
+  }
+
+  private async nextNonce(): Promise<number> {
+    const pending = await this.client.getTransactionCount({ address: this.account.address, blockTag: 'pending' });
+    const rows: { nonce: string | null }[] = await this.database.query(
+      `select max(nonce) as nonce from submission where chain = $1 and state = 'signed'`,
+      [this.config.chain.id],
+    );
+    const ours = rows[0]?.nonce;
+    return ours === null || ours === undefined ? pending : Math.max(pending, Number(ours) + 1);
+  }
+
+  private async feeOf(asset: AssetConfig): Promise<bigint> {
+    if (asset.address !== zeroAddress) return asset.relayFee ?? 0n;
+    return ((await this.cost(80_000n)) * (100n + MARGIN_PERCENT)) / 100n;
+  }
+
+  /** Wei that `gas` costs at the price expected now. */
+  private async cost(gas: bigint): Promise<bigint> {
+    const block = await this.client.getBlock();
+    const { maxPriorityFeePerGas } = await this.fees();
+    return gas * ((block.baseFeePerGas ?? 0n) + maxPriorityFeePerGas);
+  }
+
+  private async fees(): Promise<{ maxFeePerGas: bigint; maxPriorityFeePerGas: bigint }> {
+    const { maxFeePerGas, maxPriorityFeePerGas } = await this.client.estimateFeesPerGas();
+    return { maxFeePerGas, maxPriorityFeePerGas };
+  }
+}
+
+function callOf(statement: ReleaseStatement): ReleaseCall {
+  const { process, number, asset, recipient, amount, maxFee } = statement;
+  return { process: processToBytes32(process), number, asset, recipient, amount, maxFee };
+}

@@ -1,0 +1,344 @@
+/**
+ * Turns a token process' events into transfers and their steps, slot after slot, in the transaction that moves its cursor. Dropping the
+ * tables and starting again gives the same rows.
+ */
+import { parseItem, type ComputeUnit, type EvaluationResult } from '@isthmus/ao';
+import { eventsOf, parseDecision, viewOfSpawn, type BridgeEvent } from '@isthmus/bridge';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { AssetConfig } from '../config.js';
+import { crashPoint } from '../crash-point.js';
+import type { NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
+
+const BATCH = 100;
+
+interface Slot {
+  nonce: number;
+  message: string;
+  at: Date;
+  result: EvaluationResult;
+}
+
+/** What one batch of slots comes to. Kept in order where order counts. */
+interface Changes {
+  deposits: NewDeposit[];
+  withdrawals: NewWithdrawal[];
+  steps: StepRow[];
+  attested: string[];
+  minted: string[];
+  /** By withdrawal number, since events name it so. */
+  byNumber: {
+    number: bigint;
+    step: Omit<StepRow, 'transfer'>;
+    signatures?: number;
+    released?: { txHash: string; fee: bigint; held: boolean };
+  }[];
+  rotated: boolean;
+  decided: Decided;
+  last: Date;
+}
+
+export class Projector {
+  private readonly running = new Map<string, Promise<void>>();
+  private readonly wanted = new Set<string>();
+  private stopped = false;
+
+  constructor(
+    private readonly database: DataSource,
+    private readonly store: TransferStore,
+    private readonly assets: readonly AssetConfig[],
+    private readonly onProjected: () => void,
+    private readonly onFailure: (error: unknown) => void,
+  ) {}
+
+  /** Follows the compute unit's results from where the last run ended. */
+  async start(compute: ComputeUnit): Promise<void> {
+    compute.onResults((process) => void this.project(process));
+    await Promise.all(this.assets.map((a) => this.project(a.process)));
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await Promise.all(this.running.values());
+  }
+
+  /** Takes in what is new of a process. A failure is reported; the next result tries again. */
+  project(process: string): Promise<void> {
+    const asset = this.assets.find((a) => a.process === process);
+    if (!asset) return Promise.resolve();
+    this.wanted.add(process);
+    const running = this.running.get(process) ?? this.work(asset);
+    this.running.set(process, running);
+    return running;
+  }
+
+  private async work(asset: AssetConfig): Promise<void> {
+    try {
+      while (this.wanted.delete(asset.process) && !this.stopped) {
+        while (await this.batch(asset)) {
+          this.store.announce();
+          this.onProjected();
+        }
+      }
+    } catch (error) {
+      this.onFailure(error);
+    } finally {
+      this.running.delete(asset.process);
+    }
+  }
+
+  /** One batch; false when there was nothing. The cursor's row is locked, so two gateways take turns. */
+  private async batch(asset: AssetConfig): Promise<boolean> {
+    const any = await this.database.transaction(async (manager) => {
+      await manager.query('insert into projection (process, nonce) values ($1, -1) on conflict do nothing', [
+        asset.process,
+      ]);
+      const [cursor]: { nonce: string; epoch: string; threshold: number; paused: boolean }[] = await manager.query(
+        'select nonce, epoch, threshold, paused from projection where process = $1 for update',
+        [asset.process],
+      );
+      const nonce = Number(cursor?.nonce ?? -1);
+      const slots = await slotsAfter(manager, asset.process, nonce);
+      const last = slots.at(-1);
+      if (!last || !cursor) return false;
+      const before = nonce < 0 ? await spawned(manager, asset.process) : { ...cursor, epoch: BigInt(cursor.epoch) };
+      const after = await this.apply(manager, asset, slots, before);
+      await manager.query(
+        'update projection set nonce = $2, epoch = $3, threshold = $4, paused = $5 where process = $1',
+        [asset.process, last.nonce, String(after.epoch), after.threshold, after.paused],
+      );
+      crashPoint('project.before-commit');
+      return true;
+    });
+    if (any) crashPoint('project.after-commit');
+    return any;
+  }
+
+  private async apply(
+    manager: EntityManager,
+    asset: AssetConfig,
+    slots: readonly Slot[],
+    decided: Decided,
+  ): Promise<Decided> {
+    const changes: Changes = {
+      decided,
+      deposits: [],
+      withdrawals: [],
+      steps: [],
+      attested: [],
+      minted: [],
+      byNumber: [],
+      rotated: false,
+      last: new Date(0),
+    };
+    for (const slot of slots) {
+      changes.last = slot.at;
+      for (const [index, event] of eventsOf(slot.result.Messages).entries())
+        collect(changes, asset, slot, event, index);
+    }
+    const { store } = this;
+    await store.addDeposits(manager, changes.deposits);
+    await store.addWithdrawals(manager, changes.withdrawals);
+    await store.addSteps(manager, changes.steps);
+    await store.move(manager, changes.attested, ['seen', 'confirming', 'orphaned'], 'attesting', changes.last);
+    await store.move(manager, changes.minted, ['seen', 'confirming', 'attesting', 'orphaned'], 'minted', changes.last);
+    await this.applyWithdrawals(manager, asset, changes);
+    return changes.decided;
+  }
+
+  private async applyWithdrawals(
+    manager: EntityManager,
+    asset: AssetConfig,
+    { byNumber, rotated, last, decided }: Changes,
+  ): Promise<void> {
+    const ids = await this.store.withdrawalIds(
+      manager,
+      asset.process,
+      byNumber.map((c) => c.number),
+    );
+    const known = byNumber.flatMap((c) => {
+      const transfer = ids.get(String(c.number));
+      return transfer ? [{ ...c, transfer }] : [];
+    });
+    await this.store.addSteps(
+      manager,
+      known.map(({ transfer, step }) => ({ transfer, ...step })),
+    );
+    const { threshold } = decided;
+    const signed = known.filter((c) => c.signatures !== undefined);
+    await this.store.move(
+      manager,
+      signed.map((c) => c.transfer),
+      ['queued'],
+      'signing',
+      last,
+    );
+    await this.store.move(
+      manager,
+      signed.filter((c) => (c.signatures ?? 0) >= threshold).map((c) => c.transfer),
+      ['queued', 'signing'],
+      'ready',
+      last,
+    );
+    if (rotated) await this.dropSignatures(manager, asset.process, last);
+    for (const { transfer, released } of known) {
+      if (!released) continue;
+      await manager.query('update transfer set release_tx = $2, fee = $3 where id = $1', [
+        transfer,
+        released.txHash,
+        String(released.fee),
+      ]);
+      await this.store.move(
+        manager,
+        [transfer],
+        ['queued', 'signing', 'ready', 'submitted'],
+        released.held ? 'held' : 'released',
+        last,
+      );
+    }
+  }
+
+  private async dropSignatures(manager: EntityManager, process: string, at: Date): Promise<void> {
+    const rows: { id: string }[] = await manager.query(
+      `select id from transfer where process = $1 and state in ('signing', 'ready')`,
+      [process],
+    );
+    await this.store.move(
+      manager,
+      rows.map((r) => r.id),
+      ['signing', 'ready'],
+      'queued',
+      at,
+    );
+  }
+}
+
+async function slotsAfter(manager: EntityManager, process: string, nonce: number): Promise<Slot[]> {
+  const rows: { nonce: string; message_id: string; outcome: string; timestamp: string }[] = await manager.query(
+    `select r.nonce, r.message_id, r.outcome, a.timestamp from result r join assignment a on a.process = r.process and a.nonce = r.nonce
+     where r.process = $1 and r.nonce > $2 order by r.nonce limit ${BATCH}`,
+    [process, nonce],
+  );
+  return rows.map((r) => ({
+    nonce: Number(r.nonce),
+    message: r.message_id,
+    at: new Date(Number(r.timestamp)),
+    result: JSON.parse(r.outcome) as EvaluationResult,
+  }));
+}
+
+/** What the quorum has decided so far. */
+interface Decided {
+  epoch: bigint;
+  threshold: number;
+  paused: boolean;
+}
+
+/** The guardian set a process was spawned with. */
+async function spawned(manager: EntityManager, process: string): Promise<Decided> {
+  const rows: { item: Buffer }[] = await manager.query('select item from process where id = $1', [process]);
+  if (!rows[0]) throw new Error(`Token process ${process} is not spawned here.`);
+  const { set, paused } = viewOfSpawn(parseItem(rows[0].item).tags);
+  return { epoch: set.epoch, threshold: set.threshold, paused };
+}
+
+function decide(decided: Decided, line: string): Decided {
+  const decision = parseDecision(line);
+  if (decision.kind === 'rotate') return { ...decided, epoch: decision.epoch, threshold: decision.threshold };
+  return decision.kind === 'limit' ? decided : { ...decided, paused: decision.kind === 'pause' };
+}
+
+function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: BridgeEvent, index: number): void {
+  const proof = { message: slot.message, slot: slot.nonce };
+  const step = (kind: string, who: string, more: Record<string, string | number> = {}) => ({
+    key: `${kind} ${who}`.trim(),
+    at: slot.at,
+    kind,
+    proof: { ...proof, ...more },
+  });
+  switch (event.type) {
+    case 'deposit.attested':
+      changes.attested.push(event.id);
+      changes.steps.push({
+        transfer: event.id,
+        ...step('attested', event.guardian, { guardian: event.guardian, votes: event.votes }),
+      });
+      return;
+    case 'deposit.conflict':
+      changes.steps.push({
+        transfer: event.id,
+        ...step('conflict', `${event.guardian} ${slot.nonce} ${index}`, { guardian: event.guardian }),
+      });
+      return;
+    case 'deposit.minted': {
+      const { id, recipient, amount, reference, txHash, sender } = event;
+      changes.deposits.push({
+        id,
+        asset: asset.id,
+        process: asset.process,
+        state: 'attesting',
+        sender,
+        recipient,
+        amount,
+        reference,
+        txHash,
+        blockNumber: null,
+        at: slot.at,
+      });
+      changes.minted.push(id);
+      changes.steps.push({ transfer: id, ...step('minted', '', { recipient, amount: String(amount) }) });
+      return;
+    }
+    case 'withdrawal.queued': {
+      const { id, holder, recipient, amount, maxFee, number } = event;
+      changes.withdrawals.push({
+        id,
+        asset: asset.id,
+        process: asset.process,
+        sender: holder,
+        recipient,
+        amount,
+        maxFee,
+        number,
+        at: slot.at,
+      });
+      changes.byNumber.push({ number, step: step('queued', '', { number: String(number), amount: String(amount) }) });
+      return;
+    }
+    case 'withdrawal.signed': {
+      const { guardian, epoch, signature, number, signatures } = event;
+      changes.byNumber.push({
+        number,
+        signatures,
+        step: step('signed', `${epoch} ${guardian}`, { guardian, epoch: String(epoch), signature }),
+      });
+      return;
+    }
+    case 'withdrawal.attested':
+      changes.byNumber.push({
+        number: event.number,
+        step: step('release-attested', event.guardian, { guardian: event.guardian, votes: event.votes }),
+      });
+      return;
+    case 'withdrawal.conflict':
+      changes.byNumber.push({
+        number: event.number,
+        step: step('conflict', `${event.guardian} ${slot.nonce} ${index}`, { guardian: event.guardian }),
+      });
+      return;
+    case 'withdrawal.released': {
+      const { number, txHash, fee, outcome } = event;
+      changes.byNumber.push({
+        number,
+        released: { txHash, fee, held: outcome === 'held' },
+        step: step('released', '', { tx: txHash, fee: String(fee), outcome }),
+      });
+      return;
+    }
+    case 'decision.applied':
+      changes.rotated ||= event.line.startsWith('rotate ');
+      changes.decided = decide(changes.decided, event.line);
+      return;
+    default:
+      return;
+  }
+}
