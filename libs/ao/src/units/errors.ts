@@ -1,6 +1,7 @@
 /** Every failure of a unit is answered as `{error}`, as AO's own units do, with a status that says whose turn it is. */
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Response } from 'express';
+import { QueryFailedError } from 'typeorm';
 import { z } from 'zod';
 import { ComputeError } from '../compute/compute-unit.js';
 import { ItemError } from '../items/index.js';
@@ -37,7 +38,16 @@ function describe(error: unknown): { status: number; reason: string } {
   if (error instanceof ComputeError) return { status: error.code === 'not-ready' ? 503 : 404, reason: error.message };
   if (error instanceof z.ZodError) return { status: 400, reason: z.prettifyError(error) };
   if (error instanceof HttpException) return { status: error.getStatus(), reason: error.message };
+  if (error instanceof QueryFailedError && codeOf(error.driverError) === NOT_TEXT)
+    return { status: 400, reason: 'An id holds characters no id has.' };
   return { status: 500, reason: 'The gateway failed to answer; try again, and tell its operator if this goes on.' };
+}
+
+/** PostgreSQL's code for text it cannot hold: a NUL in an id. */
+const NOT_TEXT = '22021';
+
+function codeOf(error: unknown): unknown {
+  return typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
 }
 
 function scheduleStatus({ code }: ScheduleError): number {

@@ -274,6 +274,9 @@ describe('what is wrong is answered with {error} and a status', () => {
       `/cu/results/${process}?limit=5000`,
       `/cu/results/${process}?from=nonsense`,
       `/cu/result/x`,
+      '/raw/%00',
+      '/cu/results/%00',
+      '/su/%00?process-id=%00',
     ];
     for (const path of paths) {
       const answer = await fetch(`${url}${path}`);

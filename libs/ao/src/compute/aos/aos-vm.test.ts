@@ -49,9 +49,9 @@ function modules(): [string, string][] {
     .filter((f) => f.endsWith('.wasm'))
     .map((f) => [f, formatOf(f)]);
 }
-/** The flags of a module's own memory section tell its width. */
+/** The published 32-bit modules are named so. */
 function formatOf(file: string): string {
-  return /_32\.wasm$/.test(file) ? 'wasm32-unknown-emscripten4' : 'wasm64-unknown-emscripten-draft_2024_02_15';
+  return file.endsWith('_32.wasm') ? 'wasm32-unknown-emscripten4' : 'wasm64-unknown-emscripten-draft_2024_02_15';
 }
 
 let pool: WorkerPool;
