@@ -97,7 +97,7 @@ export class Projector {
         [asset.process],
       );
       const nonce = Number(cursor?.nonce ?? -1);
-      const slots = await slotsAfter(manager, asset.process, nonce);
+      const slots = upToRotation(await slotsAfter(manager, asset.process, nonce));
       const last = slots.at(-1);
       if (!last || !cursor) return false;
       const before = nonce < 0 ? await spawned(manager, asset.process) : { ...cursor, epoch: BigInt(cursor.epoch) };
@@ -224,6 +224,14 @@ async function slotsAfter(manager: EntityManager, process: string, nonce: number
     at: new Date(Number(r.timestamp)),
     result: JSON.parse(r.outcome) as EvaluationResult,
   }));
+}
+
+/** A batch ends with a rotation: signatures before it are dropped, those after it count. */
+function upToRotation(slots: Slot[]): Slot[] {
+  const at = slots.findIndex((s) =>
+    eventsOf(s.result.Messages).some((e) => e.type === 'decision.applied' && e.line.startsWith('rotate ')),
+  );
+  return at < 0 ? slots : slots.slice(0, at + 1);
 }
 
 /** What the quorum has decided so far. */

@@ -1,0 +1,144 @@
+/** A transfer as the API shows it: where it is, why it waits, until when, and the proof of each step (I10). */
+import { isFinal, type TransferState, type WaitReason } from '@isthmus/bridge';
+import type { GatewayConfig } from '../config.js';
+import type { StepRow, TransferRow } from '../transfers/transfer-store.js';
+
+export interface Waiting {
+  reason: WaitReason;
+  detail: string;
+  /** When it should move, UTC; null when that depends on people (a pause, a fee). */
+  expected: string | null;
+}
+
+export interface TransferView {
+  id: string;
+  direction: string;
+  state: TransferState;
+  waiting: Waiting | null;
+  asset: string;
+  /** Base units, decimal string; so are all amounts. */
+  amount: string;
+  fee: string;
+  maxFee: string | null;
+  sender: string;
+  recipient: string;
+  number: string | null;
+  reference: string | null;
+  sourceTx: string | null;
+  releaseTx: string | null;
+  createdAt: string;
+  updatedAt: string;
+}
+
+/** What a view needs to know beyond the row. */
+export interface ViewContext {
+  config: GatewayConfig;
+  /** Token processes that are paused. */
+  paused: ReadonlySet<string>;
+}
+
+export function transferView(row: TransferRow, context: ViewContext): TransferView {
+  return {
+    id: row.id,
+    direction: row.direction,
+    state: row.state,
+    waiting: waitingOf(row, context),
+    asset: row.asset,
+    amount: row.amount,
+    fee: row.fee,
+    maxFee: row.max_fee,
+    sender: row.sender,
+    recipient: row.recipient,
+    number: row.number,
+    reference: row.reference,
+    sourceTx: row.source_tx,
+    releaseTx: row.release_tx,
+    createdAt: row.created_at.toISOString(),
+    updatedAt: row.updated_at.toISOString(),
+  };
+}
+
+/** Steps as the timeline shows them. */
+export function timelineView(
+  steps: readonly StepRow[],
+): { kind: string; at: string; proof: Record<string, string | number> }[] {
+  return steps.map(({ kind, at, proof }) => ({ kind, at: at.toISOString(), proof }));
+}
+
+/** Seconds guardians usually need for one round of seeing, saying and being scheduled. */
+const ROUND_SECONDS = 10;
+
+function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting | null {
+  if (isFinal(row.state)) return null;
+  const finality = config.chain.finalitySeconds;
+  const after = (seconds: number, from: Date = row.updated_at): string =>
+    new Date(Math.max(from.getTime() + seconds * 1000, Date.now())).toISOString();
+  const stopped = paused.has(row.process) && row.state !== 'seen' && row.state !== 'confirming';
+  if (stopped)
+    return {
+      reason: 'paused',
+      detail: 'The guardians have paused this asset; it goes on when they unpause it.',
+      expected: null,
+    };
+  switch (row.state) {
+    case 'seen':
+    case 'confirming':
+      return {
+        reason: 'confirmations',
+        detail: `Waiting for ${config.chain.name} to make the deposit final.`,
+        expected: after(finality + ROUND_SECONDS, row.created_at),
+      };
+    case 'orphaned':
+      return {
+        reason: 'reorg',
+        detail: 'The chain has dropped the block with this deposit; it goes on when the transaction is included again.',
+        expected: null,
+      };
+    case 'attesting':
+      return {
+        reason: 'attestations',
+        detail: 'Some guardians have seen it; it is minted when enough have.',
+        expected: after(ROUND_SECONDS),
+      };
+    case 'queued':
+    case 'signing':
+      return {
+        reason: 'signatures',
+        detail: 'Burned on AO; the guardians are signing its release.',
+        expected: after(ROUND_SECONDS),
+      };
+    case 'ready':
+      return {
+        ...readyReason(row.waits),
+        expected: row.waits === null || row.waits === 'limit' ? after(ROUND_SECONDS) : null,
+      };
+    case 'submitted':
+      return {
+        reason: 'finality',
+        detail: `Sent to ${config.chain.name}; done when the release is final and attested.`,
+        expected: after(finality + ROUND_SECONDS),
+      };
+    default:
+      return null;
+  }
+}
+
+function readyReason(waits: string | null): Pick<Waiting, 'reason' | 'detail'> {
+  switch (waits) {
+    case 'limit':
+      return { reason: 'limit', detail: 'The asset’s outflow limit is used up for now and frees again over time.' };
+    case 'fee-too-low':
+      return {
+        reason: 'fee-too-low',
+        detail: 'Its Max-Fee does not cover the present cost; it goes when the price falls, and anyone may submit it.',
+      };
+    case 'paused':
+      return { reason: 'paused', detail: 'The vault is paused by the guardians.' };
+    case 'rotation':
+      return { reason: 'rotation', detail: 'The guardian set is changing; the new set signs again.' };
+    case 'signatures':
+      return { reason: 'signatures', detail: 'Not enough of its signatures are good yet.' };
+    default:
+      return { reason: 'relayer', detail: 'Fully signed; the relayer submits it next.' };
+  }
+}

@@ -1,0 +1,69 @@
+/** How each part of the gateway does; fed by the loops, read by /health, /ready and /metrics. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '@isthmus/store';
+import { collectDefaultMetrics, Counter, Registry } from 'prom-client';
+
+export interface PartHealth {
+  ok: boolean;
+  code?: string;
+  detail?: string;
+  at: string;
+}
+
+const MAX_BACKOFF_MS = 30_000;
+
+export class Health {
+  readonly registry = new Registry();
+  readonly parts: Record<string, PartHealth> = {};
+  private readonly failures = new Counter({
+    name: 'isthmus_gateway_failures_total',
+    help: 'Failed steps by part and reason',
+    labelNames: ['part', 'code'],
+    registers: [this.registry],
+  });
+  private readonly stopping = new AbortController();
+  private readonly loops: Promise<void>[] = [];
+
+  constructor(private readonly log: Logger) {
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  good(part: string): void {
+    this.parts[part] = { ok: true, at: new Date().toISOString() };
+  }
+
+  bad(part: string, error: unknown): void {
+    const code = typeof (error as { code?: unknown }).code === 'string' ? (error as { code: string }).code : 'failed';
+    const detail = error instanceof Error ? error.message : String(error);
+    if (this.parts[part]?.detail !== detail) this.log.warn({ part, code, detail }, 'a step failed and is tried again');
+    this.parts[part] = { ok: false, code, detail, at: new Date().toISOString() };
+    this.failures.inc({ part, code });
+  }
+
+  /** Runs `step` again and again; a failure shows in health and slows it down until it works. */
+  loop(part: string, everyMs: number, step: () => Promise<void>): void {
+    this.parts[part] = { ok: false, detail: 'has not run yet', at: new Date().toISOString() };
+    this.loops.push(this.run(part, everyMs, step));
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await Promise.all(this.loops);
+  }
+
+  private async run(part: string, everyMs: number, step: () => Promise<void>): Promise<void> {
+    let failed = 0;
+    while (!this.stopping.signal.aborted) {
+      try {
+        await step();
+        this.good(part);
+        failed = 0;
+      } catch (error) {
+        this.bad(part, error);
+        failed += 1;
+      }
+      const wait = Math.min(everyMs * 2 ** Math.min(failed, 10), MAX_BACKOFF_MS);
+      await delay(wait, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+    }
+  }
+}

@@ -1,0 +1,105 @@
+/** The books of each asset, read from where they are: the vault's own count, and the process' own totals. */
+import type { ComputeUnit } from '@isthmus/ao';
+import { parseAmount, processToBytes32 } from '@isthmus/bridge';
+import { vaultAbi, type RpcPool, type VaultWatcher } from '@isthmus/chains';
+import type { DataSource } from 'typeorm';
+import { decodeFunctionResult, encodeFunctionData, type Hex } from 'viem';
+import type { AssetConfig } from '../config.js';
+
+export interface AssetBooks {
+  asset: string;
+  /** Vault's count at `height`. */
+  locked: bigint;
+  /** Process' totals at `slot`. */
+  supply: bigint;
+  inFlight: bigint;
+  /** Amounts of withdrawals the vault has paid at `height` that the process does not know as released at `slot`. */
+  releasedUnattested: bigint;
+  height: bigint;
+  slot: number;
+}
+
+export class BookKeeper {
+  constructor(
+    private readonly database: DataSource,
+    private readonly compute: ComputeUnit,
+    private readonly pool: RpcPool,
+    private readonly watcher: VaultWatcher,
+  ) {}
+
+  /** Process first, chain second: what was minted by then was locked before. @throws AgreementLost */
+  async of(asset: AssetConfig): Promise<AssetBooks> {
+    const { info, open, slot } = await this.processSide(asset);
+    const { number: height } = await this.pool.latest();
+    const locked = await this.watcher.read<bigint>('locked', [asset.address], height);
+    let releasedUnattested = 0n;
+    for (const { number, amount } of open) {
+      const args = [processToBytes32(asset.process), number] as const;
+      const data = await this.pool.call(
+        this.watcher.vault,
+        encodeFunctionData({ abi: vaultAbi, functionName: 'isReleased', args }),
+        height,
+      );
+      if (decodeFunctionResult({ abi: vaultAbi, functionName: 'isReleased', data })) releasedUnattested += amount;
+    }
+    return {
+      asset: asset.id,
+      locked,
+      supply: parseAmount(info['supply']),
+      inFlight: parseAmount(info['inFlight']),
+      releasedUnattested,
+      height,
+      slot,
+    };
+  }
+
+  /** Token processes that are paused. */
+  async paused(): Promise<Set<string>> {
+    const rows: { process: string }[] = await this.database.query('select process from projection where paused');
+    return new Set(rows.map((r) => r.process));
+  }
+
+  private async processSide(
+    asset: AssetConfig,
+  ): Promise<{ info: Record<string, unknown>; open: { number: bigint; amount: bigint }[]; slot: number }> {
+    const info = (await this.read(asset.process, 'Bridge-Info')) as Record<string, unknown>;
+    const queued = (await this.read(asset.process, 'Withdrawals', {
+      State: 'queued',
+      Limit: '1000',
+      Cursor: firstOpen(info),
+    })) as { number: number; amount: string }[];
+    const [row]: { nonce: string }[] = await this.database.query(
+      'select evaluated as nonce from process where id = $1',
+      [asset.process],
+    );
+    return {
+      info,
+      open: queued.map((w) => ({ number: BigInt(w.number), amount: parseAmount(w.amount) })),
+      slot: Number(row?.nonce ?? 0),
+    };
+  }
+
+  private async read(process: string, action: string, tags: Record<string, string> = {}): Promise<unknown> {
+    const list = Object.entries({ Action: action, ...tags }).map(([name, value]) => ({ name, value }));
+    const reader: Hex = '0x0000000000000000000000000000000000000001';
+    const result = await this.compute.dryRun(process, {
+      Id: 'read',
+      Owner: reader,
+      From: reader,
+      Target: process,
+      Anchor: '',
+      Data: '',
+      Tags: list,
+      Timestamp: Date.now(),
+      'Block-Height': '0',
+    });
+    if (result.Error !== undefined) throw new Error(`Process ${process} cannot answer ${action}: ${result.Error}`);
+    return JSON.parse(result.Messages[0]?.Data ?? 'null') as unknown;
+  }
+}
+
+/** Withdrawals are numbered in order and released nearly so: the last thousand hold every open one unless far more are open at once. */
+function firstOpen(info: Record<string, unknown>): string {
+  const count = Number(info['withdrawals'] ?? 0);
+  return String(Math.max(1, count - 999));
+}
