@@ -1,0 +1,241 @@
+/** What a local stack stands on: a vault with its guardians, a dollar to play with, both assets listed, and their token processes ready to be spawned. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { createItem, ethereumSigner, type Tag } from '@isthmus/ao';
+import { assetId, listTypedData, packSignature, type Asset, type VaultDomain } from '@isthmus/bridge';
+import { joinSignatures, vaultAbi } from '@isthmus/chains';
+import { projectRoot } from '@isthmus/store';
+import {
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  getAddress,
+  http,
+  parseAbi,
+  zeroAddress,
+  type Abi,
+  type Hex,
+  type PrivateKeyAccount,
+} from 'viem';
+import { mnemonicToAccount } from 'viem/accounts';
+import { DEV_MNEMONIC } from './anvil.js';
+
+/** A listed asset with what the local stack decides about it. Amounts in base units. */
+export interface DevAsset extends Asset {
+  process: string;
+  minDeposit: string;
+  minWithdrawal: string;
+  /** Flat relay fee; null for the coin, where gas is the measure. */
+  relayFee: string | null;
+}
+
+/** What was deployed; kept so that the stack goes on from it. */
+export interface Deployment {
+  chainId: number;
+  vault: Hex;
+  deployBlock: number;
+  assets: DevAsset[];
+  /** Module and spawn items, base64, to be sent to the scheduler (again, if need be). */
+  items: string[];
+}
+
+export interface DeployOptions {
+  rpcUrl: string;
+  chainId: number;
+  guardians: readonly PrivateKeyAccount[];
+  threshold: number;
+  pauseThreshold: number;
+  /** Address of the scheduler that will take the processes, and of the messenger they trust. */
+  scheduler: string;
+  messenger: string;
+  contracts: Record<string, { abi: unknown[]; bytecode: Hex }>;
+}
+
+const HOUR = 3600;
+const DOLLAR_DECIMALS = 6;
+const LIMITS = { coin: 1_000n * 10n ** 18n, dollar: 1_000_000n * 10n ** 6n } as const;
+
+/** Deploys vault and dollar and prepares the processes. */
+export async function deploy(options: DeployOptions): Promise<Deployment> {
+  const chain = new Chain(options.rpcUrl, options.chainId);
+  const addresses = options.guardians.map((g) => g.address);
+  const vault = await chain.deploy(options.contracts['Vault'], [addresses, options.threshold, options.pauseThreshold]);
+  const dollar = await chain.deploy(options.contracts['TestToken'], ['Devnet Dollar', 'dUSD', DOLLAR_DECIMALS]);
+  for (const index of [0, 1, 2])
+    await chain.write(dollar.address, parseAbi(['function mint(address,uint256)']), 'mint', [
+      devAccount(index).address,
+      1_000_000n * 10n ** 6n,
+    ]);
+  const domain = { chainId: options.chainId, vault: vault.address };
+  await list(chain, domain, options, zeroAddress, LIMITS.coin, 10n ** 15n);
+  await list(chain, domain, options, dollar.address, LIMITS.dollar, 10n ** 4n);
+  const { assets, items } = await prepareProcesses(options, vault.address, dollar.address);
+  return { chainId: options.chainId, vault: vault.address, deployBlock: vault.block, assets, items };
+}
+
+/** One of anvil's funded accounts. */
+export function devAccount(index: number) {
+  return mnemonicToAccount(DEV_MNEMONIC, { addressIndex: index });
+}
+
+/** Private key of one of anvil's funded accounts. */
+export function devKey(index: number): Hex {
+  const key = devAccount(index).getHdKey().privateKey;
+  if (!key) throw new Error('The development mnemonic gives no private key.');
+  return `0x${Buffer.from(key).toString('hex')}`;
+}
+
+async function prepareProcesses(
+  options: DeployOptions,
+  vault: Hex,
+  dollar: Hex,
+): Promise<Pick<Deployment, 'assets' | 'items'>> {
+  const signer = ethereumSigner(devKey(0));
+  const source = fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
+  const module = await createItem(
+    {
+      tags: tagList({
+        'Data-Protocol': 'ao',
+        Variant: 'ao.TN.1',
+        Type: 'Module',
+        'Module-Format': 'isthmus-lua-5.4',
+        'Input-Encoding': 'JSON-1',
+        'Output-Encoding': 'JSON-1',
+      }),
+      data: source,
+    },
+    signer,
+  );
+  const chain = `eip155:${options.chainId}`;
+  const plans = [
+    {
+      address: zeroAddress,
+      symbol: 'aETH',
+      name: 'Ether on AO',
+      decimals: 18,
+      limit: LIMITS.coin,
+      minDeposit: 10n ** 15n,
+      minWithdrawal: 10n ** 15n,
+      relayFee: null,
+    },
+    {
+      address: dollar,
+      symbol: 'adUSD',
+      name: 'Devnet Dollar on AO',
+      decimals: DOLLAR_DECIMALS,
+      limit: LIMITS.dollar,
+      minDeposit: 10n ** 4n,
+      minWithdrawal: 10n ** 6n,
+      relayFee: 250_000n,
+    },
+  ] as const;
+  const assets: DevAsset[] = [];
+  const items = [module.raw.toString('base64')];
+  for (const { limit, minDeposit, minWithdrawal, relayFee, ...plan } of plans) {
+    const id = assetId(chain, plan.address);
+    const spawn = await createItem(
+      {
+        tags: tagList({
+          'Data-Protocol': 'ao',
+          Variant: 'ao.TN.1',
+          Type: 'Process',
+          Module: module.id,
+          Scheduler: options.scheduler,
+          Authority: options.messenger,
+          Name: plan.name,
+          Ticker: plan.symbol,
+          Denomination: String(plan.decimals),
+          'Isthmus-Asset': id,
+          'Isthmus-Chain': chain,
+          'Isthmus-Vault': vault,
+          'Isthmus-Guardians': options.guardians.map((g) => g.address).join(','),
+          'Isthmus-Threshold': String(options.threshold),
+          'Isthmus-Pause-Threshold': String(options.pauseThreshold),
+          'Isthmus-Epoch': '1',
+          'Isthmus-Min-Withdrawal': String(minWithdrawal),
+          'Isthmus-Limit': String(limit),
+          'Isthmus-Limit-Window': String(HOUR * 1000),
+        }),
+        data: '',
+      },
+      signer,
+    );
+    items.push(spawn.raw.toString('base64'));
+    assets.push({
+      id,
+      chain,
+      ...plan,
+      process: spawn.id,
+      minDeposit: String(minDeposit),
+      minWithdrawal: String(minWithdrawal),
+      relayFee: relayFee === null ? null : String(relayFee),
+    });
+  }
+  return { assets, items };
+}
+
+function tagList(tags: Record<string, string>): Tag[] {
+  return Object.entries(tags).map(([name, value]) => ({ name, value }));
+}
+
+async function list(
+  chain: Chain,
+  domain: VaultDomain,
+  { guardians, threshold }: DeployOptions,
+  asset: Hex,
+  limit: bigint,
+  minDeposit: bigint,
+): Promise<void> {
+  const nonce = (await chain.client.readContract({
+    address: domain.vault,
+    abi: vaultAbi,
+    functionName: 'decisions',
+  })) as bigint;
+  const data = listTypedData(domain, { asset, open: true, limit, window: HOUR, minDeposit, epoch: 1n, nonce });
+  const signatures = await Promise.all(
+    guardians.slice(0, threshold).map(async (g, i) => packSignature(i, await g.signTypedData(data))),
+  );
+  await chain.write(domain.vault, vaultAbi as Abi, 'list', [
+    asset,
+    true,
+    limit,
+    HOUR,
+    minDeposit,
+    joinSignatures(signatures),
+  ]);
+}
+
+/** The deployer's hands on a development chain. */
+class Chain {
+  private readonly chain;
+  readonly client;
+  private readonly wallet;
+
+  constructor(rpcUrl: string, id: number) {
+    this.chain = defineChain({
+      id,
+      name: 'devnet',
+      nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
+      rpcUrls: { default: { http: [rpcUrl] } },
+    });
+    this.client = createPublicClient({ chain: this.chain, transport: http(), cacheTime: 0, pollingInterval: 50 });
+    this.wallet = createWalletClient({ chain: this.chain, transport: http(), account: devAccount(0) });
+  }
+
+  async deploy(
+    contract: { abi: unknown[]; bytecode: Hex } | undefined,
+    args: readonly unknown[],
+  ): Promise<{ address: Hex; block: number }> {
+    if (!contract) throw new Error('The contracts are not compiled: npm run build.');
+    const hash = await this.wallet.deployContract({ abi: contract.abi as Abi, bytecode: contract.bytecode, args });
+    const receipt = await this.client.waitForTransactionReceipt({ hash });
+    if (!receipt.contractAddress) throw new Error('A contract could not be deployed.');
+    return { address: getAddress(receipt.contractAddress), block: Number(receipt.blockNumber) };
+  }
+
+  async write(address: Hex, abi: Abi, functionName: string, args: readonly unknown[]): Promise<void> {
+    const hash = await this.wallet.writeContract({ address, abi, functionName, args });
+    const receipt = await this.client.waitForTransactionReceipt({ hash });
+    if (receipt.status !== 'success') throw new Error(`${functionName} reverted.`);
+  }
+}

@@ -1,0 +1,285 @@
+/** The whole of Isthmus on one machine: database, chain, gateway and guardians, each its own process, going on from what an earlier run kept. */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { ed25519Signer } from '@isthmus/ao';
+import {
+  ConfigError,
+  projectRoot,
+  readKeyFile,
+  startEmbeddedPostgres,
+  writeKeyFile,
+  type EmbeddedPostgres,
+} from '@isthmus/store';
+import { privateKeyToAccount } from 'viem/accounts';
+import type { Hex } from 'viem';
+import { startAnvil, type Anvil } from './anvil.js';
+import { deploy, devKey, type Deployment } from './deploy.js';
+import { SupervisedChild } from './supervisor.js';
+
+export const CHAIN_ID = 31_337;
+const GUARDIANS = 3;
+const THRESHOLD = 2;
+const PAUSE_THRESHOLD = 1;
+/** Anvil's account the relayer pays gas from. */
+const RELAYER_ACCOUNT = 9;
+
+export interface StackPorts {
+  gateway: number;
+  anvil: number;
+  postgres: number;
+  /** First of the guardians' ports. */
+  guardians: number;
+}
+
+export interface StackOptions {
+  home: string;
+  ports: StackPorts;
+  contracts: Record<string, { abi: unknown[]; bytecode: Hex }>;
+  /** Told of each part that is up, with the milliseconds it took. */
+  onPart?: (part: string, ms: number) => void;
+  /** Seconds between blocks; none mines a block per transaction (tests mine by hand). */
+  blockTime?: number;
+  /** Milliseconds between two looks of gateway and guardians. */
+  pollMs?: number;
+  /** Keep the chain on disk. */
+  keepChain?: boolean;
+}
+
+export interface Stack {
+  gatewayUrl: string;
+  rpcUrl: string;
+  deployment: Deployment;
+  postgres: EmbeddedPostgres;
+  anvil: Anvil;
+  gateway: SupervisedChild;
+  guardians: SupervisedChild[];
+  stop(): Promise<void>;
+}
+
+/** Starts everything. What is up already is stopped again when a later part fails. @throws Error with one line that says what to change. */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const one of stops.splice(0).toReversed()) await one();
+  };
+  try {
+    return await raise(options, stops, stop);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop: () => Promise<void>): Promise<Stack> {
+  const { home, ports } = options;
+  const part = timer(options.onPart);
+  const file = (...parts: string[]) => path.join(home, ...parts);
+  makeHome(home);
+
+  const postgres = await startEmbeddedPostgres({ dataDir: file('postgres'), port: ports.postgres });
+  stops.push(() => postgres.stop());
+  for (const name of ['gateway', ...guardianNames()]) await postgres.createDatabase(name);
+  part('PostgreSQL');
+
+  await endOldChain(file('anvil.pid'));
+  const anvil = await startAnvil({
+    port: ports.anvil,
+    chainId: CHAIN_ID,
+    ...(options.blockTime === undefined ? {} : { blockTime: options.blockTime }),
+    ...(options.keepChain ? { stateFile: file('chain.json') } : {}),
+  });
+  fs.writeFileSync(file('anvil.pid'), String(anvil.pid));
+  stops.push(() => anvil.stop());
+  part('Ethereum (anvil)');
+
+  const keys = makeKeys(home);
+  const deployment = await deployOnce(options, anvil, keys, file('deployment.json'));
+  part('contracts');
+
+  const configs = writeConfigs(options, postgres, anvil, keys, deployment);
+  const gatewayUrl = `http://127.0.0.1:${ports.gateway}`;
+  const gateway = new SupervisedChild({
+    name: 'gateway',
+    entry: entry('gateway'),
+    config: configs.gateway,
+    logFile: file('logs', 'gateway.log'),
+    healthUrl: `${gatewayUrl}/health`,
+  });
+  await gateway.start();
+  stops.push(() => gateway.stop());
+  part('gateway with AO units');
+  for (const item of deployment.items) await post(`${gatewayUrl}/mu`, Buffer.from(item, 'base64'));
+  part('token processes');
+
+  const guardians: SupervisedChild[] = [];
+  for (const [i, name] of guardianNames().entries()) {
+    const healthUrl = `http://127.0.0.1:${ports.guardians + i}/health`;
+    const guardian = new SupervisedChild({
+      name,
+      entry: entry('guardian'),
+      config: configs.guardians[i] as string,
+      logFile: file('logs', `${name}.log`),
+      healthUrl,
+    });
+    await guardian.start();
+    stops.push(() => guardian.stop());
+    guardians.push(guardian);
+    part(name);
+  }
+  return { gatewayUrl, rpcUrl: anvil.url, deployment, postgres, anvil, gateway, guardians, stop };
+}
+
+export function guardianNames(): string[] {
+  return Array.from({ length: GUARDIANS }, (_, i) => `guardian_${i + 1}`);
+}
+
+function entry(app: string): string {
+  return path.join(projectRoot(), 'dist/apps', app, 'src/main.js');
+}
+
+function makeHome(home: string): void {
+  try {
+    fs.mkdirSync(path.join(home, 'keys'), { recursive: true, mode: 0o755 });
+    fs.accessSync(home, fs.constants.W_OK);
+  } catch {
+    throw new ConfigError(`Cannot write ${home}: make it writable, or set ISTHMUS_HOME to a folder that is.`);
+  }
+}
+
+/** A chain left behind by a killed run is ended; its state is on disk. */
+async function endOldChain(pidFile: string): Promise<void> {
+  if (!fs.existsSync(pidFile)) return;
+  const pid = Number(fs.readFileSync(pidFile, 'utf8'));
+  const command = `/proc/${pid}/cmdline`;
+  const isAnvil = fs.existsSync(command) && fs.readFileSync(command, 'utf8').includes('anvil');
+  if (isAnvil) {
+    process.kill(pid, 'SIGTERM');
+    while (fs.existsSync(command)) await new Promise((resolve) => setTimeout(resolve, 20)); // ends within its own bound: anvil writes its state and goes
+  }
+  fs.rmSync(pidFile);
+}
+
+interface Keys {
+  scheduler: string;
+  messenger: string;
+  relayer: string;
+  guardians: string[];
+}
+
+function makeKeys(home: string): Keys {
+  const make = (name: string, key: () => Hex): string => {
+    const file = path.join(home, 'keys', `${name}.key`);
+    if (!fs.existsSync(file)) writeKeyFile(file, key());
+    return file;
+  };
+  const random = (): Hex => `0x${randomBytes(32).toString('hex')}`;
+  return {
+    scheduler: make('scheduler', random),
+    messenger: make('messenger', random),
+    relayer: make('relayer', () => devKey(RELAYER_ACCOUNT)),
+    guardians: guardianNames().map((name) => make(name, random)),
+  };
+}
+
+const unitAddress = (file: string): string => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex')).address;
+
+async function deployOnce(options: StackOptions, anvil: Anvil, keys: Keys, file: string): Promise<Deployment> {
+  if (fs.existsSync(file)) {
+    const kept = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
+    if (await hasCode(anvil.url, kept.vault)) return kept;
+    throw new ConfigError(
+      'The local chain has lost the vault that was deployed on it: "npm run reset" clears the local state, then start again.',
+    );
+  }
+  const deployment = await deploy({
+    rpcUrl: anvil.url,
+    chainId: CHAIN_ID,
+    guardians: keys.guardians.map((k) => privateKeyToAccount(readKeyFile(k))),
+    threshold: THRESHOLD,
+    pauseThreshold: PAUSE_THRESHOLD,
+    scheduler: unitAddress(keys.scheduler),
+    messenger: unitAddress(keys.messenger),
+    contracts: options.contracts,
+  });
+  fs.writeFileSync(`${file}.new`, JSON.stringify(deployment, null, 2));
+  fs.renameSync(`${file}.new`, file);
+  return deployment;
+}
+
+async function hasCode(rpcUrl: string, address: Hex): Promise<boolean> {
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'eth_getCode', params: [address, 'latest'] });
+  const response = await fetch(rpcUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const { result } = (await response.json()) as { result?: string };
+  return result !== undefined && result.length > 2;
+}
+
+function writeConfigs(
+  options: StackOptions,
+  postgres: EmbeddedPostgres,
+  anvil: Anvil,
+  keys: Keys,
+  deployment: Deployment,
+): { gateway: string; guardians: string[] } {
+  const { home, ports, pollMs = 500 } = options;
+  const write = (name: string, content: object): string => {
+    const file = path.join(home, `${name}.json`);
+    fs.writeFileSync(file, JSON.stringify(content, null, 2), { mode: 0o600 }); // holds the database's password
+    return file;
+  };
+  const chain = {
+    id: `eip155:${deployment.chainId}`,
+    rpcUrls: [anvil.url],
+    agreement: 1,
+    finality: { tag: 'finalized' },
+    vault: deployment.vault,
+    deployBlock: deployment.deployBlock,
+  };
+  const gateway = write('gateway', {
+    databaseUrl: postgres.url('gateway'),
+    migrate: true,
+    port: ports.gateway,
+    publicUrl: `http://127.0.0.1:${ports.gateway}`,
+    schedulerKeyFile: keys.scheduler,
+    messengerKeyFile: keys.messenger,
+    relayerKeyFile: keys.relayer,
+    pollMs,
+    chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3 },
+    assets: deployment.assets.map(({ chain: _, relayFee, ...asset }) =>
+      relayFee === null ? asset : { ...asset, relayFee },
+    ),
+  });
+  const guardians = guardianNames().map((name, i) =>
+    write(name, {
+      name,
+      keyFile: keys.guardians[i],
+      databaseUrl: postgres.url(name),
+      port: ports.guardians + i,
+      gatewayUrl: `http://127.0.0.1:${ports.gateway}`,
+      scheduler: unitAddress(keys.scheduler),
+      chain,
+      assets: deployment.assets.map(({ id, address, process }) => ({ id, address, process })),
+      pollMs,
+    }),
+  );
+  return { gateway, guardians };
+}
+
+async function post(url: string, body: Buffer): Promise<void> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/octet-stream' },
+    body: new Uint8Array(body),
+  });
+  if (!response.ok)
+    throw new Error(`The gateway refused an item: HTTP ${response.status} ${(await response.text()).slice(0, 300)}`);
+}
+
+function timer(onPart: StackOptions['onPart']): (part: string) => void {
+  let last = performance.now();
+  return (part) => {
+    const now = performance.now();
+    onPart?.(part, now - last);
+    last = now;
+  };
+}
