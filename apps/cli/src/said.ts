@@ -1,0 +1,17 @@
+/** Errors as people read them: those of our own making are one line already, others show where they come from when ISTHMUS_DEBUG is set. */
+
+/** What a command could not do, and what to change. */
+export class CommandError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'CommandError';
+  }
+}
+
+/** The line to print for an error. */
+export function said(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (process.env['ISTHMUS_DEBUG'] !== undefined) return error.stack ?? error.message;
+  const cause = error.cause instanceof Error && error.cause.message ? ` (${error.cause.message})` : '';
+  return error.message + cause;
+}
