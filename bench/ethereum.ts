@@ -1,6 +1,7 @@
 /** Gas of deposits and releases, whole transactions from their receipts, against Wormhole's token bridge built and run the same way. */
 import { releaseTypedData } from '@isthmus/bridge';
 import { COIN, PROCESS, RECIPIENT, Stage } from '../contracts/ethereum/stage.js';
+import { getAddress, keccak256, slice, stringToHex } from 'viem';
 import type { Figure } from './figure.js';
 
 /** Gas of Wormhole's token bridge (EVM contracts, same compiler settings, same node) for the same act. */
@@ -56,14 +57,19 @@ async function small(): Promise<Figure[]> {
 /** Twenty releases to twenty accounts that exist. */
 async function batch(stage: Stage): Promise<bigint> {
   const statements = Array.from({ length: 20 }, (_, i) =>
-    stage.statement({ number: BigInt(10 + i), recipient: `0x${(0x1000 + i).toString(16).padStart(40, '0')}` }),
+    stage.statement({
+      number: BigInt(10 + i),
+      recipient: getAddress(slice(keccak256(stringToHex(`recipient ${i}`)), 0, 20)),
+      amount: 10n ** 15n + BigInt(i),
+      maxFee: 10n ** 14n,
+    }),
   );
   for (const { recipient } of statements) await stage.chain.setBalance({ address: recipient, value: 1n });
   const data = statements.map((s) => releaseTypedData(stage.domain, s));
   const signatures = await Promise.all(data.map((d) => stage.signatures(d)));
   const receipt = await stage.call('Vault', stage.vault, 'releaseBatch', [
     data.map((d) => d.message),
-    data.map(() => 5n),
+    data.map(() => 10n ** 13n),
     signatures,
   ]);
   return receipt.gasUsed;

@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 /// @title Vault
@@ -49,17 +49,45 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
         uint40 at;
     }
 
+    /// @dev What a transaction's releases are checked against.
+    struct Quorum {
+        bytes32 domain;
+        uint256 epoch;
+        uint256 threshold;
+        bytes guardians;
+    }
+
+    /// @dev The words a run of releases works on, in memory: one load and one store for as many as touch them in a row.
+    struct Ledger {
+        bytes32 process;
+        uint256 word; // which 256 withdrawals of the process `bits` stands for
+        uint256 bits;
+        bool loaded; // the asset's words below are in
+        bool moved; // a release has taken from them
+        address asset;
+        uint256 locked;
+        uint256 used;
+        uint256 limit;
+    }
+
     /// @dev Gas a recipient may use for receiving coin, enough for a smart wallet, too little to hurt the submitter.
     uint256 private constant RECIPIENT_GAS = 50_000;
     /// @dev Gas a token may use for one transfer.
     uint256 private constant TOKEN_GAS = 300_000;
     /// @dev Left over after a capped call to finish the release's bookkeeping.
     uint256 private constant RESERVE_GAS = 30_000;
+    /// @dev What must be there for a call to get its full share: it is given at most 63/64 of what is left.
+    uint256 private constant COIN_GAS_NEEDED = RECIPIENT_GAS + RECIPIENT_GAS / 63 + RESERVE_GAS;
+    uint256 private constant TOKEN_GAS_NEEDED = TOKEN_GAS + TOKEN_GAS / 63 + RESERVE_GAS;
     uint256 private constant MAX_TAGS = 2048;
     uint256 private constant MAX_GUARDIANS = 64;
     /// @dev index, r, yParityAndS (EIP-2098)
     uint256 private constant SIGNATURE = 65;
+    /// @dev Half the order of secp256k1: a signature's other form has an s above it and is refused.
+    uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
     address private constant COIN = address(0);
+    /// @dev No withdrawal's word: numbers have 64 bits.
+    uint256 private constant NO_WORD = type(uint256).max;
 
     uint8 private constant SKIPPED_USED = 1;
     uint8 private constant SKIPPED_LIMIT = 2;
@@ -170,6 +198,7 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
         bytes32 r,
         bytes32 s
     ) external nonReentrant returns (uint64) {
+        if (asset.code.length == 0) revert NoCode(asset);
         // Someone may have used the permit before us: then the approval is there already, and if not, the pull fails.
         try IERC20Permit(asset).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
         return _credit(asset, _pull(asset, amount), recipient, tags);
@@ -208,96 +237,200 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
     /// @notice Pays one withdrawal: `amount - fee` to its recipient, `fee` to the submitter. Anyone may submit.
     /// @param signatures exactly `threshold` packed signatures, ascending by guardian index
     function release(Release calldata r, uint256 fee, bytes calldata signatures) external nonReentrant {
-        State memory state = _state;
-        if (state.paused) revert VaultPaused();
-        if (_isReleased(r.process, r.number)) revert AlreadyReleased(r.process, r.number);
-        uint256 available = _available(_listings[r.asset], _flows[r.asset]);
-        if (r.amount > available) revert OutflowLimited(r.asset, available);
-        _execute(r, fee, signatures, state, state.guardians.code);
-        _payFee(r.asset, fee);
+        Quorum memory quorum = _quorum();
+        Ledger memory ledger = _emptyLedger();
+        uint8 obstacle = _book(ledger, r, fee, signatures, quorum);
+        if (obstacle == SKIPPED_USED) revert AlreadyReleased(r.process, r.number);
+        if (obstacle == SKIPPED_LIMIT) revert OutflowLimited(r.asset, _left(ledger.used, ledger.limit));
+        _write(ledger);
+        _payFee(_pay(r, fee), fee);
     }
 
     /// @notice Pays many withdrawals; what is used already or over a limit now is skipped, anything unsigned reverts it all.
+    /// Cheapest when releases of one asset stand next to each other.
     function releaseBatch(
         Release[] calldata r,
         uint256[] calldata fees,
         bytes[] calldata signatures
     ) external nonReentrant {
-        if (r.length != fees.length || r.length != signatures.length) revert LengthMismatch();
-        State memory state = _state;
-        if (state.paused) revert VaultPaused();
-        bytes memory guardians_ = state.guardians.code;
+        uint256 n = r.length;
+        if (n != fees.length || n != signatures.length) revert LengthMismatch();
+        bool[] memory skipped = _bookAll(r, fees, signatures);
         address feeAsset;
         uint256 feeSum;
-        for (uint256 i = 0; i < r.length; ++i) {
-            Release calldata one = r[i];
-            if (_isReleased(one.process, one.number)) {
-                emit ReleaseSkipped(one.process, one.number, SKIPPED_USED);
-                continue;
-            }
-            if (one.amount > _available(_listings[one.asset], _flows[one.asset])) {
-                emit ReleaseSkipped(one.process, one.number, SKIPPED_LIMIT);
-                continue;
-            }
-            if (one.asset != feeAsset) {
+        for (uint256 i = 0; i < n; ++i) {
+            if (skipped[i]) continue;
+            uint256 fee = _at(fees, i);
+            address asset = _pay(r[i], fee);
+            if (asset != feeAsset) {
                 _payFee(feeAsset, feeSum);
-                (feeAsset, feeSum) = (one.asset, 0);
+                (feeAsset, feeSum) = (asset, 0);
             }
-            _execute(one, fees[i], signatures[i], state, guardians_);
-            feeSum += fees[i];
+            unchecked {
+                feeSum += fee; // each is within an amount that was locked
+            }
         }
         _payFee(feeAsset, feeSum);
     }
 
-    /// @dev Everything is written down before anyone outside is called.
-    function _execute(
+    /// @dev Checks and writes down all that can be paid, before anyone outside is called.
+    function _bookAll(
+        Release[] calldata r,
+        uint256[] calldata fees,
+        bytes[] calldata signatures
+    ) private returns (bool[] memory skipped) {
+        Quorum memory quorum = _quorum();
+        Ledger memory ledger = _emptyLedger();
+        skipped = new bool[](r.length);
+        for (uint256 i = 0; i < r.length; ++i) {
+            Release calldata one = r[i];
+            uint8 obstacle = _book(ledger, one, _at(fees, i), _at(signatures, i), quorum);
+            if (obstacle != 0) {
+                skipped[i] = true;
+                emit ReleaseSkipped(one.process, one.number, obstacle);
+            }
+        }
+        _write(ledger);
+    }
+
+    /// @dev `values[i]` without a second bounds check: the lengths were compared.
+    function _at(uint256[] calldata values, uint256 i) private pure returns (uint256 value) {
+        assembly ("memory-safe") {
+            value := calldataload(add(values.offset, shl(5, i)))
+        }
+    }
+
+    /// @dev `values[i]` without Solidity's checks of where it lies: bytes from elsewhere are just signatures that do not verify.
+    function _at(bytes[] calldata values, uint256 i) private pure returns (bytes calldata value) {
+        assembly ("memory-safe") {
+            let at := add(values.offset, calldataload(add(values.offset, shl(5, i))))
+            value.length := calldataload(at)
+            value.offset := add(at, 32)
+        }
+    }
+
+    /// @dev Refuses while paused.
+    function _quorum() private view returns (Quorum memory) {
+        State memory state = _state;
+        if (state.paused) revert VaultPaused();
+        return Quorum(_domainSeparatorV4(), state.epoch, state.threshold, state.guardians.code);
+    }
+
+    function _emptyLedger() private pure returns (Ledger memory ledger) {
+        ledger.word = NO_WORD;
+    }
+
+    /// @dev Checks one release and writes it into the ledger, or says what stands in its way now: a reason for skipping it.
+    function _book(
+        Ledger memory ledger,
         Release calldata r,
         uint256 fee,
         bytes calldata signatures,
-        State memory state,
-        bytes memory guardians_
-    ) private {
+        Quorum memory quorum
+    ) private returns (uint8) {
+        (uint256 number, uint256 amount) = (r.number, r.amount);
+        _turnTo(ledger, r.process, number >> 8, r.asset);
+        uint256 bit = 1 << (number & 0xff);
+        if (ledger.bits & bit != 0) return SKIPPED_USED;
+        if (amount > _left(ledger.used, ledger.limit)) return SKIPPED_LIMIT;
+        _checkRelease(r, fee, signatures, quorum);
+        uint256 locked_ = ledger.locked;
+        if (amount > locked_) revert NotLocked(r.asset, locked_);
+        ledger.bits |= bit;
+        ledger.moved = true;
+        unchecked {
+            ledger.locked = locked_ - amount;
+            ledger.used += amount; // not above the limit
+        }
+        return 0;
+    }
+
+    /// @dev Opens the ledger at the words of a withdrawal and an asset, closing it where it was open before.
+    function _turnTo(Ledger memory ledger, bytes32 process, uint256 word, address asset) private {
+        if (ledger.word != word || ledger.process != process) {
+            _writeBits(ledger);
+            (ledger.process, ledger.word, ledger.bits) = (process, word, _released[process][word]);
+        }
+        if (!ledger.loaded || ledger.asset != asset) {
+            _writeFlow(ledger);
+            Flow memory flow = _flows[asset];
+            Listing memory listing_ = _listings[asset];
+            (ledger.loaded, ledger.asset) = (true, asset);
+            (ledger.locked, ledger.used, ledger.limit) = (flow.locked, _decayed(listing_, flow), listing_.limit);
+        }
+    }
+
+    function _left(uint256 used, uint256 limit) private pure returns (uint256) {
+        unchecked {
+            return limit > used ? limit - used : 0;
+        }
+    }
+
+    function _write(Ledger memory ledger) private {
+        _writeBits(ledger);
+        _writeFlow(ledger);
+    }
+
+    function _writeBits(Ledger memory ledger) private {
+        if (ledger.word != NO_WORD) _released[ledger.process][ledger.word] = ledger.bits;
+    }
+
+    /// @dev Nothing is written for what was only skipped: else anyone could keep rounding the meter's decay down to nothing.
+    function _writeFlow(Ledger memory ledger) private {
+        if (!ledger.moved) return;
+        _flows[ledger.asset] = Flow(uint112(ledger.locked), uint104(ledger.used), uint40(block.timestamp));
+        ledger.moved = false;
+    }
+
+    function _checkRelease(
+        Release calldata r,
+        uint256 fee,
+        bytes calldata signatures,
+        Quorum memory quorum
+    ) private view {
         if (fee > r.maxFee || r.maxFee > r.amount) revert FeeTooHigh(fee, r.maxFee);
-        _checkSignatures(_releaseDigest(r, state.epoch), signatures, guardians_, state.threshold);
-        _released[r.process][r.number >> 8] |= 1 << (r.number & 0xff);
-        _meter(r.asset, r.amount);
-        uint256 payout = r.amount - fee;
-        bool held = !_push(r.asset, r.recipient, payout);
-        if (held) claimable[r.recipient][r.asset] += payout;
-        emit Released(r.process, r.number, r.asset, r.recipient, r.amount, fee, held);
+        bytes32 type_ = RELEASE_TYPE;
+        bytes32 content;
+        // The struct's six words lie in calldata as EIP-712 encodes them; each is also read as its type, which refuses dirty bits.
+        assembly ("memory-safe") {
+            let encoded := mload(0x40)
+            mstore(encoded, type_)
+            calldatacopy(add(encoded, 32), r, 192)
+            mstore(add(encoded, 224), mload(add(quorum, 32)))
+            content := keccak256(encoded, 256)
+        }
+        bytes32 digest = MessageHashUtils.toTypedDataHash(quorum.domain, content);
+        _checkSignatures(digest, signatures, quorum.guardians, quorum.threshold);
     }
 
-    function _releaseDigest(Release calldata r, uint64 epoch_) private view returns (bytes32) {
-        return
-            _hashTypedDataV4(
-                keccak256(abi.encode(RELEASE_TYPE, r.process, r.number, r.asset, r.recipient, r.amount, r.maxFee, epoch_))
-            );
-    }
-
-    /// @dev The caller has checked `amount <= _available`, so `used + amount <= limit` fits.
-    function _meter(address asset, uint256 amount) private {
-        Flow storage flow = _flows[asset];
-        uint256 locked_ = flow.locked;
-        if (amount > locked_) revert NotLocked(asset, locked_);
-        uint256 used = _decayed(_listings[asset], flow);
-        flow.locked = uint112(locked_ - amount);
-        flow.used = uint104(used + amount);
-        flow.at = uint40(block.timestamp);
+    /// @dev A recipient that cannot be paid is credited instead. The fee is within the amount: it was checked.
+    function _pay(Release calldata r, uint256 fee) private returns (address asset) {
+        asset = r.asset;
+        (address recipient, uint256 amount) = (r.recipient, r.amount);
+        uint256 payout;
+        unchecked {
+            payout = amount - fee;
+        }
+        bool held = !_push(asset, recipient, payout);
+        if (held) claimable[recipient][asset] += payout;
+        bytes32 topic = Released.selector;
+        // emit Released(r.process, r.number, asset, recipient, amount, fee, held), from words that were checked when it was booked.
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, add(r, 96), 64) // recipient, amount
+            mstore(add(data, 64), fee)
+            mstore(add(data, 96), held)
+            log4(data, 128, topic, calldataload(r), calldataload(add(r, 32)), asset)
+        }
     }
 
     /// @dev Used outflow falls linearly from `limit` to zero over `window`.
-    function _decayed(Listing storage listing_, Flow storage flow) private view returns (uint256) {
+    function _decayed(Listing memory listing_, Flow memory flow) private view returns (uint256) {
         uint256 used = flow.used;
         uint256 window = listing_.window;
         if (window == 0) return used;
         uint256 regained = (uint256(listing_.limit) * (block.timestamp - flow.at)) / window;
         return used > regained ? used - regained : 0;
-    }
-
-    function _available(Listing storage listing_, Flow storage flow) private view returns (uint256) {
-        uint256 used = _decayed(listing_, flow);
-        uint256 limit = listing_.limit;
-        return limit > used ? limit - used : 0;
     }
 
     /// @dev A fee that cannot be paid becomes claimable too: nothing is lost.
@@ -309,24 +442,26 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
     /// a submitter cannot turn a good payment into a held one by sending too little.
     function _push(address asset, address to, uint256 amount) private returns (bool) {
         if (amount == 0) return true;
-        if (asset == COIN) return _call(to, amount, "", RECIPIENT_GAS);
-        return asset.code.length != 0 && _call(asset, 0, abi.encodeCall(IERC20.transfer, (to, amount)), TOKEN_GAS);
+        if (asset == COIN) return _sendCoin(to, amount);
+        return asset.code.length != 0 && _sendToken(asset, abi.encodeCall(IERC20.transfer, (to, amount)));
+    }
+
+    /// @dev Copies nothing of what the recipient returns.
+    function _sendCoin(address to, uint256 amount) private returns (bool ok) {
+        if (gasleft() < COIN_GAS_NEEDED) revert NotEnoughGas(COIN_GAS_NEEDED);
+        assembly ("memory-safe") {
+            ok := call(RECIPIENT_GAS, to, amount, 0, 0, 0, 0)
+        }
     }
 
     /// @dev True when the call succeeded and returned nothing or `true`. Copies at most one word back.
-    function _call(address to, uint256 value, bytes memory data, uint256 gasCap) private returns (bool ok) {
-        uint256 required = gasCap + gasCap / 63 + RESERVE_GAS;
-        if (gasleft() < required) revert NotEnoughGas(required);
+    function _sendToken(address asset, bytes memory data) private returns (bool ok) {
+        if (gasleft() < TOKEN_GAS_NEEDED) revert NotEnoughGas(TOKEN_GAS_NEEDED);
         assembly ("memory-safe") {
             mstore(0, 1)
-            ok := call(gasCap, to, value, add(data, 32), mload(data), 0, 32)
-            // Coin is sent without data: whatever the recipient returns means nothing.
-            if mload(data) {
-                switch returndatasize()
-                case 0 {}
-                default {
-                    ok := and(ok, and(gt(returndatasize(), 31), eq(mload(0), 1)))
-                }
+            ok := call(TOKEN_GAS, asset, 0, add(data, 32), mload(data), 0, 32)
+            if returndatasize() {
+                ok := and(ok, and(gt(returndatasize(), 31), eq(mload(0), 1)))
             }
         }
     }
@@ -348,7 +483,7 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
         uint8 threshold_,
         uint8 pauseThreshold_,
         bytes calldata signatures
-    ) external {
+    ) external nonReentrant {
         uint32 next = _state.epoch + 1;
         bytes32 list_ = keccak256(abi.encodePacked(guardians_));
         _decide(keccak256(abi.encode(ROTATE_TYPE, list_, threshold_, pauseThreshold_, next)), signatures, _state.threshold);
@@ -363,7 +498,7 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
         uint32 window,
         uint104 minDeposit,
         bytes calldata signatures
-    ) external {
+    ) external nonReentrant {
         if (window == 0 || limit == 0) revert BadLimit();
         if (asset != COIN && asset.code.length == 0) revert NoCode(asset);
         bytes32 content = keccak256(
@@ -380,7 +515,7 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
     }
 
     /// @notice Stops deposits and releases; K guardians are enough.
-    function pause(bytes calldata signatures) external {
+    function pause(bytes calldata signatures) external nonReentrant {
         if (_state.paused) revert VaultPaused();
         uint64 nonce = decisions++;
         _decide(keccak256(abi.encode(PAUSE_TYPE, _state.epoch, nonce)), signatures, _state.pauseThreshold);
@@ -389,7 +524,7 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
     }
 
     /// @notice Lets deposits and releases go on; M guardians are needed.
-    function unpause(bytes calldata signatures) external {
+    function unpause(bytes calldata signatures) external nonReentrant {
         if (!_state.paused) revert VaultNotPaused();
         uint64 nonce = decisions++;
         _decide(keccak256(abi.encode(UNPAUSE_TYPE, _state.epoch, nonce)), signatures, _state.threshold);
@@ -407,29 +542,44 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
         bytes calldata signatures,
         bytes memory guardians_,
         uint256 required
-    ) private pure {
-        if (signatures.length != required * SIGNATURE) revert WrongSignatureCount(required);
-        uint256 count = (guardians_.length - 1) / 20;
-        uint256 next = 0;
-        for (uint256 i = 0; i < required; ++i) {
-            uint256 index;
-            bytes32 r;
-            bytes32 vs;
-            address guardian;
-            assembly ("memory-safe") {
-                let at := add(signatures.offset, mul(i, SIGNATURE))
-                index := byte(0, calldataload(at))
-                r := calldataload(add(at, 1))
-                vs := calldataload(add(at, 33))
-                // Reads past the list only for an index that is refused below.
-                guardian := shr(96, mload(add(add(guardians_, 33), mul(index, 20))))
-            }
-            (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecover(digest, r, vs);
-            if (index < next || index >= count || failure != ECDSA.RecoverError.NoError || signer != guardian) {
-                revert BadSignature(i);
-            }
-            next = index + 1;
+    ) private view {
+        uint256 count;
+        unchecked {
+            if (signatures.length != required * SIGNATURE) revert WrongSignatureCount(required);
+            count = (guardians_.length - 1) / 20; // never empty: the zero byte is there
         }
+        uint256 bad = 0; // position of the first bad one, from 1
+        assembly ("memory-safe") {
+            let input := mload(0x40) // ecrecover's: digest, v, r, s
+            mstore(input, digest)
+            let next := 0
+            let at := signatures.offset
+            for {
+                let i := 0
+            } lt(i, required) {
+                i := add(i, 1)
+                at := add(at, SIGNATURE)
+            } {
+                let index := byte(0, calldataload(at))
+                let vs := calldataload(add(at, 33))
+                let s := shr(1, shl(1, vs))
+                mstore(add(input, 32), add(27, shr(255, vs)))
+                calldatacopy(add(input, 64), add(at, 1), 32)
+                mstore(add(input, 96), s)
+                mstore(0, 0)
+                // A malformed signature leaves the zero, and no guardian is the zero address.
+                pop(staticcall(gas(), 1, input, 128, 0, 32))
+                // Reads past the list only for an index that is refused here.
+                let guardian := shr(96, mload(add(add(guardians_, 33), mul(index, 20))))
+                let known := and(iszero(lt(index, next)), lt(index, count))
+                if iszero(and(known, and(iszero(gt(s, HALF_ORDER)), eq(mload(0), guardian)))) {
+                    bad := add(i, 1)
+                    break
+                }
+                next := add(index, 1)
+            }
+        }
+        if (bad != 0) revert BadSignature(bad - 1);
     }
 
     function _setGuardians(address[] memory list_, uint8 threshold_, uint8 pauseThreshold_, uint32 epoch_) private {
@@ -456,13 +606,9 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
 
     // --- views ------------------------------------------------------------------------------------------------
 
-    function _isReleased(bytes32 process, uint64 number) private view returns (bool) {
-        return (_released[process][number >> 8] >> (number & 0xff)) & 1 == 1;
-    }
-
-    /// @notice Whether withdrawal `number` of a token process has been paid (or held) here.
+        /// @notice Whether withdrawal `number` of a token process has been paid (or held) here.
     function isReleased(bytes32 process, uint64 number) external view returns (bool) {
-        return _isReleased(process, number);
+        return (_released[process][number >> 8] >> (number & 0xff)) & 1 == 1;
     }
 
     /// @notice Number of the last deposit; the first is 1.
@@ -510,6 +656,8 @@ contract Vault is EIP712("Isthmus Vault", "1"), ReentrancyGuardTransient {
 
     /// @notice The outflow meter now: what counts as used, and what may still leave.
     function outflow(address asset) external view returns (uint256 used, uint256 available) {
-        return (_decayed(_listings[asset], _flows[asset]), _available(_listings[asset], _flows[asset]));
+        uint256 limit = _listings[asset].limit;
+        used = _decayed(_listings[asset], _flows[asset]);
+        available = _left(used, limit);
     }
 }
