@@ -3,3 +3,4 @@ export * from './anvil.js';
 export * from './deploy.js';
 export * from './stack.js';
 export * from './supervisor.js';
+export * from './watchdog.js';

@@ -1,0 +1,36 @@
+/** What the command line offers. Commands load what they need only when they run. */
+import { Command } from 'commander';
+
+export function program(): Command {
+  const isthmus = new Command('isthmus').description(
+    'Bridge between AO and other chains: the local stack and its tools',
+  );
+  isthmus
+    .command('start')
+    .description('start everything on this machine: database, chain, gateway, guardians')
+    .action(async () => (await import('./start.js')).start());
+  isthmus
+    .command('demo')
+    .description('send money to AO and back through a running stack, and show the proofs')
+    .action(async () => (await import('./demo.js')).demo());
+  isthmus
+    .command('status')
+    .description('how a running stack does')
+    .action(async () => (await import('./status.js')).status());
+  isthmus
+    .command('reset')
+    .description('throw away the local stack’s state: chain, database, keys')
+    .action(async () => (await import('./reset.js')).reset());
+  isthmus
+    .command('migrate')
+    .description('run missing migrations in DATABASE_URL')
+    .argument('[app]', 'gateway or guardian', 'gateway')
+    .action(async (app: string) => (await import('./migrate.js')).migrate(app));
+  isthmus
+    .command('keys')
+    .description('make a key file only its owner reads, and print its address')
+    .argument('<kind>', 'guardian, relayer, scheduler or messenger')
+    .requiredOption('--out <file>', 'file to make; an existing one is never overwritten')
+    .action(async (kind: string, options: { out: string }) => (await import('./keys.js')).keys(kind, options.out));
+  return isthmus;
+}

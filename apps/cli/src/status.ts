@@ -1,0 +1,55 @@
+/** How a running stack does: each part's own answer, and the books. */
+import { guardianNames } from '@isthmus/devnet';
+import { formatUnits } from '@isthmus/bridge';
+import { GatewayClient, type AssetAnswer, type BooksAnswer } from './gateway-client.js';
+import { CommandError } from './said.js';
+import { portsOf } from './settings.js';
+
+const ANSWER_MS = 5000;
+
+interface Part {
+  ok: boolean;
+  code?: string;
+  detail?: string;
+}
+
+/** @throws CommandError when the gateway does not answer, or some part is not ready. */
+export async function status(): Promise<void> {
+  const ports = portsOf(process.env);
+  const gateway = new GatewayClient(`http://127.0.0.1:${ports.gateway}`);
+  const { parts } = await gateway.get<{ parts: Record<string, Part> }>('/health');
+  const lines = Object.entries(parts).map(([name, part]) => line(`gateway ${name}`, part));
+  for (const [i, name] of guardianNames().entries())
+    lines.push(...(await guardianLines(name, `http://127.0.0.1:${ports.guardians + i}/health`)));
+  for (const { text } of lines) console.log(text);
+  const { assets } = await gateway.get<{ assets: AssetAnswer[] }>('/v1/assets');
+  const { books } = await gateway.get<{ books: BooksAnswer[] }>('/v1/books');
+  for (const book of books) console.log(bookLine(book, assets));
+  if (lines.some((l) => !l.ok) || books.some((b) => !b.ok))
+    throw new CommandError('Not everything is well: see the lines marked !! above.');
+}
+
+interface Line {
+  ok: boolean;
+  text: string;
+}
+
+function line(name: string, { ok, code, detail }: Part): Line {
+  const why = ok ? 'ok' : [code, detail].filter(Boolean).join(': ');
+  return { ok, text: `${ok ? '  ' : '!!'} ${name.padEnd(28)} ${why}` };
+}
+
+async function guardianLines(name: string, url: string): Promise<Line[]> {
+  const answer = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS) }).then(
+    (r) => r.json() as Promise<{ parts: Record<string, Part> }>,
+    () => null,
+  );
+  if (!answer) return [line(name, { ok: false, code: 'unreachable', detail: `${url} does not answer` })];
+  return Object.entries(answer.parts).map(([part, health]) => line(`${name} ${part}`, health));
+}
+
+function bookLine(book: BooksAnswer, assets: readonly AssetAnswer[]): string {
+  const asset = assets.find((a) => a.id === book.asset);
+  const units = (v: string): string => formatUnits(BigInt(v), asset?.decimals ?? 0);
+  return `${book.ok ? '  ' : '!!'} books ${(asset?.symbol ?? book.asset).padEnd(22)} locked ${units(book.locked)}  supply ${units(book.supply)}  in flight ${units(book.inFlight)}`;
+}
