@@ -1,0 +1,2 @@
+export function toBaseUnits(written: string, decimals: number): string | null;
+export function fromBaseUnits(units: string, decimals: number): string;

@@ -1,0 +1,387 @@
+/**
+ * The gateway's page: quotes, transfers as they move, one transfer's proofs, the books. Everything it shows comes from /v1, and every text is
+ * set as text, never as HTML: tags and symbols are written by strangers.
+ */
+import { fromBaseUnits, toBaseUnits } from './amount.js';
+
+const PAGE = 20;
+const REFRESH_MS = 400;
+const BOOKS_MS = 15_000;
+const DONE = new Set(['minted', 'released']);
+const STOPPED = new Set(['orphaned', 'refused', 'held']);
+const STEP_NAMES = {
+  seen: 'Seen on the chain',
+  final: 'Final on the chain',
+  attested: 'Attested by a guardian',
+  conflict: 'A guardian saw it differently',
+  minted: 'Minted on AO',
+  queued: 'Burned on AO',
+  signed: 'Release signed by a guardian',
+  submitted: 'Release sent',
+  mined: 'Release in a block',
+  reverted: 'Release transaction failed',
+  'release-attested': 'Release attested by a guardian',
+  released: 'Released',
+};
+
+const byId = (id) => document.getElementById(id);
+const assets = new Map();
+const shown = { rows: new Map(), cursor: null, find: '', open: null };
+
+// --- talking to the gateway
+
+/** Asks /v1. Throws an Error whose message is fit for people. */
+async function ask(path, body) {
+  const init = body && { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  const response = await fetch(`v1/${path}`, init).catch(() => {
+    throw new Error('The gateway does not answer. Check the connection and try again.');
+  });
+  const answer = await response.json().catch(() => null);
+  if (response.ok && answer) return answer;
+  throw Object.assign(new Error(answer?.detail ?? `The gateway answered with status ${response.status}.`), {
+    status: response.status,
+  });
+}
+
+function fail(place, error) {
+  place.textContent = error ? error.message : '';
+  place.hidden = !error;
+}
+
+// --- making elements
+
+/** An element with attributes and children; strings become text. */
+function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  element.append(...children.filter((c) => c !== null && c !== undefined));
+  return element;
+}
+
+function facts(pairs) {
+  const pairList = make('dl', { class: 'facts' });
+  for (const [name, value] of pairs)
+    if (value !== null && value !== undefined && value !== '')
+      pairList.append(make('dt', {}, name), make('dd', {}, value instanceof Node ? value : String(value)));
+  return pairList;
+}
+
+const code = (text) => make('code', text.length > 200 ? { class: 'long', tabindex: '0' } : {}, text);
+const time = (iso) => make('time', { datetime: iso }, new Date(iso).toLocaleString());
+const short = (text) => (text.length > 20 ? `${text.slice(0, 8)}…${text.slice(-6)}` : text);
+
+function money(units, assetId) {
+  const asset = assets.get(assetId);
+  return asset ? `${fromBaseUnits(units, asset.decimals)} ${asset.symbol}` : `${units} base units of ${assetId}`;
+}
+
+function stateOf({ state }) {
+  const kind = DONE.has(state) ? 'state done' : STOPPED.has(state) ? 'state stopped' : 'state';
+  return make('span', { class: kind }, state);
+}
+
+// --- quote
+
+const quoteForm = byId('quote');
+
+function describeForm() {
+  const deposit = new FormData(quoteForm).get('direction') === 'deposit';
+  byId('recipient-label').textContent = deposit ? 'Recipient on AO' : 'Recipient on Ethereum';
+  quoteForm.elements.recipient.placeholder = deposit ? '43 characters, or 0x with checksum' : '0x with checksum';
+}
+
+async function quote(event) {
+  event.preventDefault();
+  const failure = byId('quote-failure');
+  const button = quoteForm.querySelector('button');
+  const { direction, asset: id, amount: written, recipient } = Object.fromEntries(new FormData(quoteForm));
+  const place = byId('quote-answer');
+  button.disabled = true;
+  try {
+    fail(failure, null);
+    place.replaceChildren();
+    const asset = assets.get(id);
+    if (!asset) throw new Error('Choose an asset first.');
+    const amount = toBaseUnits(written, asset.decimals);
+    if (amount === null) throw new Error(`Write an amount above 0 with at most ${asset.decimals} decimals, like 0.5.`);
+    const answer = await ask('quotes', { direction, asset: id, amount, recipient: recipient.trim() });
+    place.replaceChildren(...(direction === 'deposit' ? depositAnswer(answer) : withdrawalAnswer(answer)));
+  } catch (error) {
+    fail(failure, error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+const seconds = (n) => (n < 120 ? `about ${n} seconds` : `about ${Math.ceil(n / 60)} minutes`);
+
+function depositAnswer(q) {
+  return [
+    facts([
+      ['Fee', money(q.fee, q.asset)],
+      ['You receive', money(q.receive, q.asset)],
+      ['Least amount', money(q.minimum, q.asset)],
+      ['Expected time', seconds(q.expectedSeconds)],
+    ]),
+    ...(q.approve
+      ? [
+          make('h3', {}, 'First, allow the vault to take the token'),
+          facts([
+            ['Token', code(q.approve.token)],
+            ['Spender', code(q.approve.spender)],
+            ['Amount', code(q.approve.amount)],
+            ['Note', q.approve.note],
+          ]),
+        ]
+      : []),
+    make('h3', {}, `The call on ${q.chain}`),
+    facts([
+      ['To', code(q.call.to)],
+      ['Value', code(q.call.value)],
+      ['Function', code(q.call.function)],
+      ['Data', code(q.call.data)],
+    ]),
+  ];
+}
+
+function withdrawalAnswer(q) {
+  return [
+    facts([
+      ['Fee, at most', money(q.maxFee, q.asset)],
+      ['You receive at least', money(q.receiveAtLeast, q.asset)],
+      ['Least amount', money(q.minimum, q.asset)],
+      ['Expected time', seconds(q.expectedSeconds)],
+    ]),
+    make('h3', {}, 'The AO message'),
+    facts([
+      ['Send to', code(q.message.url)],
+      ['Target', code(q.message.target)],
+      ...q.message.tags.map(({ name, value }) => [name, code(value)]),
+    ]),
+  ];
+}
+
+// --- transfers
+
+function row(transfer) {
+  const { id, direction, amount, asset, recipient, waiting, updatedAt } = transfer;
+  return make(
+    'li',
+    { 'data-id': id },
+    make(
+      'a',
+      { href: `#/transfers/${id}` },
+      stateOf(transfer),
+      make('span', { class: 'amount' }, `${direction === 'deposit' ? 'To AO' : 'From AO'}: ${money(amount, asset)}`),
+      make('span', { class: 'small' }, time(updatedAt)),
+      make('span', { class: 'small why' }, waiting ? waiting.detail : `for ${short(recipient)}`),
+    ),
+  );
+}
+
+/** What was typed, as the marks it may be. */
+function findMarks(text) {
+  if (text === '') return [''];
+  const value = encodeURIComponent(text);
+  if (/^0x[0-9a-f]{64}$/.test(text)) return [`&source=${value}`, `&release=${value}`];
+  if (/^0x[0-9a-fA-F]{40}$/.test(text)) return [`&address=${value}`];
+  return [`&address=${value}`, `&message=${value}`];
+}
+
+async function list(cursor) {
+  const pages = await Promise.all(
+    findMarks(shown.find).map((mark) => ask(`transfers?limit=${PAGE}${mark}${cursor ? `&cursor=${cursor}` : ''}`)),
+  );
+  const transfers = pages.flatMap((p) => p.transfers);
+  // A cursor is a place in the whole order, so it goes on in the only list that has more.
+  return { transfers, cursor: pages.length === 1 ? pages[0].nextCursor : null };
+}
+
+async function refresh() {
+  const place = byId('recent');
+  try {
+    const { transfers, cursor } = await list(null);
+    shown.rows = new Map(transfers.map((t) => [t.id, row(t)]));
+    shown.cursor = cursor;
+    const none = make(
+      'li',
+      { class: 'none' },
+      shown.find === '' ? 'No transfers yet.' : 'Nothing is known under this.',
+    );
+    const focused = document.activeElement?.closest?.('#recent li')?.dataset.id;
+    place.replaceChildren(...(shown.rows.size > 0 ? shown.rows.values() : [none]));
+    if (focused) shown.rows.get(focused)?.querySelector('a').focus();
+    byId('more').hidden = cursor === null;
+    fail(byId('failure'), null);
+  } catch (error) {
+    fail(byId('failure'), error);
+  } finally {
+    place.setAttribute('aria-busy', 'false');
+  }
+}
+
+async function older() {
+  try {
+    const { transfers, cursor } = await list(shown.cursor);
+    for (const t of transfers) {
+      if (shown.rows.has(t.id)) continue;
+      const item = row(t);
+      shown.rows.set(t.id, item);
+      byId('recent').append(item);
+    }
+    shown.cursor = cursor;
+    byId('more').hidden = cursor === null;
+  } catch (error) {
+    fail(byId('failure'), error);
+  }
+}
+
+async function find(event) {
+  event.preventDefault();
+  shown.find = byId('find-text').value.trim();
+  if (/^0x[0-9a-f]{64}$/.test(shown.find)) {
+    // A transfer's own id and a transaction hash look alike.
+    const found = await ask(`transfers/${shown.find}`).catch(() => null);
+    if (found) location.hash = `#/transfers/${found.id}`;
+  }
+  await refresh();
+}
+
+// --- one transfer
+
+async function showDetail(id) {
+  const place = byId('detail-body');
+  try {
+    const t = await ask(`transfers/${encodeURIComponent(id)}`);
+    if (shown.open !== id) return;
+    place.replaceChildren(
+      facts([
+        ['State', stateOf(t)],
+        ['Why it waits', t.waiting && `${t.waiting.detail} (${t.waiting.reason})`],
+        ['Expected', t.waiting && (t.waiting.expected ? time(t.waiting.expected) : 'not known')],
+        ['Amount', money(t.amount, t.asset)],
+        ['Fee', money(t.fee, t.asset)],
+        ['Fee, at most', t.maxFee && money(t.maxFee, t.asset)],
+        ['From', code(t.sender)],
+        ['To', code(t.recipient)],
+        ['Id', code(t.id)],
+        ['Number', t.number],
+        ['Reference', t.reference && code(t.reference)],
+        ['Deposit transaction', t.sourceTx && code(t.sourceTx)],
+        ['Release transaction', t.releaseTx && code(t.releaseTx)],
+      ]),
+      make('h3', {}, 'Timeline'),
+      make('ol', { class: 'timeline' }, ...t.timeline.map(step)),
+    );
+  } catch (error) {
+    if (shown.open === id) place.replaceChildren(make('p', { class: 'error', role: 'alert' }, error.message));
+  }
+}
+
+function step({ kind, at, proof }) {
+  return make(
+    'li',
+    {},
+    make('strong', {}, STEP_NAMES[kind] ?? kind),
+    ' ',
+    make('span', { class: 'small' }, time(at)),
+    facts(Object.entries(proof).map(([name, value]) => [name, code(String(value))])),
+  );
+}
+
+function route() {
+  const match = /^#\/transfers\/(0x[0-9a-f]{64})$/.exec(location.hash);
+  const id = match ? match[1] : null;
+  if (id === shown.open) return;
+  shown.open = id;
+  const section = byId('detail');
+  section.hidden = id === null;
+  if (id === null) return;
+  byId('detail-body').replaceChildren(make('p', { class: 'none' }, 'Loading…'));
+  section.focus();
+  section.scrollIntoView();
+  void showDetail(id);
+}
+
+// --- books
+
+async function showBooks() {
+  const place = byId('books');
+  try {
+    const { books } = await ask('books');
+    const cards = books.map((b) =>
+      make(
+        'article',
+        { class: 'book' },
+        make('h3', {}, assets.get(b.asset)?.name ?? b.asset),
+        make('p', { class: b.ok ? 'state done' : 'state stopped' }, b.ok ? 'covered' : 'NOT COVERED'),
+        facts([
+          ['Locked', money(b.locked, b.asset)],
+          ['On AO', money(b.supply, b.asset)],
+          ['On its way back', money(b.inFlight, b.asset)],
+          ['Paid, being attested', b.releasedUnattested === '0' ? null : money(b.releasedUnattested, b.asset)],
+          ['Read at', `block ${b.height}, slot ${b.slot}`],
+        ]),
+      ),
+    );
+    const none = make('p', { class: 'none' }, 'No assets are bridged here yet.');
+    place.replaceChildren(cards.length > 0 ? make('div', { class: 'books' }, ...cards) : none);
+  } catch (error) {
+    place.replaceChildren(make('p', { class: 'error', role: 'alert' }, error.message));
+  }
+}
+
+// --- live
+
+/** Many changes at once are one look. */
+function soon(work, ms) {
+  let timer = null;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = null;
+      void work();
+    }, ms);
+  };
+}
+
+function follow() {
+  const live = byId('live');
+  const say = (on, text) => {
+    live.classList.toggle('on', on);
+    live.textContent = text;
+  };
+  const look = soon(refresh, REFRESH_MS);
+  const lookAtOpen = soon(() => shown.open && showDetail(shown.open), REFRESH_MS);
+  const lookAtBooks = soon(showBooks, REFRESH_MS * 5);
+  const events = new EventSource('v1/events');
+  events.addEventListener('open', () => say(true, 'live'));
+  events.addEventListener('error', () => say(false, 'connection lost, trying again'));
+  events.addEventListener('transfer', ({ data }) => {
+    look();
+    lookAtBooks();
+    if (JSON.parse(data).transfer === shown.open) lookAtOpen();
+  });
+}
+
+async function start() {
+  quoteForm.addEventListener('submit', (event) => void quote(event));
+  quoteForm.addEventListener('change', describeForm);
+  byId('find').addEventListener('submit', (event) => void find(event));
+  byId('more').addEventListener('click', () => void older());
+  window.addEventListener('hashchange', route);
+  describeForm();
+  try {
+    for (const asset of (await ask('assets')).assets) {
+      assets.set(asset.id, asset);
+      quoteForm.elements.asset.append(make('option', { value: asset.id }, `${asset.symbol} (${asset.name})`));
+    }
+  } catch (error) {
+    fail(byId('failure'), error);
+  }
+  route();
+  follow();
+  await Promise.all([refresh(), showBooks()]);
+  setInterval(() => void showBooks(), BOOKS_MS);
+}
+
+void start();
