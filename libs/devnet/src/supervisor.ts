@@ -14,8 +14,6 @@ export interface ChildPlan {
   logFile: string;
   /** URL that answers once the child serves. */
   healthUrl: string;
-  /** More environment, for tests. */
-  env?: Record<string, string>;
 }
 
 const FIRST_RESTART_MS = 500;
@@ -44,10 +42,19 @@ export class SupervisedChild {
     return this.child?.pid;
   }
 
-  /** Starts the child and waits until it serves. @throws ChildFailed */
-  async start(env: Record<string, string> = this.plan.env ?? {}): Promise<void> {
+  /** Starts the child without waiting for it, with more environment for this run only; from here on a crash starts it again. */
+  launch(env: Record<string, string> = {}): void {
     this.stopping = false;
+    this.failures = 0;
     this.spawn(env);
+    this.child?.once('exit', () => void this.restart());
+  }
+
+  /** Starts the child and waits until it serves; one that does not come up is not tried again. @throws ChildFailed */
+  async start(): Promise<void> {
+    this.stopping = false;
+    this.failures = 0;
+    this.spawn({});
     const until = Date.now() + HEALTH_TIMEOUT_MS;
     while (!(await answers(this.plan.healthUrl))) {
       const ended = this.child === null || this.child.exitCode !== null || this.child.signalCode !== null;
