@@ -1,8 +1,8 @@
 /** Throws the local stack's state away, and nothing else: never under a running stack, never a folder that is not one of ours. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { CommandError } from './said.js';
 import { runningStack } from './running.js';
+import { CommandError } from './said.js';
 import { homeOf } from './settings.js';
 
 /** Any of these shows that a folder is a stack's. */

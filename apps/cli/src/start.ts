@@ -1,12 +1,24 @@
 /** `isthmus start`: everything local, up and watched until Ctrl-C. */
 import net from 'node:net';
-import { devAccount, devKey, guardianNames, startStack, type Stack, type StackPorts } from '@isthmus/devnet';
+import { setTimeout as delay } from 'node:timers/promises';
+import { devAccount, devKey, guardianNames, startStack, watchOver, type Stack, type StackPorts } from '@isthmus/devnet';
 import { compileContracts } from '../../../contracts/ethereum/compile.js';
+import { claimHome } from './running.js';
+import { CommandError } from './said.js';
 import { homeOf, portsOf, PORT_VARIABLES } from './settings.js';
+
+/** How long the children of a killed run may take to notice and leave their ports. */
+const LEAVE_MS = 5000;
+/** A stop that takes longer ends at once; the watchdog and the closing pipes do the rest. */
+const STOP_MS = 60_000;
 
 export async function start(): Promise<void> {
   const home = homeOf(process.env);
   const ports = portsOf(process.env);
+  refuseDatabaseUrl(process.env);
+  process.once('exit', claimHome(home));
+  // Heard from the first moment on: Ctrl-C while parts come up is obeyed once they are all known, and leaves none behind.
+  const asked = untilSignal();
   await assertPortsFree(ports);
   const began = performance.now();
   const stack = await startStack({
@@ -17,28 +29,43 @@ export async function start(): Promise<void> {
     keepChain: true,
     onPart: (part, ms) => console.log(`  ${'✓'} ${part.padEnd(24)} ${(ms / 1000).toFixed(1).padStart(5)} s`),
   });
+  const watchdog = watchOver([stack.postgres.pid, stack.anvil.pid]);
   console.log(
     `\nIsthmus is up after ${((performance.now() - began) / 1000).toFixed(1)} s. State is kept in ${home}.\n`,
   );
   console.log(summary(stack, ports));
-  await untilSignal();
+  await asked;
   console.log('\nStopping …');
+  setTimeout(() => process.exit(1), STOP_MS).unref();
   await stack.stop();
+  watchdog.dismiss();
   console.log('Stopped. "npm start" goes on from here, "npm run reset" clears it.');
 }
 
-/** @throws Error naming each port in use and the variable that changes it */
+/** @throws CommandError naming each port in use and the variable that changes it */
 async function assertPortsFree(ports: StackPorts): Promise<void> {
   const wanted: [keyof StackPorts, number][] = [
     ['gateway', ports.gateway],
     ...guardianNames().map((_, i): [keyof StackPorts, number] => ['guardians', ports.guardians + i]),
   ];
+  const until = Date.now() + LEAVE_MS;
   for (const [name, port] of wanted) {
-    if (await inUse(port))
-      throw new Error(
-        `Port ${port} (${name}) on 127.0.0.1 is in use: free it, or set another with ${PORT_VARIABLES[name]}.`,
-      );
+    while (await inUse(port)) {
+      if (Date.now() > until)
+        throw new CommandError(
+          `Port ${port} (${name}) on 127.0.0.1 is in use: free it, or set another with ${PORT_VARIABLES[name]}.`,
+        );
+      await delay(100); // asked again until LEAVE_MS
+    }
   }
+}
+
+/** The local stack brings its own database; one of your own is for apps that are run by hand. */
+function refuseDatabaseUrl(env: NodeJS.ProcessEnv): void {
+  if (env['DATABASE_URL'] !== undefined)
+    throw new CommandError(
+      'DATABASE_URL is set, but the local stack brings its own database: unset it, or run the apps by hand (docs/runbook.md).',
+    );
 }
 
 function inUse(port: number): Promise<boolean> {
@@ -72,9 +99,15 @@ function summary({ gatewayUrl, rpcUrl, deployment }: Stack, ports: StackPorts): 
   return `${rows.map(([name, value]) => `  ${name.padEnd(14)} ${value}`).join('\n')}\n\nNext: npm run demo   (in another terminal; Ctrl-C here stops everything)`;
 }
 
+/** Resolves at the first signal; a second one ends everything at once. */
 function untilSignal(): Promise<void> {
   return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve());
-    process.once('SIGTERM', () => resolve());
+    let before = false;
+    const onSignal = (): void => {
+      if (before) process.exit(1);
+      before = true;
+      resolve();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   });
 }
