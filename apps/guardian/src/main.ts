@@ -75,7 +75,7 @@ async function main(): Promise<void> {
     account,
     log,
   });
-  const runner = new Runner(guardian, config.pollMs, log);
+  const runner = new Runner(guardian, config.pollMs, log, () => pool.calls);
 
   @Module({
     controllers: [HealthController],

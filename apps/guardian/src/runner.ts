@@ -38,7 +38,15 @@ export class Runner {
     private readonly guardian: Guardian,
     private readonly pollMs: number,
     private readonly log: Logger,
-  ) {}
+    rpcCalls: () => number,
+  ) {
+    const calls: Gauge = new Gauge({
+      name: 'isthmus_guardian_rpc_calls',
+      help: 'Calls made to RPC sources since the start',
+      registers: [this.registry],
+      collect: (): void => calls.set(rpcCalls()),
+    });
+  }
 
   /** Every part of the last round went well. */
   get ready(): boolean {

@@ -105,16 +105,18 @@ export class RpcPool {
     const content = (logs: RawLog[]) =>
       JSON.stringify(
         logs
-          .map((l) => [
-            l.address.toLowerCase(),
-            l.blockHash,
-            l.logIndex,
-            l.transactionHash,
-            l.topics,
-            l.data,
-            l.removed ?? false,
-          ])
-          .toSorted(),
+          .map((l) =>
+            JSON.stringify([
+              l.address.toLowerCase(),
+              l.blockHash,
+              l.logIndex,
+              l.transactionHash,
+              l.topics,
+              l.data,
+              l.removed ?? false,
+            ]),
+          )
+          .toSorted((a, b) => (a < b ? -1 : 1)),
       );
     return this.agreed(
       `the logs of blocks ${from} to ${to}`,

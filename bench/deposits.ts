@@ -1,0 +1,150 @@
+/**
+ * A backlog of deposits: they wait on the chain while every guardian is down; then three guardians come up, see, attest and mint them
+ * all. Measured from the guardians' start to the last mint, on the real processes.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { aoAddressToBytes } from '@isthmus/bridge';
+import { encodeCoinDeposit } from '@isthmus/chains';
+import { devAccount, startStack, type Stack } from '@isthmus/devnet';
+import { freePort } from '@isthmus/store';
+import { zeroAddress } from 'viem';
+import { compileContracts } from '../contracts/ethereum/compile.js';
+import type { Figure } from './figure.js';
+
+const DEPOSITS = 10_000;
+const PER_BLOCK = 20;
+const VALUE = 10n ** 15n;
+const PATIENCE_MS = 300_000;
+
+export async function run(): Promise<Figure[]> {
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-bench-'));
+  fs.chmodSync(home, 0o755);
+  const guardians = 20_000 + Math.floor((await freePort()) / 2);
+  const ports = { gateway: await freePort(), anvil: await freePort(), postgres: await freePort(), guardians };
+  const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 200 });
+  try {
+    for (const guardian of stack.guardians) await guardian.stop();
+    await fill(stack);
+    const began = performance.now();
+    for (const guardian of stack.guardians) guardian.launch();
+    const stages = await untilMinted(stack, began);
+    const seconds = (performance.now() - began) / 1000;
+    for (const [what, at] of stages) console.error(`  ${what} after ${(at / 1000).toFixed(1)} s`);
+    const pids = [stack.gateway, ...stack.guardians].flatMap((c) => (c.pid === undefined ? [] : [c.pid]));
+    const calls = await Promise.all(stack.guardians.map((_, i) => rpcCalls(ports.guardians + i)));
+    return [
+      atLeast('backlog.per_second', DEPOSITS / seconds, 'deposits/s', 300),
+      atMost('backlog.rpc_per_deposit', Math.max(...calls) / DEPOSITS, 'calls', 0.05),
+      atMost('backlog.peak_mb', Math.max(...pids.map(peakMegabytes)), 'MB in one process', 1024),
+    ];
+  } finally {
+    await stack.stop();
+    fs.rmSync(home, { recursive: true, force: true });
+  }
+}
+
+/** Puts the deposits on the chain, twenty to a block, and enough blocks on top to make them final. */
+async function fill(stack: Stack): Promise<void> {
+  const from = devAccount(0).address;
+  const data = encodeCoinDeposit(aoAddressToBytes(devAccount(1).address), new Uint8Array());
+  await rpc(stack, [{ method: 'evm_setAutomine', params: [false] }]);
+  const [count] = await rpc(stack, [{ method: 'eth_getTransactionCount', params: [from, 'latest'] }]);
+  let nonce = Number(count);
+  for (let sent = 0; sent < DEPOSITS; sent += PER_BLOCK) {
+    const calls = Array.from({ length: PER_BLOCK }, () => ({
+      method: 'eth_sendTransaction',
+      params: [
+        {
+          from,
+          to: stack.deployment.vault,
+          value: `0x${VALUE.toString(16)}`,
+          data,
+          gas: '0x1d4c0',
+          nonce: `0x${(nonce++).toString(16)}`,
+        },
+      ],
+    }));
+    await rpc(stack, [...calls, { method: 'evm_mine', params: [] }]);
+  }
+  await rpc(stack, [{ method: 'anvil_mine', params: ['0x3'] }]);
+}
+
+async function rpc(stack: Stack, calls: readonly { method: string; params: unknown[] }[]): Promise<unknown[]> {
+  const body = JSON.stringify(calls.map((call, id) => ({ jsonrpc: '2.0', id, ...call })));
+  const response = await fetch(stack.rpcUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const answers = (await response.json()) as { result?: unknown; error?: { message: string } }[];
+  const failed = answers.find((a) => a.error);
+  if (failed?.error) throw new Error(`The chain refused the load: ${failed.error.message}`);
+  return answers.map((a) => a.result);
+}
+
+/** When the first and each quarter of the mints came, from the token process' own count. */
+async function untilMinted(stack: Stack, began: number): Promise<[string, number][]> {
+  const coin = stack.deployment.assets.find((a) => a.address === zeroAddress);
+  const stages: [string, number][] = [];
+  const marks = [1, DEPOSITS / 4, DEPOSITS / 2, (3 * DEPOSITS) / 4, DEPOSITS];
+  while (marks.length > 0) {
+    if (performance.now() - began > PATIENCE_MS) throw new Error('The backlog was not minted in time.');
+    await delay(100);
+    const minted = await mintedCount(stack, coin?.process ?? '');
+    while (marks[0] !== undefined && minted >= marks[0])
+      stages.push([`${marks.shift()} minted`, performance.now() - began]);
+  }
+  return stages;
+}
+
+async function mintedCount(stack: Stack, process: string): Promise<number> {
+  const body = JSON.stringify({
+    Id: 'x',
+    Target: process,
+    Owner: devAccount(5).address,
+    Data: '',
+    Tags: [{ name: 'Action', value: 'Bridge-Info' }],
+  });
+  const response = await fetch(`${stack.gatewayUrl}/cu/dry-run?process-id=${process}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
+  const { Messages } = (await response.json()) as { Messages: { Data: string }[] };
+  return Number((JSON.parse(Messages[0]?.Data ?? '{}') as { deposits?: number }).deposits ?? 0);
+}
+
+async function rpcCalls(port: number): Promise<number> {
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return Number(/^isthmus_guardian_rpc_calls (\d+)/m.exec(metrics)?.[1] ?? Number.NaN);
+}
+
+/** Peak resident memory of a process, from the kernel. */
+function peakMegabytes(pid: number): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
+}
+
+function atLeast(name: string, value: number, unit: string, target: number): Figure {
+  return {
+    area: 'deposits',
+    name,
+    value,
+    unit,
+    against: 'the target',
+    ratio: value / target,
+    target: `>= ${target}`,
+    ok: value >= target,
+  };
+}
+
+function atMost(name: string, value: number, unit: string, target: number): Figure {
+  return {
+    area: 'deposits',
+    name,
+    value,
+    unit,
+    against: 'the target',
+    ratio: value / target,
+    target: `<= ${target}`,
+    ok: value <= target,
+  };
+}
