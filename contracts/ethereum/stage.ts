@@ -15,6 +15,7 @@ import {
   createPublicClient,
   createTestClient,
   createWalletClient,
+  getAddress,
   http,
   keccak256,
   stringToHex,
@@ -73,7 +74,7 @@ export class Stage {
   async deploy(name: string, args: readonly unknown[] = []): Promise<Hex> {
     const { abi, bytecode } = this.artifact(name);
     const receipt = await this.mined(this.wallet().deployContract({ abi, bytecode, args }));
-    return receipt.contractAddress as Hex;
+    return getAddress(receipt.contractAddress as Hex);
   }
 
   artifact(name: string): { abi: Abi; bytecode: Hex } {

@@ -7,7 +7,8 @@ contract Recipient {
         Accept,
         Revert,
         BurnGas,
-        ReturnBomb
+        ReturnBomb,
+        Spend
     }
     Mood public mood;
 
@@ -27,9 +28,14 @@ contract Recipient {
     receive() external payable {
         if (mood == Mood.Revert) revert("no");
         if (mood == Mood.BurnGas) while (true) {}
+        if (mood == Mood.Spend) {
+            // Nearly all that a recipient is promised.
+            uint256 start = gasleft();
+            while (start - gasleft() < 45_000) {}
+        }
         if (mood == Mood.ReturnBomb) {
             assembly {
-                return(0, 1000000)
+                return(0, 100000)
             }
         }
     }

@@ -155,3 +155,12 @@ contract HookToken is TestToken("Hook", "HOOK", 18) {
         }
     }
 }
+
+/// Needs nearly all the gas the vault grants a token.
+contract GreedyToken is TestToken("Greedy", "GRD", 18) {
+    function _update(address from, address to, uint256 value) internal override {
+        uint256 start = gasleft();
+        super._update(from, to, value);
+        if (from != address(0)) while (start - gasleft() < 280_000) {}
+    }
+}
