@@ -27,7 +27,7 @@ export async function start(): Promise<void> {
     contracts: compileContracts(),
     blockTime: 1,
     keepChain: true,
-    onPart: (part, ms) => console.log(`  ${'✓'} ${part.padEnd(24)} ${(ms / 1000).toFixed(1).padStart(5)} s`),
+    onPart: (part, ms) => console.log(`  ✓ ${part.padEnd(24)} ${(ms / 1000).toFixed(1).padStart(5)} s`),
   });
   const watchdog = watchOver([stack.postgres.pid, stack.anvil.pid]);
   console.log(

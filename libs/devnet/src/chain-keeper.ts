@@ -60,13 +60,12 @@ export class ChainKeeper {
       }
       await delay(LOOK_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
-    await this.save().catch(() => undefined); // the node may be gone already: the last block saved is then where it goes on
+    await this.saveHead().catch(() => undefined); // the node may be gone already: the last block saved is then where it goes on
   }
 
   private async step(): Promise<void> {
     const { url, blockTimeMs } = this.options;
-    this.head = hexNumber(await rpc(url, 'eth_blockNumber'));
-    await this.save();
+    await this.saveHead();
     if (blockTimeMs === undefined) return;
     const { pending } = (await rpc(url, 'txpool_status')) as { pending: string };
     const since = Date.now() - this.minedAt;
@@ -77,6 +76,11 @@ export class ChainKeeper {
     this.minedAt = Date.now();
     this.head += 1;
     if (waiting) this.busy = this.head;
+    await this.save();
+  }
+
+  private async saveHead(): Promise<void> {
+    this.head = hexNumber(await rpc(this.options.url, 'eth_blockNumber'));
     await this.save();
   }
 

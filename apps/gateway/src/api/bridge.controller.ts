@@ -21,7 +21,7 @@ import { Observable } from 'rxjs';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
 import { BookKeeper } from '../transfers/book-keeper.js';
-import { committed, TransferStore, type StateEvent } from '../transfers/transfer-store.js';
+import { committed, TransferStore, type StateEvent, type TransferRow } from '../transfers/transfer-store.js';
 import type { AssetConfig, GatewayConfig } from '../config.js';
 import { Relayer } from '../relayer/relayer.js';
 import { notFound, Problem, read } from './problem.js';
@@ -51,7 +51,8 @@ const quoteSchema = z.discriminatedUnion('direction', [
   }),
 ]);
 
-const text = z.string().min(1).max(200);
+/** A mark to look something up by: whatever it is, it is printable and short. */
+const text = z.string().regex(/^[\x21-\x7e]{1,200}$/, 'write 1 to 200 printable characters');
 const listSchema = z.strictObject({
   address: text.optional(),
   source: text.optional(),
@@ -166,7 +167,7 @@ export class BridgeController {
   @ApiOperation({ summary: 'One transfer with its timeline and proofs' })
   @ApiParam({ name: 'id', description: '0x and 64 hex digits' })
   async transfer(@Param('id') id: string) {
-    const row = /^0x[0-9a-f]{64}$/.test(id) ? await this.store.find(id) : null;
+    const row = await this.findTransfer(id);
     if (!row) throw notFound('transfer of this id');
     const [steps, context] = await Promise.all([this.store.steps(id), this.context()]);
     return { ...transferView(row, context), timeline: timelineView(steps) };
@@ -174,12 +175,12 @@ export class BridgeController {
 
   @Sse('transfers/:id/events')
   @ApiOperation({ summary: 'Live state changes of one transfer (server-sent events)' })
-  transferEvents(
+  async transferEvents(
     @Param('id') id: string,
     @Headers('last-event-id') last: string | undefined,
     @Res({ passthrough: true }) response: Response,
-  ): Observable<MessageEvent> {
-    if (!/^0x[0-9a-f]{64}$/.test(id)) throw notFound('transfer of this id');
+  ): Promise<Observable<MessageEvent>> {
+    if (!(await this.findTransfer(id))) throw notFound('transfer of this id');
     return this.stream(id, readEventId(last) ?? 0n, response);
   }
 
@@ -211,6 +212,11 @@ export class BridgeController {
         slot: b.slot,
       })),
     };
+  }
+
+  /** What no transfer's id can be is as unknown as an id nobody has. */
+  private findTransfer(id: string): Promise<TransferRow | null> {
+    return /^0x[0-9a-f]{64}$/.test(id) ? this.store.find(id) : Promise.resolve(null);
   }
 
   private asset(id: string): AssetConfig {
@@ -288,6 +294,14 @@ export class BridgeController {
         'Too little',
         `The least withdrawal is ${asset.minWithdrawal} base units.`,
       );
+    const { vault } = this.config.chain;
+    if ([vault, asset.address].some((a) => a.toLowerCase() === recipient.toLowerCase()))
+      throw new Problem(
+        400,
+        'bad-recipient',
+        'The recipient cannot be paid',
+        'The vault and the token itself are no recipients; name an account of your own.',
+      );
     const maxFee = await this.relayer.suggestedMaxFee(asset);
     if (maxFee >= wanted)
       throw new Problem(
@@ -356,10 +370,10 @@ export class BridgeController {
         }
       };
       const onEvents = () => void pump();
-      const heartbeat = setInterval(
-        () => subscriber.next({ type: 'heartbeat', data: new Date().toISOString() }),
-        HEARTBEAT_MS,
-      );
+      const heartbeat = setInterval(() => {
+        subscriber.next({ type: 'heartbeat', data: new Date().toISOString() });
+        onEvents(); // another gateway on this database may have written some
+      }, HEARTBEAT_MS);
       committed.on('events', onEvents);
       onEvents();
       return () => {

@@ -1,8 +1,10 @@
 /** Errors as RFC 9457 problem details: a stable code, what is wrong, and what to do. */
 import { BridgeError } from '@isthmus/bridge';
+import { AgreementLost } from '@isthmus/chains';
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Logger } from '@isthmus/store';
 import type { Request, Response } from 'express';
+import { BaseError } from 'viem';
 import { z } from 'zod';
 
 /** A request that cannot be answered, said the way the API says it. */
@@ -62,6 +64,13 @@ function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof BridgeError) return new Problem(400, error.code, 'The request is not valid', error.message);
   if (error instanceof HttpException) return fromStatus(error.getStatus(), error.message);
+  if (error instanceof AgreementLost || error instanceof BaseError)
+    return new Problem(
+      503,
+      'chain-unavailable',
+      'The chain cannot be read',
+      'The gateway’s sources of the chain do not answer alike; try again in a moment.',
+    );
   const status =
     typeof error === 'object' && error !== null && 'status' in error && typeof error.status === 'number'
       ? error.status

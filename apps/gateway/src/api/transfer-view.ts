@@ -97,7 +97,7 @@ function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting |
     case 'attesting':
       return {
         reason: 'attestations',
-        detail: 'Some guardians have seen it; it is minted when enough have.',
+        detail: 'Final on its chain; it is minted when enough guardians have attested it.',
         expected: after(ROUND_SECONDS),
       };
     case 'queued':

@@ -3,12 +3,15 @@
  * and what was paid before, so several relayers, restarts and repeats do no harm. The signed transaction is stored before it is sent.
  */
 import { processToBytes32, verifyReleaseSignature, type ReleaseStatement, type VaultDomain } from '@isthmus/bridge';
-import { encodeRelease, encodeReleaseBatch, vaultAbi, type ReleaseCall } from '@isthmus/chains';
+import { decodeVaultLogs, encodeRelease, encodeReleaseBatch, vaultAbi, type ReleaseCall } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import {
+  BaseError,
+  ExecutionRevertedError,
   keccak256,
   parseTransaction,
+  toHex,
   zeroAddress,
   type Hex,
   type PrivateKeyAccount,
@@ -17,10 +20,12 @@ import {
 } from 'viem';
 import type { AssetConfig, GatewayConfig } from '../config.js';
 import { crashPoint } from '../crash-point.js';
-import type { TransferStore } from '../transfers/transfer-store.js';
+import type { StepRow, TransferStore } from '../transfers/transfer-store.js';
 
 /** Releases in one transaction. */
 const MAX_BATCH = 20;
+/** Ready withdrawals looked at in one round. */
+const LOOK_AT = 200;
 /** Time without a receipt after which a transaction is sent again at a higher fee. */
 const STUCK_MS = 30_000;
 /** What a relayer takes above the gas it expects to pay, in percent. */
@@ -48,10 +53,13 @@ interface Submission {
   tx_hash: Hex;
   max_fee_per_gas: string;
   sent_at: Date;
+  state: 'signed' | 'mined';
 }
 
 export class Relayer {
   private readonly domain: VaultDomain;
+  /** Place of the last waiting withdrawal looked at. */
+  private looked = '0';
 
   constructor(
     private readonly config: GatewayConfig,
@@ -86,60 +94,85 @@ export class Relayer {
   // --- what was sent
 
   private async settle(): Promise<void> {
-    const open: Submission[] = await this.database.query(
-      `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at from submission where chain = $1 and state = 'signed' order by nonce, id`,
-      [this.config.chain.id],
-    );
-    for (const submission of open) {
+    for (const submission of await this.unsettled()) {
       const receipt = await this.receipt(submission.tx_hash);
-      if (receipt) await this.mined(submission, receipt);
+      if (receipt && submission.state === 'signed') await this.mined(submission, receipt);
+      else if (!receipt && submission.state === 'mined') await this.dropped(submission);
     }
     await this.resend();
   }
 
+  /** What was sent and is not over: without a receipt so far, or in a block that a reorg may still drop. */
+  private unsettled(): Promise<Submission[]> {
+    return this.database.query(
+      `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission s
+       where chain = $1 and (state = 'signed' or state = 'mined' and exists (
+         select 1 from transfer t where t.process = s.process and t.number = any(s.numbers) and t.state = 'submitted' and t.release_tx = s.tx_hash))
+       order by nonce, id`,
+      [this.config.chain.id],
+    );
+  }
+
   private async mined(submission: Submission, receipt: TransactionReceipt): Promise<void> {
-    const ok = receipt.status === 'success';
+    const paid = this.paidIn(receipt, submission.process);
     const at = new Date();
     await this.store.transaction(async (manager) => {
-      await manager.query(
-        `update submission set state = case when id = $1 then $3 else 'superseded' end where chain = $4 and nonce = $2 and state = 'signed'`,
-        [submission.id, submission.nonce, ok ? 'mined' : 'failed', this.config.chain.id],
+      const taken: { process: string; numbers: string[] }[] = await manager.query(
+        `with taken as (
+           update submission set state = case when id = $1 then $3 else 'superseded' end
+           where chain = $4 and nonce = $2 and state = 'signed' returning process, numbers)
+         select process, numbers from taken`,
+        [submission.id, submission.nonce, receipt.status === 'success' ? 'mined' : 'failed', this.config.chain.id],
       );
-      const ids = [
-        ...(await this.store.withdrawalIds(manager, submission.process, submission.numbers.map(BigInt))).values(),
-      ];
       const proof = { tx: receipt.transactionHash, block: String(receipt.blockNumber), gas: String(receipt.gasUsed) };
-      await this.store.addSteps(
-        manager,
-        ids.map((transfer) => ({
-          transfer,
-          key: `mined ${receipt.transactionHash}`,
-          at,
-          kind: ok ? 'mined' : 'reverted',
-          proof,
-        })),
-      );
-      // A reverted transaction has paid nobody: what it carried is ready again.
-      if (!ok) await this.store.move(manager, ids, ['submitted'], 'ready', at);
-      if (ok)
+      for (const { process, numbers } of taken) {
+        const ids = await this.store.withdrawalIds(manager, process, numbers.map(BigInt));
+        const done = [...ids].flatMap(([n, id]) => (process === submission.process && paid.has(n) ? [id] : []));
+        const left = [...ids.values()].filter((id) => !done.includes(id));
+        await this.store.addSteps(manager, minedSteps(done, 'mined', at, proof));
+        if (receipt.status !== 'success') await this.store.addSteps(manager, minedSteps(left, 'reverted', at, proof));
         await manager.query('update transfer set release_tx = $2 where id = any($1) and release_tx is null', [
-          ids,
+          done,
           receipt.transactionHash,
         ]);
+        // Skipped by the vault, reverted, or carried only by a transaction this one took the nonce of: ready again.
+        await this.store.move(manager, left, ['submitted'], 'ready', at);
+      }
       crashPoint('relay.before-mined');
     });
     crashPoint('relay.after-mined');
     this.store.announce();
     this.log.info(
-      { tx: receipt.transactionHash, withdrawals: submission.numbers, status: receipt.status },
+      { tx: receipt.transactionHash, withdrawals: submission.numbers, paid: paid.size, status: receipt.status },
       'a release transaction is mined',
     );
+  }
+
+  /** Numbers of the withdrawals a transaction has really paid: a batch passes over what is used or above a limit. */
+  private paidIn(receipt: TransactionReceipt, process: string): Set<string> {
+    const logs = receipt.logs
+      .filter((l) => l.address.toLowerCase() === this.domain.vault.toLowerCase())
+      .map((l) => ({ ...l, blockNumber: toHex(l.blockNumber), logIndex: toHex(l.logIndex) }));
+    const released = decodeVaultLogs(this.domain.vault, logs).filter((l) => l.type === 'released');
+    return new Set(released.filter((l) => l.process === process).map((l) => String(l.number)));
+  }
+
+  /** A reorg has dropped the block: the same bytes are sent again. */
+  private async dropped(submission: Submission): Promise<void> {
+    await this.store.transaction(async (manager) => {
+      await manager.query(`update submission set state = 'signed' where id = $1 and state = 'mined'`, [submission.id]);
+      await manager.query(
+        `update transfer set release_tx = null where release_tx = $1 and state = 'submitted' and process = $2`,
+        [submission.tx_hash, submission.process],
+      );
+    });
+    this.log.warn({ tx: submission.tx_hash }, 'a reorg has dropped a release transaction; it is sent again');
   }
 
   /** Sends again what has no receipt: the same bytes, or when it is stuck a dearer transaction of the same nonce. */
   private async resend(): Promise<void> {
     const open: Submission[] = await this.database.query(
-      `select distinct on (nonce) id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at from submission where chain = $1 and state = 'signed' order by nonce, id desc`,
+      `select distinct on (nonce) id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission where chain = $1 and state = 'signed' order by nonce, id desc`,
       [this.config.chain.id],
     );
     for (const submission of open) {
@@ -157,14 +190,16 @@ export class Relayer {
   private async nonceTaken(submission: Submission): Promise<void> {
     const at = new Date();
     await this.store.transaction(async (manager) => {
-      await manager.query(
-        `update submission set state = 'superseded' where chain = $1 and nonce = $2 and state = 'signed'`,
+      const taken: { process: string; numbers: string[] }[] = await manager.query(
+        `with taken as (
+           update submission set state = 'superseded' where chain = $1 and nonce = $2 and state = 'signed' returning process, numbers)
+         select process, numbers from taken`,
         [this.config.chain.id, submission.nonce],
       );
-      const ids = [
-        ...(await this.store.withdrawalIds(manager, submission.process, submission.numbers.map(BigInt))).values(),
-      ];
-      await this.store.move(manager, ids, ['submitted'], 'ready', at);
+      for (const { process, numbers } of taken) {
+        const ids = await this.store.withdrawalIds(manager, process, numbers.map(BigInt));
+        await this.store.move(manager, [...ids.values()], ['submitted'], 'ready', at);
+      }
     });
     this.log.warn(
       { nonce: submission.nonce, tx: submission.tx_hash },
@@ -208,12 +243,18 @@ export class Relayer {
       max_fee: string;
       epoch: string;
       signatures: Hex[];
+      waits: string | null;
+      position: string;
     }[] = await this.database.query(
-      `select t.id, t.process, t.number, t.recipient, t.amount, t.max_fee, p.epoch,
+      `select t.id, t.waits, t.position, t.process, t.number, t.recipient, t.amount, t.max_fee, p.epoch,
          array(select s.proof ->> 'signature' from transfer_step s where s.transfer = t.id and s.kind = 'signed' and s.proof ->> 'epoch' = p.epoch::text) as signatures
        from transfer t join projection p on p.process = t.process
-       where t.direction = 'withdrawal' and t.state = 'ready' and not p.paused order by t.position limit 200`,
+       where t.direction = 'withdrawal' and t.state = 'ready' and not p.paused
+       order by t.waits is not null, t.position <= $1, t.position limit ${LOOK_AT}`,
+      [this.looked],
     );
+    // Those that wait are looked at in turn: however many cannot go, they keep none that can from going.
+    this.looked = rows.findLast((r) => r.waits !== null)?.position ?? '0';
     return rows.flatMap((r) => {
       const asset = this.config.assets.find((a) => a.process === r.process);
       if (!asset) return [];
@@ -295,7 +336,13 @@ export class Relayer {
     const only = calls.length === 1 ? calls[0] : undefined;
     const data = only ? encodeRelease(only.release, only.fee, only.signatures) : encodeReleaseBatch(calls);
     const fees = await this.fees();
-    const gas = await this.client.estimateGas({ account: this.account.address, to: this.domain.vault, data });
+    const gas = await this.gasOf(data);
+    if (gas === null) {
+      // What the vault would refuse must not keep others from going: alone first, and set aside when that is refused too.
+      if (only) await this.wait(first.id, 'relayer');
+      else await this.submit([first]);
+      return;
+    }
     const nonce = await this.nextNonce();
     await this.signAndSend(
       { to: this.domain.vault, data, gas: (gas * 12n) / 10n, nonce, ...fees },
@@ -303,6 +350,15 @@ export class Relayer {
       planned.map((p) => String(p.statement.number)),
       planned,
     );
+  }
+
+  /** Gas a call takes, or null when it would revert. */
+  private async gasOf(data: Hex): Promise<bigint | null> {
+    const call = { account: this.account.address, to: this.domain.vault, data };
+    return this.client.estimateGas(call).catch((error: unknown) => {
+      if (error instanceof BaseError && error.walk((e) => e instanceof ExecutionRevertedError)) return null;
+      throw error;
+    });
   }
 
   private async signAndSend(
@@ -396,6 +452,15 @@ export class Relayer {
     const { maxFeePerGas, maxPriorityFeePerGas } = await this.client.estimateFeesPerGas();
     return { maxFeePerGas, maxPriorityFeePerGas };
   }
+}
+
+function minedSteps(
+  ids: readonly string[],
+  kind: 'mined' | 'reverted',
+  at: Date,
+  proof: { tx: Hex; block: string; gas: string },
+): StepRow[] {
+  return ids.map((transfer) => ({ transfer, key: `mined ${proof.tx}`, at, kind, proof }));
 }
 
 function callOf(statement: ReleaseStatement): ReleaseCall {

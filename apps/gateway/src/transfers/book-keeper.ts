@@ -20,6 +20,8 @@ export interface AssetBooks {
 }
 
 export class BookKeeper {
+  private readonly reading = new Map<string, Promise<AssetBooks>>();
+
   constructor(
     private readonly database: DataSource,
     private readonly compute: ComputeUnit,
@@ -27,8 +29,15 @@ export class BookKeeper {
     private readonly watcher: VaultWatcher,
   ) {}
 
-  /** Process first, chain second: what was minted by then was locked before. @throws AgreementLost */
-  async of(asset: AssetConfig): Promise<AssetBooks> {
+  /** The books now. All who ask while they are being read get the same reading: many readers cost the chain's sources no more than one. @throws AgreementLost */
+  of(asset: AssetConfig): Promise<AssetBooks> {
+    const reading = this.reading.get(asset.id) ?? this.compile(asset).finally(() => this.reading.delete(asset.id));
+    this.reading.set(asset.id, reading);
+    return reading;
+  }
+
+  /** Process first, chain second: what was minted by then was locked before. */
+  private async compile(asset: AssetConfig): Promise<AssetBooks> {
     const { info, open, slot } = await this.processSide(asset);
     const { number: height } = await this.pool.latest();
     const locked = await this.watcher.read<bigint>('locked', [asset.address], height);

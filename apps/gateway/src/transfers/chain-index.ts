@@ -77,13 +77,17 @@ export class ChainIndex {
     }
     await this.store.addDeposits(manager, deposits);
     await this.store.addSteps(manager, steps);
-    // A deposit a reorg moved is where it is now; amounts cannot differ under one vault's sequence without another id's log being gone.
+    const ids = deposits.map((d) => d.id);
+    if (kind === 'final') await this.store.move(manager, ids, ['seen', 'confirming', 'orphaned'], 'attesting', at);
+    // A reorg may give a sequence number to another deposit, at the same height too: the row is what stands there now.
     await manager.query(
       `update transfer set block_number = d.block, source_tx = d.tx, sender = d.sender, recipient = d.recipient, amount = d.amount
        from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::numeric[]) as d(id, block, tx, sender, recipient, amount)
-       where transfer.id = d.id and transfer.state <> 'minted' and transfer.block_number is distinct from d.block`,
+       where transfer.id = d.id and transfer.state <> 'minted'
+         and (transfer.block_number, transfer.source_tx, transfer.sender, transfer.recipient, transfer.amount)
+           is distinct from (d.block, d.tx, d.sender, d.recipient, d.amount)`,
       [
-        deposits.map((d) => d.id),
+        ids,
         deposits.map((d) => String(d.blockNumber)),
         deposits.map((d) => d.txHash),
         deposits.map((d) => d.sender),

@@ -4,12 +4,13 @@
  */
 import { parseItem, type ComputeUnit, type EvaluationResult } from '@isthmus/ao';
 import { eventsOf, parseDecision, viewOfSpawn, type BridgeEvent } from '@isthmus/bridge';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import type { AssetConfig } from '../config.js';
 import { crashPoint } from '../crash-point.js';
-import type { NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
+import type { Move, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
 
 const BATCH = 100;
+const RETRY_MS = 2_000;
 
 interface Slot {
   nonce: number;
@@ -23,11 +24,12 @@ interface Changes {
   deposits: NewDeposit[];
   withdrawals: NewWithdrawal[];
   steps: StepRow[];
-  attested: string[];
-  minted: string[];
+  attested: Move[];
+  minted: Move[];
   /** By withdrawal number, since events name it so. */
   byNumber: {
     number: bigint;
+    /** Carries the time of all that this entry changes. */
     step: Omit<StepRow, 'transfer'>;
     signatures?: number;
     released?: { txHash: string; fee: bigint; held: boolean };
@@ -43,7 +45,6 @@ export class Projector {
   private stopped = false;
 
   constructor(
-    private readonly database: DataSource,
     private readonly store: TransferStore,
     private readonly assets: readonly AssetConfig[],
     private readonly onProjected: () => void,
@@ -61,8 +62,9 @@ export class Projector {
     await Promise.all(this.running.values());
   }
 
-  /** Takes in what is new of a process. A failure is reported; the next result tries again. */
+  /** Takes in what is new of a process. A failure is reported and tried again after a while. */
   project(process: string): Promise<void> {
+    if (this.stopped) return Promise.resolve();
     const asset = this.assets.find((a) => a.process === process);
     if (!asset) return Promise.resolve();
     this.wanted.add(process);
@@ -81,6 +83,7 @@ export class Projector {
       }
     } catch (error) {
       this.onFailure(error);
+      if (!this.stopped) setTimeout(() => void this.project(asset.process), RETRY_MS).unref();
     } finally {
       this.running.delete(asset.process);
     }
@@ -88,7 +91,7 @@ export class Projector {
 
   /** One batch; false when there was nothing. The cursor's row is locked, so two gateways take turns. */
   private async batch(asset: AssetConfig): Promise<boolean> {
-    const any = await this.database.transaction(async (manager) => {
+    const any = await this.store.transaction(async (manager) => {
       await manager.query('insert into projection (process, nonce) values ($1, -1) on conflict do nothing', [
         asset.process,
       ]);
@@ -137,10 +140,11 @@ export class Projector {
     }
     const { store } = this;
     await store.addDeposits(manager, changes.deposits);
+    await store.settleDeposits(manager, changes.deposits);
     await store.addWithdrawals(manager, changes.withdrawals);
     await store.addSteps(manager, changes.steps);
-    await store.move(manager, changes.attested, ['seen', 'confirming', 'orphaned'], 'attesting', changes.last);
-    await store.move(manager, changes.minted, ['seen', 'confirming', 'attesting', 'orphaned'], 'minted', changes.last);
+    await store.moveEach(manager, changes.attested, ['seen', 'confirming', 'orphaned'], 'attesting');
+    await store.moveEach(manager, changes.minted, ['seen', 'confirming', 'attesting', 'orphaned'], 'minted');
     await this.applyWithdrawals(manager, asset, changes);
     return changes.decided;
   }
@@ -165,22 +169,13 @@ export class Projector {
     );
     const { threshold } = decided;
     const signed = known.filter((c) => c.signatures !== undefined);
-    await this.store.move(
-      manager,
-      signed.map((c) => c.transfer),
-      ['queued'],
-      'signing',
-      last,
-    );
-    await this.store.move(
-      manager,
-      signed.filter((c) => (c.signatures ?? 0) >= threshold).map((c) => c.transfer),
-      ['queued', 'signing'],
-      'ready',
-      last,
-    );
+    const moves = (changes: typeof known): Move[] =>
+      changes.map(({ transfer, step }) => ({ id: transfer, at: step.at }));
+    await this.store.moveEach(manager, moves(signed), ['queued'], 'signing');
+    const enough = signed.filter((c) => (c.signatures ?? 0) >= threshold);
+    await this.store.moveEach(manager, moves(enough), ['queued', 'signing'], 'ready');
     if (rotated) await this.dropSignatures(manager, asset.process, last);
-    for (const { transfer, released } of known) {
+    for (const { transfer, released, step } of known) {
       if (!released) continue;
       await manager.query('update transfer set release_tx = $2, fee = $3 where id = $1', [
         transfer,
@@ -192,7 +187,7 @@ export class Projector {
         [transfer],
         ['queued', 'signing', 'ready', 'submitted'],
         released.held ? 'held' : 'released',
-        last,
+        step.at,
       );
     }
   }
@@ -265,7 +260,7 @@ function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: Bridge
   });
   switch (event.type) {
     case 'deposit.attested':
-      changes.attested.push(event.id);
+      changes.attested.push({ id: event.id, at: slot.at });
       changes.steps.push({
         transfer: event.id,
         ...step('attested', event.guardian, { guardian: event.guardian, votes: event.votes }),
@@ -292,7 +287,7 @@ function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: Bridge
         blockNumber: null,
         at: slot.at,
       });
-      changes.minted.push(id);
+      changes.minted.push({ id, at: slot.at });
       changes.steps.push({ transfer: id, ...step('minted', '', { recipient, amount: String(amount) }) });
       return;
     }

@@ -80,14 +80,30 @@ export interface TransferFilter {
   limit: number;
 }
 
+/** Any constant will do, as long as every gateway uses the same and nothing else does. */
+const EVENT_LOCK = 4_953_169;
+
+/** One transfer's move to another state, at the time of what moved it. */
+export interface Move {
+  id: string;
+  at: Date;
+}
+
 /** Says when state events were committed. */
 export const committed = new EventEmitter().setMaxListeners(0);
 
 export class TransferStore {
   constructor(private readonly database: DataSource) {}
 
+  /**
+   * Every transaction that may write state events goes through here, one after another: events become visible in the order of their ids, so
+   * a reader who goes on from the last id it saw misses none.
+   */
   transaction<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
-    return this.database.transaction(work);
+    return this.database.transaction(async (manager) => {
+      await manager.query('select pg_advisory_xact_lock($1)', [EVENT_LOCK]);
+      return work(manager);
+    });
   }
 
   /** Tells listeners that something has changed. */
@@ -150,19 +166,56 @@ export class TransferStore {
     );
   }
 
+  /** Makes deposits what the process minted: until then a row is only what this gateway's own sources showed. */
+  async settleDeposits(manager: EntityManager, deposits: readonly NewDeposit[]): Promise<void> {
+    if (deposits.length === 0) return;
+    await manager.query(
+      `update transfer set source_tx = d.tx, sender = d.sender, recipient = d.recipient, amount = d.amount
+       from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[]) as d(id, tx, sender, recipient, amount)
+       where transfer.id = d.id`,
+      [
+        deposits.map((d) => d.id),
+        deposits.map((d) => d.txHash),
+        deposits.map((d) => d.sender),
+        deposits.map((d) => d.recipient),
+        deposits.map((d) => String(d.amount)),
+      ],
+    );
+  }
+
   /** Moves transfers from any of `from` to `to`; those elsewhere stay. */
-  async move(
+  move(
     manager: EntityManager,
     ids: readonly string[],
     from: readonly TransferState[],
     to: TransferState,
     at: Date,
   ): Promise<void> {
-    if (ids.length === 0) return;
+    return this.moveEach(
+      manager,
+      ids.map((id) => ({ id, at })),
+      from,
+      to,
+    );
+  }
+
+  /** As `move`, each at its own time; of several for one transfer the first counts, as it would have alone. */
+  async moveEach(
+    manager: EntityManager,
+    moves: readonly Move[],
+    from: readonly TransferState[],
+    to: TransferState,
+  ): Promise<void> {
+    if (moves.length === 0) return;
+    const first = new Map<string, Date>();
+    for (const { id, at } of moves) if (!first.has(id)) first.set(id, at);
     await manager.query(
-      `with moved as (update transfer set state = $3, waits = null, updated_at = $4 where id = any($1) and state = any($2) returning id, state)
+      `with moved as (
+         update transfer set state = $3, waits = null, updated_at = m.at
+         from unnest($1::text[], $4::timestamptz[]) as m(id, at)
+         where transfer.id = m.id and state = any($2) returning transfer.id, state)
        insert into transfer_event (transfer, state) select id, state from moved`,
-      [ids, from, to, at],
+      [[...first.keys()], from, to, [...first.values()]],
     );
   }
 

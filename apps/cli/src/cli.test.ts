@@ -1,0 +1,145 @@
+/** The command line's own rules: settings name what is wrong, one stack to a folder, and reset never deletes what it should not. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { jest } from '@jest/globals';
+import { readKeyFile } from '@isthmus/store';
+import fc from 'fast-check';
+import { privateKeyToAccount } from 'viem/accounts';
+import { keys } from './keys.js';
+import { migrate } from './migrate.js';
+import { reset } from './reset.js';
+import { claimHome, runningStack } from './running.js';
+import { CommandError, said } from './said.js';
+import { portsOf } from './settings.js';
+
+let folder: string;
+let printed: string[];
+beforeEach(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-cli-'));
+  printed = [];
+  jest.spyOn(console, 'log').mockImplementation((line: string) => void printed.push(line));
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  fs.rmSync(folder, { recursive: true, force: true });
+});
+
+describe('ports', () => {
+  it('are the standard ones unless told', () => {
+    expect(portsOf({})).toEqual({ gateway: 4600, anvil: 4601, postgres: 4602, guardians: 4611 });
+    expect(portsOf({ ISTHMUS_GATEWAY_PORT: '5000' }).gateway).toBe(5000);
+  });
+
+  it.each([
+    ['ISTHMUS_GATEWAY_PORT', '0'],
+    ['ISTHMUS_ANVIL_PORT', '65536'],
+    ['ISTHMUS_POSTGRES_PORT', '1e3'],
+    ['ISTHMUS_GUARDIAN_PORT', '65534'], // the third guardian's would be too high
+  ])('a wrong %s is refused by its name', (name, value) => {
+    expect(() => portsOf({ [name]: value })).toThrow(name);
+  });
+
+  it('two parts never take the same port', () => {
+    expect(() => portsOf({ ISTHMUS_ANVIL_PORT: '4600' })).toThrow(/ISTHMUS_ANVIL_PORT and ISTHMUS_GATEWAY_PORT/);
+    expect(() => portsOf({ ISTHMUS_POSTGRES_PORT: '4613' })).toThrow(/ISTHMUS_GUARDIAN_PORT and ISTHMUS_POSTGRES_PORT/);
+  });
+
+  it('garbage is refused with an error of our own, or is a port', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        try {
+          const { gateway } = portsOf({ ISTHMUS_GATEWAY_PORT: text });
+          expect(text === '' ? gateway === 4600 : String(gateway) === text).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(CommandError);
+        }
+      }),
+    );
+  });
+});
+
+describe('a stack’s folder', () => {
+  it('is claimed once, and free again afterwards', () => {
+    const release = claimHome(folder);
+    expect(runningStack(folder)).toBe(process.pid);
+    expect(() => claimHome(folder)).toThrow(/already runs.*ISTHMUS_HOME/);
+    release();
+    expect(runningStack(folder)).toBeNull();
+  });
+
+  it('is taken over from a killed run', async () => {
+    const dead = spawn(process.execPath, ['-e', '']);
+    await once(dead, 'exit');
+    fs.writeFileSync(path.join(folder, 'stack.pid'), String(dead.pid));
+    claimHome(folder);
+    expect(runningStack(folder)).toBe(process.pid);
+  });
+
+  it('that cannot be made is named', () => {
+    fs.writeFileSync(path.join(folder, 'file'), '');
+    expect(() => claimHome(path.join(folder, 'file', 'home'))).toThrow(/Cannot write .*ISTHMUS_HOME/);
+  });
+});
+
+describe('reset', () => {
+  it('clears a stopped stack', () => {
+    fs.mkdirSync(path.join(folder, 'keys'));
+    reset(folder);
+    expect(fs.existsSync(folder)).toBe(false);
+    reset(folder);
+    expect(printed.at(-1)).toMatch(/nothing to do/);
+  });
+
+  it('refuses while the stack runs', () => {
+    fs.mkdirSync(path.join(folder, 'keys'));
+    claimHome(folder);
+    expect(() => reset(folder)).toThrow(/Ctrl-C first/);
+    expect(fs.existsSync(path.join(folder, 'keys'))).toBe(true);
+  });
+
+  it('never deletes a folder that is no stack’s', () => {
+    fs.writeFileSync(path.join(folder, 'diary.txt'), 'mine');
+    expect(() => reset(folder)).toThrow(/nothing was deleted/);
+    expect(fs.readFileSync(path.join(folder, 'diary.txt'), 'utf8')).toBe('mine');
+  });
+});
+
+describe('keys', () => {
+  it('are read by their owner alone, are not shown, and are never overwritten', () => {
+    const file = path.join(folder, 'guardian.key');
+    keys('guardian', file);
+    const key = readKeyFile(file); // refuses a file that is open to others
+    expect(printed.join('\n')).toContain(privateKeyToAccount(key).address);
+    expect(printed.join('\n')).not.toContain(key.slice(2));
+    expect(() => keys('guardian', file)).toThrow(/never overwritten/);
+    expect(readKeyFile(file)).toBe(key);
+  });
+
+  it('of units have an AO address', () => {
+    keys('scheduler', path.join(folder, 's.key'));
+    expect(printed.join('\n')).toMatch(/address [A-Za-z0-9_-]{43}$/);
+  });
+
+  it('of no known kind, or in no folder, are refused', () => {
+    expect(() => keys('toString', path.join(folder, 'k'))).toThrow(/guardian, relayer, scheduler, messenger/);
+    expect(() => keys('guardian', path.join(folder, 'none', 'k'))).toThrow(/Cannot write/);
+  });
+});
+
+describe('migrate', () => {
+  it('says what is missing or wrong, and never the password', async () => {
+    await expect(migrate('gateway', undefined)).rejects.toThrow(/DATABASE_URL/);
+    await expect(migrate('wizard', 'postgres://x')).rejects.toThrow(/gateway or guardian/);
+    const refused = migrate('gateway', 'postgres://u:s3cret@127.0.0.1:1/x');
+    await expect(refused).rejects.toThrow(/cannot be opened/);
+    await expect(refused).rejects.not.toThrow(/s3cret/);
+  });
+});
+
+it('errors are said in one line, with their cause', () => {
+  expect(said(new Error('fetch failed', { cause: new Error('no route') }))).toBe('fetch failed (no route)');
+  expect(said('plain')).toBe('plain');
+});

@@ -1,0 +1,187 @@
+/** The gateway put together: AO units, index, REST, page, relayer. It holds no key that can move an asset. */
+import 'reflect-metadata';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { AoPipeline, AoUnitsModule, ed25519Signer } from '@isthmus/ao';
+import { chainIdOf } from '@isthmus/bridge';
+import { RpcPool, VaultWatcher } from '@isthmus/chains';
+import { gatewayMigrations } from '@isthmus/migrations';
+import { openDatabase, projectRoot, readKeyFile, runMigrations, type Logger } from '@isthmus/store';
+import { Module, type NestApplicationOptions } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import express, { type NextFunction, type Request, type Response } from 'express';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import type { DataSource } from 'typeorm';
+import { createPublicClient, http } from 'viem';
+import { privateKeyToAccount } from 'viem/accounts';
+import { BridgeController, CONFIG } from './api/bridge.controller.js';
+import { OperationsController } from './api/operations.controller.js';
+import { ProblemFilter } from './api/problem.js';
+import type { GatewayConfig } from './config.js';
+import { Health } from './health.js';
+import { Relayer } from './relayer/relayer.js';
+import { BookKeeper } from './transfers/book-keeper.js';
+import { ChainIndex } from './transfers/chain-index.js';
+import { Projector } from './transfers/projector.js';
+import { TransferStore } from './transfers/transfer-store.js';
+
+const MAX_BODY = '64kb';
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/** A gateway that is up. */
+export interface Gateway {
+  url: string;
+  pipeline: AoPipeline;
+  database: DataSource;
+  projector: Projector;
+  index: ChainIndex;
+  relayer: Relayer;
+  /** Ends what is under way and closes everything; once, however often it is called. */
+  stop(): Promise<void>;
+}
+
+const seed = (file: string) => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex'));
+
+/** Starts a gateway. @throws what keeps it from starting: the database, a key file, the port */
+export async function startGateway(config: GatewayConfig, log: Logger): Promise<Gateway> {
+  const database = await openDatabase({
+    url: config.databaseUrl,
+    migrations: gatewayMigrations,
+    applicationName: 'isthmus-gateway',
+    poolSize: 20,
+  });
+  if (config.migrate) await runMigrations(database);
+
+  const { chain } = config;
+  const chainId = chainIdOf(chain.id);
+  const pool = new RpcPool({ urls: chain.rpcUrls, agreement: chain.agreement, chainId, finality: chain.finality });
+  const watcher = new VaultWatcher(pool, chain.vault);
+  const health = new Health(log);
+  const pipeline = new AoPipeline({
+    database,
+    schedulerSigner: seed(config.schedulerKeyFile),
+    messengerSigner: seed(config.messengerKeyFile),
+    workers: config.workers,
+    onFailure: (process, error) => health.bad(`compute ${process}`, error),
+  });
+  const store = new TransferStore(database);
+  const projector = new Projector(
+    store,
+    config.assets,
+    () => health.good('projector'),
+    (error) => health.bad('projector', error),
+  );
+  const index = new ChainIndex(config, database, watcher, store);
+  const client = createPublicClient({ transport: http(chain.rpcUrls[0], { timeout: 10_000 }), cacheTime: 0 });
+  const relayer = new Relayer(
+    config,
+    database,
+    store,
+    client,
+    privateKeyToAccount(readKeyFile(config.relayerKeyFile)),
+    log,
+    chainId,
+  );
+
+  @Module({
+    imports: [AoUnitsModule.register(pipeline)],
+    controllers: [BridgeController, OperationsController],
+    providers: [
+      { provide: CONFIG, useValue: config },
+      { provide: TransferStore, useValue: store },
+      { provide: BookKeeper, useValue: new BookKeeper(database, pipeline.compute, pool, watcher) },
+      { provide: Relayer, useValue: relayer },
+      { provide: Health, useValue: health },
+    ],
+  })
+  class GatewayModule {}
+
+  const options: NestApplicationOptions = { logger: ['error', 'warn'], bodyParser: false };
+  const app = await NestFactory.create<NestExpressApplication>(GatewayModule, options);
+  app.disable('x-powered-by');
+  app.use(securityHeaders);
+  app.use(limiter(config.rateLimit));
+  app.use('/v1', express.json({ limit: MAX_BODY, strict: true }));
+  app.useGlobalFilters(new ProblemFilter(log));
+  app.useStaticAssets(path.join(projectRoot(), 'apps/web/src'), { index: 'index.html', maxAge: 0 });
+  const document = new DocumentBuilder()
+    .setTitle('Isthmus gateway')
+    .setDescription('Bridge between AO and other chains. All amounts are decimal strings in base units.')
+    .setVersion('1')
+    .build();
+  SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, document));
+  const server = await app.listen(config.port, config.host);
+  server.requestTimeout = REQUEST_TIMEOUT_MS;
+  server.headersTimeout = 10_000;
+
+  await pipeline.start();
+  await projector.start(pipeline.compute);
+  health.good('projector');
+  if (config.assets.length > 0) {
+    health.loop('chain', config.pollMs, () => index.step());
+    health.loop('relayer', config.pollMs, () => relayer.step());
+  }
+  log.info(
+    {
+      port: config.port,
+      scheduler: pipeline.scheduler.address,
+      messenger: pipeline.messenger.address,
+      relayer: relayer.address,
+    },
+    'gateway is up',
+  );
+
+  const stop = async (): Promise<void> => {
+    // Listening ends first: a live stream that reconnects would keep the server open.
+    server.close();
+    server.closeAllConnections();
+    await app.close();
+    await health.stop();
+    await projector.stop();
+    await pipeline.stop();
+    await database.destroy();
+  };
+  let stopped: Promise<void> | undefined;
+  const { port } = server.address() as AddressInfo;
+  const url = `http://${config.host}:${port}`;
+  return { url, pipeline, database, projector, index, relayer, stop: () => (stopped ??= stop()) };
+}
+
+function securityHeaders(request: Request, response: Response, next: NextFunction): void {
+  response.setHeader('x-content-type-options', 'nosniff');
+  response.setHeader('referrer-policy', 'no-referrer');
+  response.setHeader('x-frame-options', 'DENY');
+  // The API's own documentation page brings inline styles and scripts; everything else brings none.
+  if (!request.path.startsWith('/docs'))
+    response.setHeader(
+      'content-security-policy',
+      "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
+    );
+  next();
+}
+
+/** Reads are bounded per address; AO's units carry the guardians' traffic and are bounded by their own queues. */
+function limiter(perMinute: number) {
+  const limit = new RateLimiterMemory({ points: perMinute, duration: 60 });
+  return (request: Request, response: Response, next: NextFunction): void => {
+    if (!request.path.startsWith('/v1')) return next();
+    limit.consume(request.ip ?? '').then(
+      () => next(),
+      () => {
+        response.setHeader('retry-after', '60');
+        const detail = `At most ${perMinute} requests a minute; wait a moment.`;
+        const problem = {
+          type: 'urn:isthmus:problem:too-many-requests',
+          title: 'Too many requests',
+          status: 429,
+          detail,
+          instance: request.path,
+          code: 'too-many-requests',
+        };
+        response.status(429).type('application/problem+json').send(JSON.stringify(problem));
+      },
+    );
+  };
+}
