@@ -54,6 +54,7 @@ it('I12 keeps every final block, receipt and balance through kill -9', async () 
   const first = await start({ blockTime: QUICK, stateFile: stateFile() });
   const { txHash, final } = await pay(first.url);
   process.kill(first.pid, 'SIGKILL');
+  await first.stop(); // who was saving has ended too
   fs.writeFileSync(`${stateFile()}.new`, '{"half'); // what a kill in the middle of saving leaves
 
   const second = await start({ blockTime: QUICK, stateFile: stateFile() });
