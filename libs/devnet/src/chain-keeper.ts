@@ -75,7 +75,9 @@ export class ChainKeeper {
     await rpc(url, 'evm_mine');
     this.minedAt = Date.now();
     this.head += 1;
-    if (waiting) this.busy = this.head;
+    // Asked of the block: what came in after the pool was read is in it too.
+    const count = await rpc(url, 'eth_getBlockTransactionCountByNumber', [`0x${this.head.toString(16)}`]);
+    if (hexNumber(count) > 0) this.busy = this.head;
     await this.save();
   }
 
