@@ -5,6 +5,7 @@ import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster } from '@isthmus/store';
 import { getAddress, type Hex } from 'viem';
 import { Projector } from '../apps/gateway/src/transfers/projector.js';
+import { DecisionStore } from '../apps/gateway/src/transfers/decision-store.js';
 import { TransferStore } from '../apps/gateway/src/transfers/transfer-store.js';
 import { SPAWN_TAGS, tokenSource, CHAIN, VAULT } from '../contracts/ao/harness.js';
 import type { Figure } from './figure.js';
@@ -50,6 +51,7 @@ export async function run(): Promise<Figure[]> {
     };
     const projector = new Projector(
       new TransferStore(database),
+      new DecisionStore(database),
       [asset],
       () => undefined,
       (error) => fail(null, error),

@@ -452,13 +452,18 @@ local function numbered(text)
   return withdrawals[number], number
 end
 
+-- A packed signature, as the vault takes it, that names this guardian's place. Whether it is good is for whoever submits it to check.
+local function isSignatureBy(guardian, text)
+  return #text == 132 and text:find("^0x[0-9a-f]+$") ~= nil and tonumber(text:sub(3, 4), 16) == set.index[guardian] - 1
+end
+
 local function signRelease(guardian, line, at)
   local digits, epoch, signature = line:match("^(%d+) (%d+) (0x[0-9a-f]+)$")
   local withdrawal, number = numbered(digits)
   if not withdrawal then return event("guardian.bad-line", guardian, at, digits and "unknown-withdrawal" or "bad-line") end
   if withdrawal.released then return end
   if epoch ~= tostring(set.epoch) then return event("guardian.bad-line", guardian, at, "other-epoch") end
-  if #signature ~= 132 or tonumber(signature:sub(3, 4), 16) ~= set.index[guardian] - 1 then return event("guardian.bad-line", guardian, at, "bad-signature") end
+  if not isSignatureBy(guardian, signature) then return event("guardian.bad-line", guardian, at, "bad-signature") end
   local before = withdrawal.signatures[guardian]
   if before then
     if before ~= signature then event("guardian.double-vote", guardian, "signature", number) end
@@ -502,8 +507,13 @@ end
 local function checkDecision(line)
   if line == "pause" then return paused and "already-paused" or nil end
   if line == "unpause" then return not paused and "not-paused" or nil end
-  local amount, window = line:match("^limit (%d+) (%d+)$")
-  if amount then return not (isPositive(amount) and isSmall(window)) and "bad-limit" or nil end
+  local listed, amount, window, least = line:match("^list (%a+) (%d+) (%d+) (%d+)$")
+  if listed then
+    -- The vault counts windows in whole seconds.
+    local whole = isSmall(window) and window:match("000$")
+    local good = (listed == "open" or listed == "closed") and isPositive(amount) and whole and isAmount(least)
+    return not good and "bad-limit" or nil
+  end
   local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")
   if not epoch or not (isSmall(epoch) and isSmall(threshold) and isSmall(pauseThreshold)) then return "bad-decision" end
   if tonumber(epoch) ~= set.epoch + 1 then return "other-epoch" end
@@ -514,10 +524,11 @@ local function checkDecision(line)
 end
 
 local function apply(line)
-  local amount, window = line:match("^limit (%d+) (%d+)$")
+  local amount, window = line:match("^list %a+ (%d+) (%d+) %d+$")
   local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")
   if line == "pause" then paused = true end
   if line == "unpause" then paused = false end
+  -- Open or closed, and the least deposit, are the vault's to apply.
   if amount then limit = { amount = amount, window = window } end
   if epoch then
     setGuardians(epoch, threshold, pauseThreshold, list)
@@ -533,31 +544,50 @@ local function apply(line)
   end
 end
 
+local function votesFor(decision, line)
+  local n = 0
+  for _, guardian in ipairs(set.guardians) do if decision.votes[guardian] == line then n = n + 1 end end
+  return n
+end
+
+-- A guardian's newest voice is the one that counts, so that guardians who began apart can still come together.
+local function voteOn(decision, nonce, guardian, line)
+  if decision.votes[guardian] == line then return end
+  if not decision.votes[guardian] then decision.voters[#decision.voters + 1] = guardian end
+  decision.votes[guardian], decision.signatures[guardian] = line, nil
+  event("decision.attested", nonce, guardian, votesFor(decision, line), line)
+end
+
+-- The newest signature too: one made before the vault took another decision is worthless there.
+local function signDecision(decision, nonce, guardian, signature)
+  if not signature or decision.signatures[guardian] == signature then return end
+  decision.signatures[guardian] = signature
+  event("decision.signed", nonce, guardian, signature)
+end
+
 local function attestDecision(msg)
   local digits = msg.Tags["Decision-Nonce"]
   if not isSmall(digits) then return refuse(msg, "bad-nonce", "Decision-Nonce is the number of the next decision.") end
   local nonce = math.tointeger(tonumber(digits))
-  local line, signature = msg.Data:match("^([^\n]+)\n(0x[0-9a-f]+)$")
+  local line, signature = msg.Data:match("^([^\n]+)\n([^\n]+)$")
   line = line or msg.Data
+  if signature and not isSignatureBy(msg.From, signature) then return refuse(msg, "bad-signature", "The second line is a signature of 65 bytes that begins with your index.") end
   local decision = decisions[nonce]
   if decision and decision.applied then
-    -- A late voice for what was decided: its signature may still be needed at the vault.
-    if decision.applied == line and signature and not decision.signatures[msg.From] then decision.signatures[msg.From] = signature end
-    return
+    if decision.applied ~= line then return end
+    voteOn(decision, nonce, msg.From, line)
+    return signDecision(decision, nonce, msg.From, signature)
   end
   if nonce ~= applied + 1 then return refuse(msg, "bad-nonce", "The next decision has number " .. (applied + 1) .. ".") end
   local problem = checkDecision(line)
   if problem then return refuse(msg, problem, "This cannot be decided now: " .. problem .. ".") end
   if not decision then
-    decision = { ballot = newBallot(), signatures = {} }
+    decision = { votes = {}, voters = {}, signatures = {} }
     decisions[nonce] = decision
   end
-  local votes, problemWithVote = vote(decision.ballot, msg.From, line)
-  if problemWithVote == "double-vote" then event("guardian.double-vote", msg.From, "decision", nonce) end
-  if not votes then return end
-  decision.signatures[msg.From] = signature
-  event("decision.attested", nonce, msg.From, votes)
-  if votes >= (line == "pause" and set.pauseThreshold or set.threshold) then
+  voteOn(decision, nonce, msg.From, line)
+  signDecision(decision, nonce, msg.From, signature)
+  if votesFor(decision, line) >= (line == "pause" and set.pauseThreshold or set.threshold) then
     decision.applied, applied = line, nonce
     event("decision.applied", nonce, line)
     apply(line)
@@ -673,13 +703,12 @@ end
 
 local function decisionsPage(msg)
   paged(msg, "Decisions-Response", decisions, function(d, nonce)
-    local signatures = {}
-    for _, guardian in ipairs(set.guardians) do
-      if d.signatures[guardian] then
-        signatures[#signatures + 1] = object({ { "guardian", quote(guardian) }, { "signature", quote(d.signatures[guardian]) } })
-      end
+    local votes = {}
+    for i, guardian in ipairs(d.voters) do
+      local signature = d.signatures[guardian]
+      votes[i] = object({ { "guardian", quote(guardian) }, { "line", quote(d.votes[guardian]) }, { "signature", signature and quote(signature) or "null" } })
     end
-    return object({ { "nonce", tostring(nonce) }, { "applied", d.applied and quote(d.applied) or "null" }, { "votes", ballotText(d.ballot) }, { "signatures", array(signatures) } })
+    return object({ { "nonce", tostring(nonce) }, { "applied", d.applied and quote(d.applied) or "null" }, { "votes", array(votes) } })
   end, array)
 end
 

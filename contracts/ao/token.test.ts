@@ -345,14 +345,57 @@ describe('decisions', () => {
 
   it('I14 one guardian cannot unpause, limit or rotate; numbers come in order', async () => {
     const token = await funded();
-    for (const line of ['limit 5 1000', `rotate 2 1 1 ${G1}`]) await decide(token, G1, 1, line);
+    for (const line of ['list open 5 1000 1', `rotate 2 1 1 ${G1}`]) await decide(token, G1, 1, line);
     expect(await books(token)).toMatchObject({ epoch: 1, limit: '1000000', paused: false });
     expect(tag((await decide(token, G2, 2, 'pause')).sent[0], 'Error')).toBe('bad-nonce');
     expect(tag((await decide(token, G2, 1, 'unpause')).sent[0], 'Error')).toBe('not-paused');
-    await decide(token, G2, 1, 'limit 500 1000');
-    await decide(token, G3, 1, 'limit 500 1000');
+    await decide(token, G2, 1, 'list closed 500 1000 1');
+    await decide(token, G3, 1, 'list closed 500 1000 1');
     expect(await books(token)).toMatchObject({ limit: '500', decisions: 1 });
     expect(tag((await withdraw(token, { Quantity: '501' })).sent[0], 'Error')).toBe('above-limit');
+  });
+
+  it('I14 guardians who begin apart can come together: the newest voice counts, once', async () => {
+    const token = await funded();
+    const [first, second] = ['list open 5 1000 1', 'list open 6 1000 1'];
+    for (const [guardian, line] of [
+      [G1, first],
+      [G2, second],
+      [G3, 'pause now'],
+      [G1, first],
+    ] as const)
+      await decide(token, guardian, 1, line);
+    expect(await books(token)).toMatchObject({ decisions: 0 });
+    expect(types(await decide(token, G2, 1, first))).toEqual(['decision.attested', 'decision.applied']);
+    expect(await books(token)).toMatchObject({ decisions: 1, limit: '5' });
+  });
+
+  it('I14 keeps each guardian’s newest signature for the vault, also a late one, and only its own', async () => {
+    const token = await funded();
+    const line = 'list open 5 1000 1';
+    const voiced = async (guardian: Hex, text: string) => decide(token, guardian, 1, text);
+    expect((await voiced(G1, `${line}\n${packed(G1)}`)).events).toMatchObject([
+      { type: 'decision.attested', guardian: G1, votes: 1 },
+      { type: 'decision.signed', nonce: 1n, guardian: G1, signature: packed(G1) },
+    ]);
+    for (const bad of [packed(G2), '0x00', `${packed(G1)}00`, packed(G1).toUpperCase()])
+      expect(tag((await voiced(G1, `${line}\n${bad}`)).sent[0], 'Error')).toBe('bad-signature');
+    expect(types(await voiced(G2, line))).toEqual(['decision.attested', 'decision.applied']);
+    const [late, newer] = [packed(G3), packed(G1, 'cd')];
+    expect(types(await voiced(G3, `${line}\n${late}`))).toEqual(['decision.attested', 'decision.signed']);
+    expect(types(await voiced(G3, `${line}\n${late}`))).toEqual([]);
+    expect(types(await voiced(G1, `${line}\n${newer}`))).toEqual(['decision.signed']);
+    expect(types(await voiced(G2, `pause\n${packed(G2)}`))).toEqual([]);
+    expect(await token.read('Decisions')).toMatchObject([
+      {
+        applied: line,
+        votes: [
+          { guardian: G1, line, signature: newer },
+          { guardian: G2, line, signature: null },
+          { guardian: G3, line, signature: late },
+        ],
+      },
+    ]);
   });
 
   it.each([
@@ -362,7 +405,11 @@ describe('decisions', () => {
     'rotate 2 2 9 X',
     `rotate 2 1 1 ${G1},${G1}`,
     'rotate 2 1 1 nobody',
-    'limit 0 5',
+    'list open 0 5000 1',
+    'list shut 5 5000 1',
+    'list open 5 5500 1',
+    'list open 5 5000 01',
+    'limit 5 5000',
     'stop',
     '',
   ])('I14 refuses to decide %p', async (line) => {

@@ -67,8 +67,10 @@ export class Bridge1700000000200 implements MigrationInterface {
       create table submission (
         id bigint generated always as identity primary key,
         chain text not null,
+        -- whose nonce it is: gateways with other keys may share the database
+        account text not null,
         nonce bigint not null,
-        -- (process, number) pairs paid by this transaction
+        -- (process, number) pairs paid by this transaction; none for a decision of the quorum
         process text not null,
         numbers bigint[] not null,
         raw text not null,
@@ -78,7 +80,7 @@ export class Bridge1700000000200 implements MigrationInterface {
         sent_at timestamptz not null,
         unique (chain, tx_hash)
       );
-      create index submission_open on submission (chain, nonce) where state = 'signed';
+      create index submission_open on submission (chain, account, nonce) where state = 'signed';
     `);
   }
 

@@ -25,6 +25,7 @@ import { Relayer } from './relayer/relayer.js';
 import { BookKeeper } from './transfers/book-keeper.js';
 import { ChainIndex } from './transfers/chain-index.js';
 import { Projector } from './transfers/projector.js';
+import { DecisionStore } from './transfers/decision-store.js';
 import { TransferStore } from './transfers/transfer-store.js';
 
 const MAX_BODY = '64kb';
@@ -67,8 +68,10 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     onFailure: (process, error) => health.bad(`compute ${process}`, error),
   });
   const store = new TransferStore(database);
+  const decisions = new DecisionStore(database);
   const projector = new Projector(
     store,
+    decisions,
     config.assets,
     () => health.good('projector'),
     (error) => health.bad('projector', error),
@@ -79,6 +82,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     config,
     database,
     store,
+    decisions,
     client,
     privateKeyToAccount(readKeyFile(config.relayerKeyFile)),
     log,
@@ -91,6 +95,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     providers: [
       { provide: CONFIG, useValue: config },
       { provide: TransferStore, useValue: store },
+      { provide: DecisionStore, useValue: decisions },
       { provide: BookKeeper, useValue: new BookKeeper(database, pipeline.compute, pool, watcher) },
       { provide: Relayer, useValue: relayer },
       { provide: Health, useValue: health },

@@ -61,6 +61,8 @@ export const gatewaySchema = z.strictObject({
     .max(256),
   /** Milliseconds between two looks at the chain. */
   pollMs: z.int().min(20).max(60_000).default(1000),
+  /** Milliseconds without a receipt after which a transaction is sent again at a higher fee. */
+  stuckMs: z.int().min(100).max(3_600_000).default(30_000),
   /** Requests one address may make in a minute. */
   rateLimit: z.int().min(1).default(1200),
 });

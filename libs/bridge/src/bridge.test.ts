@@ -239,7 +239,8 @@ describe('guardian lines', () => {
     for (const d of [
       { kind: 'pause' as const },
       { kind: 'unpause' as const },
-      { kind: 'limit' as const, amount: 5n, windowMs: 60_000n },
+      { kind: 'list' as const, open: true, limit: 5n, windowMs: 60_000n, minDeposit: 0n },
+      { kind: 'list' as const, open: false, limit: 2n ** 104n - 1n, windowMs: 1000n, minDeposit: 7n },
       rotate,
     ]) {
       expect(bridge.parseDecision(bridge.encodeDecision(d))).toEqual(d);
@@ -252,7 +253,18 @@ describe('guardian lines', () => {
     ]) {
       expect(() => bridge.encodeDecision(bad)).toThrow(bridge.BridgeError);
     }
-    for (const line of ['', 'Pause', 'pause now', 'limit -1 5', 'limit 1 0', 'rotate 2 1 1 0x12'])
+    for (const line of [
+      '',
+      'Pause',
+      'pause now',
+      'list open -1 5000 0',
+      'list open 0 5000 0',
+      'list shut 1 5000 0',
+      'list open 1 0 0',
+      'list open 1 1500 0',
+      'list open 1 5000',
+      'rotate 2 1 1 0x12',
+    ])
       expect(() => bridge.parseDecision(line)).toThrow(bridge.BridgeError);
   });
 });
@@ -272,10 +284,10 @@ describe('events', () => {
   });
 
   it('a decision keeps its whole line', () => {
-    expect(bridge.parseEventLine('decision.applied 3 limit 5 60000')).toEqual({
+    expect(bridge.parseEventLine('decision.applied 3 list open 5 60000 1')).toEqual({
       type: 'decision.applied',
       nonce: 3n,
-      line: 'limit 5 60000',
+      line: 'list open 5 60000 1',
     });
   });
 

@@ -8,8 +8,8 @@ import { BridgeError } from './errors.js';
 export type Decision =
   | { kind: 'pause' }
   | { kind: 'unpause' }
-  /** Base units per window; window in milliseconds. */
-  | { kind: 'limit'; amount: bigint; windowMs: bigint }
+  /** Whether the vault takes deposits of the asset, base units that may leave per window (milliseconds), and the least deposit. */
+  | { kind: 'list'; open: boolean; limit: bigint; windowMs: bigint; minDeposit: bigint }
   | ({ kind: 'rotate' } & GuardianSet);
 
 /** N guardians of whom M (`threshold`) decide and K (`pauseThreshold`) may pause. The order is the vault's index. */
@@ -42,13 +42,22 @@ export function assertGuardianSet(set: GuardianSet): void {
   }
 }
 
+/** The vault counts windows in whole seconds of 32 bits and amounts in 104. @throws BridgeError `bad-line` */
+function assertListing({ limit, windowMs, minDeposit }: Extract<Decision, { kind: 'list' }>): void {
+  const fits = (amount: bigint) => amount < 2n ** 104n;
+  const whole = windowMs >= 1000n && windowMs % 1000n === 0n && windowMs / 1000n < 2n ** 32n;
+  if (limit === 0n || !fits(limit) || !fits(minDeposit) || !whole)
+    throw new BridgeError('bad-line', 'A limit is above 0, its window whole seconds, and amounts below 2^104.');
+}
+
 export function encodeDecision(decision: Decision): string {
   switch (decision.kind) {
     case 'pause':
     case 'unpause':
       return decision.kind;
-    case 'limit':
-      return `limit ${formatAmount(decision.amount)} ${decision.windowMs}`;
+    case 'list':
+      assertListing(decision);
+      return `list ${decision.open ? 'open' : 'closed'} ${formatAmount(decision.limit)} ${decision.windowMs} ${formatAmount(decision.minDeposit)}`;
     case 'rotate':
       assertGuardianSet(decision);
       return `rotate ${decision.epoch} ${decision.threshold} ${decision.pauseThreshold} ${decision.guardians.join(',')}`;
@@ -60,7 +69,17 @@ export function parseDecision(line: string): Decision {
   const [kind, ...rest] = line.split(' ');
   const [a = '', b = '', c = '', d = ''] = rest;
   if ((kind === 'pause' || kind === 'unpause') && rest.length === 0) return { kind };
-  if (kind === 'limit' && rest.length === 2) return { kind, amount: parseAmount(a), windowMs: parseNumber(b) };
+  if (kind === 'list' && rest.length === 4 && (a === 'open' || a === 'closed')) {
+    const decision = {
+      kind,
+      open: a === 'open',
+      limit: parseAmount(b),
+      windowMs: parseNumber(c),
+      minDeposit: parseAmount(d),
+    } as const;
+    assertListing(decision);
+    return decision;
+  }
   if (kind === 'rotate' && rest.length === 4) {
     const decision = {
       kind,
@@ -74,6 +93,6 @@ export function parseDecision(line: string): Decision {
   }
   throw new BridgeError(
     'bad-line',
-    'A decision is pause, unpause, limit <amount> <window ms> or rotate <epoch> <M> <K> <guardians>.',
+    'A decision is pause, unpause, list <open|closed> <limit> <window ms> <least deposit> or rotate <epoch> <M> <K> <guardians>.',
   );
 }

@@ -30,7 +30,8 @@ export type BridgeEvent =
   | { type: 'withdrawal.attested'; number: bigint; guardian: Hex; votes: number }
   | { type: 'withdrawal.conflict'; number: bigint; guardian: Hex }
   | { type: 'withdrawal.released'; number: bigint; txHash: Hex; fee: bigint; outcome: 'paid' | 'held' }
-  | { type: 'decision.attested'; nonce: bigint; guardian: Hex; votes: number }
+  | { type: 'decision.attested'; nonce: bigint; guardian: Hex; votes: number; line: string }
+  | { type: 'decision.signed'; nonce: bigint; guardian: Hex; signature: Hex }
   | { type: 'decision.applied'; nonce: bigint; line: string }
   | { type: 'guardian.double-vote'; guardian: Hex; kind: string; id: string }
   | { type: 'guardian.bad-line'; guardian: Hex; line: number; code: string }
@@ -108,12 +109,22 @@ const PARSERS: { [T in BridgeEvent['type']]: [number, (f: Fields) => Extract<Bri
     }),
   ],
   'decision.attested': [
-    3,
-    ([n, guardian, votes]) => ({
+    4,
+    ([n, guardian, votes, line]) => ({
       type: 'decision.attested',
       nonce: parseNumber(n),
       guardian: guardian as Hex,
       votes: count(votes),
+      line,
+    }),
+  ],
+  'decision.signed': [
+    3,
+    ([n, guardian, signature]) => ({
+      type: 'decision.signed',
+      nonce: parseNumber(n),
+      guardian: guardian as Hex,
+      signature: signature as Hex,
     }),
   ],
   'decision.applied': [2, ([n, line]) => ({ type: 'decision.applied', nonce: parseNumber(n), line })],
@@ -136,7 +147,8 @@ export function parseEventLine(line: string): BridgeEvent {
     throw new BridgeError('bad-line', 'Unknown event; the gateway is older than the process.');
   const [fieldCount, parse] = PARSERS[type];
   // A decision's own line holds spaces: the last field takes the rest.
-  const fields = type === 'decision.applied' ? [parts[1] ?? '', parts.slice(2).join(' ')] : parts.slice(1);
+  const rest = type === 'decision.applied' || type === 'decision.attested' ? fieldCount : parts.length;
+  const fields = [...parts.slice(1, rest), ...(rest < parts.length ? [parts.slice(rest).join(' ')] : [])];
   if (fields.length !== fieldCount || fields.includes(''))
     throw new BridgeError('bad-line', `Event ${type} has ${fieldCount} fields.`);
   return parse(fields as Fields);

@@ -1,6 +1,7 @@
 /** The vault's signed statements (EIP-712) and the packed form its signatures travel in. */
-import { getAddress, hashTypedData, recoverTypedDataAddress } from 'viem';
+import { getAddress, hashTypedData, recoverAddress } from 'viem';
 import type { Hex, TypedDataDomain } from 'viem';
+import type { Decision } from './decision.js';
 import { BridgeError } from './errors.js';
 import { processToBytes32 } from './address.js';
 
@@ -106,6 +107,32 @@ export function unpauseTypedData(domain: VaultDomain, message: { epoch: bigint; 
   };
 }
 
+/** Where a decision stands at the vault: the asset it is about, the current epoch, and the vault's own count of decisions. */
+export interface DecisionPlace {
+  asset: Hex;
+  epoch: bigint;
+  nonce: bigint;
+}
+
+/** What a guardian signs for the vault to carry out a decision taken on AO. A rotation goes by its epoch and needs no count. */
+export function decisionDigest(domain: VaultDomain, decision: Decision, { asset, epoch, nonce }: DecisionPlace): Hex {
+  switch (decision.kind) {
+    case 'pause':
+      return hashTypedData(pauseTypedData(domain, { epoch, nonce }));
+    case 'unpause':
+      return hashTypedData(unpauseTypedData(domain, { epoch, nonce }));
+    case 'list': {
+      const { open, limit, minDeposit, windowMs } = decision;
+      const window = Number(windowMs / 1000n);
+      return hashTypedData(listTypedData(domain, { asset, open, limit, window, minDeposit, epoch, nonce }));
+    }
+    case 'rotate': {
+      const { guardians, threshold, pauseThreshold } = decision;
+      return hashTypedData(rotateTypedData(domain, { guardians, threshold, pauseThreshold, epoch: decision.epoch }));
+    }
+  }
+}
+
 /** The digest a release signature is over; equal digests mean equal content. */
 export function releaseDigest(domain: VaultDomain, statement: ReleaseStatement): Hex {
   return hashTypedData(releaseTypedData(domain, statement));
@@ -149,15 +176,20 @@ export function unpackSignature(packed: Hex): { index: number; signature: Hex } 
 }
 
 /** Who signed this release, or `null` when the packed signature is malformed or its index is not that guardian's in `guardians`. */
-export async function verifyReleaseSignature(
+export function verifyReleaseSignature(
   domain: VaultDomain,
   statement: ReleaseStatement,
   packed: Hex,
   guardians: readonly Hex[],
 ): Promise<Hex | null> {
+  return verifySignature(releaseDigest(domain, statement), packed, guardians);
+}
+
+/** Which of `guardians` made this packed signature over a digest; `null` when it is not by the one it names. */
+export async function verifySignature(digest: Hex, packed: Hex, guardians: readonly Hex[]): Promise<Hex | null> {
   try {
     const { index, signature } = unpackSignature(packed);
-    const signer = await recoverTypedDataAddress({ ...releaseTypedData(domain, statement), signature });
+    const signer = await recoverAddress({ hash: digest, signature });
     const expected = guardians[index];
     return expected && getAddress(expected) === signer ? signer : null;
   } catch {

@@ -21,10 +21,12 @@ import { Observable } from 'rxjs';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
 import { BookKeeper } from '../transfers/book-keeper.js';
+import { DecisionStore } from '../transfers/decision-store.js';
 import { committed, TransferStore, type StateEvent, type TransferRow } from '../transfers/transfer-store.js';
 import type { AssetConfig, GatewayConfig } from '../config.js';
 import { Relayer } from '../relayer/relayer.js';
 import { notFound, Problem, read } from './problem.js';
+import { decisionView } from './decision-view.js';
 import { timelineView, transferView } from './transfer-view.js';
 
 export const CONFIG = 'gateway-config';
@@ -88,6 +90,7 @@ const listSchema = z.strictObject({
 const MAX_STREAMS = 200;
 const EVENTS_AT_ONCE = 500;
 const HEARTBEAT_MS = 15_000;
+const DECISIONS_SHOWN = 100;
 
 @ApiTags('bridge')
 @Controller('v1')
@@ -97,6 +100,7 @@ export class BridgeController {
   constructor(
     @Inject(CONFIG) private readonly config: GatewayConfig,
     @Inject(TransferStore) private readonly store: TransferStore,
+    @Inject(DecisionStore) private readonly decisions: DecisionStore,
     @Inject(BookKeeper) private readonly books: BookKeeper,
     @Inject(Relayer) private readonly relayer: Relayer,
   ) {}
@@ -212,6 +216,15 @@ export class BridgeController {
         slot: b.slot,
       })),
     };
+  }
+
+  @Get('decisions')
+  @ApiOperation({ summary: 'What the guardians have voted on and decided about an asset: newest first, at most 100' })
+  @ApiQuery({ name: 'asset', description: 'CAIP-19' })
+  async decisionList(@Query('asset') id: unknown) {
+    const asset = this.asset(read(text, id));
+    const rows = await this.decisions.list(asset.process, DECISIONS_SHOWN);
+    return { decisions: rows.map((row) => decisionView(asset.id, row)) };
   }
 
   /** What no transfer's id can be is as unknown as an id nobody has. */

@@ -5,7 +5,7 @@
 import { processToBytes32, verifyReleaseSignature, type ReleaseStatement, type VaultDomain } from '@isthmus/bridge';
 import { decodeVaultLogs, encodeRelease, encodeReleaseBatch, vaultAbi, type ReleaseCall } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import {
   BaseError,
   ExecutionRevertedError,
@@ -20,14 +20,14 @@ import {
 } from 'viem';
 import type { AssetConfig, GatewayConfig } from '../config.js';
 import { crashPoint } from '../crash-point.js';
+import type { DecisionStore } from '../transfers/decision-store.js';
 import type { StepRow, TransferStore } from '../transfers/transfer-store.js';
+import { VaultDecisions } from './vault-decisions.js';
 
 /** Releases in one transaction. */
 const MAX_BATCH = 20;
 /** Ready withdrawals looked at in one round. */
 const LOOK_AT = 200;
-/** Time without a receipt after which a transaction is sent again at a higher fee. */
-const STUCK_MS = 30_000;
 /** What a relayer takes above the gas it expects to pay, in percent. */
 const MARGIN_PERCENT = 20n;
 /** The least rise a node accepts for a replacement is 10%. */
@@ -58,6 +58,7 @@ interface Submission {
 
 export class Relayer {
   private readonly domain: VaultDomain;
+  private readonly vaultDecisions: VaultDecisions;
   /** Place of the last waiting withdrawal looked at. */
   private looked = '0';
 
@@ -65,21 +66,29 @@ export class Relayer {
     private readonly config: GatewayConfig,
     private readonly database: DataSource,
     private readonly store: TransferStore,
+    decisions: DecisionStore,
     private readonly client: PublicClient,
     private readonly account: PrivateKeyAccount,
     private readonly log: Logger,
     chainId: number,
   ) {
     this.domain = { chainId, vault: config.chain.vault };
+    this.vaultDecisions = new VaultDecisions(config.assets, decisions, client, this.domain);
   }
 
   get address(): Hex {
     return this.account.address;
   }
 
+  /** Whose nonces these are. */
+  private get lane(): [chain: string, account: Hex] {
+    return [this.config.chain.id, this.account.address];
+  }
+
   /** One round: see what became of what was sent, then send what is ready. */
   async step(): Promise<void> {
     await this.settle();
+    await this.carryDecision();
     const ready = await this.ready();
     if (ready.length === 0) return;
     const planned = await this.plan(ready);
@@ -106,10 +115,10 @@ export class Relayer {
   private unsettled(): Promise<Submission[]> {
     return this.database.query(
       `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission s
-       where chain = $1 and (state = 'signed' or state = 'mined' and exists (
+       where chain = $1 and account = $2 and (state = 'signed' or state = 'mined' and exists (
          select 1 from transfer t where t.process = s.process and t.number = any(s.numbers) and t.state = 'submitted' and t.release_tx = s.tx_hash))
        order by nonce, id`,
-      [this.config.chain.id],
+      this.lane,
     );
   }
 
@@ -119,10 +128,10 @@ export class Relayer {
     await this.store.transaction(async (manager) => {
       const taken: { process: string; numbers: string[] }[] = await manager.query(
         `with taken as (
-           update submission set state = case when id = $1 then $3 else 'superseded' end
-           where chain = $4 and nonce = $2 and state = 'signed' returning process, numbers)
+           update submission set state = case when id = $3 then $5 else 'superseded' end
+           where chain = $1 and account = $2 and nonce = $4 and state = 'signed' returning process, numbers)
          select process, numbers from taken`,
-        [submission.id, submission.nonce, receipt.status === 'success' ? 'mined' : 'failed', this.config.chain.id],
+        [...this.lane, submission.id, submission.nonce, receipt.status === 'success' ? 'mined' : 'failed'],
       );
       const proof = { tx: receipt.transactionHash, block: String(receipt.blockNumber), gas: String(receipt.gasUsed) };
       for (const { process, numbers } of taken) {
@@ -144,7 +153,7 @@ export class Relayer {
     this.store.announce();
     this.log.info(
       { tx: receipt.transactionHash, withdrawals: submission.numbers, paid: paid.size, status: receipt.status },
-      'a release transaction is mined',
+      'a transaction for the vault is mined',
     );
   }
 
@@ -172,11 +181,11 @@ export class Relayer {
   /** Sends again what has no receipt: the same bytes, or when it is stuck a dearer transaction of the same nonce. */
   private async resend(): Promise<void> {
     const open: Submission[] = await this.database.query(
-      `select distinct on (nonce) id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission where chain = $1 and state = 'signed' order by nonce, id desc`,
-      [this.config.chain.id],
+      `select distinct on (nonce) id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission where chain = $1 and account = $2 and state = 'signed' order by nonce, id desc`,
+      this.lane,
     );
     for (const submission of open) {
-      if (Date.now() - submission.sent_at.getTime() < STUCK_MS) {
+      if (Date.now() - submission.sent_at.getTime() < this.config.stuckMs) {
         await this.broadcast(submission.raw);
         continue;
       }
@@ -192,9 +201,9 @@ export class Relayer {
     await this.store.transaction(async (manager) => {
       const taken: { process: string; numbers: string[] }[] = await manager.query(
         `with taken as (
-           update submission set state = 'superseded' where chain = $1 and nonce = $2 and state = 'signed' returning process, numbers)
+           update submission set state = 'superseded' where chain = $1 and account = $2 and nonce = $3 and state = 'signed' returning process, numbers)
          select process, numbers from taken`,
-        [this.config.chain.id, submission.nonce],
+        [...this.lane, submission.nonce],
       );
       for (const { process, numbers } of taken) {
         const ids = await this.store.withdrawalIds(manager, process, numbers.map(BigInt));
@@ -224,11 +233,27 @@ export class Relayer {
       maxFeePerGas,
       maxPriorityFeePerGas: maxPriorityFeePerGas < maxFeePerGas ? maxPriorityFeePerGas : maxFeePerGas,
     };
-    await this.signAndSend(call, stuck.process, stuck.numbers);
+    await this.signAndSend(call, stuck.process, stuck.numbers, 'replacement');
     this.log.warn(
       { nonce: stuck.nonce, replaced: stuck.tx_hash },
       'a stuck release transaction is replaced at a higher fee',
     );
+  }
+
+  // --- what was decided
+
+  /** One decision at a time: the next may need the vault as this one leaves it. */
+  private async carryDecision(): Promise<void> {
+    const open: unknown[] = await this.database.query(
+      `select 1 from submission where chain = $1 and account = $2 and state = 'signed' and numbers = '{}'`,
+      this.lane,
+    );
+    if (open.length > 0) return;
+    const next = await this.vaultDecisions.next();
+    if (!next) return;
+    const gas = await this.gasOf(next.data);
+    if (gas === null) return; // another relayer was faster, or the vault has moved on: seen anew in the next round
+    await this.send(next.data, gas, next.process);
   }
 
   // --- what is ready
@@ -335,7 +360,6 @@ export class Relayer {
     const calls = planned.map((p) => ({ release: callOf(p.statement), fee: p.fee, signatures: p.signatures }));
     const only = calls.length === 1 ? calls[0] : undefined;
     const data = only ? encodeRelease(only.release, only.fee, only.signatures) : encodeReleaseBatch(calls);
-    const fees = await this.fees();
     const gas = await this.gasOf(data);
     if (gas === null) {
       // What the vault would refuse must not keep others from going: alone first, and set aside when that is refused too.
@@ -343,13 +367,16 @@ export class Relayer {
       else await this.submit([first]);
       return;
     }
+    await this.send(data, gas, first.statement.process, planned);
+  }
+
+  /** Signs and sends a call to the vault, with room above the gas it was estimated to take. */
+  private async send(data: Hex, gas: bigint, process: string, planned: readonly Planned[] = []): Promise<void> {
+    const fees = await this.fees();
     const nonce = await this.nextNonce();
-    await this.signAndSend(
-      { to: this.domain.vault, data, gas: (gas * 12n) / 10n, nonce, ...fees },
-      first.statement.process,
-      planned.map((p) => String(p.statement.number)),
-      planned,
-    );
+    const call = { to: this.domain.vault, data, gas: (gas * 12n) / 10n, nonce, ...fees };
+    const numbers = planned.map((p) => String(p.statement.number));
+    await this.signAndSend(call, process, numbers, planned);
   }
 
   /** Gas a call takes, or null when it would revert. */
@@ -365,37 +392,49 @@ export class Relayer {
     call: { to: Hex; data: Hex; gas: bigint; nonce: number; maxFeePerGas: bigint; maxPriorityFeePerGas: bigint },
     process: string,
     numbers: readonly string[],
-    planned: readonly Planned[] = [],
+    planned: readonly Planned[] | 'replacement',
   ): Promise<void> {
     const raw = await this.account.signTransaction({ ...call, chainId: this.domain.chainId, type: 'eip1559' });
     const hash = keccak256(raw);
     const at = new Date();
-    await this.store.transaction(async (manager) => {
+    const kept = await this.store.transaction(async (manager) => {
+      if (planned !== 'replacement' && !(await this.isFree(manager, call.nonce, planned))) return false;
       await manager.query(
-        `insert into submission (chain, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, state, sent_at) values ($1, $2, $3, $4::bigint[], $5, $6, $7, 'signed', $8) on conflict do nothing`,
-        [this.config.chain.id, call.nonce, process, numbers, raw, hash, String(call.maxFeePerGas), at],
+        `insert into submission (chain, account, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, state, sent_at) values ($1, $2, $3, $4, $5::bigint[], $6, $7, $8, 'signed', $9) on conflict do nothing`,
+        [...this.lane, call.nonce, process, numbers, raw, hash, String(call.maxFeePerGas), at],
       );
-      const steps = planned.map((p) => ({
-        transfer: p.id,
-        key: `submitted ${hash}`,
-        at,
-        kind: 'submitted',
-        proof: { tx: hash, fee: String(p.fee) },
-      }));
-      await this.store.addSteps(manager, steps);
-      await this.store.move(
-        manager,
-        planned.map((p) => p.id),
-        ['ready'],
-        'submitted',
-        at,
-      );
+      if (planned !== 'replacement') await this.markSubmitted(manager, planned, hash, at);
+      return true;
     });
+    if (!kept) return; // another gateway on this database was faster
     this.store.announce();
     crashPoint('relay.after-sign');
     await this.broadcast(raw);
     crashPoint('relay.after-broadcast');
-    this.log.info({ tx: hash, withdrawals: numbers }, 'a release transaction is sent');
+    this.log.info({ tx: hash, withdrawals: numbers }, 'a transaction for the vault is sent');
+  }
+
+  /** Whether nobody else on this database has sent these releases, or another transaction with this nonce, meanwhile. */
+  private async isFree(manager: EntityManager, nonce: number, planned: readonly Planned[]): Promise<boolean> {
+    const [found]: { taken: boolean; ready: number }[] = await manager.query(
+      `select exists (select 1 from submission where chain = $1 and account = $2 and nonce = $3 and state = 'signed') as taken,
+         (select count(*)::int from transfer where id = any($4) and state = 'ready') as ready`,
+      [...this.lane, nonce, planned.map((p) => p.id)],
+    );
+    return found?.taken === false && found.ready === planned.length;
+  }
+
+  private async markSubmitted(manager: EntityManager, planned: readonly Planned[], tx: Hex, at: Date): Promise<void> {
+    const steps = planned.map((p) => ({
+      transfer: p.id,
+      key: `submitted ${tx}`,
+      at,
+      kind: 'submitted',
+      proof: { tx, fee: String(p.fee) },
+    }));
+    await this.store.addSteps(manager, steps);
+    const ids = planned.map((p) => p.id);
+    await this.store.move(manager, ids, ['ready'], 'submitted', at);
   }
 
   /** A node that has the transaction, or has seen its nonce used, is no failure: the receipt tells. */
@@ -429,8 +468,8 @@ export class Relayer {
   private async nextNonce(): Promise<number> {
     const pending = await this.client.getTransactionCount({ address: this.account.address, blockTag: 'pending' });
     const rows: { nonce: string | null }[] = await this.database.query(
-      `select max(nonce) as nonce from submission where chain = $1 and state = 'signed'`,
-      [this.config.chain.id],
+      `select max(nonce) as nonce from submission where chain = $1 and account = $2 and state = 'signed'`,
+      this.lane,
     );
     const ours = rows[0]?.nonce;
     return ours === null || ours === undefined ? pending : Math.max(pending, Number(ours) + 1);

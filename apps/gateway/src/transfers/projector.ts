@@ -7,6 +7,7 @@ import { eventsOf, parseDecision, viewOfSpawn, type BridgeEvent } from '@isthmus
 import type { EntityManager } from 'typeorm';
 import type { AssetConfig } from '../config.js';
 import { crashPoint } from '../crash-point.js';
+import type { AppliedRow, DecisionStore, VoteRow } from './decision-store.js';
 import type { Move, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
 
 const BATCH = 100;
@@ -34,6 +35,8 @@ interface Changes {
     signatures?: number;
     released?: { txHash: string; fee: bigint; held: boolean };
   }[];
+  /** What was said and decided about the process itself, in order. */
+  voices: (VoteRow | AppliedRow)[];
   rotated: boolean;
   decided: Decided;
   last: Date;
@@ -46,6 +49,7 @@ export class Projector {
 
   constructor(
     private readonly store: TransferStore,
+    private readonly decisions: DecisionStore,
     private readonly assets: readonly AssetConfig[],
     private readonly onProjected: () => void,
     private readonly onFailure: (error: unknown) => void,
@@ -130,6 +134,7 @@ export class Projector {
       attested: [],
       minted: [],
       byNumber: [],
+      voices: [],
       rotated: false,
       last: new Date(0),
     };
@@ -146,6 +151,8 @@ export class Projector {
     await store.moveEach(manager, changes.attested, ['seen', 'confirming', 'orphaned'], 'attesting');
     await store.moveEach(manager, changes.minted, ['seen', 'confirming', 'attesting', 'orphaned'], 'minted');
     await this.applyWithdrawals(manager, asset, changes);
+    for (const voice of changes.voices)
+      await ('guardian' in voice ? this.decisions.addVote(manager, voice) : this.decisions.addApplied(manager, voice));
     return changes.decided;
   }
 
@@ -247,7 +254,7 @@ async function spawned(manager: EntityManager, process: string): Promise<Decided
 function decide(decided: Decided, line: string): Decided {
   const decision = parseDecision(line);
   if (decision.kind === 'rotate') return { ...decided, epoch: decision.epoch, threshold: decision.threshold };
-  return decision.kind === 'limit' ? decided : { ...decided, paused: decision.kind === 'pause' };
+  return decision.kind === 'list' ? decided : { ...decided, paused: decision.kind === 'pause' };
 }
 
 function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: BridgeEvent, index: number): void {
@@ -337,7 +344,21 @@ function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: Bridge
       });
       return;
     }
+    case 'decision.attested':
+    case 'decision.signed': {
+      const { type: _, ...voice } = event;
+      changes.voices.push({ process: asset.process, message: slot.message, slot: slot.nonce, at: slot.at, ...voice });
+      return;
+    }
     case 'decision.applied':
+      changes.voices.push({
+        process: asset.process,
+        message: slot.message,
+        slot: slot.nonce,
+        at: slot.at,
+        nonce: event.nonce,
+        line: event.line,
+      });
       changes.rotated ||= event.line.startsWith('rotate ');
       changes.decided = decide(changes.decided, event.line);
       return;

@@ -1,5 +1,5 @@
 /** The vault seen from outside: calls to make, and logs to read. A log counts only when it is exactly what the vault itself would emit. */
-import { processFromBytes32 } from '@isthmus/bridge';
+import { processFromBytes32, type Decision } from '@isthmus/bridge';
 import { encodeFunctionData, encodeEventTopics, getAddress, type Hex } from 'viem';
 import { vaultAbi } from './vault-abi.js';
 
@@ -226,6 +226,26 @@ export function encodeRelease(release: ReleaseCall, fee: bigint, signatures: rea
     functionName: 'release',
     args: [release, fee, joinSignatures(signatures)],
   });
+}
+
+/** Call that carries out a decision at the vault; `asset` is the one a listing is about. */
+export function encodeVaultDecision(decision: Decision, asset: Hex, signatures: readonly Hex[]): Hex {
+  const joined = joinSignatures(signatures);
+  switch (decision.kind) {
+    case 'pause':
+    case 'unpause':
+      return encodeFunctionData({ abi: vaultAbi, functionName: decision.kind, args: [joined] });
+    case 'list': {
+      const { open, limit, windowMs, minDeposit } = decision;
+      const args = [asset, open, limit, Number(windowMs / 1000n), minDeposit, joined] as const;
+      return encodeFunctionData({ abi: vaultAbi, functionName: 'list', args });
+    }
+    case 'rotate': {
+      const { guardians, threshold, pauseThreshold } = decision;
+      const args = [guardians, threshold, pauseThreshold, joined] as const;
+      return encodeFunctionData({ abi: vaultAbi, functionName: 'rotate', args });
+    }
+  }
 }
 
 /** Calldata of many releases. */

@@ -1,0 +1,103 @@
+/** Decisions of the quorum as the index keeps them: who said what in which message, what was applied, and what the vault has made of it. */
+import type { Decision } from '@isthmus/bridge';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { Hex } from 'viem';
+
+export interface DecisionPlaceRow {
+  process: string;
+  nonce: bigint;
+  message: string;
+  slot: number;
+  at: Date;
+}
+export type VoteRow = DecisionPlaceRow & { guardian: Hex } & ({ line: string } | { signature: Hex });
+export type AppliedRow = DecisionPlaceRow & { line: string };
+
+/** A decision the vault has not carried out yet, with its signatures so far. */
+export interface WaitingDecision {
+  process: string;
+  nonce: bigint;
+  line: string;
+  signatures: Hex[];
+}
+
+/** One decision as it is shown. */
+export interface DecisionRow {
+  process: string;
+  nonce: string;
+  line: string | null;
+  message: string | null;
+  slot: string | null;
+  applied_at: Date | null;
+  vault: 'waiting' | 'done' | 'superseded' | null;
+  votes: { guardian: Hex; line: string; signature: Hex | null; message: string; slot: number; at: string }[];
+}
+
+/** Pausing and unpausing speak of the same thing; so do two listings, and two rotations. */
+export function subjectOf(kind: Decision['kind']): 'pause' | 'list' | 'rotate' {
+  return kind === 'unpause' ? 'pause' : kind;
+}
+
+export class DecisionStore {
+  constructor(private readonly database: DataSource) {}
+
+  async addVote(manager: EntityManager, vote: VoteRow): Promise<void> {
+    const { process, nonce, guardian, message, slot, at } = vote;
+    const key = [process, String(nonce), guardian];
+    if ('signature' in vote)
+      await manager.query(
+        'update decision_vote set signature = $4 where process = $1 and nonce = $2 and guardian = $3',
+        [...key, vote.signature],
+      );
+    else
+      await manager.query(
+        `insert into decision_vote (process, nonce, guardian, line, message, slot, at) values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict (process, nonce, guardian) do update
+           set line = excluded.line, signature = null, message = excluded.message, slot = excluded.slot, at = excluded.at`,
+        [...key, vote.line, message, slot, at],
+      );
+  }
+
+  /** Records what was applied; an earlier one of the same subject that still waits has nothing to wait for any more. */
+  async addApplied(manager: EntityManager, { process, nonce, line, message, slot, at }: AppliedRow): Promise<void> {
+    const subject = subjectOf(line.split(' ')[0] as Decision['kind']);
+    const words = subject === 'pause' ? ['pause', 'unpause'] : [subject];
+    await manager.query(
+      `update decision set vault = 'superseded' where process = $1 and vault = 'waiting' and split_part(line, ' ', 1) = any($2)`,
+      [process, words],
+    );
+    await manager.query(
+      'insert into decision (process, nonce, line, message, slot, applied_at) values ($1, $2, $3, $4, $5, $6) on conflict do nothing',
+      [process, String(nonce), line, message, slot, at],
+    );
+  }
+
+  /** Applied decisions that have signatures for the vault and are not carried out there. */
+  async waiting(limit: number): Promise<WaitingDecision[]> {
+    const rows: { process: string; nonce: string; line: string; signatures: Hex[] }[] = await this.database.query(
+      `select d.process, d.nonce, d.line, array_agg(v.signature) as signatures
+       from decision d join decision_vote v on v.process = d.process and v.nonce = d.nonce and v.line = d.line and v.signature is not null
+       where d.vault = 'waiting' group by d.process, d.nonce, d.line, d.applied_at order by d.applied_at, d.process limit $1`,
+      [limit],
+    );
+    return rows.map((r) => ({ ...r, nonce: BigInt(r.nonce) }));
+  }
+
+  async done(process: string, nonce: bigint): Promise<void> {
+    await this.database.query(
+      `update decision set vault = 'done' where process = $1 and nonce = $2 and vault = 'waiting'`,
+      [process, String(nonce)],
+    );
+  }
+
+  /** The newest decisions of a process, voted on or applied, newest first. */
+  list(process: string, limit: number): Promise<DecisionRow[]> {
+    return this.database.query(
+      `select v.process, v.nonce, d.line, d.message, d.slot, d.applied_at, d.vault,
+         json_agg(json_build_object('guardian', v.guardian, 'line', v.line, 'signature', v.signature, 'message', v.message, 'slot', v.slot, 'at', v.at) order by v.slot, v.guardian) as votes
+       from decision_vote v left join decision d on d.process = v.process and d.nonce = v.nonce
+       where v.process = $1 group by v.process, v.nonce, d.line, d.message, d.slot, d.applied_at, d.vault order by v.nonce desc limit $2`,
+      [process, limit],
+    );
+  }
+}
