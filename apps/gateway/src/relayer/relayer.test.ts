@@ -275,8 +275,7 @@ describe('X5 several relayers', () => {
     await Promise.all([step(), other.step(), step(), other.step()]);
     await Promise.all([step(), other.step()]);
     for (const one of all) await expectPaidOnce(one);
-    expect((await sent()).filter((s) => s.state === 'mined').length).toBeLessThanOrEqual(2);
-    expect((await sent()).filter((s) => s.state === 'failed')).toEqual([]);
+    expect(await sent()).toMatchObject([{ state: 'mined' }]);
   });
 
   it('I2 somebody else has submitted it: nothing is sent, and nothing is paid twice', async () => {
@@ -361,7 +360,7 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
     ]);
   });
 
-  it('signatures the vault has outrun, or that are nobody’s, are passed over until their guardians sign anew', async () => {
+  it('signatures the vault has outrun, or that are nobody’s, are passed over for those that are good', async () => {
     const line = `list open ${LIMIT + 1n} 60000 7`;
     await voice(0, line, 99n);
     await voice(1, line);
@@ -369,8 +368,8 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
     await step();
     expect(await world.stage.read('listing', [zeroAddress])).not.toMatchObject({ limit: LIMIT + 1n });
     expect(await sent()).toEqual([]);
-    await voice(0, line);
-    await until('the newer signature', async () => {
+    await voice(2, line);
+    await until('a third signature', async () => {
       await step();
       return (await sent()).length > 0;
     });
