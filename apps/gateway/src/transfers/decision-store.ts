@@ -75,7 +75,7 @@ export class DecisionStore {
   /** Applied decisions that have signatures for the vault and are not carried out there. */
   async waiting(limit: number): Promise<WaitingDecision[]> {
     const rows: { process: string; nonce: string; line: string; signatures: Hex[] }[] = await this.database.query(
-      `select d.process, d.nonce, d.line, array_agg(v.signature) as signatures
+      `select d.process, d.nonce, d.line, array_agg(v.signature order by v.slot, v.guardian) as signatures
        from decision d join decision_vote v on v.process = d.process and v.nonce = d.nonce and v.line = d.line and v.signature is not null
        where d.vault = 'waiting' group by d.process, d.nonce, d.line, d.applied_at order by d.applied_at, d.process limit $1`,
       [limit],
