@@ -1,14 +1,31 @@
-/** Builds everything that runs: TypeScript by swc into dist/, Solidity into .cache/contracts (only when a source changed). */
+/** Builds everything that runs: TypeScript by swc into dist/, Solidity into .cache/contracts. What is built already is left alone: a stack may be running from it. */
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
-fs.rmSync('dist', { recursive: true, force: true });
 const folders = ['apps', 'libs', 'migrations', 'contracts', 'bench'].filter((f) => fs.existsSync(f));
-const swc = spawnSync(process.execPath, ['node_modules/@swc/cli/bin/swc.js', ...folders, '-d', 'dist', '--config-file', '.swcrc', '-q'], { stdio: 'inherit' });
-if (swc.status !== 0) process.exit(swc.status ?? 1);
+const sources = folders.flatMap((f) => fs.readdirSync(f, { recursive: true, withFileTypes: true }))
+  .filter((e) => e.isFile())
+  .map((e) => path.join(e.parentPath ?? e.path, e.name));
+const hash = createHash('sha256').update(process.version);
+for (const file of ['.swcrc', 'package-lock.json', ...sources.toSorted()]) hash.update(file).update(fs.readFileSync(file));
+const stamp = hash.digest('hex');
+const built = fs.existsSync('dist/.stamp') && fs.readFileSync('dist/.stamp', 'utf8') === stamp;
+
+if (!built) {
+  const fresh = `dist.${process.pid}`;
+  const swc = spawnSync(process.execPath, ['node_modules/@swc/cli/bin/swc.js', ...folders, '-d', fresh, '--config-file', '.swcrc', '-q'], { stdio: 'inherit' });
+  if (swc.status !== 0) {
+    fs.rmSync(fresh, { recursive: true, force: true });
+    process.exit(swc.status ?? 1);
+  }
+  fs.writeFileSync(path.join(fresh, '.stamp'), stamp);
+  fs.rmSync('dist', { recursive: true, force: true });
+  fs.renameSync(fresh, 'dist');
+}
 const { compileContracts } = await import('../dist/contracts/ethereum/compile.js');
 compileContracts();
