@@ -1,17 +1,8 @@
 /**
  * One guardian: sees the chain for itself, computes AO for itself, and says and signs only what both agree to. Each step is one method,
- * durable before the next depends on it, so that it can end anywhere and go on.
+ * durable before the next depends on it, so that it can end anywhere and go on. What fails for one asset holds up that asset only.
  */
-import {
-  createItem,
-  Replica,
-  type Item,
-  type ScheduleEntry,
-  type EvaluationResult,
-  type Signer,
-  type Tag,
-  type WorkerPool,
-} from '@isthmus/ao';
+import { createItem, type Item, type Signer, type Tag, type WorkerPool } from '@isthmus/ao';
 import {
   aoAddressFromBytes,
   BridgeError,
@@ -21,36 +12,40 @@ import {
   encodeDepositLine,
   encodeReleaseLine,
   encodeSignLine,
-  eventsOf,
-  foldEvent,
   isEthereumAddress,
   packSignature,
   pauseTypedData,
   releaseDigest,
   releaseTypedData,
   shortfall,
-  viewOfSpawn,
   type OpenWithdrawal,
   type ProcessView,
   type ReleaseStatement,
   type VaultDomain,
 } from '@isthmus/bridge';
-import type { DepositedLog, ReleasedLog, VaultCursor, VaultWatcher } from '@isthmus/chains';
+import type { DepositedLog, ReleasedLog, RpcPool, VaultCursor, VaultWatcher } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
-import type { Hex, PrivateKeyAccount } from 'viem';
+import {
+  decodeFunctionResult,
+  encodeFunctionData,
+  erc20Abi,
+  keccak256,
+  stringToHex,
+  zeroAddress,
+  type PrivateKeyAccount,
+} from 'viem';
 import type { GuardianConfig } from './config.js';
 import { crashPoint } from './crash-point.js';
-import type { DepositRow, Ledger, ReleaseRow } from './ledger.js';
-
-type Asset = GuardianConfig['assets'][number];
+import { FollowedAsset, type Asset } from './followed-asset.js';
+import { DoubleSignRefused, type DepositRow, type Ledger, type ReleaseRow, type SignedRow } from './ledger.js';
+import { postItem, MessageRefused } from './post.js';
 
 /** Time after which a message not yet in the schedule is sent again. */
 const RESEND_MS = 5_000;
-const SEND_TIMEOUT_MS = 20_000;
 const SENDS_AT_ONCE = 50;
 
 /** Why a withdrawal is not signed now. */
-export type SignRefusal = 'paused' | 'not-in-set' | 'behind' | 'conservation' | 'already-released' | 'bad-withdrawal';
+export type SignRefusal = 'paused' | 'not-in-set' | 'behind' | 'rotation' | 'already-released' | 'bad-withdrawal';
 
 /** The vault holds less than AO owes: this guardian signs nothing for the asset and asks for a pause. */
 export class ConservationBroken extends Error {
@@ -61,17 +56,23 @@ export class ConservationBroken extends Error {
   }
 }
 
-interface Followed {
-  asset: Asset;
-  replica: Replica;
-  view: ProcessView | null;
-  pauseAsked: boolean;
+/** Several assets failed, each for its own reason; the code is the first one's. */
+export class SeveralFailed extends Error {
+  readonly code: string;
+  constructor(readonly errors: readonly unknown[]) {
+    super(errors.map((e) => (e instanceof Error ? e.message : String(e))).join('; '));
+    this.name = 'SeveralFailed';
+    const code: unknown = (errors[0] as { code?: unknown } | null)?.code;
+    this.code = typeof code === 'string' ? code : 'failed';
+  }
 }
 
 export interface GuardianParts {
   config: GuardianConfig;
   ledger: Ledger;
   watcher: VaultWatcher;
+  /** The watcher's sources, for what a token says itself. */
+  pool: Pick<RpcPool, 'call'>;
   workers: WorkerPool;
   /** Signs AO messages. */
   signer: Signer;
@@ -80,35 +81,33 @@ export interface GuardianParts {
   log: Logger;
 }
 
+/** What one asset has to sign, and what it must not. */
+interface Waiting {
+  unsigned: OpenWithdrawal[];
+  doubled: DoubleSignRefused[];
+}
+
 export class Guardian {
-  private readonly followed: Followed[];
+  private readonly followed: FollowedAsset[];
   private readonly byAsset: ReadonlyMap<string, Asset>;
   private readonly domain: VaultDomain;
+  private readonly scan: string;
   private cursor: VaultCursor | null = null;
+  /** The last look at the chain reached its final head, and nothing was wrong with it. */
+  private watched = false;
+  private readonly atHeight = new Map<string, Promise<unknown>>();
 
   constructor(private readonly parts: GuardianParts) {
-    const { config, ledger, workers } = parts;
+    const { config, ledger, workers, account } = parts;
     this.byAsset = new Map(config.assets.map((a) => [a.address.toLowerCase(), a]));
     this.domain = { chainId: chainIdOf(config.chain.id), vault: config.chain.vault };
-    this.followed = config.assets.map((asset) => {
-      const one: Followed = {
-        asset,
-        view: null,
-        pauseAsked: false,
-        replica: new Replica({
-          process: asset.process,
-          scheduler: config.scheduler,
-          store: ledger,
-          workers,
-          gatewayUrl: config.gatewayUrl,
-          onResult: (entry, result) => this.learn(one, entry, result),
-        }),
-      };
-      return one;
-    });
+    this.scan = scanName(config);
+    this.followed = config.assets.map(
+      (asset) => new FollowedAsset({ config, asset, ledger, workers, self: account.address }),
+    );
   }
 
-  /** What this guardian knows of a process; null before its spawn was seen. */
+  /** What this guardian knows of a process; null while it has not followed it soundly. */
   viewOf(process: string): ProcessView | null {
     return this.followed.find((f) => f.asset.process === process)?.view ?? null;
   }
@@ -117,130 +116,101 @@ export class Guardian {
     return this.cursor?.height ?? 0n;
   }
 
+  /** Whether there is an asset for which nothing is in the way. */
+  get serving(): boolean {
+    return this.watched && this.followed.some((f) => f.view !== null);
+  }
+
+  /** Messages the schedule does not hold yet. */
+  outbox(): Promise<number> {
+    return this.parts.ledger.waiting();
+  }
+
   /** Scans final blocks until none is left. @throws AgreementLost, FinalityViolated, SequenceGap, VaultLogError */
   async watch(): Promise<void> {
     const { config, ledger, watcher } = this.parts;
-    this.cursor ??= (await ledger.cursor(config.chain.id)) ?? (await watcher.begin(BigInt(config.chain.deployBlock)));
+    this.watched = false;
+    this.cursor ??= (await ledger.cursor(this.scan)) ?? (await watcher.begin(BigInt(config.chain.deployBlock)));
     for (let scan = await watcher.step(this.cursor); scan; scan = await watcher.step(this.cursor)) {
       const deposits = scan.logs.filter((l) => l.type === 'deposited').map((l) => this.depositRow(l));
       const releases = scan.logs.filter((l) => l.type === 'released').flatMap((l) => this.releaseRow(l));
-      await ledger.keepScan(config.chain.id, scan.cursor, deposits, releases);
+      await ledger.keepScan(this.scan, scan.cursor, deposits, releases);
       this.cursor = scan.cursor;
+      this.atHeight.clear();
       if (deposits.length + releases.length > 0)
         this.parts.log.info(
           { height: String(scan.cursor.height), deposits: deposits.length, releases: releases.length },
           'scanned',
         );
     }
+    this.watched = true;
   }
 
-  /** Follows every process' schedule to its end. @throws ReplicaError */
+  /** Follows every process' schedule to its end; one that cannot be followed keeps no other back. @throws ReplicaError, WrongProcess */
   async follow(): Promise<void> {
-    for (const one of this.followed) {
-      await one.replica.sync();
-      await this.parts.ledger.markSeen(one.asset.process, this.seen.splice(0));
-    }
+    await this.forEach((one) => one.follow());
   }
 
-  /** Puts what was observed and not yet said into messages. */
+  /** Puts what was observed and not yet said into messages, of each asset for which this guardian has a voice. */
   async attest(): Promise<void> {
-    const { ledger, config } = this.parts;
-    for (const { process } of config.assets) {
-      for (;;) {
-        const deposits = await ledger.depositsToAttest(process, config.batch);
-        if (deposits.length === 0) break;
-        const item = await this.message(process, 'Attest-Deposits', deposits.map((d) => d.line).join('\n'));
-        await ledger.keepAttestation(
-          'deposit',
-          process,
-          deposits.map((d) => d.id),
-          item,
-        );
-      }
-      const releases = await ledger.releasesToAttest(process, config.batch);
-      if (releases.length > 0) {
-        const item = await this.message(process, 'Attest-Release', releases.map((r) => r.line).join('\n'));
-        await ledger.keepAttestation(
-          'release',
-          process,
-          releases.map((r) => r.number),
-          item,
-        );
-      }
-    }
+    if (!this.watched) return;
+    await this.forEach(async (one) => {
+      // What a guardian says before it is in the set is refused, and would have to be said again.
+      if (!one.view || !this.isMember(one.view)) return;
+      await this.attestDeposits(one.asset.process);
+      await this.attestReleases(one.asset.process);
+    });
   }
 
   /**
    * Signs the open withdrawals that stand up to this guardian's own view. Returns why the others wait.
-   * @throws ConservationBroken
+   * @throws ConservationBroken, DoubleSignRefused
    */
   async sign(): Promise<Map<string, SignRefusal>> {
     const refused = new Map<string, SignRefusal>();
-    for (const one of this.followed) {
-      const { view } = one;
-      if (!view || view.open.size === 0) continue;
-      const waiting = await this.unsigned(one.asset.process, view);
-      if (waiting.length === 0) continue;
-      const reason = await this.refusal(one, view);
-      if (reason === null) await this.signAll(one, view, waiting, refused);
-      else for (const w of waiting) refused.set(w.id, reason);
-    }
+    await this.forEach((one) => this.signOne(one, refused));
     return refused;
   }
 
-  /** Sends what the schedule does not hold yet. Returns how many messages the gateway took. */
+  /**
+   * Sends what the schedule does not hold yet, of assets that are followed soundly. Returns how many messages the gateway took.
+   * @throws GatewayUnreachable, MessageRefused
+   */
   async send(): Promise<number> {
     const { ledger, config } = this.parts;
-    const due = await ledger.toSend(RESEND_MS, SENDS_AT_ONCE);
+    const sound = this.followed.filter((f) => f.view !== null).map((f) => f.asset.process);
+    const due = await ledger.toSend(sound, RESEND_MS, SENDS_AT_ONCE);
+    const refusals: MessageRefused[] = [];
     for (const { item_id: id, item } of due) {
       crashPoint('post.before-send');
-      const response = await fetch(`${config.gatewayUrl}/mu`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/octet-stream' },
-        body: new Uint8Array(item),
-        signal: AbortSignal.timeout(SEND_TIMEOUT_MS),
-      });
+      try {
+        await postItem(config.gatewayUrl, id, item);
+      } catch (error) {
+        if (!(error instanceof MessageRefused)) throw error;
+        refusals.push(error); // what it will not take keeps nothing else back
+      }
       crashPoint('post.after-send');
-      if (!response.ok)
-        throw new Error(
-          `The gateway refused message ${id}: HTTP ${response.status} ${(await response.text()).slice(0, 200)}`,
-        );
-      await ledger.markSent(id);
+      await ledger.markTried(id);
     }
+    throwAll(refusals);
     return due.length;
   }
 
-  private readonly seen: { id: string; nonce: number }[] = [];
-
-  private learn(one: Followed, entry: ScheduleEntry, result: EvaluationResult): void {
-    if (entry.nonce === 0) one.view = viewOfSpawn(entry.message.tags);
-    if (!one.view) throw new Error(`Process ${entry.process} has no spawn.`);
-    for (const event of eventsOf(result.Messages)) foldEvent(one.view, event);
-    if (entry.message.ownerAddress === this.parts.signer.address)
-      this.seen.push({ id: entry.message.id, nonce: entry.nonce });
-  }
+  // --- saying
 
   private depositRow(log: DepositedLog): DepositRow {
-    const asset = this.byAsset.get(log.asset.toLowerCase());
     const reference = depositReference({
       chain: this.parts.config.chain.id,
       vault: this.domain.vault,
       sequence: log.sequence,
     });
     const id = depositId(reference);
-    const recipient = recipientOf(log);
-    if (!asset || recipient === null) return { id, process: null, sequence: log.sequence, line: '' };
-    const tags = log.tags.length === 0 ? '-' : Buffer.from(log.tags).toString('hex');
-    const line = encodeDepositLine({
-      id,
-      reference,
-      txHash: log.txHash,
-      sender: log.sender,
-      recipient,
-      amount: log.amount,
-      tags,
-    });
-    return { id, process: asset.process, sequence: log.sequence, line };
+    const asset = this.byAsset.get(log.asset.toLowerCase());
+    const line = asset && depositLine(log, id, reference);
+    if (asset && line) return { id, process: asset.process, sequence: log.sequence, line };
+    const why = asset ? 'nobody on AO can be credited' : 'its asset is not configured';
+    this.parts.log.warn({ transfer: id, asset: log.asset, why }, 'a deposit is kept as seen, and not attested');
+    return { id, process: null, sequence: log.sequence, line: '' };
   }
 
   private releaseRow(log: ReleasedLog): ReleaseRow[] {
@@ -255,101 +225,177 @@ export class Guardian {
     return [{ process: log.process, number: log.number, line, amount: log.amount }];
   }
 
-  private async unsigned(process: string, view: ProcessView): Promise<OpenWithdrawal[]> {
-    const open = [...view.open.values()];
-    const signed = await this.parts.ledger.signedAmong(
-      process,
-      view.set.epoch,
-      open.map((w) => w.number),
-    );
-    return open.filter((w) => !signed.has(w.number));
+  private async attestDeposits(process: string): Promise<void> {
+    const { ledger, config } = this.parts;
+    for (;;) {
+      const deposits = await ledger.depositsToAttest(process, config.batch);
+      if (deposits.length === 0) return;
+      const item = await this.message(process, 'Attest-Deposits', deposits.map((d) => d.line).join('\n'));
+      const ids = deposits.map((d) => d.id);
+      await ledger.keepAttestation('deposit', process, ids, item);
+    }
   }
 
-  /** Why nothing of this asset is signed now; null when all is in order. */
-  private async refusal(one: Followed, view: ProcessView): Promise<SignRefusal | null> {
-    const { watcher } = this.parts;
-    if (!view.set.guardians.includes(this.parts.account.address)) return 'not-in-set';
-    if (view.paused) return 'paused';
-    if (!this.cursor || view.highestSequence >= this.cursor.nextSequence) return 'behind';
-    const { height } = this.cursor;
-    if (
-      (await watcher.read<bigint>('epoch', [], height)) !== view.set.epoch ||
-      (await watcher.read<boolean>('paused', [], height))
-    )
-      return 'paused';
-    await this.checkBooks(one, view, height);
-    return null;
+  private async attestReleases(process: string): Promise<void> {
+    const { ledger, config } = this.parts;
+    for (;;) {
+      const releases = await ledger.releasesToAttest(process, config.batch);
+      if (releases.length === 0) return;
+      const item = await this.message(process, 'Attest-Release', releases.map((r) => r.line).join('\n'));
+      const numbers = releases.map((r) => r.number);
+      await ledger.keepAttestation('release', process, numbers, item);
+    }
   }
 
-  /** I3, on this guardian's own sight of both sides. @throws ConservationBroken */
-  private async checkBooks(one: Followed, view: ProcessView, height: bigint): Promise<void> {
-    const { ledger, watcher } = this.parts;
-    const locked = await watcher.read<bigint>('locked', [one.asset.address], height);
-    const released = await ledger.releasedAmong(one.asset.process, [...view.open.keys()]);
+  // --- signing
+
+  private async signOne(one: FollowedAsset, refused: Map<string, SignRefusal>): Promise<void> {
+    const { ledger } = this.parts;
+    const { view } = one;
+    if (!view) return;
+    const process = one.asset.process;
+    const released = await ledger.releasedAmong(process, [...view.open.keys()]);
+    const reason = await this.refusal(one, view, released);
+    const { unsigned, doubled } = await this.waiting(one, view);
+    const sound: OpenWithdrawal[] = [];
+    for (const w of unsigned) {
+      const why = released.has(w.number) ? 'already-released' : (reason ?? this.flawOf(w, one.asset));
+      if (why === null) sound.push(w);
+      else refused.set(w.id, why);
+    }
+    if (sound.length > 0) await this.signAll(one, view, sound.slice(0, this.parts.config.batch));
+    throwAll(doubled);
+  }
+
+  /** What has no signature in the ledger yet. A signature of another content than a withdrawal has now is never followed by a second one. */
+  private async waiting(one: FollowedAsset, view: ProcessView): Promise<Waiting> {
+    const open = one.notKnownSigned(view);
+    const waiting: Waiting = { unsigned: [], doubled: [] };
+    if (open.length === 0) return waiting;
+    const { process } = one.asset;
+    const numbers = open.map((w) => w.number);
+    const digests = await this.parts.ledger.signedAmong(process, view.set.epoch, numbers);
+    for (const w of open) {
+      const digest = digests.get(w.number);
+      if (digest === undefined) waiting.unsigned.push(w);
+      else if (digest === releaseDigest(this.domain, statementOf(one.asset, view, w))) one.knowSigned([w]);
+      else waiting.doubled.push(new DoubleSignRefused(process, w.number, view.set.epoch));
+    }
+    return waiting;
+  }
+
+  /** Why nothing of this asset is signed now; null when all is in order. @throws ConservationBroken */
+  private async refusal(
+    one: FollowedAsset,
+    view: ProcessView,
+    released: ReadonlySet<bigint>,
+  ): Promise<SignRefusal | null> {
+    if (!this.isMember(view)) return 'not-in-set';
+    if (!this.watched || !this.cursor || view.highestSequence >= this.cursor.nextSequence) return 'behind';
+    await this.checkBooks(one, view, released);
+    if (view.open.size === 0) return null;
+    if ((await this.vault<bigint>('epoch')) !== view.set.epoch) return 'rotation';
+    return view.paused || (await this.vault<boolean>('paused')) ? 'paused' : null;
+  }
+
+  /** I3, on this guardian's own sight of both sides, whether or not anything waits for a signature. @throws ConservationBroken */
+  private async checkBooks(one: FollowedAsset, view: ProcessView, released: ReadonlySet<bigint>): Promise<void> {
+    const supply = view.minted - view.burned;
     const inFlight = [...view.open.values()]
       .filter((w) => !released.has(w.number))
       .reduce((sum, w) => sum + w.amount, 0n);
-    const short = shortfall({ locked, supply: view.minted - view.burned, inFlight });
+    if (supply + inFlight === 0n) return;
+    const short = shortfall({ locked: await this.holdings(one.asset), supply, inFlight });
     if (short === 0n) return;
-    await this.askForPause(one, view, height);
+    await this.askForPause(one, view);
     throw new ConservationBroken(one.asset.id, short);
   }
 
-  private async askForPause(one: Followed, view: ProcessView, height: bigint): Promise<void> {
-    if (one.pauseAsked || view.paused) return;
-    const nonce = await this.parts.watcher.read<bigint>('decisions', [], height);
-    const index = view.set.guardians.indexOf(this.parts.account.address);
-    const signature = packSignature(
-      index,
-      await this.parts.account.signTypedData(pauseTypedData(this.domain, { epoch: view.set.epoch, nonce })),
-    );
-    const item = await this.message(one.asset.process, 'Attest-Decision', `pause\n${signature}`, [
-      { name: 'Decision-Nonce', value: String(view.decisions + 1n) },
-    ]);
-    await this.parts.ledger.keepMessage(one.asset.process, item);
-    one.pauseAsked = true;
+  /** What the vault has for an asset: what it counts, or less when a token has taken some away (E11). */
+  private async holdings({ address }: Asset): Promise<bigint> {
+    const locked = await this.vault<bigint>('locked', address);
+    if (address === zeroAddress) return locked;
+    const balance = await this.memo(`balance ${address}`, async (height) => {
+      const data = encodeFunctionData({ abi: erc20Abi, functionName: 'balanceOf', args: [this.domain.vault] });
+      const answer = await this.parts.pool.call(address, data, height);
+      return decodeFunctionResult({ abi: erc20Abi, functionName: 'balanceOf', data: answer });
+    });
+    return balance < locked ? balance : locked;
   }
 
-  private async signAll(
-    one: Followed,
-    view: ProcessView,
-    waiting: readonly OpenWithdrawal[],
-    refused: Map<string, SignRefusal>,
-  ): Promise<void> {
-    const { account, config, ledger, log } = this.parts;
-    const index = view.set.guardians.indexOf(account.address);
+  private vault<T>(view: 'epoch' | 'paused' | 'decisions' | 'locked', ...args: readonly unknown[]): Promise<T> {
+    return this.memo([view, ...args].join(' '), (height) => this.parts.watcher.read<T>(view, args, height));
+  }
+
+  /** What stood at a final height stands for good: it is asked for once. */
+  private memo<T>(name: string, ask: (height: bigint) => Promise<T>): Promise<T> {
+    const known = this.atHeight.get(name) as Promise<T> | undefined;
+    if (known) return known;
+    const asked = ask(this.height);
+    this.atHeight.set(name, asked);
+    asked.catch(() => this.atHeight.delete(name));
+    return asked;
+  }
+
+  /**
+   * Once for each decision that could be taken: again when another came first, when a pause was lifted, or when the vault's count moved on
+   * before it was paused too.
+   */
+  private async askForPause(one: FollowedAsset, view: ProcessView): Promise<void> {
+    if (view.paused && (await this.vault<boolean>('paused'))) return;
+    const { account, ledger, log } = this.parts;
+    const nonce = await this.vault<bigint>('decisions');
+    const decision = (view.paused ? one.pausedBy : null) ?? view.decisions + 1n;
+    const asked = `${decision} ${nonce}`;
+    if (one.pauseAskedFor === asked) return;
+    const statement = pauseTypedData(this.domain, { epoch: view.set.epoch, nonce });
+    const signature = packSignature(this.indexIn(view), await account.signTypedData(statement));
+    const item = await this.message(one.asset.process, 'Attest-Decision', `pause\n${signature}`, [
+      { name: 'Decision-Nonce', value: String(decision) },
+    ]);
+    await ledger.keepMessage(one.asset.process, item);
+    one.pauseAskedFor = asked;
+    log.error({ asset: one.asset.id, decision: String(decision) }, 'the books are short: asked for a pause');
+  }
+
+  private async signAll(one: FollowedAsset, view: ProcessView, withdrawals: readonly OpenWithdrawal[]): Promise<void> {
+    const { account, ledger, log } = this.parts;
+    const { process } = one.asset;
+    const { epoch } = view.set;
     const lines: string[] = [];
-    const rows: { number: bigint; epoch: bigint; digest: Hex }[] = [];
-    const released = await ledger.releasedAmong(
-      one.asset.process,
-      waiting.map((w) => w.number),
-    );
-    for (const w of waiting.slice(0, config.batch)) {
-      const reason = released.has(w.number) ? 'already-released' : checkWithdrawal(w, one.asset);
-      if (reason) {
-        refused.set(w.id, reason);
-        continue;
-      }
-      const statement: ReleaseStatement = {
-        process: one.asset.process,
-        number: w.number,
-        asset: one.asset.address,
-        recipient: w.recipient,
-        amount: w.amount,
-        maxFee: w.maxFee,
-        epoch: view.set.epoch,
-      };
-      const signature = packSignature(index, await account.signTypedData(releaseTypedData(this.domain, statement)));
-      lines.push(encodeSignLine({ number: w.number, epoch: view.set.epoch, signature }));
-      rows.push({ number: w.number, epoch: view.set.epoch, digest: releaseDigest(this.domain, statement) });
-      log.info({ transfer: w.id, number: String(w.number), epoch: String(view.set.epoch) }, 'signed a release');
+    const rows: SignedRow[] = [];
+    for (const w of withdrawals) {
+      const statement = statementOf(one.asset, view, w);
+      const signed = await account.signTypedData(releaseTypedData(this.domain, statement));
+      lines.push(encodeSignLine({ number: w.number, epoch, signature: packSignature(this.indexIn(view), signed) }));
+      rows.push({ number: w.number, epoch, digest: releaseDigest(this.domain, statement) });
     }
-    if (lines.length === 0) return;
-    await ledger.keepSigned(
-      one.asset.process,
-      rows,
-      await this.message(one.asset.process, 'Sign-Release', lines.join('\n')),
-    );
+    await ledger.keepSigned(process, rows, await this.message(process, 'Sign-Release', lines.join('\n')));
+    one.knowSigned(withdrawals);
+    for (const w of withdrawals)
+      log.info({ transfer: w.id, number: String(w.number), epoch: String(epoch) }, 'signed a release');
+  }
+
+  /** The process has checked the same; a guardian takes nobody's word for what it signs. */
+  private flawOf(w: OpenWithdrawal, asset: Asset): SignRefusal | null {
+    const { vault } = this.domain;
+    const payable = isEthereumAddress(w.recipient) && w.recipient !== asset.address && w.recipient !== vault;
+    return w.amount > 0n && w.maxFee < w.amount && payable ? null : 'bad-withdrawal';
+  }
+
+  private isMember(view: ProcessView): boolean {
+    return view.set.guardians.includes(this.parts.account.address);
+  }
+
+  private indexIn(view: ProcessView): number {
+    return view.set.guardians.indexOf(this.parts.account.address);
+  }
+
+  /** Does the same for every asset; failures are thrown when all had their turn. */
+  private async forEach(act: (one: FollowedAsset) => Promise<void>): Promise<void> {
+    const failures: unknown[] = [];
+    for (const one of this.followed) await act(one).catch((error: unknown) => failures.push(error));
+    throwAll(failures);
   }
 
   private message(process: string, action: string, data: string, more: readonly Tag[] = []): Promise<Item> {
@@ -364,17 +410,38 @@ export class Guardian {
   }
 }
 
-function recipientOf(log: DepositedLog): string | null {
+/** Names what is scanned: another vault, or another asset, is read from the vault's first block on. What is known already stays as it is. */
+function scanName({ chain, assets }: GuardianConfig): string {
+  const known = assets.map((a) => `${a.address} ${a.process}`).toSorted();
+  return `${chain.id}:${chain.vault}:${keccak256(stringToHex(known.join('\n')))}`;
+}
+
+/** The line to attest, or null when there is nobody to credit (the zero address) or the deposit has no form here: it must stop no other. */
+function depositLine(log: DepositedLog, id: DepositRow['id'], reference: string): string | null {
+  const tags = log.tags.length === 0 ? '-' : Buffer.from(log.tags).toString('hex');
+  const { txHash, sender, amount } = log;
   try {
-    return aoAddressFromBytes(log.recipient);
+    const recipient = aoAddressFromBytes(log.recipient);
+    return encodeDepositLine({ id, reference, txHash, sender, recipient, amount, tags });
   } catch (error) {
-    if (error instanceof BridgeError) return null; // the zero address: kept as observed, nobody to mint to
+    if (error instanceof BridgeError) return null;
     throw error;
   }
 }
 
-/** The process has checked the same; a guardian takes nobody's word for what it signs. */
-function checkWithdrawal(w: OpenWithdrawal, asset: Asset): SignRefusal | null {
-  const ok = w.amount > 0n && w.maxFee < w.amount && isEthereumAddress(w.recipient) && w.recipient !== asset.address;
-  return ok ? null : 'bad-withdrawal';
+function statementOf(asset: Asset, view: ProcessView, w: OpenWithdrawal): ReleaseStatement {
+  return {
+    process: asset.process,
+    number: w.number,
+    asset: asset.address,
+    recipient: w.recipient,
+    amount: w.amount,
+    maxFee: w.maxFee,
+    epoch: view.set.epoch,
+  };
+}
+
+function throwAll(errors: readonly unknown[]): void {
+  if (errors.length === 1) throw errors[0];
+  if (errors.length > 1) throw new SeveralFailed(errors);
 }

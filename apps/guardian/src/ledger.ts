@@ -38,10 +38,11 @@ export class DoubleSignRefused extends Error {
 export class Ledger implements ReplicaStore {
   constructor(private readonly database: DataSource) {}
 
-  async cursor(chain: string): Promise<VaultCursor | null> {
+  /** Where a scan stands; its name says what is scanned. */
+  async cursor(scan: string): Promise<VaultCursor | null> {
     const rows: { height: string; block_hash: Hex; next_sequence: string }[] = await this.database.query(
       'select height, block_hash, next_sequence from vault_cursor where chain = $1',
-      [chain],
+      [scan],
     );
     const row = rows[0];
     return row
@@ -51,14 +52,16 @@ export class Ledger implements ReplicaStore {
 
   /** What one scan found, together with where it ended: both or neither. */
   async keepScan(
-    chain: string,
+    scan: string,
     cursor: VaultCursor,
     deposits: readonly DepositRow[],
     releases: readonly ReleaseRow[],
   ): Promise<void> {
     await this.database.transaction(async (manager) => {
       await manager.query(
-        'insert into observed_deposit (id, process, sequence, line) select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) on conflict do nothing',
+        // A deposit of an asset that was not configured when it was first seen has an owner now.
+        `insert into observed_deposit (id, process, sequence, line) select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
+         on conflict (id) do update set process = excluded.process, line = excluded.line where observed_deposit.process is null`,
         [
           deposits.map((d) => d.id),
           deposits.map((d) => d.process),
@@ -78,7 +81,7 @@ export class Ledger implements ReplicaStore {
       await manager.query(
         `insert into vault_cursor (chain, height, block_hash, next_sequence) values ($1, $2, $3, $4)
          on conflict (chain) do update set height = excluded.height, block_hash = excluded.block_hash, next_sequence = excluded.next_sequence`,
-        [chain, String(cursor.height), cursor.blockHash, String(cursor.nextSequence)],
+        [scan, String(cursor.height), cursor.blockHash, String(cursor.nextSequence)],
       );
       crashPoint('scan.before-commit');
     });
@@ -98,15 +101,6 @@ export class Ledger implements ReplicaStore {
       'select number, line from observed_release where process = $1 and item_id is null order by number limit $2',
       [process, limit],
     );
-  }
-
-  /** Withdrawals this guardian's own watcher has seen released. */
-  async isReleased(process: string, number: bigint): Promise<boolean> {
-    const rows: unknown[] = await this.database.query(
-      'select 1 from observed_release where process = $1 and number = $2',
-      [process, String(number)],
-    );
-    return rows.length > 0;
   }
 
   /** Numbers among these that this guardian has seen released. */
@@ -139,13 +133,13 @@ export class Ledger implements ReplicaStore {
     crashPoint('attest.after-commit');
   }
 
-  /** Numbers among these already signed in this epoch. */
-  async signedAmong(process: string, epoch: bigint, numbers: readonly bigint[]): Promise<Set<bigint>> {
-    const rows: { number: string }[] = await this.database.query(
-      'select number from signed_release where process = $1 and epoch = $2 and number = any($3::bigint[])',
+  /** What was signed in this epoch among these numbers: the digest of its content by number. */
+  async signedAmong(process: string, epoch: bigint, numbers: readonly bigint[]): Promise<Map<bigint, string>> {
+    const rows: { number: string; digest: string }[] = await this.database.query(
+      'select number, digest from signed_release where process = $1 and epoch = $2 and number = any($3::bigint[])',
       [process, String(epoch), numbers.map(String)],
     );
-    return new Set(rows.map((r) => BigInt(r.number)));
+    return new Map(rows.map((r) => [BigInt(r.number), r.digest]));
   }
 
   /**
@@ -171,19 +165,26 @@ export class Ledger implements ReplicaStore {
     crashPoint('sign.after-commit');
   }
 
+  /** Puts a message into the outbox; the same message again changes nothing. */
   async keepMessage(process: string, item: Item): Promise<void> {
     await insertOutbox(this.database.manager, process, item);
   }
 
-  /** Messages not yet seen in the schedule and not sent within the last `quietMs`. */
-  async toSend(quietMs: number, limit: number): Promise<{ item_id: string; item: Buffer }[]> {
+  /** Messages to these processes not yet seen in the schedule and not tried within the last `quietMs`, untried ones first. */
+  async toSend(
+    processes: readonly string[],
+    quietMs: number,
+    limit: number,
+  ): Promise<{ item_id: string; item: Buffer }[]> {
     return this.database.query(
-      `select item_id, item from outbox where slot is null and (sent_at is null or sent_at < now() - $1 * interval '1 millisecond') order by sent_at nulls first limit $2`,
-      [quietMs, limit],
+      `select item_id, item from outbox where process = any($1) and slot is null and (sent_at is null or sent_at < now() - $2 * interval '1 millisecond')
+       order by sent_at nulls first limit $3`,
+      [processes, quietMs, limit],
     );
   }
 
-  async markSent(itemId: string): Promise<void> {
+  /** The gateway has answered for this message, whatever it said: others go first before it is tried again. */
+  async markTried(itemId: string): Promise<void> {
     await this.database.query('update outbox set sent_at = now() where item_id = $1', [itemId]);
   }
 
@@ -191,11 +192,12 @@ export class Ledger implements ReplicaStore {
   async markSeen(process: string, seen: readonly { id: string; nonce: number }[]): Promise<void> {
     if (seen.length === 0) return;
     await this.database.query(
-      'update outbox set slot = s.nonce from unnest($2::text[], $3::bigint[]) as s(id, nonce) where process = $1 and item_id = s.id',
+      'update outbox set slot = s.nonce from unnest($2::text[], $3::bigint[]) as s(id, nonce) where process = $1 and item_id = s.id and slot is null',
       [process, seen.map((s) => s.id), seen.map((s) => s.nonce)],
     );
   }
 
+  /** Messages the schedule does not hold yet. */
   async waiting(): Promise<number> {
     const rows: { n: number }[] = await this.database.query('select count(*)::int as n from outbox where slot is null');
     return rows[0]?.n ?? 0;

@@ -13,6 +13,9 @@ import { Guardian } from './guardian.js';
 import { Ledger } from './ledger.js';
 import { Runner } from './runner.js';
 
+/** Compute threads: a process that costs its thread the life takes few others with it. */
+const MAX_THREADS = 4;
+
 const ABOUT = 'about';
 interface About {
   name: string;
@@ -29,13 +32,13 @@ class HealthController {
   /** Who this is and how each part of its work goes. */
   @Get('health')
   health() {
-    return { ...this.about, ready: this.runner.ready, parts: this.runner.health };
+    return { ...this.about, ready: this.runner.isReady(), parts: this.runner.health };
   }
 
-  /** 200 when the whole last round went well, 503 otherwise. */
+  /** 200 when the whole last round went well and is not long ago, 503 otherwise. */
   @Get('ready')
   ready() {
-    if (!this.runner.ready) throw new ServiceUnavailableException(this.health());
+    if (!this.runner.isReady()) throw new ServiceUnavailableException(this.health());
     return this.health();
   }
 
@@ -65,11 +68,12 @@ async function main(): Promise<void> {
     chainId: chainIdOf(chain.id),
     finality: chain.finality,
   });
-  const workers = new WorkerPool(1);
+  const workers = new WorkerPool(Math.min(config.assets.length, MAX_THREADS));
   const guardian = new Guardian({
     config,
     ledger: new Ledger(database),
     watcher: new VaultWatcher(pool, chain.vault),
+    pool,
     workers,
     signer: ethereumSigner(key),
     account,

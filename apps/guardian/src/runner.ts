@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@isthmus/store';
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { Guardian } from './guardian.js';
+import type { Guardian, SignRefusal } from './guardian.js';
 
 const PARTS = ['watch', 'follow', 'attest', 'sign', 'send'] as const;
 type Part = (typeof PARTS)[number];
@@ -12,10 +12,22 @@ export interface PartHealth {
   /** Typed reason while it is not. */
   code?: string;
   detail?: string;
+  /** How many withdrawals wait for this guardian's signature, by reason. */
+  waiting?: Partial<Record<SignRefusal, number>>;
   at: string;
 }
 
 const MAX_BACKOFF_MS = 30_000;
+/** What fails for one asset does not make the others wait longer than this. */
+const MAX_PARTIAL_BACKOFF_MS = 2_000;
+/** A round that ended longer ago than this says nothing about now. */
+const STALE_MS = 120_000;
+
+/** Milliseconds until the next round, after this many failed in a row; `partial` when some assets are still served. */
+export function backoffMs(pollMs: number, failedRounds: number, partial: boolean): number {
+  const most = Math.max(pollMs, partial ? MAX_PARTIAL_BACKOFF_MS : MAX_BACKOFF_MS);
+  return Math.min(pollMs * 2 ** Math.min(failedRounds, 20), most);
+}
 
 export class Runner {
   readonly registry = new Registry();
@@ -29,6 +41,11 @@ export class Runner {
   private readonly height = new Gauge({
     name: 'isthmus_guardian_height',
     help: 'Last final block scanned',
+    registers: [this.registry],
+  });
+  private readonly outbox = new Gauge({
+    name: 'isthmus_guardian_outbox',
+    help: 'Messages the schedule does not hold yet',
     registers: [this.registry],
   });
   private readonly stopping = new AbortController();
@@ -48,9 +65,12 @@ export class Runner {
     });
   }
 
-  /** Every part of the last round went well. */
-  get ready(): boolean {
-    return PARTS.every((part) => this.health[part]?.ok);
+  /** Every part of the last round went well, and lately. `now` in milliseconds since 1970. */
+  isReady(now = Date.now()): boolean {
+    return PARTS.every((part) => {
+      const health = this.health[part];
+      return health?.ok === true && now - Date.parse(health.at) < STALE_MS;
+    });
   }
 
   start(): void {
@@ -67,27 +87,29 @@ export class Runner {
     while (!this.stopping.signal.aborted) {
       const good = await this.round();
       failedRounds = good ? 0 : failedRounds + 1;
-      const wait = good ? this.pollMs : Math.min(this.pollMs * 2 ** Math.min(failedRounds, 10), MAX_BACKOFF_MS);
+      const wait = backoffMs(this.pollMs, failedRounds, this.guardian.serving);
       await delay(wait, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
   }
 
-  /** One round: see, follow, say, sign, send. A part that fails keeps those after it from nothing they can do without it. */
-  private async round(): Promise<boolean> {
+  /** One round: see, follow, say, sign, send. Says whether all went well. */
+  async round(): Promise<boolean> {
     let good = true;
     for (const part of PARTS) {
       if (this.stopping.signal.aborted) return good;
       try {
-        await this.guardian[part]();
-        this.health[part] = { ok: true, at: new Date().toISOString() };
+        const done = await this.guardian[part]();
+        const waiting = done instanceof Map ? { waiting: countReasons(done) } : {};
+        this.health[part] = { ok: true, ...waiting, at: new Date().toISOString() };
       } catch (error) {
         good = false;
         this.report(part, error);
-        // Signing needs a sound view of both sides: without it nothing is signed in this round.
-        if (part === 'watch' || part === 'follow') return false;
       }
+      // Without a sound view of both sides of at least one asset there is nothing to say or sign.
+      if (part === 'watch' ? !good : part === 'follow' && !this.guardian.serving) return false;
     }
     this.height.set(Number(this.guardian.height));
+    this.outbox.set(await this.guardian.outbox().catch(() => Number.NaN));
     return good;
   }
 
@@ -99,4 +121,10 @@ export class Runner {
     this.failures.inc({ part, code });
     if (before?.detail !== detail) this.log.warn({ part, code, detail }, 'a step failed and is tried again');
   }
+}
+
+function countReasons(refused: ReadonlyMap<string, SignRefusal>): Partial<Record<SignRefusal, number>> {
+  const counts: Partial<Record<SignRefusal, number>> = {};
+  for (const reason of refused.values()) counts[reason] = (counts[reason] ?? 0) + 1;
+  return counts;
 }
