@@ -8,6 +8,9 @@ import { projectRoot } from '@isthmus/store';
 import { getAddress, type Hex } from 'viem';
 
 export const PROCESS = 'P'.repeat(42) + 'A';
+/** Who spawned the process, on aos also who loads its source. */
+export const SPAWNER = 'S'.repeat(42) + 'A';
+const MODULE = 'L'.repeat(42) + 'A';
 export const AUTHORITY = 'M'.repeat(42) + 'A';
 export const CHAIN = 'eip155:31337';
 export const VAULT = getAddress(`0x${'5a'.repeat(20)}`);
@@ -59,8 +62,34 @@ export function tokenSource(): Buffer {
 
 export function environment(tags: Readonly<Record<string, string>> = SPAWN_TAGS): ProcessEnv {
   return {
-    Process: { Id: PROCESS, Owner: 'deployer', Tags: tagArray(tags) },
-    Module: { Id: 'L'.repeat(42) + 'A', Owner: 'deployer', Tags: [] },
+    Process: { Id: PROCESS, Owner: SPAWNER, Tags: tagArray(tags) },
+    Module: { Id: MODULE, Owner: SPAWNER, Tags: [] },
+  };
+}
+
+/** The message in one slot of the token's schedule. */
+export function messageTo(
+  nonce: number,
+  sender: Sender | string,
+  tags: Readonly<Record<string, string>>,
+  data = '',
+): VmMessage {
+  const { from, owner = from, cron = false } = typeof sender === 'string' ? { from: sender } : sender;
+  return {
+    Id: `message-${nonce}`,
+    Owner: owner,
+    From: from,
+    Target: PROCESS,
+    Anchor: '',
+    Data: data,
+    Tags: tagArray(tags),
+    Module: MODULE,
+    Epoch: 0,
+    Nonce: nonce,
+    Timestamp: 1_700_000_000_000 + nonce,
+    'Block-Height': '1',
+    'Hash-Chain': '',
+    Cron: cron,
   };
 }
 
@@ -76,24 +105,8 @@ export class TokenProcess {
   }
 
   message(sender: Sender | string, tags: Readonly<Record<string, string>>, data = ''): VmMessage {
-    const { from, owner = from, cron = false } = typeof sender === 'string' ? { from: sender } : sender;
     this.nonce += 1;
-    return {
-      Id: `message-${this.nonce}`,
-      Owner: owner,
-      From: from,
-      Target: PROCESS,
-      Anchor: '',
-      Data: data,
-      Tags: tagArray(tags),
-      Module: 'L'.repeat(42) + 'A',
-      Epoch: 0,
-      Nonce: this.nonce,
-      Timestamp: 1_700_000_000_000 + this.nonce,
-      'Block-Height': '1',
-      'Hash-Chain': '',
-      Cron: cron,
-    };
+    return messageTo(this.nonce, sender, tags, data);
   }
 
   async send(sender: Sender | string, tags: Readonly<Record<string, string>>, data = ''): Promise<Outcome> {

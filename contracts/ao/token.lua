@@ -1,6 +1,7 @@
 -- The token process of one bridged asset (docs/protocol.md, section 3).
 -- M of N guardians mint and settle; holders transfer and withdraw; nobody owns the process. The same file runs on the lean Lua
--- machine and on aos. Nothing observable depends on the order of `pairs`, on floats, or on time other than a message's own.
+-- machine (Lua 5.4) and on aos (Lua 5.3); README.md beside it says how it gets there. Nothing observable depends on the order of
+-- `pairs`, on floats, or on time. No message costs more than a bounded number of steps, nor can fewer than M guardians fill the memory.
 
 -- Amounts ----------------------------------------------------------------------------------------------------------
 -- Canonical decimal strings of at most 39 digits, computed in three limbs of 13 digits: no float, no wrap.
@@ -188,11 +189,17 @@ local minted = {}                       -- deposit id -> the line that was minte
 local mintedCount = 0
 local pending, pendingOrder = {}, {}    -- deposit id -> votes; ids as they first came, minted ones dropped now and then
 local pendingCount = 0
+local claimed = {}                      -- guardian -> bytes its votes hold on deposits that no quorum has agreed on
 local withdrawals = {}                  -- number -> withdrawal
+local firstOpen = 1                     -- every withdrawal before this one is released
+local reviewFrom, settleFrom            -- where in pendingOrder and withdrawals to go on with what a decision made due
 local decisions = {}                    -- nonce -> decision
 local applied = 0                       -- decisions taken so far
 
+local MAX_GUARDIANS = 64
+
 local function setGuardians(epoch, threshold, pauseThreshold, list)
+  if #list > MAX_GUARDIANS * 43 then return "bad-guardian" end
   local guardians, index = {}, {}
   for address in (list .. ","):gmatch("([^,]*),") do
     if not isEthereumAddress(address) or index[address] then return "bad-guardian" end
@@ -201,7 +208,7 @@ local function setGuardians(epoch, threshold, pauseThreshold, list)
   end
   local n = #guardians
   local m, k = tonumber(threshold), tonumber(pauseThreshold)
-  if n > 64 or m < 1 or m > n or k < 1 or k > n then return "bad-threshold" end
+  if n > MAX_GUARDIANS or m < 1 or m > n or k < 1 or k > n then return "bad-threshold" end
   set = { epoch = math.tointeger(tonumber(epoch)), threshold = math.tointeger(m), pauseThreshold = math.tointeger(k), guardians = guardians, index = index }
   return nil
 end
@@ -286,16 +293,17 @@ local function supply()
   return subtract(totals.minted, totals.burned)
 end
 
--- Votes: distinct guardians of the current set per whole content. `ballot.order` keeps contents as they came. -----------
+-- Votes: distinct guardians of the current set per whole content. `contents` keeps what was said in the order it came, `choice` which
+-- of them each guardian chose. -------------------------------------------------------------------------------------------
 
 local function newBallot()
-  return { order = {}, voters = {}, choice = {} }
+  return { contents = {}, choice = {} }
 end
 
-local function count(ballot, content)
+local function count(ballot, at)
   local n = 0
   for _, guardian in ipairs(set.guardians) do
-    if ballot.voters[content][guardian] then n = n + 1 end
+    if ballot.choice[guardian] == at then n = n + 1 end
   end
   return n
 end
@@ -303,30 +311,29 @@ end
 -- Adds a vote. Returns the votes its content has now, or nil and what is wrong with the vote: "repeated" or "double-vote".
 local function vote(ballot, guardian, content)
   local before = ballot.choice[guardian]
-  if before then
-    if before == content then return nil, "repeated" end
-    return nil, "double-vote"
-  end
-  ballot.choice[guardian] = content
-  if not ballot.voters[content] then
-    ballot.voters[content] = {}
-    ballot.order[#ballot.order + 1] = content
-  end
-  ballot.voters[content][guardian] = true
-  return count(ballot, content)
+  if before then return nil, ballot.contents[before] == content and "repeated" or "double-vote" end
+  local at = 1
+  while ballot.contents[at] and ballot.contents[at] ~= content do at = at + 1 end
+  if not ballot.contents[at] then ballot.contents[at] = content end
+  ballot.choice[guardian] = at
+  return count(ballot, at)
 end
 
 -- The content that has its quorum, if any.
 local function winner(ballot, quorum)
-  for _, content in ipairs(ballot.order) do
-    if count(ballot, content) >= quorum then return content end
+  for at, content in ipairs(ballot.contents) do
+    if count(ballot, at) >= quorum then return content end
   end
   return nil
 end
 
 -- Deposits -------------------------------------------------------------------------------------------------------------
 
-local DEPOSIT = "^(0x%x+) (%S+) (0x%x+) (0x%x+) (%S+) (%d+) (%S+)$"
+local DEPOSIT = "^(0x[0-9a-f]+) (%S+) (0x[0-9a-f]+) (0x%x+) (%S+) (%d+) (%S+)$"
+-- What votes without a quorum may hold in memory, all guardians together, and what one takes beside its line. A guardian that invents
+-- deposits reaches its share and is heard on them no more; deposits a quorum agrees on are never refused.
+local OPEN_BYTES = 96 * 1024 * 1024
+local VOTE_BYTES = 1024
 
 -- nil, or the code of what is wrong. Cheap on purpose: what M guardians say alike is checked by them; this keeps state well-formed.
 local function checkDeposit(id, reference, tx, sender, recipient, amount, tags)
@@ -340,9 +347,9 @@ local function checkDeposit(id, reference, tx, sender, recipient, amount, tags)
   return nil
 end
 
--- The length of the UTF-8 text is counted only to learn whether it is one.
+-- The length of the UTF-8 text is counted only to learn whether it is one. Encoded surrogates are none, but Lua 5.3 lets them pass.
 local function isUtf8(s)
-  return utf8.len(s) ~= nil
+  return utf8.len(s) ~= nil and not s:find("\xED[\xA0-\xBF]")
 end
 
 -- Tags of a deposit, or nil when its bytes break the rules.
@@ -360,11 +367,22 @@ local function depositTags(hex)
   return list
 end
 
+-- A quorum has agreed: what the votes hold is no longer at any guardian's charge.
+local function agree(ballot)
+  if ballot.agreed then return end
+  ballot.agreed = true
+  for guardian, at in pairs(ballot.choice) do
+    local bytes = claimed[guardian]
+    if bytes then claimed[guardian] = math.max(bytes - #ballot.contents[at] - VOTE_BYTES, 0) end
+  end
+end
+
 local function mint(id, line)
   local _, reference, tx, sender, recipient, amount, tags = line:match(DEPOSIT)
   local sum = add(totals.minted, amount)
   if not sum then return end -- beyond 39 digits: stays pending, visible, and never wraps
   totals.minted = sum
+  agree(pending[id])
   minted[id], pending[id] = line, nil
   mintedCount, pendingCount = mintedCount + 1, pendingCount - 1
   credit(recipient, amount)
@@ -386,6 +404,11 @@ local function attestDeposit(guardian, line, number)
   local problem = checkDeposit(id, reference, tx, sender, recipient, amount, tags)
   if problem then return event("guardian.bad-line", guardian, number, problem) end
   local ballot = pending[id]
+  if not (ballot and (ballot.agreed or ballot.choice[guardian])) then
+    local claim = (claimed[guardian] or 0) + #line + VOTE_BYTES
+    if claim > OPEN_BYTES // #set.guardians then return event("guardian.bad-line", guardian, number, "too-much-open") end
+    claimed[guardian] = claim
+  end
   if not ballot then
     ballot = newBallot()
     pending[id] = ballot
@@ -396,8 +419,10 @@ local function attestDeposit(guardian, line, number)
   if problemWithVote == "double-vote" then event("guardian.double-vote", guardian, "deposit", id) end
   if not votes then return end
   event("deposit.attested", id, guardian, votes)
-  if #ballot.order > 1 then event("deposit.conflict", id, guardian) end
-  if votes >= set.threshold and not paused then mint(id, line) end
+  if #ballot.contents > 1 then event("deposit.conflict", id, guardian) end
+  if votes < set.threshold then return end
+  agree(ballot)
+  if not paused then mint(id, line) end
 end
 
 local function forgetMinted()
@@ -408,19 +433,20 @@ local function forgetMinted()
   pendingOrder = waiting
 end
 
--- After an unpause or a rotation: what has its quorum now is minted.
-local function mintPending()
-  for _, id in ipairs(pendingOrder) do
-    local line = pending[id] and winner(pending[id], set.threshold)
-    if line and not paused then mint(id, line) end
+-- After an unpause or a rotation: votes of guardians that left are dropped, and what has its quorum now is minted.
+local function review(id)
+  local ballot = pending[id]
+  if not ballot then return end
+  local heard = false
+  for guardian in pairs(ballot.choice) do
+    if set.index[guardian] then heard = true else ballot.choice[guardian] = nil end
   end
-  forgetMinted()
-end
-
-local function attestDeposits(guardian, line, number)
-  attestDeposit(guardian, line, number)
-  -- Half of the list and more is done with: the cost of dropping it is spread over what made it grow.
-  if #pendingOrder > 1000 and #pendingOrder > 2 * pendingCount then forgetMinted() end
+  if not heard then
+    pending[id], pendingCount = nil, pendingCount - 1
+    return
+  end
+  local line = not paused and winner(ballot, set.threshold)
+  if line then mint(id, line) end
 end
 
 -- Withdrawals ------------------------------------------------------------------------------------------------------------
@@ -440,7 +466,7 @@ local function withdraw(msg)
   totals.burned = add(totals.burned, quantity)
   local number = #withdrawals + 1
   local id = "0x" .. keccak256("isthmus/withdrawal/1\n" .. ao.id .. "\n" .. number)
-  withdrawals[number] = { id = id, holder = msg.From, recipient = recipient, amount = quantity, maxFee = fee, signatures = {}, ballot = newBallot() }
+  withdrawals[number] = { id = id, holder = msg.From, recipient = recipient, amount = quantity, maxFee = fee, epoch = set.epoch, signatures = {}, ballot = newBallot() }
   local notice = tagList("Action", "Withdraw-Notice", "Withdrawal", tostring(number), "Withdrawal-Id", id, "Quantity", quantity, "Recipient", recipient, "Max-Fee", fee)
   reply(msg, withForwarded(notice, msg), "Withdrawal " .. number .. " is queued")
   event("withdrawal.queued", number, id, msg.From, recipient, quantity, fee)
@@ -464,6 +490,8 @@ local function signRelease(guardian, line, at)
   if withdrawal.released then return end
   if epoch ~= tostring(set.epoch) then return event("guardian.bad-line", guardian, at, "other-epoch") end
   if not isSignatureBy(guardian, signature) then return event("guardian.bad-line", guardian, at, "bad-signature") end
+  -- Signatures of an older set are worthless at the vault; the new set signs again.
+  if withdrawal.epoch ~= set.epoch then withdrawal.epoch, withdrawal.signatures = set.epoch, {} end
   local before = withdrawal.signatures[guardian]
   if before then
     if before ~= signature then event("guardian.double-vote", guardian, "signature", number) end
@@ -479,6 +507,7 @@ local function settle(number, withdrawal, content)
   withdrawal.released = content
   withdrawal.signatures, withdrawal.ballot = {}, nil
   totals.released = add(totals.released, withdrawal.amount)
+  while withdrawals[firstOpen] and withdrawals[firstOpen].released do firstOpen = firstOpen + 1 end
   event("withdrawal.released", number, content)
 end
 
@@ -497,7 +526,7 @@ local function attestRelease(guardian, line, at)
   if problem == "double-vote" then event("guardian.double-vote", guardian, "release", number) end
   if not votes then return end
   event("withdrawal.attested", number, guardian, votes)
-  if #withdrawal.ballot.order > 1 then event("withdrawal.conflict", number, guardian) end
+  if #withdrawal.ballot.contents > 1 then event("withdrawal.conflict", number, guardian) end
   if votes >= set.threshold then settle(number, withdrawal, content) end
 end
 
@@ -527,20 +556,36 @@ local function apply(line)
   local amount, window = line:match("^list %a+ (%d+) (%d+) %d+$")
   local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")
   if line == "pause" then paused = true end
-  if line == "unpause" then paused = false end
+  if line == "unpause" then paused, reviewFrom = false, 1 end
   -- Open or closed, and the least deposit, are the vault's to apply.
   if amount then limit = { amount = amount, window = window } end
   if epoch then
     setGuardians(epoch, threshold, pauseThreshold, list)
-    -- Signatures of the old set are worthless at the vault; the new set signs again.
-    for _, withdrawal in ipairs(withdrawals) do
-      if not withdrawal.released then withdrawal.signatures = {} end
-    end
+    for guardian in pairs(claimed) do if not set.index[guardian] then claimed[guardian] = nil end end
+    reviewFrom, settleFrom = 1, firstOpen
   end
-  mintPending()
-  for number, withdrawal in ipairs(withdrawals) do
-    local content = not withdrawal.released and winner(withdrawal.ballot, set.threshold)
-    if content then settle(number, withdrawal, content) end
+end
+
+-- What a decision makes due is done in portions, after this message and the next ones, so that no backlog can be too long to work off.
+local PORTION = 500
+
+local function catchUp()
+  if reviewFrom then
+    local last = math.min(reviewFrom + PORTION - 1, #pendingOrder)
+    for at = reviewFrom, last do review(pendingOrder[at]) end
+    reviewFrom = last < #pendingOrder and last + 1 or nil
+    if not reviewFrom then forgetMinted() end
+  elseif #pendingOrder > 1000 and #pendingOrder > 2 * pendingCount then
+    forgetMinted() -- half of the list and more is done with: dropping it costs what made it grow
+  end
+  if settleFrom then
+    local last = math.min(settleFrom + PORTION - 1, #withdrawals)
+    for number = settleFrom, last do
+      local withdrawal = withdrawals[number]
+      local content = not withdrawal.released and winner(withdrawal.ballot, set.threshold)
+      if content then settle(number, withdrawal, content) end
+    end
+    settleFrom = last < #withdrawals and last + 1 or nil
   end
 end
 
@@ -650,7 +695,7 @@ end
 
 local function describe(number, w)
   local signatures = {}
-  for _, guardian in ipairs(set.guardians) do
+  for _, guardian in ipairs(w.epoch == set.epoch and set.guardians or {}) do
     if w.signatures[guardian] then
       signatures[#signatures + 1] = object({ { "guardian", quote(guardian) }, { "signature", quote(w.signatures[guardian]) } })
     end
@@ -680,8 +725,8 @@ end
 
 local function ballotText(ballot)
   local parts = {}
-  for i, content in ipairs(ballot.order) do
-    parts[i] = object({ { "content", quote(content) }, { "votes", tostring(count(ballot, content)) } })
+  for i, content in ipairs(ballot.contents) do
+    parts[i] = object({ { "content", quote(content) }, { "votes", tostring(count(ballot, i)) } })
   end
   return array(parts)
 end
@@ -746,7 +791,7 @@ local function eachLine(act)
 end
 
 local GUARDIANS = {
-  ["Attest-Deposits"] = eachLine(attestDeposits),
+  ["Attest-Deposits"] = eachLine(attestDeposit),
   ["Sign-Release"] = eachLine(signRelease),
   ["Attest-Release"] = eachLine(attestRelease),
   ["Attest-Decision"] = attestDecision,
@@ -757,29 +802,48 @@ local READS = {
   Deposit = depositRead, ["Pending-Deposits"] = pendingPage, Decisions = decisionsPage, ["Bridge-Info"] = bridgeInfo,
 }
 
-function handle(msg)
-  if msg.Id == ao.id then return end -- the spawn itself
+-- aos decodes such Data before any process sees it.
+local function hasLines(msg)
+  return type(msg.Data) == "string" and msg.Tags["Content-Type"] ~= "application/json"
+end
+
+-- An authority passes on what processes sent. It cannot speak for a key, which signs for itself, nor for a guardian.
+local function isTrusted(msg)
+  return msg.From == msg.Owner or authorities[msg.Owner] and isArweaveAddress(msg.From)
+end
+
+local function receive(msg)
   local action = msg.Tags.Action or ""
   local guarded, held, read = GUARDIANS[action], HOLDERS[action], READS[action]
   if not (guarded or held or read) then return end
+  if msg.Target ~= ao.id then return end -- said to another process, whoever has it assigned here
   if read then return read(msg) end
-  if msg.Cron then return end -- nobody signed it
-  if guarded then
-    if msg.From ~= msg.Owner or not set.index[msg.From] then
-      return refuse(msg, "not-a-guardian", "Only a guardian of the current set, signing itself, may say this.")
-    end
-    guarded(msg)
-  else
-    if msg.From ~= msg.Owner and not authorities[msg.Owner] then
-      return refuse(msg, "not-trusted", "This message speaks for another and its signer is no authority of this process.")
-    end
-    held(msg)
+  if msg.Cron or msg.Tags.Cron then return end -- nobody signed it; on aos a tag can pass for the mark
+  if guarded and (msg.From ~= msg.Owner or not set.index[msg.From]) then
+    return refuse(msg, "not-a-guardian", "Only a guardian of the current set, signing itself, may say this.")
   end
+  if guarded and not hasLines(msg) then return refuse(msg, "bad-data", "Data is lines of text, not JSON.") end
+  if held and not isTrusted(msg) then
+    return refuse(msg, "not-trusted", "This message speaks for another and its signer is no authority of this process.")
+  end
+  local act = guarded or held
+  act(msg)
+  catchUp()
   flushEvents()
 end
 
--- On aos the same function answers everything, and the deployer gives up the process with this last line of set-up.
 if Handlers then
-  Handlers.prepend("isthmus", function() return true end, handle)
-  Owner = "none"
+  -- On aos this is asked before any other handler, and the last. (A global `handle` would replace aos' own way in.)
+  Handlers.prepend("isthmus", function() return true end, function(msg)
+    -- A tag called Nonce takes the slot's place in `msg`, and aos 2.0.4 counts on from what it finds there: text would end the process.
+    if not tonumber(msg.Nonce) then msg.Nonce = ao.Nonce end
+    receive(msg)
+  end)
+  -- What is no text is no message's sender: neither a signer nor a name an authority could forge. A process with no owner at all would
+  -- go to the first who gives his message the process' id.
+  Owner = true
+else
+  function handle(msg)
+    if msg.Id ~= ao.id then receive(msg) end -- the first message is the spawn itself
+  end
 end

@@ -162,13 +162,16 @@ describe('who is heard', () => {
     expect(await token.balance(ALICE)).toBe(1000n);
   });
 
-  it('A2 a holder is spoken for by its authority only', async () => {
+  it('A2 a process is spoken for by its authority only, a key by nobody', async () => {
     const token = await funded();
-    const tags = { Action: 'Transfer', Recipient: BOB, Quantity: '1' };
-    expect(tag((await token.send({ from: ALICE, owner: OUTSIDER }, tags)).sent[0], 'Error')).toBe('not-trusted');
-    expect(await token.balance(BOB)).toBe(0n);
-    await token.send({ from: ALICE, owner: AUTHORITY }, tags);
-    expect(await token.balance(BOB)).toBe(1n);
+    const move = async (from: string, to: string, owner: string) =>
+      (await token.send({ from, owner }, { Action: 'Transfer', Recipient: to, Quantity: '1' })).sent;
+    await move(ALICE, BOB, ALICE);
+    expect(tag((await move(BOB, OUTSIDER, OUTSIDER))[0], 'Error')).toBe('not-trusted');
+    expect(tag((await move(ALICE, OUTSIDER, AUTHORITY))[0], 'Error')).toBe('not-trusted');
+    expect(await token.balance(OUTSIDER)).toBe(0n);
+    await move(BOB, OUTSIDER, AUTHORITY);
+    expect([await token.balance(BOB), await token.balance(OUTSIDER)]).toEqual([0n, 1n]);
   });
 
   it('A3 A9 a credit notice, an Eval or a Mint is nothing to it', async () => {
