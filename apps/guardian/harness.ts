@@ -143,6 +143,7 @@ export class World {
     readonly unitsUrl: string,
   ) {}
   private readonly scenes: Scene[] = [];
+  private readonly emptied: DataSource[] = [];
   private sent = 0;
 
   static async open(): Promise<World> {
@@ -169,6 +170,7 @@ export class World {
 
   async close(): Promise<void> {
     await this.clear();
+    for (const database of this.emptied) await database.destroy();
     await this.app.close();
     await this.pipeline.stop();
     await this.database.destroy();
@@ -178,7 +180,22 @@ export class World {
 
   /** Ends what one test has started. */
   async clear(): Promise<void> {
-    for (const scene of this.scenes.splice(0)) await scene.close();
+    for (const scene of this.scenes.splice(0)) this.emptied.push(...(await scene.close()));
+  }
+
+  /** An empty guardian's database: a new one, or one that a test before has left. */
+  async guardianDatabase(): Promise<DataSource> {
+    const left = this.emptied.pop();
+    if (left) return left;
+    const url = await this.cluster.fresh();
+    const database = await openDatabase({
+      url,
+      migrations: guardianMigrations,
+      applicationName: 'guardian',
+      poolSize: 5,
+    });
+    await runMigrations(database);
+    return database;
   }
 
   /** A new vault with its processes: one test's own. */
@@ -259,14 +276,15 @@ export class Scene {
     return this.coin.process;
   }
 
-  async close(): Promise<void> {
-    for (const subject of this.subjects) await subject.close();
+  /** Gives back the guardians' databases, emptied. */
+  async close(): Promise<DataSource[]> {
     await Promise.all([this.gateway.close(), this.source.close()]);
+    return Promise.all(this.subjects.map((s) => s.close()));
   }
 
   /** A guardian of this scene, by its index in the set, with a database of its own. */
   async guardian(index: number, change: Record<string, unknown> = {}): Promise<Subject> {
-    const subject = await Subject.open(this, index, change, await this.world.cluster.fresh());
+    const subject = Subject.open(this, index, change, await this.world.guardianDatabase());
     this.subjects.push(subject);
     return subject;
   }
@@ -325,16 +343,11 @@ export class Subject {
   workers!: WorkerPool;
   guardian!: Guardian;
 
-  static async open(
-    scene: Scene,
-    index: number,
-    change: Record<string, unknown>,
-    databaseUrl: string,
-  ): Promise<Subject> {
+  static open(scene: Scene, index: number, change: Record<string, unknown>, database: DataSource): Subject {
     const config = guardianSchema.parse({
       name: `guardian ${index}`,
       keyFile: '/nowhere',
-      databaseUrl,
+      databaseUrl: 'postgres://nowhere',
       port: 0,
       gatewayUrl: scene.gateway.url,
       scheduler: SCHEDULER.address,
@@ -349,8 +362,6 @@ export class Subject {
       assets: scene.assets,
       ...change,
     });
-    const database = await openDatabase({ url: databaseUrl, migrations: guardianMigrations, applicationName: 'test' });
-    await runMigrations(database);
     const log = createLogger(config.name, { write: (line: string) => void scene.logged.push(line) });
     const subject = new Subject(scene, index, config, database, new Ledger(database), log);
     subject.start();
@@ -363,9 +374,13 @@ export class Subject {
     this.start(config);
   }
 
-  async close(): Promise<void> {
+  /** Gives back its database, emptied. */
+  async close(): Promise<DataSource> {
     await this.workers.stop();
-    await this.database.destroy();
+    await this.database.query(
+      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox',
+    );
+    return this.database;
   }
 
   /** One round, step by step. */

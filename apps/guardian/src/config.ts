@@ -46,7 +46,7 @@ export const guardianSchema = z
     name: z.string().min(1).max(64),
     /** File with the guardian's key, mode 0600. */
     keyFile: z.string().min(1),
-    databaseUrl: z.url({ protocol: /^postgres(ql)?$/, error: 'write a postgres:// URL' }),
+    databaseUrl: z.string().regex(/^postgres(ql)?:\/\//, 'write a postgres:// URL'),
     /** Loopback unless metrics are collected from elsewhere. */
     host: z.string().default('127.0.0.1'),
     /** Port of health and metrics. */

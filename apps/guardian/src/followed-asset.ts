@@ -3,11 +3,28 @@
  * soundly; until then there is none, and whoever would sign by it has nothing to sign by.
  */
 import { Replica, ReplicaError, type EvaluationResult, type ScheduleEntry, type WorkerPool } from '@isthmus/ao';
-import { eventsOf, foldEvent, viewOfSpawn, type OpenWithdrawal, type ProcessView } from '@isthmus/bridge';
+import {
+  eventsOf,
+  foldEvent,
+  viewOfSpawn,
+  type BridgeEvent,
+  type OpenWithdrawal,
+  type ProcessView,
+} from '@isthmus/bridge';
 import type { GuardianConfig } from './config.js';
 import type { Ledger } from './ledger.js';
 
 export type Asset = GuardianConfig['assets'][number];
+
+/**
+ * What a process holds of votes no quorum has agreed on, all guardians together, and what a vote takes beside its line: OPEN_BYTES and
+ * VOTE_BYTES of contracts/ao/token.lua. Beyond its share a guardian is not heard, so it stays well within it and says the rest later.
+ */
+const OPEN_BYTES = 96 * 1024 * 1024;
+const VOTE_BYTES = 1024;
+const SHARE_USED = 0.5;
+/** Votes in a message take at most this many times its bytes: no line is shorter than 256. */
+const VOTES_PER_BYTE = 5;
 
 /** Own messages noted at once: a replay from slot 0 meets all there ever were. */
 const OWN_AT_ONCE = 500;
@@ -22,6 +39,8 @@ export class WrongProcess extends Error {
     this.name = 'WrongProcess';
   }
 }
+
+type VoteEvent = Extract<BridgeEvent, { type: 'deposit.attested' | 'deposit.minted' }>;
 
 export interface FollowedAssetParts {
   config: GuardianConfig;
@@ -44,6 +63,8 @@ export class FollowedAsset {
   private own: { id: string; nonce: number }[] = [];
   private readonly signed = new Map<bigint, OpenWithdrawal>();
   private signedEpoch = 0n;
+  private readonly openVotes = new Map<string, number>();
+  private openVoteBytes = 0;
 
   constructor(private readonly parts: FollowedAssetParts) {
     this.asset = parts.asset;
@@ -87,6 +108,14 @@ export class FollowedAsset {
     for (const w of withdrawals) this.signed.set(w.number, w);
   }
 
+  /** As many of these lines as the process has room for now; `unseen` is the bytes of own messages it has not got yet. */
+  heard<T extends { line: string }>(deposits: readonly T[], unseen: number, view: ProcessView): T[] {
+    const share = (OPEN_BYTES / view.set.guardians.length) * SHARE_USED;
+    let taken = this.openVoteBytes + unseen * VOTES_PER_BYTE;
+    const first = deposits.findIndex(({ line }) => (taken += voteBytes(line)) > share);
+    return first < 0 ? [...deposits] : deposits.slice(0, first);
+  }
+
   private newReplica(): Replica {
     const { config, asset, ledger, workers } = this.parts;
     return new Replica({
@@ -105,19 +134,35 @@ export class FollowedAsset {
     this.current = null;
     this.own = [];
     this.signed.clear();
+    this.openVotes.clear();
+    this.openVoteBytes = 0;
   }
 
   private async learn(entry: ScheduleEntry, result: EvaluationResult): Promise<void> {
     if (entry.nonce === 0) this.current = this.viewAtSpawn(entry);
     if (!this.current) throw new Error(`Process ${entry.process} has no spawn.`);
     // A slot that failed had no effect, whatever it says it sent.
+    const isOwn = entry.message.ownerAddress === this.parts.self;
+    const said = isOwn ? linesById(entry) : new Map<string, string>();
     for (const event of result.Error === undefined ? eventsOf(result.Messages) : []) {
       foldEvent(this.current, event);
       if (event.type === 'decision.applied' && event.line === 'pause') this.pausedBy = event.nonce;
+      if (event.type === 'deposit.attested' || event.type === 'deposit.minted') this.countVote(event, said);
     }
-    if (entry.message.ownerAddress !== this.parts.self) return;
+    if (!isOwn) return;
     this.own.push({ id: entry.message.id, nonce: entry.nonce });
     if (this.own.length >= OWN_AT_ONCE) await this.noteOwn();
+  }
+
+  /** A vote of this guardian, said in a message with these lines, stays open until a quorum agrees on its deposit. */
+  private countVote(event: VoteEvent, said: ReadonlyMap<string, string>): void {
+    const open = this.openVotes.get(event.id) ?? 0;
+    const agreed = event.type === 'deposit.minted' || event.votes >= (this.current?.set.threshold ?? 0);
+    const own = event.type === 'deposit.attested' && event.guardian === this.parts.self;
+    const bytes = agreed ? 0 : own ? voteBytes(said.get(event.id) ?? '') : open;
+    this.openVoteBytes += bytes - open;
+    if (bytes > 0) this.openVotes.set(event.id, bytes);
+    else this.openVotes.delete(event.id);
   }
 
   private viewAtSpawn({ message }: ScheduleEntry): ProcessView {
@@ -138,4 +183,12 @@ export class FollowedAsset {
     await this.parts.ledger.markSeen(this.asset.process, this.own);
     this.own = [];
   }
+}
+
+const voteBytes = (line: string): number => line.length + VOTE_BYTES;
+
+/** Lines of a guardian's message by the deposit id they begin with. */
+function linesById({ message }: ScheduleEntry): Map<string, string> {
+  const lines = message.data.toString('utf8').split('\n');
+  return new Map(lines.map((line) => [line.slice(0, line.indexOf(' ')), line]));
 }

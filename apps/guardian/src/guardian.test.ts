@@ -7,6 +7,7 @@ import {
   encodeBundle,
   ethereumSigner,
   parseItem,
+  tagOf,
   type Item,
 } from '@isthmus/ao';
 import {
@@ -20,8 +21,7 @@ import {
   type DepositObservation,
 } from '@isthmus/bridge';
 import { joinSignatures } from '@isthmus/chains';
-import { devKey } from '@isthmus/devnet';
-import { encodeAbiParameters, getAddress, keccak256, toHex, zeroAddress, type Hex } from 'viem';
+import { encodeAbiParameters, keccak256, toHex, zeroAddress, type Hex } from 'viem';
 import { COIN } from '../../../contracts/ethereum/stage.js';
 import {
   ALICE,
@@ -83,6 +83,13 @@ const minted = (scene: Scene, sequence: bigint, amount = UNIT): string => {
 const queued = (scene: Scene, number: bigint, { recipient = PAYEE as string, amount = 5_000n, maxFee = 10n } = {}) =>
   `withdrawal.queued ${number} ${withdrawalId(scene.process, number)} ${ALICE} ${recipient} ${amount} ${maxFee}`;
 
+/** What was signed, by a digest that stands for its content. */
+const signedRow = (digest: string, epoch = 1n, number = 8n) => ({
+  number,
+  epoch,
+  digest: `0x${digest.repeat(64)}` as Hex,
+});
+
 /** Changes what the vault counts as locked of the coin. */
 async function setLocked(scene: Scene, locked: bigint): Promise<void> {
   const FLOWS = 5n; // storage slot of the vault's mapping, after EIP-712's two, the state and the decisions
@@ -94,6 +101,39 @@ async function setLocked(scene: Scene, locked: bigint): Promise<void> {
   await scene.finalize();
   expect(await world.stage.read<bigint>('locked', [COIN])).toBe(locked);
 }
+
+/** Scheduled entries as the gateway gives them, changed. */
+const altered =
+  (change: (items: Item[]) => Promise<Item[]> | Item[]): NonNullable<Door['intercept']> =>
+  async ({ path }, forward) => {
+    const reply = await forward();
+    if (!path.startsWith('/su/')) return reply;
+    return { status: 200, body: encodeBundle(await change(decodeBundle(Buffer.from(reply.body)))) };
+  };
+const rogue = ed25519Signer(Buffer.alloc(32, 9));
+const place = (item: Item) => ({
+  timestamp: Number(tagOf(item, 'Timestamp')),
+  blockHeight: 0,
+});
+/** The pages' second pair, placed anew by a signer, after a head. */
+async function replaced(items: Item[], signer = SCHEDULER, hashChain?: string, process = ''): Promise<Item[]> {
+  const [head, , next, message] = items as [Item, Item, Item, Item];
+  const previous = {
+    nonce: Number(tagOf(head, 'Nonce')),
+    assignmentId: head.id,
+    hashChain: hashChain ?? tagOf(head, 'Hash-Chain'),
+    timestamp: place(head).timestamp,
+  };
+  const { item } = await assign(process || tagOf(head, 'Process'), message.id, previous, place(next), signer);
+  return [head, items[1] as Item, item, message];
+}
+const spoilt = (item: Item): Item => {
+  const raw = Buffer.from(item.raw);
+  raw.writeUInt8((raw[2] as number) ^ 1, 2); // of the signature, which decides the item's id too
+  return parseItem(raw);
+};
+/** The second entry with a message its owner did not sign, placed by the scheduler all the same. */
+const unsigned = async (items: Item[]): Promise<Item[]> => replaced(items.map((m, i) => (i === 3 ? spoilt(m) : m)));
 
 describe('what a guardian sees', () => {
   it('I5 a deposit is attested when its block is final, not before', async () => {
@@ -243,40 +283,6 @@ describe('what a guardian sees', () => {
 });
 
 describe('what a guardian follows', () => {
-  /** Scheduled entries as the gateway gives them, changed. */
-  const altered =
-    (change: (items: Item[]) => Promise<Item[]> | Item[]): NonNullable<Door['intercept']> =>
-    async ({ path }, forward) => {
-      const reply = await forward();
-      if (!path.startsWith('/su/')) return reply;
-      return { status: 200, body: encodeBundle(await change(decodeBundle(Buffer.from(reply.body)))) };
-    };
-  const rogue = ed25519Signer(Buffer.alloc(32, 9));
-  const place = (item: Item) => ({
-    timestamp: Number(item.tags.find((t) => t.name === 'Timestamp')?.value),
-    blockHeight: 0,
-  });
-  /** The pages' second pair, placed anew by a signer, after a head. */
-  async function replaced(items: Item[], signer = SCHEDULER, hashChain?: string, process = ''): Promise<Item[]> {
-    const [head, , next, message] = items as [Item, Item, Item, Item];
-    const tag = (item: Item, name: string) => item.tags.find((t) => t.name === name)?.value ?? '';
-    const previous = {
-      nonce: Number(tag(head, 'Nonce')),
-      assignmentId: head.id,
-      hashChain: hashChain ?? tag(head, 'Hash-Chain'),
-      timestamp: place(head).timestamp,
-    };
-    const { item } = await assign(process || tag(head, 'Process'), message.id, previous, place(next), signer);
-    return [head, items[1] as Item, item, message];
-  }
-  const spoilt = (item: Item): Item => {
-    const raw = Buffer.from(item.raw);
-    raw.writeUInt8((raw[2] as number) ^ 1, 2); // of the signature, which decides the item's id too
-    return parseItem(raw);
-  };
-  /** The second entry with a message its owner did not sign, placed by the scheduler all the same. */
-  const unsigned = async (items: Item[]): Promise<Item[]> => replaced(items.map((m, i) => (i === 3 ? spoilt(m) : m)));
-
   it.each<[string, string, NonNullable<Door['intercept']>]>([
     ['is shortened', 'fork', altered(() => [])],
     [
@@ -285,7 +291,7 @@ describe('what a guardian follows', () => {
       altered(async (items) => {
         const [head, message] = items as [Item, Item];
         const other = { nonce: 0, assignmentId: message.id, hashChain: message.id, timestamp: 1 };
-        const process = head.tags.find((t) => t.name === 'Process')?.value ?? '';
+        const process = tagOf(head, 'Process');
         return [(await assign(process, message.id, other, place(head), SCHEDULER)).item, message];
       }),
     ],
@@ -462,16 +468,15 @@ describe('what a guardian signs', () => {
     const { ledger } = first(subjects);
     const item = (data: string) =>
       createItem({ target: scene.process, tags: [], data }, ethereumSigner(guardianKey(0)));
-    const row = (digest: string, epoch = 1n) => ({ number: 8n, epoch, digest: `0x${digest.repeat(64)}` as Hex });
     const before = await first(subjects).guardian.outbox();
-    await ledger.keepSigned(scene.process, [row('a')], await item('first'));
-    const other = { number: 9n, epoch: 1n, digest: `0x${'c'.repeat(64)}` as Hex };
-    const second = ledger.keepSigned(scene.process, [other, row('b')], await item('second'));
+    await ledger.keepSigned(scene.process, [signedRow('a')], await item('first'));
+    const other = signedRow('c', 1n, 9n);
+    const second = ledger.keepSigned(scene.process, [other, signedRow('b')], await item('second'));
     await expect(second).rejects.toThrow(DoubleSignRefused);
     expect(await first(subjects).signed()).toEqual(['8@1']); // nor anything that came with it
     expect(await first(subjects).guardian.outbox()).toBe(before + 1);
-    await ledger.keepSigned(scene.process, [row('a')], await item('again'));
-    await ledger.keepSigned(scene.process, [row('b', 2n)], await item('next epoch'));
+    await ledger.keepSigned(scene.process, [signedRow('a')], await item('again'));
+    await ledger.keepSigned(scene.process, [signedRow('b', 2n)], await item('next epoch'));
     expect(await first(subjects).signed()).toEqual(['8@1', '8@2']);
   });
 
@@ -637,6 +642,31 @@ describe('books, pauses and rotations', () => {
     expect(subject.view).toMatchObject({ paused: true, decisions: 2n });
   });
 
+  it('I3 signs the pause anew when the vault’s count moved on before the vault was paused', async () => {
+    const { scene, subjects } = await funded();
+    const subject = first(subjects);
+    await setLocked(scene, UNIT - 1n);
+    const ask = async () => {
+      await subject.look();
+      await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+      await subject.guardian.send();
+    };
+    await ask();
+    await world.stage.list(COIN); // the vault's next decision: a signature for it is worthless now
+    await scene.finalize();
+    await ask();
+    expect(subject.view).toMatchObject({ paused: true, decisions: 1n });
+    const [stale, good, ...more] = (await subject.said('Attest-Decision')).map((d) => d.split('\n')[1]);
+    expect(more).toEqual([]);
+    await expect(world.stage.call('Vault', scene.vault, 'pause', [stale])).rejects.toThrow(/BadSignature/);
+    await world.stage.call('Vault', scene.vault, 'pause', [good]);
+    const kept = (await world.events(scene.process)).filter((e) => e.type === 'decision.signed');
+    expect(kept).toMatchObject([{ signature: stale }, { signature: good }]);
+    await scene.finalize();
+    await ask();
+    expect(await subject.said('Attest-Decision')).toHaveLength(2);
+  });
+
   it.each([
     ['supply beyond what is locked', UNIT + 1n, 5_000n],
     ['withdrawals beyond what is locked, above 2^128', 2n ** 129n, 2n ** 129n],
@@ -781,6 +811,39 @@ describe('restarts and sending', () => {
     expect(await subject.guardian.send()).toBe(1);
     await subject.look();
     expect(await subject.guardian.outbox()).toBe(0);
+  });
+
+  it('says no more than the process has room for, and the rest when a quorum has agreed on the first', async () => {
+    const many = Array.from({ length: 64 }, (_, i) => guardianAddress(i));
+    const scene = await world.scene({ spawn: { 'Isthmus-Guardians': many.join(',') } });
+    const subject = await scene.guardian(0);
+    await subject.look();
+    const seen = Array.from({ length: 700 }, (_, i) => observation(scene, BigInt(i + 1)));
+    await subject.database.query(
+      'insert into observed_deposit (id, process, sequence, line) select id, $1, sequence, line from unnest($2::text[], $3::bigint[], $4::text[]) as d(id, sequence, line)',
+      [scene.process, seen.map((o) => o.id), seen.map((_, i) => i + 1), seen.map(encodeDepositLine)],
+    );
+    const said = async () => (await subject.said('Attest-Deposits')).flatMap((d) => d.split('\n'));
+    // As often as it likes: neither what is on its way nor what is open there grows beyond its share.
+    const sayAll = async () => {
+      for (let i = 0; i < 6; i += 1) {
+        await subject.guardian.attest();
+        await subject.guardian.send();
+        await subject.guardian.follow();
+      }
+      return (await said()).length;
+    };
+    const most = await sayAll();
+    const share = 1.5 * 1024 * 1024;
+    expect(most * (seen.map(encodeDepositLine)[0]!.length + 1024)).toBeLessThan(share);
+    expect(most).toBeGreaterThan(300);
+    const lines = await said();
+    for (let at = 0; at < lines.length; at += 250)
+      await scene.say(1, 'Attest-Deposits', lines.slice(at, at + 250).join('\n'));
+    await subject.guardian.follow();
+    expect(subject.view.minted).toBe(BigInt(most) * UNIT);
+    expect(await sayAll()).toBe(700);
+    expect((await world.events(scene.process)).map((e) => e.type)).not.toContain('guardian.bad-line');
   });
 
   it('a gateway that never answers, or takes messages and loses them, loses nothing for good', async () => {

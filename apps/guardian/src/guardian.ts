@@ -157,7 +157,7 @@ export class Guardian {
     await this.forEach(async (one) => {
       // What a guardian says before it is in the set is refused, and would have to be said again.
       if (!one.view || !this.isMember(one.view)) return;
-      await this.attestDeposits(one.asset.process);
+      await this.attestDeposits(one, one.view);
       await this.attestReleases(one.asset.process);
     });
   }
@@ -225,10 +225,12 @@ export class Guardian {
     return [{ process: log.process, number: log.number, line, amount: log.amount }];
   }
 
-  private async attestDeposits(process: string): Promise<void> {
+  private async attestDeposits(one: FollowedAsset, view: ProcessView): Promise<void> {
     const { ledger, config } = this.parts;
+    const { process } = one.asset;
     for (;;) {
-      const deposits = await ledger.depositsToAttest(process, config.batch);
+      const seen = await ledger.depositsToAttest(process, config.batch);
+      const deposits = one.heard(seen, await ledger.unseenBytes(process), view);
       if (deposits.length === 0) return;
       const item = await this.message(process, 'Attest-Deposits', deposits.map((d) => d.line).join('\n'));
       const ids = deposits.map((d) => d.id);

@@ -197,6 +197,15 @@ export class Ledger implements ReplicaStore {
     );
   }
 
+  /** Bytes of the messages to a process that its schedule does not hold yet. */
+  async unseenBytes(process: string): Promise<number> {
+    const rows: { n: string }[] = await this.database.query(
+      'select coalesce(sum(octet_length(item)), 0) as n from outbox where process = $1 and slot is null',
+      [process],
+    );
+    return Number(rows[0]?.n ?? 0);
+  }
+
   /** Messages the schedule does not hold yet. */
   async waiting(): Promise<number> {
     const rows: { n: number }[] = await this.database.query('select count(*)::int as n from outbox where slot is null');

@@ -7,6 +7,9 @@ import type { Guardian, SignRefusal } from './guardian.js';
 const PARTS = ['watch', 'follow', 'attest', 'sign', 'send'] as const;
 type Part = (typeof PARTS)[number];
 
+/** What a runner drives: a guardian's steps, and what they came to. */
+export type Steps = Pick<Guardian, Part | 'height' | 'serving' | 'outbox'>;
+
 export interface PartHealth {
   ok: boolean;
   /** Typed reason while it is not. */
@@ -52,7 +55,7 @@ export class Runner {
   private done: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly guardian: Guardian,
+    private readonly guardian: Steps,
     private readonly pollMs: number,
     private readonly log: Logger,
     rpcCalls: () => number,

@@ -1,0 +1,106 @@
+/** A guardian starts with a configuration that is right, or says which key is wrong. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { ConfigError, loadConfig } from '@isthmus/store';
+import { zeroAddress } from 'viem';
+import { guardianSchema } from './config.js';
+
+const VAULT = '0x70997970C51812dc3A010C7d01b50e0d17dc79C8';
+const TOKEN = '0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc';
+const ID = 'A'.repeat(43);
+const coin = { id: 'eip155:1/slip44:60', address: zeroAddress, process: ID };
+const token = { id: `eip155:1/erc20:${TOKEN}`, address: TOKEN, process: 'B'.repeat(42) + 'A' };
+const chain = {
+  id: 'eip155:1',
+  rpcUrls: ['https://one.example/rpc', 'https://two.example', 'http://127.0.0.1:8545'],
+  agreement: 2,
+  finality: { tag: 'finalized' },
+  vault: VAULT,
+  deployBlock: 5,
+};
+const good = {
+  name: 'guardian 1',
+  keyFile: '/etc/isthmus/guardian.key',
+  databaseUrl: 'postgres://guardian@localhost/guardian',
+  port: 4700,
+  gatewayUrl: 'https://gateway.example/',
+  scheduler: ID,
+  chain,
+  assets: [coin, token],
+};
+
+let folder: string;
+beforeAll(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-config-'));
+});
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
+function load(content: unknown) {
+  const file = path.join(folder, 'guardian.json');
+  fs.writeFileSync(file, JSON.stringify(content));
+  return loadConfig(guardianSchema, file);
+}
+
+it('takes a right one, and fills in what may be left out', () => {
+  expect(load(good)).toMatchObject({
+    gatewayUrl: 'https://gateway.example',
+    host: '127.0.0.1',
+    batch: 200,
+    pollMs: 1000,
+    chain: { agreement: 2, finality: { tag: 'finalized' } },
+  });
+  const { finality } = load({ ...good, chain: { ...chain, finality: { confirmations: 12 } } }).chain;
+  expect(finality).toEqual({ confirmations: 12 });
+});
+
+it.each<[string, object]>([
+  ['name', { name: '' }],
+  ['keyFile', { keyFile: 7 }],
+  ['databaseUrl', { databaseUrl: 'localhost' }],
+  ['databaseUrl', { databaseUrl: 'https://localhost/guardian' }],
+  ['port', { port: 70_000 }],
+  ['gatewayUrl', { gatewayUrl: 'gateway.example' }],
+  ['gatewayUrl', { gatewayUrl: 'file:///etc/passwd' }],
+  ['scheduler', { scheduler: 'A'.repeat(42) + 'B' }],
+  ['batch', { batch: 501 }],
+  ['pollMs', { pollMs: 0 }],
+  ['chain.id', { chain: { ...chain, id: 'eip155:01' } }],
+  ['chain.rpcUrls', { chain: { ...chain, rpcUrls: [] } }],
+  ['chain.rpcUrls.1', { chain: { ...chain, rpcUrls: [chain.rpcUrls[0], 'ws://one.example'] } }],
+  ['chain.rpcUrls', { chain: { ...chain, rpcUrls: ['https://one.example', 'https://one.example'] } }],
+  ['chain.rpcUrls', { chain: { ...chain, rpcUrls: ['https://one.example', 'https://ONE.example/'] } }],
+  ['chain.agreement', { chain: { ...chain, agreement: 0 } }],
+  ['chain.agreement', { chain: { ...chain, agreement: 4 } }],
+  ['chain.finality', { chain: { ...chain, finality: { tag: 'latest' } } }],
+  ['chain.finality.confirmations', { chain: { ...chain, finality: { confirmations: 0 } } }],
+  ['chain.vault', { chain: { ...chain, vault: zeroAddress } }],
+  ['chain.vault', { chain: { ...chain, vault: VAULT.toLowerCase() } }],
+  ['chain.deployBlock', { chain: { ...chain, deployBlock: -1 } }],
+  ['assets', { assets: [] }],
+  ['assets.0.id', { assets: [{ ...coin, id: 'eip155:2/slip44:60' }] }],
+  ['assets.1.id', { assets: [coin, { ...token, id: coin.id }] }],
+  ['assets.0.address', { assets: [{ ...token, address: TOKEN.toLowerCase() }] }],
+  ['assets.0.process', { assets: [{ ...coin, process: 'short' }] }],
+  ['assets', { assets: [coin, { ...coin, process: token.process }] }],
+  ['assets', { assets: [coin, { ...token, process: coin.process }] }],
+  ['(whole file)', { pollMS: 5 }],
+])('refuses at start, and names, a wrong %s: %j', (key, change) => {
+  expect(() => load({ ...good, ...change })).toThrow(ConfigError);
+  const [, wrong] = refusalOf({ ...good, ...change }).split('\n');
+  expect(wrong?.trim().split(': ')[0]).toBe(key);
+});
+
+function refusalOf(content: unknown): string {
+  try {
+    load(content);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return '';
+}
+
+it('names every wrong key at once', () => {
+  const said = refusalOf({ ...good, port: -1, scheduler: 'x', chain: { ...chain, agreement: 9 } });
+  for (const key of ['port', 'scheduler', 'chain.agreement']) expect(said).toContain(`  ${key}: `);
+});
