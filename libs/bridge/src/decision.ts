@@ -42,6 +42,16 @@ export function assertGuardianSet(set: GuardianSet): void {
   }
 }
 
+/** Pausing and unpausing speak of the same thing; so do two listings, and two rotations. Of one subject the newest decision holds. */
+export function subjectOf(kind: Decision['kind']): 'pause' | 'list' | 'rotate' {
+  return kind === 'unpause' ? 'pause' : kind;
+}
+
+/** First words of the lines of all decisions that speak of the same as this one. */
+export function subjectWords(kind: Decision['kind']): readonly Decision['kind'][] {
+  return subjectOf(kind) === 'pause' ? ['pause', 'unpause'] : [kind];
+}
+
 /** The vault counts windows in whole seconds of 32 bits and amounts in 104. @throws BridgeError `bad-line` */
 function assertListing({ limit, windowMs, minDeposit }: Extract<Decision, { kind: 'list' }>): void {
   const fits = (amount: bigint) => amount < 2n ** 104n;

@@ -11,6 +11,7 @@ import {
 import { devAccount, devKey } from '@isthmus/devnet';
 import { createLogger } from '@isthmus/store';
 import { createPublicClient, createWalletClient, http, keccak256, toHex, zeroAddress, type Hex } from 'viem';
+import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
 import { CHAIN, COIN_ID, GatewayStage, guardianKey, RELAYER_KEY, until } from '../../harness.js';
 import type { DecisionView } from '../api/decision-view.js';
@@ -263,7 +264,15 @@ describe('X5 several relayers', () => {
     const client = createPublicClient({ transport: http(world.stage.anvil.url), cacheTime: 0 });
     const log = createLogger('other', { write: () => undefined });
     const stores = [new TransferStore(database), new DecisionStore(database)] as const;
-    return new Relayer(world.config, database, ...stores, client, devAccount(account), log, foundry.id);
+    return new Relayer(
+      world.config,
+      database,
+      ...stores,
+      client,
+      privateKeyToAccount(devKey(account)),
+      log,
+      foundry.id,
+    );
   }
 
   it.each([

@@ -1,5 +1,5 @@
 /** Decisions of the quorum as the index keeps them: who said what in which message, what was applied, and what the vault has made of it. */
-import type { Decision } from '@isthmus/bridge';
+import { parseDecision, subjectWords } from '@isthmus/bridge';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Hex } from 'viem';
 
@@ -33,11 +33,6 @@ export interface DecisionRow {
   votes: { guardian: Hex; line: string; signature: Hex | null; message: string; slot: number; at: string }[];
 }
 
-/** Pausing and unpausing speak of the same thing; so do two listings, and two rotations. */
-export function subjectOf(kind: Decision['kind']): 'pause' | 'list' | 'rotate' {
-  return kind === 'unpause' ? 'pause' : kind;
-}
-
 export class DecisionStore {
   constructor(private readonly database: DataSource) {}
 
@@ -60,11 +55,9 @@ export class DecisionStore {
 
   /** Records what was applied; an earlier one of the same subject that still waits has nothing to wait for any more. */
   async addApplied(manager: EntityManager, { process, nonce, line, message, slot, at }: AppliedRow): Promise<void> {
-    const subject = subjectOf(line.split(' ')[0] as Decision['kind']);
-    const words = subject === 'pause' ? ['pause', 'unpause'] : [subject];
     await manager.query(
       `update decision set vault = 'superseded' where process = $1 and vault = 'waiting' and split_part(line, ' ', 1) = any($2)`,
-      [process, words],
+      [process, subjectWords(parseDecision(line).kind)],
     );
     await manager.query(
       'insert into decision (process, nonce, line, message, slot, applied_at) values ($1, $2, $3, $4, $5, $6) on conflict do nothing',
