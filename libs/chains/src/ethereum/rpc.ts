@@ -1,6 +1,10 @@
 /**
  * JSON-RPC over several independent sources of which a fixed number must agree. With fewer it throws and never goes on with less; a source
  * that contradicts itself, lags behind what was already final, or serves another chain does not count.
+ *
+ * Trusted for: fewer than `agreement` sources lie. Then each answer that enough of them give alike is an honest one's too, and at a final
+ * height it is final for that one: only sources that hold a height final themselves are heard about it. Without that, a liar together with
+ * an honest source that lags on a branch about to be dropped could outvote the one that knows.
  */
 import type { Hex } from 'viem';
 import type { RawLog } from './vault.js';
@@ -8,11 +12,13 @@ import type { RawLog } from './vault.js';
 export type Finality = { tag: 'finalized' | 'safe' } | { confirmations: number };
 
 export interface RpcPoolOptions {
+  /** One for each source, all different. */
   urls: readonly string[];
   /** How many sources must say the same. */
   agreement: number;
   chainId: number;
   finality: Finality;
+  /** Time a source has for one question, milliseconds. */
   timeoutMs?: number;
 }
 
@@ -23,7 +29,10 @@ export interface BlockRef {
   timestamp: bigint;
 }
 
-/** Fewer sources agree than required: nothing may be concluded. */
+/** A log that is in a block. */
+export type MinedLog = RawLog & { blockNumber: Hex; blockHash: Hex; transactionHash: Hex; logIndex: Hex };
+
+/** Fewer sources agree than required, or as many say one thing as another: nothing may be concluded. */
 export class AgreementLost extends Error {
   readonly code = 'agreement-lost';
   constructor(
@@ -31,6 +40,8 @@ export class AgreementLost extends Error {
     readonly agreeing: number,
     readonly required: number,
     readonly reasons: readonly string[],
+    /** Sources gave different answers, rather than none. */
+    readonly contradiction = false,
   ) {
     super(
       `${agreeing} of the ${required} RPC sources required agree on ${what}${reasons.length > 0 ? `: ${reasons.join('; ')}` : ''}`,
@@ -39,7 +50,7 @@ export class AgreementLost extends Error {
   }
 }
 
-/** One source refused or failed one call. */
+/** One source refused or failed one call, or contradicts itself. */
 export class RpcError extends Error {
   constructor(message: string) {
     super(message);
@@ -48,80 +59,93 @@ export class RpcError extends Error {
 }
 
 const TIMEOUT_MS = 10_000;
-const MAX_RESPONSE_BYTES = 64 * 1024 * 1024;
+/** Once enough sources have answered, the others get this part of their time: one that hangs does not hold up the rest. */
+const PATIENCE = 1 / 10;
+/** Far above 2,000 blocks of ordinary deposits; a fuller range is asked for in smaller pieces. */
+const MAX_LOGS_BYTES = 32 * 1024 * 1024;
+/** A block's header and transaction hashes, a value, or an error. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+const MAX_REASON = 200;
 
-interface RpcBlock {
-  number: Hex;
-  hash: Hex;
-  timestamp: Hex;
+interface Source {
+  /** Counted from 1: an address may hold a key and is never shown. */
+  name: string;
+  url: string;
+  chainChecked: boolean;
+  /** Height it last said is final. */
+  final: bigint;
 }
+
+interface Answers<T> {
+  good: T[];
+  bad: string[];
+}
+
+/** How answers stand: more are needed, one may stop waiting soon, or nothing that is open can change the outcome. */
+type Standing = 'open' | 'enough' | 'decided';
 
 export class RpcPool {
   /** Calls made so far, over all sources. */
   calls = 0;
-  private readonly checked = new Set<string>();
+  private readonly sources: readonly Source[];
+  /** Highest block that was agreed to be final. */
+  private final = -1n;
 
+  /** @throws Error when `agreement` cannot be met, or one source is given twice: it would agree with itself. */
   constructor(private readonly options: RpcPoolOptions) {
-    if (options.agreement < 1 || options.agreement > options.urls.length) {
-      throw new Error(
-        `agreement is ${options.agreement}: it lies between 1 and the number of rpcUrls (${options.urls.length}).`,
-      );
-    }
+    const { agreement, urls } = options;
+    if (agreement < 1 || agreement > urls.length)
+      throw new Error(`agreement is ${agreement}: it lies between 1 and the number of rpcUrls (${urls.length}).`);
+    if (new Set(urls.map((url) => new URL(url).href)).size < urls.length)
+      throw new Error('rpcUrls names a source twice: agreement needs different ones.');
+    this.sources = urls.map((url, i) => ({ name: `source ${i + 1}`, url, chainChecked: false, final: -1n }));
   }
 
-  /** The newest block final by the policy for as many sources as must agree. @throws AgreementLost */
+  /** The newest block that is final by the policy for as many sources as must agree. @throws AgreementLost */
   async finalized(): Promise<BlockRef> {
-    const heads = await this.each((url) => this.finalizedOf(url));
-    const heights = heads.good.map((b) => b.number).toSorted((a, b) => (a < b ? 1 : a > b ? -1 : 0));
-    const height = heights[this.options.agreement - 1];
-    if (height === undefined)
-      throw new AgreementLost('the finalized block', heights.length, this.options.agreement, heads.bad);
-    return this.block(height);
+    const { agreement } = this.options;
+    const { good, bad } = await this.each(this.sources, (s, ask) => this.claim(s, ask), this.whenEnough);
+    const heights = good.toSorted(descending).slice(agreement - 1);
+    let lost = new AgreementLost('the finalized block', good.length, agreement, bad);
+    // From the highest down: who only pretends to know more than the others cannot keep them from agreeing on less.
+    for (const height of new Set(heights)) {
+      try {
+        const block = await this.blockAmong(
+          this.sources.filter((s) => s.final >= height),
+          height,
+        );
+        if (height > this.final) this.final = height;
+        return block;
+      } catch (error) {
+        if (!(error instanceof AgreementLost)) throw error;
+        lost = error;
+      }
+    }
+    throw lost;
   }
 
   /** The newest block, final or not, of the sources that agree. @throws AgreementLost */
   async latest(): Promise<BlockRef> {
-    const heads = await this.each((url) => this.blockOf(url, 'latest'));
-    const height = heads.good.map((b) => b.number).toSorted((a, b) => (a < b ? 1 : a > b ? -1 : 0))[
-      this.options.agreement - 1
-    ];
-    if (height === undefined)
-      throw new AgreementLost('the latest block', heads.good.length, this.options.agreement, heads.bad);
+    const { agreement } = this.options;
+    const { good, bad } = await this.each(this.sources, (_, ask) => blockOf(ask, 'latest'), this.whenEnough);
+    const height = good.map((b) => b.number).toSorted(descending)[agreement - 1];
+    if (height === undefined) throw new AgreementLost('the latest block', good.length, agreement, bad);
     return this.block(height);
   }
 
   /** The block at a height. @throws AgreementLost */
   block(height: bigint): Promise<BlockRef> {
-    return this.agreed(
-      `block ${height}`,
-      (url) => this.blockOf(url, hex(height)),
-      (b) => b.hash,
-    );
+    return this.blockAmong(this.heardAt(height), height);
   }
 
-  /** Logs of one contract in a range of blocks. @throws AgreementLost */
-  logs(address: Hex, from: bigint, to: bigint): Promise<RawLog[]> {
-    const filter = { address, fromBlock: hex(from), toBlock: hex(to) };
-    const content = (logs: RawLog[]) =>
-      JSON.stringify(
-        logs
-          .map((l) =>
-            JSON.stringify([
-              l.address.toLowerCase(),
-              l.blockHash,
-              l.logIndex,
-              l.transactionHash,
-              l.topics,
-              l.data,
-              l.removed ?? false,
-            ]),
-          )
-          .toSorted((a, b) => (a < b ? -1 : 1)),
-      );
+  /** Logs of one contract in blocks `from` to `to`, in the chain's order, each once. @throws AgreementLost */
+  logs(address: Hex, from: bigint, to: BlockRef): Promise<MinedLog[]> {
+    const filter = { address, fromBlock: hex(from), toBlock: hex(to.number) };
     return this.agreed(
-      `the logs of blocks ${from} to ${to}`,
-      (url) => this.ask<RawLog[]>(url, 'eth_getLogs', [filter]),
-      content,
+      `the logs of blocks ${from} to ${to.number}`,
+      this.heardAt(to.number),
+      async (ask) => readLogs(await ask('eth_getLogs', [filter], MAX_LOGS_BYTES), address, from, to),
+      JSON.stringify,
     );
   }
 
@@ -129,87 +153,298 @@ export class RpcPool {
   call(to: Hex, data: Hex, height: bigint): Promise<Hex> {
     return this.agreed(
       `a call at block ${height}`,
-      (url) => this.ask<Hex>(url, 'eth_call', [{ to, data }, hex(height)]),
+      this.heardAt(height),
+      async (ask) => text(await ask('eth_call', [{ to, data }, hex(height)]), DATA, 'a call’s result'),
       (value) => value,
     );
   }
 
-  private async finalizedOf(url: string): Promise<BlockRef> {
+  /** Has every source show again which chain it serves: another node may stand at its address by now. */
+  recheckChains(): void {
+    for (const source of this.sources) source.chainChecked = false;
+  }
+
+  private readonly whenEnough = (good: readonly unknown[]): Standing =>
+    good.length >= this.options.agreement ? 'enough' : 'open';
+
+  /** About a final height only those count that hold it final themselves. */
+  private heardAt(height: bigint): readonly Source[] {
+    return height > this.final ? this.sources : this.sources.filter((s) => s.final >= height);
+  }
+
+  /** Up to where a source says its chain is final. */
+  private async claim(source: Source, ask: Ask): Promise<bigint> {
     const { finality } = this.options;
-    const latest = await this.blockOf(url, 'latest');
+    const latest = await blockOf(ask, 'latest');
     if ('confirmations' in finality) {
       const height = latest.number - BigInt(finality.confirmations) + 1n;
-      return height < 0n ? this.blockOf(url, '0x0') : this.blockOf(url, hex(height));
+      source.final = height < 0n ? 0n : height;
+      return source.final;
     }
-    const final = await this.blockOf(url, finality.tag);
+    const final = await blockOf(ask, finality.tag);
     if (final.number > latest.number) throw new RpcError('its finalized block is ahead of its own chain');
-    return final;
+    source.final = final.number;
+    return source.final;
   }
 
-  private async blockOf(url: string, block: string): Promise<BlockRef> {
-    const found = await this.ask<RpcBlock | null>(url, 'eth_getBlockByNumber', [block, false]);
-    if (!found) throw new RpcError(`it has no block ${block}`);
-    return { number: BigInt(found.number), hash: found.hash, timestamp: BigInt(found.timestamp) };
+  private blockAmong(sources: readonly Source[], height: bigint): Promise<BlockRef> {
+    return this.agreed(
+      `block ${height}`,
+      sources,
+      async (ask) => {
+        const block = await blockOf(ask, hex(height));
+        if (block.number !== height) throw new RpcError(`it gives block ${block.number} as block ${height}`);
+        return block;
+      },
+      (b) => `${b.hash} ${b.timestamp}`,
+    );
   }
 
-  /** The answer that enough sources give alike. */
-  private async agreed<T>(what: string, ask: (url: string) => Promise<T>, content: (value: T) => string): Promise<T> {
-    const { good, bad } = await this.each(ask);
-    const groups = new Map<string, T[]>();
-    for (const value of good) {
-      const key = content(value);
-      groups.set(key, [...(groups.get(key) ?? []), value]);
+  /** The answer that enough sources give alike, and no other as many. */
+  private async agreed<T>(
+    what: string,
+    sources: readonly Source[],
+    question: (ask: Ask) => Promise<T>,
+    content: (value: T) => string,
+  ): Promise<T> {
+    const { agreement } = this.options;
+    const keyed = async (_: Source, ask: Ask) => {
+      const value = await question(ask);
+      return { key: content(value), value };
+    };
+    const { good, bad } = await this.each(sources, keyed, (given, open) => {
+      const [first = 0, second = 0] = sizes(given);
+      if (first < agreement) return 'open';
+      return second + open < agreement ? 'decided' : 'enough';
+    });
+    const [first = 0, second = 0] = sizes(good);
+    if (first >= agreement && second < agreement) return mostGiven(good);
+    const silent = this.sources.length - sources.length;
+    const reasons = silent > 0 ? [...bad, `${silent} lag behind what is final`] : bad;
+    throw new AgreementLost(
+      what,
+      first,
+      agreement,
+      second > 0 ? [...reasons, 'they contradict each other'] : reasons,
+      second > 0,
+    );
+  }
+
+  /** Asks all at once, and waits until all have answered or `standing` says that one need not. */
+  private each<T>(
+    sources: readonly Source[],
+    question: (source: Source, ask: Ask) => Promise<T>,
+    standing: (good: readonly T[], open: number) => Standing,
+  ): Promise<Answers<T>> {
+    const timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS;
+    return new Promise((resolve) => {
+      const answers: Answers<T> = { good: [], bad: [] };
+      const stop = new AbortController();
+      let open = sources.length;
+      let patience: NodeJS.Timeout | undefined;
+      const end = (): void => {
+        clearTimeout(patience);
+        resolve({ good: [...answers.good], bad: [...answers.bad] });
+        // Who is merely a little slower ends by itself and keeps its connection.
+        if (open > 0) setTimeout(() => stop.abort(), timeoutMs * PATIENCE).unref();
+      };
+      const answered = (): void => {
+        open -= 1;
+        const now = open === 0 ? 'decided' : standing(answers.good, open);
+        if (now === 'decided') end();
+        else if (now === 'enough') patience ??= setTimeout(end, timeoutMs * PATIENCE);
+      };
+      if (open === 0) end();
+      for (const source of sources)
+        void this.within(source, stop.signal, (ask) => question(source, ask))
+          .then(
+            (value) => void answers.good.push(value),
+            (error: unknown) => void answers.bad.push(`${source.name}: ${reasonOf(error)}`),
+          )
+          .then(answered);
+    });
+  }
+
+  /** One question to one source, which may take several calls and has one time limit. */
+  private async within<T>(source: Source, stop: AbortSignal, question: (ask: Ask) => Promise<T>): Promise<T> {
+    const timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS;
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), timeoutMs);
+    stop.addEventListener('abort', () => limit.abort(), { once: true });
+    const ask: Ask = (method, params, maxBytes) => this.ask(source, method, params, maxBytes, limit.signal);
+    try {
+      if (!source.chainChecked) await this.checkChain(source, ask);
+      return await question(ask);
+    } catch (error) {
+      source.chainChecked = false; // another node may stand there when it comes back
+      if (limit.signal.aborted) throw new RpcError(`no answer within ${timeoutMs} ms`);
+      throw error;
+    } finally {
+      clearTimeout(timer);
     }
-    const largest = [...groups.values()].toSorted((a, b) => b.length - a.length)[0] ?? [];
-    if (largest.length < this.options.agreement)
-      throw new AgreementLost(
-        what,
-        largest.length,
-        this.options.agreement,
-        groups.size > 1 ? [...bad, 'they contradict each other'] : bad,
-      );
-    return largest[0] as T;
   }
 
-  private async each<T>(ask: (url: string) => Promise<T>): Promise<{ good: T[]; bad: string[] }> {
-    const settled = await Promise.allSettled(
-      this.options.urls.map(async (url) => (await this.checkChain(url), ask(url))),
-    );
-    const good = settled.flatMap((s) => (s.status === 'fulfilled' ? [s.value] : []));
-    const bad = settled.flatMap((s, i) =>
-      s.status === 'rejected'
-        ? [`source ${i + 1}: ${s.reason instanceof Error ? s.reason.message : String(s.reason)}`]
-        : [],
-    );
-    return { good, bad };
+  private async checkChain(source: Source, ask: Ask): Promise<void> {
+    const id = quantity(await ask('eth_chainId', []), 'a chain id');
+    if (id !== BigInt(this.options.chainId)) throw new RpcError(`it serves chain ${id}, not ${this.options.chainId}`);
+    source.chainChecked = true;
   }
 
-  private async checkChain(url: string): Promise<void> {
-    if (this.checked.has(url)) return;
-    const id = Number(await this.ask<Hex>(url, 'eth_chainId', []));
-    if (id !== this.options.chainId) throw new RpcError(`it serves chain ${id}, not ${this.options.chainId}`);
-    this.checked.add(url);
-  }
-
-  private async ask<T>(url: string, method: string, params: readonly unknown[]): Promise<T> {
+  private async ask(
+    { url }: Source,
+    method: string,
+    params: readonly unknown[],
+    maxBytes = MAX_ANSWER_BYTES,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     this.calls += 1;
     const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-      signal: AbortSignal.timeout(this.options.timeoutMs ?? TIMEOUT_MS),
-    }).catch((error: unknown) => {
-      this.checked.delete(url); // another node may stand there when it comes back
-      throw new RpcError(`it does not answer (${error instanceof Error ? error.message : String(error)})`);
+      redirect: 'error', // the source that was configured answers, or none
+      signal,
     });
-    if (!response.ok) throw new RpcError(`it answers HTTP ${response.status}`);
-    if (Number(response.headers.get('content-length') ?? 0) > MAX_RESPONSE_BYTES)
-      throw new RpcError('its answer is too large');
-    const body = (await response.json()) as { result?: T; error?: { message?: string } };
-    if (body.error || body.result === undefined)
-      throw new RpcError(`it refuses ${method}: ${body.error?.message ?? 'no result'}`);
-    return body.result;
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw new RpcError(`it answers HTTP ${response.status}`);
+    }
+    const body = parse(await read(response, maxBytes));
+    if (body['error'] !== undefined && body['error'] !== null)
+      throw new RpcError(`it refuses ${method}: ${complaint(body['error'])}`);
+    if (body['result'] === undefined) throw new RpcError(`it refuses ${method}: no result`);
+    return body['result'];
   }
 }
 
+/** One call to one source. @throws RpcError, or what fetch throws */
+type Ask = (method: string, params: readonly unknown[], maxBytes?: number) => Promise<unknown>;
+
+/** The body, read only as far as it may go, whatever length it announces. */
+async function read(response: Response, maxBytes: number): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    if (size > maxBytes) throw new RpcError('its answer is too large');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parse(body: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    throw new RpcError('its answer is not JSON');
+  }
+  return fields(value, 'an answer');
+}
+
+function complaint(error: unknown): string {
+  const message = typeof error === 'object' && error !== null && 'message' in error ? error.message : error;
+  return typeof message === 'string' ? message : 'no reason';
+}
+
+/** Why a source failed, on one short line. An address is not in it, for that may hold a key. */
+function reasonOf(error: unknown): string {
+  if (error instanceof RpcError) return error.message.replaceAll(/[\p{C}\p{Z}]+/gu, ' ').slice(0, MAX_REASON);
+  const cause = error instanceof Error ? error.cause : undefined;
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : '';
+  return `it does not answer (${code || (error instanceof Error ? error.name : 'unknown')})`;
+}
+
+const DATA = /^0x(?:[0-9a-f][0-9a-f])*$/;
+const HASH = /^0x[0-9a-f]{64}$/;
+const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
+/** Written in one way only, and below 2^64. */
+const QUANTITY = /^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/;
+
+function text(value: unknown, form: RegExp, what: string): Hex {
+  if (typeof value !== 'string' || !form.test(value)) throw new RpcError(`it gives something else as ${what}`);
+  return value as Hex; // every form begins with 0x
+}
+
+const quantity = (value: unknown, what: string): bigint => BigInt(text(value, QUANTITY, what));
+
+function fields(value: unknown, what: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) throw new RpcError(`it gives something else as ${what}`);
+  return value as Record<string, unknown>; // an object: any key may be looked up
+}
+
+async function blockOf(ask: Ask, which: string): Promise<BlockRef> {
+  const found = await ask('eth_getBlockByNumber', [which, false]);
+  if (found === null) throw new RpcError(`it has no block ${which}`);
+  const block = fields(found, 'a block');
+  return {
+    number: quantity(block['number'], 'a block’s number'),
+    hash: text(block['hash'], HASH, 'a block’s hash'),
+    timestamp: quantity(block['timestamp'], 'a block’s time'),
+  };
+}
+
+/** One source's answer, in the chain's order. What is not of this contract and range, or not of one chain, makes it no answer. */
+function readLogs(answer: unknown, address: Hex, from: bigint, to: BlockRef): MinedLog[] {
+  if (!Array.isArray(answer)) throw new RpcError('it gives something else as logs');
+  const hashes = new Map([[to.number, to.hash]]);
+  const placed = answer.map((entry: unknown) => {
+    const log = readLog(entry);
+    const [block, index] = [BigInt(log.blockNumber), BigInt(log.logIndex)];
+    if (log.address.toLowerCase() !== address.toLowerCase()) throw new RpcError('it gives logs of another contract');
+    if (block < from || block > to.number) throw new RpcError('it gives logs of other blocks');
+    const hash = hashes.get(block) ?? log.blockHash;
+    if (hash !== log.blockHash) throw new RpcError(`it gives logs of two blocks ${block}`);
+    hashes.set(block, hash);
+    return { block, index, log };
+  });
+  placed.sort((a, b) => ascending(a.block, b.block) || ascending(a.index, b.index));
+  if (placed.some(({ block, index }, i) => i > 0 && block === placed[i - 1]?.block && index === placed[i - 1]?.index))
+    throw new RpcError('it gives one log twice');
+  return placed.map((p) => p.log);
+}
+
+function readLog(value: unknown): MinedLog {
+  const log = fields(value, 'a log');
+  if (log['removed'] !== undefined && log['removed'] !== false)
+    throw new RpcError('it gives a log that was taken back');
+  const { topics } = log;
+  if (!Array.isArray(topics) || topics.length > 4) throw new RpcError('it gives something else as a log’s topics');
+  quantity(log['blockNumber'], 'a log’s block');
+  quantity(log['logIndex'], 'a log’s index');
+  return {
+    address: text(log['address'], ADDRESS, 'a log’s address').toLowerCase(),
+    topics: topics.map((topic: unknown) => text(topic, HASH, 'a log’s topic')),
+    data: text(log['data'], DATA, 'a log’s data'),
+    blockNumber: text(log['blockNumber'], QUANTITY, 'a log’s block'),
+    blockHash: text(log['blockHash'], HASH, 'a log’s block hash'),
+    transactionHash: text(log['transactionHash'], HASH, 'a log’s transaction'),
+    logIndex: text(log['logIndex'], QUANTITY, 'a log’s index'),
+  };
+}
+
+interface Keyed<T> {
+  key: string;
+  value: T;
+}
+
+/** How many gave each different answer, most first. */
+function sizes(given: readonly Keyed<unknown>[]): number[] {
+  return [...counted(given).values()].toSorted((a, b) => b - a);
+}
+
+function mostGiven<T>(given: readonly Keyed<T>[]): T {
+  const counts = counted(given);
+  const [most] = given.toSorted((a, b) => (counts.get(b.key) ?? 0) - (counts.get(a.key) ?? 0));
+  return (most as Keyed<T>).value; // called only when there is one
+}
+
+function counted(given: readonly Keyed<unknown>[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { key } of given) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return counts;
+}
+
+const ascending = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+const descending = (a: bigint, b: bigint): number => ascending(b, a);
 const hex = (value: bigint): Hex => `0x${value.toString(16)}`;

@@ -32,12 +32,24 @@ export class FinalityViolated extends Error {
   }
 }
 
-/** Deposits the vault has numbered are not among the logs: the sources withhold some. */
+/**
+ * The deposits the sources show are not those the vault has numbered: some are withheld, or not the vault's. It passes when the sources show
+ * them all; if they were withheld below a cursor that was kept, that cursor must be set back.
+ */
 export class SequenceGap extends Error {
   readonly code = 'sequence-gap';
-  constructor(expected: bigint, found: bigint) {
-    super(`The vault's deposit ${expected} is missing; the sources show ${found} next.`);
+  constructor(message: string) {
+    super(message);
     this.name = 'SequenceGap';
+  }
+}
+
+/** The vault's view answers what no vault answers: another contract, or none, is at its address. */
+export class VaultReadError extends Error {
+  readonly code = 'vault-unreadable';
+  constructor(vault: Hex, view: string, height: bigint) {
+    super(`No vault answers "${view}" at ${vault} in block ${height}: is it the right address, and deployed by then?`);
+    this.name = 'VaultReadError';
   }
 }
 
@@ -52,9 +64,11 @@ export class VaultWatcher {
     readonly vault: Hex,
   ) {}
 
-  /** Where to begin: the block before the vault's first. @throws AgreementLost */
+  /** Where to begin: the block before the vault's first, once that is final. @throws AgreementLost */
   async begin(deployBlock: bigint): Promise<VaultCursor> {
-    const before = await this.pool.block(deployBlock > 0n ? deployBlock - 1n : 0n);
+    const height = deployBlock > 0n ? deployBlock - 1n : 0n;
+    await this.finalizedFrom(height);
+    const before = await this.pool.block(height);
     return { height: before.number, blockHash: before.hash, nextSequence: 1n };
   }
 
@@ -63,24 +77,18 @@ export class VaultWatcher {
    * @throws AgreementLost, FinalityViolated, SequenceGap, VaultLogError
    */
   async step(cursor: VaultCursor): Promise<VaultScan | null> {
-    const finalized = await this.pool.finalized();
-    if (finalized.number < cursor.height)
-      throw new AgreementLost(`a final block at ${cursor.height} or above`, 0, 1, [
-        `the sources are at ${finalized.number}`,
-      ]);
-    const known = await this.pool.block(cursor.height);
-    if (known.hash !== cursor.blockHash) throw new FinalityViolated(cursor.height, cursor.blockHash, known.hash);
+    const finalized = await this.finalizedFrom(cursor.height);
+    await this.checkStillFinal(cursor);
     if (finalized.number === cursor.height) return null;
     const to = min(cursor.height + this.range, finalized.number);
-    const logs = await this.logs(cursor.height + 1n, to);
-    const nextSequence = checkSequence(logs, cursor.nextSequence);
     const end = to === finalized.number ? finalized : await this.pool.block(to);
-    // At the head only: older state needs an archive node, and a gap further back has shown as a missing number already.
-    if (to === finalized.number) await this.checkComplete(nextSequence, to);
+    const logs = await this.logs(cursor.height + 1n, end);
+    const nextSequence = checkSequence(logs, cursor.nextSequence);
+    await this.checkComplete(nextSequence, to, to === finalized.number);
     return { logs, cursor: { height: to, blockHash: end.hash, nextSequence }, finalized };
   }
 
-  /** Value of one of the vault's views at a height. @throws AgreementLost */
+  /** Value of one of the vault's views at a height. @throws AgreementLost, VaultReadError */
   async read<T>(
     functionName: 'sequence' | 'locked' | 'paused' | 'epoch' | 'isReleased' | 'decisions',
     args: readonly unknown[],
@@ -88,9 +96,13 @@ export class VaultWatcher {
   ): Promise<T> {
     const call = { abi: vaultAbi, functionName, args } as unknown as Parameters<typeof encodeFunctionData>[0];
     const data = await this.pool.call(this.vault, encodeFunctionData(call), height);
-    return decodeFunctionResult({ abi: vaultAbi, functionName, data } as Parameters<
-      typeof decodeFunctionResult
-    >[0]) as T;
+    try {
+      return decodeFunctionResult({ abi: vaultAbi, functionName, data } as Parameters<
+        typeof decodeFunctionResult
+      >[0]) as T;
+    } catch {
+      throw new VaultReadError(this.vault, functionName, height);
+    }
   }
 
   /** Vault logs after `height` that are not final yet: to show, never to act on. */
@@ -98,42 +110,56 @@ export class VaultWatcher {
     const latest = await this.pool.latest();
     if (latest.number <= height) return { logs: [], latest };
     const from = latest.number - height > MAX_RANGE ? latest.number - MAX_RANGE : height + 1n;
-    return {
-      logs: inOrder(decodeVaultLogs(this.vault, await this.pool.logs(this.vault, from, latest.number))),
-      latest,
-    };
+    return { logs: decodeVaultLogs(this.vault, await this.pool.logs(this.vault, from, latest)), latest };
+  }
+
+  private async finalizedFrom(height: bigint): Promise<BlockRef> {
+    const finalized = await this.pool.finalized();
+    if (finalized.number < height)
+      throw new AgreementLost(`a final block at ${height} or above`, 0, 1, [`the sources are at ${finalized.number}`]);
+    return finalized;
+  }
+
+  private async checkStillFinal({ height, blockHash }: VaultCursor): Promise<void> {
+    if ((await this.pool.block(height)).hash === blockHash) return;
+    this.pool.recheckChains(); // a source that has come to serve another chain only looks like a reorg
+    const { hash } = await this.pool.block(height);
+    if (hash !== blockHash) throw new FinalityViolated(height, blockHash, hash);
   }
 
   /** Ranges shrink when a source finds one too large, and grow again. */
-  private async logs(from: bigint, to: bigint): Promise<VaultLog[]> {
+  private async logs(from: bigint, to: BlockRef): Promise<VaultLog[]> {
     try {
       const raw = await this.pool.logs(this.vault, from, to);
       this.range = min(this.range * 2n, MAX_RANGE);
-      return inOrder(decodeVaultLogs(this.vault, raw));
+      return decodeVaultLogs(this.vault, raw);
     } catch (error) {
       if (this.range > 1n) this.range /= 2n;
       throw error;
     }
   }
 
-  /** An empty or shortened answer shows here: the vault itself says how many deposits it had at that height. */
-  private async checkComplete(nextSequence: bigint, height: bigint): Promise<void> {
-    const sequence = await this.read<bigint>('sequence', [], height);
-    if (sequence !== nextSequence - 1n) throw new SequenceGap(nextSequence, sequence + 1n);
+  /**
+   * An empty or shortened answer shows here: the vault itself says how many deposits it had at that height. Not every source keeps state
+   * from long ago; what is missing there shows as a gap later, at the latest at the head.
+   */
+  private async checkComplete(nextSequence: bigint, height: bigint, atHead: boolean): Promise<void> {
+    const counted = await this.read<bigint>('sequence', [], height).catch((error: unknown) => {
+      if (!atHead && error instanceof AgreementLost && !error.contradiction) return null;
+      throw error;
+    });
+    const shown = nextSequence - 1n;
+    if (counted !== null && counted !== shown)
+      throw new SequenceGap(`The vault counts ${counted} deposits at block ${height}; the sources show ${shown}.`);
   }
-}
-
-function inOrder(logs: VaultLog[]): VaultLog[] {
-  return logs.toSorted((a, b) =>
-    a.blockNumber === b.blockNumber ? a.logIndex - b.logIndex : a.blockNumber < b.blockNumber ? -1 : 1,
-  );
 }
 
 function checkSequence(logs: readonly VaultLog[], from: bigint): bigint {
   let next = from;
   for (const log of logs) {
     if (log.type !== 'deposited') continue;
-    if (log.sequence !== next) throw new SequenceGap(next, log.sequence);
+    if (log.sequence !== next)
+      throw new SequenceGap(`The vault's deposit ${next} is missing; the sources show ${log.sequence} in its place.`);
     next += 1n;
   }
   return next;
