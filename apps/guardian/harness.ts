@@ -247,6 +247,7 @@ export class Scene {
     readonly source: Door,
   ) {}
   private readonly subjects: Subject[] = [];
+  private readonly doors: Door[] = [];
   readonly logged: string[] = [];
 
   static async open(world: World, { tokens = [], puppet = false, spawn = {} }: SceneOptions): Promise<Scene> {
@@ -278,8 +279,15 @@ export class Scene {
 
   /** Gives back the guardians' databases, emptied. */
   async close(): Promise<DataSource[]> {
-    await Promise.all([this.gateway.close(), this.source.close()]);
+    await Promise.all([this.gateway, this.source, ...this.doors].map((d) => d.close()));
     return Promise.all(this.subjects.map((s) => s.close()));
+  }
+
+  /** Another RPC source of the same chain. */
+  async anotherSource(): Promise<Door> {
+    const door = await Door.open(this.world.stage.anvil.url);
+    this.doors.push(door);
+    return door;
   }
 
   /** A guardian of this scene, by its index in the set, with a database of its own. */
