@@ -166,22 +166,27 @@ const address = rarely<string>(
   fc.constantFrom('', 'bob', ALICE.toLowerCase(), `0x${'0'.repeat(40)}`, 'B'.repeat(43), VAULT, TOKEN, PROCESS),
 );
 /** Bytes of a deposit's tags, good and bad, among them each way not to be UTF-8. */
-const tagBytes = fc.constantFrom(
+const SURROGATE = `${hex('X-A=')}eda080`;
+const TAG_BYTES: readonly string[] = [
   '-',
   hex('X-Action=Swap\nX-Note=a "quoted" <b> \\ ünïcode 𝄞'),
+  SURROGATE,
   hex('X-A=1\nX-A=2'),
+  ...['edbfbf', 'c080', 'f4908080', 'ff', 'e282', 'ee8080'].map((bytes) => hex('X-A=') + bytes),
   hex('x-a=1'),
-  ...['ed a0 80', 'ed bf bf', 'c0 80', 'f4 90 80 80', 'ff', 'e2 82', 'ee 80 80'].map(
-    (bytes) => hex('X-A=') + bytes.replaceAll(' ', ''),
-  ),
   hex('X-A=\u007f'),
   '5',
   'FF',
-);
+];
+/** What honest guardians say of one deposit, now and then what a lying or broken one does. */
 const depositLine = rarely(
   rarely(
-    fc.integer({ min: 1, max: 5 }).map((n) => line(n, String(n % 2 === 0 ? 10n ** 38n : 700n * BigInt(n)))),
-    fc.tuple(fc.integer({ min: 1, max: 5 }), quantity, address, tagBytes).map((fields) => line(...fields)),
+    fc
+      .nat({ max: TAG_BYTES.length - 1 })
+      .map((n) => line(n + 1, String(n === 3 ? 10n ** 38n : 700n * BigInt(n + 1)), ALICE, TAG_BYTES[n])),
+    fc
+      .tuple(fc.integer({ min: 1, max: 5 }), quantity, address, fc.constantFrom(...TAG_BYTES))
+      .map((fields) => line(...fields)),
   ),
   fc.oneof(fc.constantFrom('', ' ', 'nonsense', line(1).toUpperCase(), line(1).replace(VAULT, TOKEN)), fc.string()),
 );
@@ -217,7 +222,7 @@ const step: fc.Arbitrary<Said> = fc
       {
         weight: 6,
         arbitrary: fc
-          .tuple(guardian, fc.array(depositLine, { minLength: 1, maxLength: 4 }))
+          .tuple(guardian, fc.array(depositLine, { minLength: 1, maxLength: 12 }))
           .map(([g, lines]) => said(g, ATTEST, lines.join('\n'))),
       },
       {
@@ -297,9 +302,9 @@ const WALK: readonly Said[] = [
   said(G3, ATTEST, line(1, '9999')),
   said(G2, ATTEST, [line(1), line(2, '5000', BOB, hex('X-Action=Swap'))].join('\n')),
   said(G3, ATTEST, line(1)),
-  said(G1, ATTEST, line(3, '7', ALICE, 'eda080')),
+  said(G1, ATTEST, line(3, '7', ALICE, SURROGATE)),
   said(G1, ATTEST, line(3, '7')),
-  said(G3, ATTEST, line(3, '7', ALICE, 'eda080')),
+  said(G3, ATTEST, line(3, '7', ALICE, SURROGATE)),
   said(ALICE, { Action: 'Transfer', Quantity: '100', Recipient: BOB, 'X-Memo': 'hi', Reference: '9' }),
   said({ from: BOB, owner: AUTHORITY }, { Action: 'Withdraw', Quantity: '400', Recipient: OUTSIDER, 'Max-Fee': '3' }),
   said(ALICE, { Action: 'Withdraw', Quantity: '40', Recipient: OUTSIDER, 'Max-Fee': '3' }),
@@ -366,7 +371,7 @@ describe.each(REAL_AOS)('$name', (machine) => {
           await lean.open(here);
           expect(await effects(aos, [...steps, ...READS])).toEqual(await effects(lean, [...steps, ...READS]));
         }),
-        { numRuns: 20 },
+        { numRuns: 15 },
       );
     }));
 

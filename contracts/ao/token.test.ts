@@ -2,7 +2,18 @@
 import fc from 'fast-check';
 import { depositId, encodeDepositLine, withdrawalId, type DepositObservation } from '@isthmus/bridge';
 import { getAddress, type Hex } from 'viem';
-import { AUTHORITY, CHAIN, GUARDIANS, PROCESS, SPAWN_TAGS, tag, TOKEN, TokenProcess, VAULT } from './harness.js';
+import {
+  AUTHORITY,
+  CHAIN,
+  GUARDIANS,
+  PROCESS,
+  SPAWN_TAGS,
+  tag,
+  TOKEN,
+  TokenProcess,
+  VAULT,
+  type Outcome,
+} from './harness.js';
 
 const [G1, G2, G3, G4, G5] = GUARDIANS as [Hex, Hex, Hex, Hex, Hex];
 const ALICE = getAddress(`0x${'ab'.repeat(20)}`);
@@ -439,6 +450,113 @@ describe('decisions', () => {
     expect((await sign(token, G4, 1, 2, other)).events).toMatchObject([
       { type: 'withdrawal.signed', epoch: 2n, signatures: 1 },
     ]);
+  });
+});
+
+describe('what nobody can make it choke on', () => {
+  const many = (from: number, count: number, change: Partial<DepositObservation> = {}) =>
+    Array.from({ length: count }, (_, i) => deposit(from + i, { amount: 1n, ...change }));
+  const minted = (o: Outcome) => types(o).filter((t) => t === 'deposit.minted').length;
+
+  it('I13 deposits one guardian invents take its share of memory and no more; real ones mint, and its leaving frees the rest', async () => {
+    const token = await funded();
+    const codes = new Set<string>();
+    for (let batch = 1; batch <= 14; batch += 1) {
+      const { events, error } = await attest(token, G3, ...many(batch * 1000, 500, { tags: 'ab'.repeat(2048) }));
+      expect(error).toBeUndefined();
+      for (const e of events) if (e.type === 'guardian.bad-line') codes.add(e.code);
+    }
+    expect([...codes]).toEqual(['too-much-open']);
+    await attest(token, G1, deposit(2));
+    expect(types(await attest(token, G3, deposit(2)))).toEqual(['guardian.bad-line']);
+    expect(types(await attest(token, G2, deposit(2)))).toEqual(['deposit.attested', 'deposit.minted']);
+
+    const line = `rotate 2 2 1 ${[G1, G2, G4].join(',')}`;
+    for (const guardian of [G1, G2]) await decide(token, guardian, 1, line);
+    for (let i = 0; i < 14; i += 1) await token.send(ALICE, { Action: 'Transfer', Quantity: '1', Recipient: BOB });
+    expect(await token.read('Pending-Deposits', { Limit: '1000' })).toEqual([]);
+    expect(await token.balance(ALICE)).toBe(2000n - 14n);
+  });
+
+  it('I13 what a quorum agrees on is nobody’s charge, however much waits for the end of a pause', async () => {
+    const token = await funded();
+    await decide(token, G1, 1, 'pause');
+    const tags = 'ab'.repeat(2048);
+    for (let batch = 1; batch <= 14; batch += 1)
+      for (const guardian of [G1, G2]) {
+        const { events } = await attest(token, guardian, ...many(batch * 1000, 500, { tags }));
+        expect(events.filter((e) => e.type === 'guardian.bad-line')).toEqual([]);
+      }
+  });
+
+  it('X11 a backlog is minted 500 at a time, each deposit once, whoever speaks', async () => {
+    const token = await funded();
+    await decide(token, G3, 1, 'pause');
+    for (const from of [1001, 1501, 2001])
+      for (const guardian of [G1, G2]) await attest(token, guardian, ...many(from, from === 2001 ? 200 : 500));
+    await decide(token, G1, 2, 'unpause');
+    const nudge = () => token.send(OUTSIDER, { Action: 'Transfer', Quantity: '0', Recipient: BOB });
+    const portions = [minted(await decide(token, G2, 2, 'unpause'))];
+    for (let i = 0; i < 3; i += 1) portions.push(minted(await nudge()));
+    expect(portions.filter((n) => n > 500)).toEqual([]);
+    expect([portions.slice(0, 3).reduce((a, b) => a + b), portions[3]]).toEqual([1200, 0]);
+    expect(await token.balance(ALICE)).toBe(2200n);
+    expect(await token.read('Pending-Deposits')).toEqual([]);
+  });
+
+  it('X11 a pause in the middle of a backlog holds the rest', async () => {
+    const token = await funded();
+    await decide(token, G3, 1, 'pause');
+    for (const from of [1001, 1501]) for (const g of [G1, G2]) await attest(token, g, ...many(from, 500));
+    for (const g of [G1, G2]) await decide(token, g, 2, 'unpause');
+    const part = await token.balance(ALICE);
+    expect(part).toBeLessThan(2000n);
+    expect(minted(await decide(token, G3, 3, 'pause'))).toBe(0);
+    expect(minted(await attest(token, G1, deposit(2)))).toBe(0);
+    expect(await token.balance(ALICE)).toBe(part);
+    for (const g of [G1, G2]) await decide(token, g, 4, 'unpause');
+    for (let i = 0; i < 2; i += 1) await attest(token, G1, deposit(2));
+    expect(await token.balance(ALICE)).toBe(2000n);
+  });
+
+  it('I14 a vote of a guardian that left does not come back with it', async () => {
+    const token = await funded();
+    await attest(token, G1, deposit(2));
+    for (const g of [G1, G2]) await decide(token, g, 1, `rotate 2 2 1 ${[G2, G4, G5].join(',')}`);
+    for (const g of [G2, G4]) await decide(token, g, 2, `rotate 3 2 1 ${[G1, G2, G3].join(',')}`);
+    expect(types(await attest(token, G2, deposit(2)))).toEqual(['deposit.attested']);
+    expect(types(await attest(token, G1, deposit(2)))).toEqual(['deposit.attested', 'deposit.minted']);
+  });
+
+  it('I14 a set that needs fewer votes settles what has them already', async () => {
+    const token = await funded();
+    await withdraw(token);
+    await withdraw(token);
+    await attestRelease(token, G2, 2);
+    await attest(token, G1, deposit(2));
+    await decide(token, G1, 1, `rotate 2 1 1 ${[G1, G2].join(',')}`);
+    expect(types(await decide(token, G2, 1, `rotate 2 1 1 ${[G1, G2].join(',')}`)).slice(-2)).toEqual([
+      'deposit.minted',
+      'withdrawal.released',
+    ]);
+    expect(await books(token)).toMatchObject({ inFlight: '100', released: '100', minted: '2000' });
+  });
+
+  it('I1 an id or a transaction has one spelling', async () => {
+    const token = await TokenProcess.spawn();
+    const line = encodeDepositLine(deposit(1));
+    const [id, , tx] = line.split(' ') as [string, string, string];
+    for (const spelt of [line.replace(id, `0x${id.slice(2).toUpperCase()}`), line.replace(tx, `0x${'A'.repeat(64)}`)])
+      expect((await token.send(G1, { Action: 'Attest-Deposits' }, spelt)).events).toMatchObject([{ code: 'bad-line' }]);
+  });
+
+  it('I14 a rotation longer than any set is refused before it costs anything', async () => {
+    const token = await TokenProcess.spawn();
+    const line = `rotate 2 1 1 ${Array.from({ length: 50_000 }, () => G1.replace('A1', 'a1')).join(',')},${G1}`;
+    expect(tag((await decide(token, G1, 1, line)).sent[0], 'Error')).toBe('bad-guardian');
+    const set = Array.from({ length: 64 }, (_, i) => getAddress(`0x${String(i + 10).repeat(20)}`)).join(',');
+    expect((await decide(token, G1, 1, `rotate 2 64 64 ${set}`)).error).toBeUndefined();
+    expect(types(await decide(token, G2, 1, `rotate 2 64 64 ${set}`))).toContain('decision.applied');
   });
 });
 
