@@ -253,6 +253,7 @@ export async function cutOff(chain: VaultChain): Promise<Behaviour> {
     }
     if (method === 'eth_getLogs') return logs.filter((l) => isWithin(l, params[0] as Range));
     if (method !== 'eth_call') return truth();
+    if (BigInt(params[1] as Hex) > head) throw new Error('unknown block');
     // Every view asked for here is the number of deposits.
     const deposits = logs.filter(
       (l) => l.topics.length === 4 && BigInt(l.blockNumber ?? 0) <= BigInt(params[1] as Hex),

@@ -46,6 +46,7 @@ export type VaultLog = DepositedLog | ReleasedLog;
 
 /** A log that is none of the vault's, or not as the vault writes it. */
 export class VaultLogError extends Error {
+  readonly code = 'vault-log';
   constructor(message: string) {
     super(message);
     this.name = 'VaultLogError';
@@ -65,13 +66,24 @@ export function decodeVaultLogs(vault: Hex, logs: readonly RawLog[]): VaultLog[]
   const address = vault.toLowerCase();
   const decoded: VaultLog[] = [];
   for (const log of logs) {
+    if (!isLogShaped(log)) throw new VaultLogError('Something else was given as a log.');
     if (log.address.toLowerCase() !== address)
-      throw new VaultLogError(`A log of ${log.address} was given as one of the vault ${vault}.`);
+      throw new VaultLogError(`A log of another contract was given as one of the vault ${vault}.`);
     if (log.topics[0] === DEPOSITED_TOPIC) decoded.push(decodeDeposited(log));
     else if (log.topics[0] === RELEASED_TOPIC) decoded.push(decodeReleased(log));
   }
   return decoded;
 }
+
+/** What is given as a log comes from outside: its type is a hope. */
+function isLogShaped(log: unknown): log is RawLog {
+  if (typeof log !== 'object' || log === null) return false;
+  const { address, topics, data } = log as Record<string, unknown>;
+  return typeof address === 'string' && Array.isArray(topics) && typeof data === 'string';
+}
+
+/** Bytes before the two texts: the amount and where each begins. */
+const DEPOSITED_HEAD = 96;
 
 function decodeDeposited(log: RawLog): DepositedLog {
   const place = placeOf(log);
@@ -79,15 +91,18 @@ function decodeDeposited(log: RawLog): DepositedLog {
   const amount = words.uint(0);
   const recipient = words.bytes(1);
   const tags = words.bytes(2);
+  const tagsAt = DEPOSITED_HEAD + 32 + padded(recipient.length);
   const canonical =
-    words.offset(1) === 96n &&
-    words.offset(2) === 96n + 32n + padded(recipient.length) &&
-    BigInt(words.length) === words.offset(2) + 32n + padded(tags.length);
+    words.uint(1) === BigInt(DEPOSITED_HEAD) &&
+    words.uint(2) === BigInt(tagsAt) &&
+    words.length === tagsAt + 32 + padded(tags.length) &&
+    words.isBlank(DEPOSITED_HEAD + 32 + recipient.length, tagsAt) &&
+    words.isBlank(tagsAt + 32 + tags.length, words.length);
   if (!canonical) throw words.malformed();
   return {
     type: 'deposited',
     ...place,
-    sequence: words.topicUint(1),
+    sequence: words.topicUint64(1),
     asset: words.topicAddress(2),
     sender: words.topicAddress(3),
     amount,
@@ -105,7 +120,7 @@ function decodeReleased(log: RawLog): ReleasedLog {
     type: 'released',
     ...place,
     process: processFromBytes32(log.topics[1] as Hex),
-    number: words.topicUint(2),
+    number: words.topicUint64(2),
     asset: words.topicAddress(3),
     recipient: words.address(0),
     amount: words.uint(1),
@@ -114,19 +129,27 @@ function decodeReleased(log: RawLog): ReleasedLog {
   };
 }
 
+const QUANTITY = /^0x(?:0|[1-9a-f][0-9a-f]{0,12})$/; // below 2^52
+const HASH = /^0x[0-9a-f]{64}$/;
+
 function placeOf(log: RawLog): LogPlace {
   const { blockNumber, blockHash, transactionHash, logIndex } = log;
-  if (log.removed || !blockNumber || !blockHash || !transactionHash || !logIndex)
-    throw new VaultLogError('A log was taken back or is not in a block yet.');
+  if (log.removed) throw new VaultLogError('A log was taken back.');
   return {
-    blockNumber: BigInt(blockNumber),
-    blockHash: blockHash as Hex,
-    txHash: transactionHash as Hex,
-    logIndex: Number(logIndex),
+    blockNumber: BigInt(written(blockNumber, QUANTITY)),
+    blockHash: written(blockHash, HASH),
+    txHash: written(transactionHash, HASH),
+    logIndex: Number(written(logIndex, QUANTITY)),
   };
 }
 
-const padded = (bytes: number): bigint => BigInt(Math.ceil(bytes / 32) * 32);
+function written(value: unknown, form: RegExp): Hex {
+  if (typeof value !== 'string' || !form.test(value))
+    throw new VaultLogError('A log is not in a block yet, or its place is not written as a node writes it.');
+  return value as Hex; // both forms begin with 0x
+}
+
+const padded = (bytes: number): number => Math.ceil(bytes / 32) * 32;
 
 /** A log's data and topics as 32-byte words. */
 class Words {
@@ -136,11 +159,11 @@ class Words {
     private readonly log: RawLog,
     topics: number,
   ) {
-    this.data = Buffer.from(log.data.slice(2), 'hex');
+    this.data = Buffer.from(log.data.slice(2), 'hex'); // ends where it is not hex
     const fits =
       log.topics.length === topics &&
-      log.topics.every((t) => /^0x[0-9a-f]{64}$/.test(t)) &&
-      this.data.length * 2 === log.data.length - 2;
+      log.topics.every((t: unknown) => typeof t === 'string' && HASH.test(t)) &&
+      log.data === `0x${this.data.toString('hex')}`;
     if (!fits || this.data.length % 32 !== 0) throw this.malformed();
   }
 
@@ -152,8 +175,8 @@ class Words {
     return BigInt(`0x${this.slice(word * 32, 32).toString('hex')}`);
   }
 
-  offset(word: number): bigint {
-    return this.uint(word);
+  isBlank(from: number, to: number): boolean {
+    return this.data.subarray(from, to).every((byte) => byte === 0);
   }
 
   bytes(word: number): Uint8Array {
@@ -168,8 +191,10 @@ class Words {
     return this.asAddress(this.slice(word * 32, 32).toString('hex'));
   }
 
-  topicUint(index: number): bigint {
-    return BigInt(this.log.topics[index] as string);
+  topicUint64(index: number): bigint {
+    const number = BigInt(this.log.topics[index] as string);
+    if (number >= 2n ** 64n) throw this.malformed();
+    return number;
   }
 
   topicAddress(index: number): Hex {
