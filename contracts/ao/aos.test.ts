@@ -371,7 +371,7 @@ describe.each(REAL_AOS)('$name', (machine) => {
           await lean.open(here);
           expect(await effects(aos, [...steps, ...READS])).toEqual(await effects(lean, [...steps, ...READS]));
         }),
-        { numRuns: 15 },
+        { numRuns: 15, interruptAfterTimeLimit: 8_000 },
       );
     }));
 

@@ -535,7 +535,8 @@ end
 -- nil, or why this line cannot be decided now.
 local function checkDecision(line)
   if line == "pause" then return paused and "already-paused" or nil end
-  if line == "unpause" then return not paused and "not-paused" or nil end
+  -- Also where it changes nothing here: the vault may be paused.
+  if line == "unpause" then return nil end
   local listed, amount, window, least = line:match("^list (%a+) (%d+) (%d+) (%d+)$")
   if listed then
     -- The vault counts windows in whole seconds.
