@@ -40,6 +40,7 @@ import { COIN, Stage } from '../../contracts/ethereum/stage.js';
 import { guardianSchema, type GuardianConfig } from './src/config.js';
 import { Guardian } from './src/guardian.js';
 import { Ledger } from './src/ledger.js';
+import { Motions } from './src/motions.js';
 
 export const CHAIN = 'eip155:31337';
 export const CONFIRMATIONS = 3;
@@ -346,6 +347,7 @@ export class Subject {
     readonly config: GuardianConfig,
     readonly database: DataSource,
     readonly ledger: Ledger,
+    readonly motions: Motions,
     readonly log: Logger,
   ) {}
   workers!: WorkerPool;
@@ -371,7 +373,7 @@ export class Subject {
       ...change,
     });
     const log = createLogger(config.name, { write: (line: string) => void scene.logged.push(line) });
-    const subject = new Subject(scene, index, config, database, new Ledger(database), log);
+    const subject = new Subject(scene, index, config, database, new Ledger(database), new Motions(database), log);
     subject.start();
     return subject;
   }
@@ -386,7 +388,7 @@ export class Subject {
   async close(): Promise<DataSource> {
     await this.workers.stop();
     await this.database.query(
-      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox',
+      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox, motion',
     );
     return this.database;
   }
@@ -397,6 +399,7 @@ export class Subject {
     await this.guardian.follow();
     await this.guardian.attest();
     await this.guardian.sign();
+    await this.guardian.decide();
     await this.guardian.send();
   }
 
@@ -441,6 +444,7 @@ export class Subject {
     this.guardian = new Guardian({
       config,
       ledger: this.ledger,
+      motions: this.motions,
       watcher: new VaultWatcher(pool, chain.vault),
       pool,
       workers: this.workers,

@@ -1,5 +1,6 @@
 /** What the command line offers. Commands load what they need only when they run. */
 import { Command } from 'commander';
+import type { DecideOptions } from './decide.js';
 
 export function program(): Command {
   const isthmus = new Command('isthmus').description(
@@ -21,6 +22,19 @@ export function program(): Command {
     .command('reset')
     .description('throw away the local stack’s state: chain, database, keys')
     .action(async () => (await import('./reset.js')).reset());
+  isthmus
+    .command('decide')
+    .description(
+      'have a guardian vote: pause, unpause, list <open|closed> <limit> <window ms> <least deposit>, rotate <epoch> <M> <K> <g1,g2,…>; no words show what is open',
+    )
+    .argument('[decision...]', 'the decision, in the words of the protocol')
+    .requiredOption(
+      '--guardian <name or file>',
+      'a guardian of the local stack (guardian_1), or its configuration file',
+    )
+    .option('--asset <id>', 'one asset (CAIP-19); otherwise all of the guardian’s')
+    .option('--withdraw', 'vote for it no further')
+    .action(async (words: string[], options: DecideOptions) => (await import('./decide.js')).decide(words, options));
   isthmus
     .command('migrate')
     .description('run missing migrations in DATABASE_URL')

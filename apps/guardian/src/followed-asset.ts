@@ -53,10 +53,8 @@ export interface FollowedAssetParts {
 
 export class FollowedAsset {
   readonly asset: Asset;
-  /** AO decision and vault decision for which a pause was asked last. */
-  pauseAskedFor: string | null = null;
-  /** Decision that paused the process last. */
-  pausedBy: bigint | null = null;
+  /** Whether the vault was short of what AO owes when the books were checked last; null before that. */
+  short: boolean | null = null;
   private replica: Replica;
   private current: ProcessView | null = null;
   private sound = false;
@@ -146,7 +144,6 @@ export class FollowedAsset {
     const said = isOwn ? linesById(entry) : new Map<string, string>();
     for (const event of result.Error === undefined ? eventsOf(result.Messages) : []) {
       foldEvent(this.current, event);
-      if (event.type === 'decision.applied' && event.line === 'pause') this.pausedBy = event.nonce;
       if (event.type === 'deposit.attested' || event.type === 'deposit.minted') this.countVote(event, said);
     }
     if (!isOwn) return;

@@ -577,6 +577,12 @@ describe('what a guardian signs', () => {
 });
 
 describe('books, pauses and rotations', () => {
+  /** Finds the books short, and wants what follows from it. */
+  async function breach(subject: Subject): Promise<void> {
+    await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+    await subject.guardian.decide();
+  }
+
   it('I3 one unit short: nothing is signed, a pause is asked once, and again when the pause was lifted too early', async () => {
     const { scene, subjects } = await funded();
     const subject = first(subjects);
@@ -584,23 +590,23 @@ describe('books, pauses and rotations', () => {
     await setLocked(scene, UNIT - 1n);
     for (let i = 0; i < 3; i += 1) {
       await subject.look();
-      await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+      await breach(subject);
     }
     expect(await subject.signed()).toEqual([]);
     expect(await subject.said('Attest-Decision')).toHaveLength(1);
     await subject.restart();
     await subject.look();
-    await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+    await breach(subject);
     expect(await subject.said('Attest-Decision')).toHaveLength(1);
 
     await subject.guardian.send();
     await subject.look();
     expect(subject.view.paused).toBe(true);
-    await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+    await breach(subject);
     await scene.decide(2, 'unpause');
     await subject.look();
     expect(subject.view).toMatchObject({ paused: false, decisions: 2n });
-    await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+    await breach(subject);
     expect(await subject.said('Attest-Decision')).toHaveLength(2);
     await subject.guardian.send();
     await subject.look();
@@ -617,7 +623,7 @@ describe('books, pauses and rotations', () => {
     const { scene, subjects } = await funded();
     await setLocked(scene, 0n);
     await first(subjects).look();
-    await expect(first(subjects).guardian.sign()).rejects.toEqual(code('conservation')); // with no withdrawal waiting
+    await breach(first(subjects)); // with no withdrawal waiting
     const [message] = await first(subjects).said('Attest-Decision');
     const [line, signature] = message!.split('\n');
     expect(line).toBe('pause');
@@ -630,12 +636,12 @@ describe('books, pauses and rotations', () => {
     const subject = first(subjects);
     await setLocked(scene, UNIT - 1n);
     await subject.look();
-    await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+    await breach(subject);
     await scene.decide(1, 'list open 900000 60000 1');
     await subject.guardian.send(); // too late: the process refuses it
     await subject.look();
     expect(subject.view).toMatchObject({ paused: false, decisions: 1n });
-    await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+    await breach(subject);
     await subject.guardian.send();
     await subject.look();
     expect(subject.view).toMatchObject({ paused: true, decisions: 2n });
@@ -647,7 +653,7 @@ describe('books, pauses and rotations', () => {
     await setLocked(scene, UNIT - 1n);
     const ask = async () => {
       await subject.look();
-      await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+      await breach(subject);
       await subject.guardian.send();
     };
     await ask();
@@ -698,7 +704,7 @@ describe('books, pauses and rotations', () => {
     await world.stage.call('RebaseToken', token, 'rebase', [99n]);
     await scene.finalize();
     await one.look();
-    await expect(one.guardian.sign()).rejects.toEqual(code('conservation'));
+    await breach(one);
     expect(await one.signed(scene.assets[1]!.process)).toEqual([]);
     expect(await one.signed()).toEqual(['1@1']);
     expect(await one.said('Attest-Decision')).toHaveLength(1);
@@ -762,11 +768,115 @@ describe('books, pauses and rotations', () => {
   });
 });
 
+describe('I14 motions', () => {
+  const signatureOf = async (subject: Subject, at: number): Promise<Hex | undefined> =>
+    (await subject.said('Attest-Decision'))[at]?.split('\n')[1] as Hex | undefined;
+  const open = async (subject: Subject) => (await subject.motions.list(subject.scene.process)).map((m) => m.line);
+
+  it('what the operator wants is voted for and signed, once, until process and vault are as wanted', async () => {
+    const { scene, subjects } = await funded([0, 1]);
+    const [one, two] = subjects as [Subject, Subject];
+    await one.motions.open(scene.process, 'pause', 'operator');
+    for (let i = 0; i < 2; i += 1) await one.round();
+    await one.restart();
+    await one.round();
+    expect(one.view).toMatchObject({ paused: true, decisions: 1n });
+    expect(await one.said('Attest-Decision')).toHaveLength(1);
+    expect(await open(one)).toEqual(['pause']); // the vault is not paused yet
+    await world.stage.call('Vault', scene.vault, 'pause', [await signatureOf(one, 0)]);
+    await scene.finalize();
+    await one.round();
+    expect(await open(one)).toEqual([]);
+
+    for (const s of [one, two]) await s.motions.open(scene.process, 'unpause', 'operator');
+    await one.round();
+    expect(one.view.paused).toBe(true);
+    await two.round();
+    await one.round();
+    expect(one.view).toMatchObject({ paused: false, decisions: 2n });
+    const both = `${await signatureOf(one, 1)}${(await signatureOf(two, 0))?.slice(2)}`;
+    await world.stage.call('Vault', scene.vault, 'unpause', [both]);
+    await scene.finalize();
+    for (const s of [one, two]) await s.round();
+    expect([await open(one), await open(two)]).toEqual([[], []]);
+    expect(await one.said('Attest-Decision')).toHaveLength(2);
+  });
+
+  it('a vault that is paused while its process is not can be unpaused by a decision as well', async () => {
+    const { scene, subjects } = await funded([0, 1]);
+    await world.stage.pause();
+    await scene.finalize();
+    for (const s of subjects) await s.motions.open(scene.process, 'unpause', 'operator');
+    for (const s of subjects) await s.round();
+    const signatures = await Promise.all(subjects.map((s) => signatureOf(s, 0)));
+    await world.stage.call('Vault', scene.vault, 'unpause', [`${signatures[0]}${signatures[1]?.slice(2)}`]);
+    await scene.finalize();
+    for (const s of subjects) await s.round();
+    expect(await open(first(subjects))).toEqual([]);
+  });
+
+  it('a listing and a rotation reach the vault; who is no longer in the set is silent', async () => {
+    const { scene, subjects } = await funded([0, 1]);
+    const list = 'list open 900000000000000000 60000 5';
+    for (const s of subjects) await s.motions.open(scene.process, list, 'operator');
+    for (const s of subjects) await s.round();
+    const listed = await Promise.all(subjects.map((s) => signatureOf(s, 0)));
+    const terms = [true, 900_000_000_000_000_000n, 60, 5n] as const;
+    await world.stage.call('Vault', scene.vault, 'list', [COIN, ...terms, `${listed[0]}${listed[1]?.slice(2)}`]);
+    await scene.finalize();
+    for (const s of subjects) await s.round();
+    expect(await open(first(subjects))).toEqual([]);
+
+    const next = [guardianAddress(1), guardianAddress(2)];
+    const rotate = `rotate 2 2 1 ${next.join(',')}`;
+    for (const s of subjects) await s.motions.open(scene.process, rotate, 'operator');
+    for (const s of subjects) await s.round();
+    await first(subjects).round();
+    expect(first(subjects).view.set.epoch).toBe(2n);
+    const rotated = await Promise.all(subjects.map((s) => signatureOf(s, 1)));
+    await world.stage.call('Vault', scene.vault, 'rotate', [next, 2, 1, `${rotated[0]}${rotated[1]?.slice(2)}`]);
+    await scene.finalize();
+    await first(subjects).motions.open(scene.process, 'pause', 'operator');
+    await first(subjects).round();
+    expect(await open(first(subjects))).toEqual(['pause']); // wanted, but it has no voice any more
+    expect(await first(subjects).said('Attest-Decision')).toHaveLength(2);
+  });
+
+  it('one wish about a subject takes the place of another, and what is no decision is refused', async () => {
+    const { scene, subjects } = await funded([0]);
+    const { motions } = first(subjects);
+    expect(await motions.open(scene.process, 'pause', 'operator')).toBe(true);
+    expect(await motions.open(scene.process, 'pause', 'books')).toBe(false);
+    await motions.open(scene.process, 'list open 5 1000 1', 'operator');
+    await motions.open(scene.process, 'unpause', 'operator');
+    expect(await open(first(subjects))).toEqual(['list open 5 1000 1', 'unpause']);
+    expect(await motions.withdraw(scene.process, 'unpause')).toBe(true);
+    expect(await motions.withdraw(scene.process, 'unpause')).toBe(false);
+    for (const line of ['stop', 'list open 5 1500 1', 'rotate 2 9 1 0x12'])
+      await expect(motions.open(scene.process, line, 'operator')).rejects.toEqual(code('bad-line'));
+  });
+
+  it('books that are whole again want no pause any more; the operator’s wish stays', async () => {
+    const { scene, subjects } = await funded();
+    const subject = first(subjects);
+    await setLocked(scene, UNIT - 1n);
+    await subject.look();
+    await expect(subject.guardian.sign()).rejects.toEqual(code('conservation'));
+    expect(await open(subject)).toEqual(['pause']);
+    await setLocked(scene, UNIT);
+    await subject.motions.open(scene.process, 'list open 5 1000 1', 'operator');
+    await subject.restart();
+    await subject.look();
+    await subject.guardian.sign();
+    expect(await open(subject)).toEqual(['list open 5 1000 1']);
+  });
+});
+
 describe('restarts and sending', () => {
   it('I12 X4 goes on from its database after any step, and says and signs nothing twice', async () => {
     const scene = await world.scene();
     const [subject, other] = await Promise.all([scene.guardian(0), scene.guardian(1)]);
-    const steps = ['watch', 'follow', 'attest', 'sign', 'send'] as const;
+    const steps = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'] as const;
     const everyStep = async () => {
       for (let until = 1; until <= steps.length; until += 1) {
         await subject.restart();

@@ -14,16 +14,19 @@ import {
   encodeSignLine,
   isEthereumAddress,
   packSignature,
-  pauseTypedData,
+  parseDecision,
+  decisionDigest,
+  subjectOf,
   releaseDigest,
   releaseTypedData,
   shortfall,
+  type Decision,
   type OpenWithdrawal,
   type ProcessView,
   type ReleaseStatement,
   type VaultDomain,
 } from '@isthmus/bridge';
-import type { DepositedLog, ReleasedLog, RpcPool, VaultCursor, VaultWatcher } from '@isthmus/chains';
+import type { DepositedLog, ReleasedLog, RpcPool, VaultCursor, VaultListing, VaultWatcher } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
 import {
   decodeFunctionResult,
@@ -32,12 +35,14 @@ import {
   keccak256,
   stringToHex,
   zeroAddress,
+  type Hex,
   type PrivateKeyAccount,
 } from 'viem';
 import type { GuardianConfig } from './config.js';
 import { crashPoint } from './crash-point.js';
 import { FollowedAsset, type Asset } from './followed-asset.js';
 import { DoubleSignRefused, type DepositRow, type Ledger, type ReleaseRow, type SignedRow } from './ledger.js';
+import type { Motion, Motions } from './motions.js';
 import { postItem, MessageRefused } from './post.js';
 
 /** Time after which a message not yet in the schedule is sent again. */
@@ -70,6 +75,7 @@ export class SeveralFailed extends Error {
 export interface GuardianParts {
   config: GuardianConfig;
   ledger: Ledger;
+  motions: Motions;
   watcher: VaultWatcher;
   /** The watcher's sources, for what a token says itself. */
   pool: Pick<RpcPool, 'call'>;
@@ -172,6 +178,15 @@ export class Guardian {
     return refused;
   }
 
+  /** Votes for what this guardian wants decided and signs it for the vault, until process and vault are as wanted. */
+  async decide(): Promise<void> {
+    if (!this.watched) return;
+    await this.forEach(async (one) => {
+      if (!one.view) return;
+      for (const motion of await this.parts.motions.list(one.asset.process)) await this.pursue(one, one.view, motion);
+    });
+  }
+
   /**
    * Sends what the schedule does not hold yet, of assets that are followed soundly. Returns how many messages the gateway took.
    * @throws GatewayUnreachable, MessageRefused
@@ -249,6 +264,48 @@ export class Guardian {
     }
   }
 
+  // --- deciding
+
+  /** One vote for each place it can have: anew when another decision took the number, when the set changed, when the vault's count moved on. */
+  private async pursue(one: FollowedAsset, view: ProcessView, motion: Motion): Promise<void> {
+    const { motions, account, log } = this.parts;
+    const { process, address: asset } = one.asset;
+    const decision = parseDecision(motion.line);
+    const holds = view.holding.get(subjectOf(decision.kind));
+    const decided = holds?.line === motion.line ? holds.nonce : null;
+    const isDone = await this.vaultIsAs(decision, asset);
+    if (isDone && (decided !== null || isMoot(decision, view))) return motions.close(motion, 'done');
+    const epoch = await this.vault<bigint>('epoch');
+    if (!this.isMember(view) || epoch !== view.set.epoch) return; // a rotation is under way, or over without this guardian
+    const nonce = decided ?? view.decisions + 1n;
+    const vaultNonce = await this.vault<bigint>('decisions');
+    const asked = [nonce, epoch, isDone ? 'done' : vaultNonce].join(' ');
+    if (motion.asked === asked) return;
+    const hash = decisionDigest(this.domain, decision, { asset, epoch, nonce: vaultNonce });
+    const signature = isDone ? [] : [packSignature(this.indexIn(view), await account.sign({ hash }))];
+    const item = await this.message(process, 'Attest-Decision', [motion.line, ...signature].join('\n'), [
+      { name: 'Decision-Nonce', value: String(nonce) },
+    ]);
+    await motions.keepAsked(motion, asked, item);
+    log.info({ process, decision: motion.line, nonce: String(nonce), mover: motion.mover }, 'voted for a decision');
+  }
+
+  private async vaultIsAs(decision: Decision, asset: Hex): Promise<boolean> {
+    switch (decision.kind) {
+      case 'pause':
+        return this.vault<boolean>('paused');
+      case 'unpause':
+        return !(await this.vault<boolean>('paused'));
+      case 'rotate':
+        return (await this.vault<bigint>('epoch')) >= decision.epoch;
+      case 'list': {
+        const is = await this.vault<VaultListing>('listing', asset);
+        const same = is.open === decision.open && is.limit === decision.limit && is.minDeposit === decision.minDeposit;
+        return same && BigInt(is.window) * 1000n === decision.windowMs;
+      }
+    }
+  }
+
   // --- signing
 
   private async signOne(one: FollowedAsset, refused: Map<string, SignRefusal>): Promise<void> {
@@ -306,11 +363,23 @@ export class Guardian {
     const inFlight = [...view.open.values()]
       .filter((w) => !released.has(w.number))
       .reduce((sum, w) => sum + w.amount, 0n);
-    if (supply + inFlight === 0n) return;
+    if (supply + inFlight === 0n) return this.wantPause(one, view, false);
     const short = shortfall({ locked: await this.holdings(one.asset), supply, inFlight });
-    if (short === 0n) return;
-    await this.askForPause(one, view);
-    throw new ConservationBroken(one.asset.id, short);
+    await this.wantPause(one, view, short > 0n);
+    if (short > 0n) throw new ConservationBroken(one.asset.id, short);
+  }
+
+  /** A pause is moved when the books turn out short, and again when it was lifted too early; given up when they are whole. */
+  private async wantPause(one: FollowedAsset, view: ProcessView, short: boolean): Promise<void> {
+    const { motions, log } = this.parts;
+    const { process, id } = one.asset;
+    if (!short) {
+      if (one.short !== false) await motions.booksAreWhole(process);
+    } else if (!view.paused || !(await this.vault<boolean>('paused'))) {
+      if (await motions.open(process, 'pause', 'books'))
+        log.error({ asset: id }, 'the books are short: asking for a pause');
+    }
+    one.short = short;
   }
 
   /** What the vault has for an asset: what it counts, or less when a token has taken some away (E11). */
@@ -325,7 +394,10 @@ export class Guardian {
     return balance < locked ? balance : locked;
   }
 
-  private vault<T>(view: 'epoch' | 'paused' | 'decisions' | 'locked', ...args: readonly unknown[]): Promise<T> {
+  private vault<T>(
+    view: 'epoch' | 'paused' | 'decisions' | 'locked' | 'listing',
+    ...args: readonly unknown[]
+  ): Promise<T> {
     return this.memo([view, ...args].join(' '), (height) => this.parts.watcher.read<T>(view, args, height));
   }
 
@@ -337,27 +409,6 @@ export class Guardian {
     this.atHeight.set(name, asked);
     asked.catch(() => this.atHeight.delete(name));
     return asked;
-  }
-
-  /**
-   * Once for each decision that could be taken: again when another came first, when a pause was lifted, or when the vault's count moved on
-   * before it was paused too.
-   */
-  private async askForPause(one: FollowedAsset, view: ProcessView): Promise<void> {
-    if (view.paused && (await this.vault<boolean>('paused'))) return;
-    const { account, ledger, log } = this.parts;
-    const nonce = await this.vault<bigint>('decisions');
-    const decision = (view.paused ? one.pausedBy : null) ?? view.decisions + 1n;
-    const asked = `${decision} ${nonce}`;
-    if (one.pauseAskedFor === asked) return;
-    const statement = pauseTypedData(this.domain, { epoch: view.set.epoch, nonce });
-    const signature = packSignature(this.indexIn(view), await account.signTypedData(statement));
-    const item = await this.message(one.asset.process, 'Attest-Decision', `pause\n${signature}`, [
-      { name: 'Decision-Nonce', value: String(decision) },
-    ]);
-    await ledger.keepMessage(one.asset.process, item);
-    one.pauseAskedFor = asked;
-    log.error({ asset: one.asset.id, decision: String(decision) }, 'the books are short: asked for a pause');
   }
 
   private async signAll(one: FollowedAsset, view: ProcessView, withdrawals: readonly OpenWithdrawal[]): Promise<void> {
@@ -410,6 +461,11 @@ export class Guardian {
     ];
     return createItem({ target: process, tags, data }, this.parts.signer);
   }
+}
+
+/** What changes nothing in the process as it is. */
+function isMoot(decision: Decision, view: ProcessView): boolean {
+  return decision.kind === 'pause' ? view.paused : decision.kind === 'unpause' && !view.paused;
 }
 
 /** Names what is scanned: another vault, or another asset, is read from the vault's first block on. What is known already stays as it is. */

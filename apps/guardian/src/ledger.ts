@@ -261,7 +261,8 @@ export class Ledger implements ReplicaStore {
   }
 }
 
-async function insertOutbox(manager: EntityManager, process: string, item: Item): Promise<void> {
+/** Puts a message into the outbox, within the transaction that makes it due. */
+export async function insertOutbox(manager: EntityManager, process: string, item: Item): Promise<void> {
   await manager.query('insert into outbox (item_id, process, item) values ($1, $2, $3) on conflict do nothing', [
     item.id,
     process,

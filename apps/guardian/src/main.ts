@@ -11,6 +11,7 @@ import { privateKeyToAccount } from 'viem/accounts';
 import { guardianSchema } from './config.js';
 import { Guardian } from './guardian.js';
 import { Ledger } from './ledger.js';
+import { Motions } from './motions.js';
 import { Runner } from './runner.js';
 
 /** Compute threads: a process that costs its thread the life takes few others with it. */
@@ -72,6 +73,7 @@ async function main(): Promise<void> {
   const guardian = new Guardian({
     config,
     ledger: new Ledger(database),
+    motions: new Motions(database),
     watcher: new VaultWatcher(pool, chain.vault),
     pool,
     workers,

@@ -22,6 +22,7 @@ function steps(fails: Partial<Record<string, Error>>, serving = true) {
       await step('sign')();
       return new Map([['0x1', 'paused'] as const, ['0x2', 'paused'] as const, ['0x3', 'behind'] as const]);
     },
+    decide: step('decide'),
     send: async () => {
       await step('send')();
       return 0;
@@ -41,7 +42,7 @@ function runnerOf(guardian: Steps) {
   return { runner: new Runner(guardian, 20, log, () => 11), lines };
 }
 
-const ALL = ['watch', 'follow', 'attest', 'sign', 'send'];
+const ALL = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'];
 
 describe('a round', () => {
   it('goes through every part, and says how it went and what waits', async () => {

@@ -4,7 +4,7 @@ import type { Logger } from '@isthmus/store';
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { Guardian, SignRefusal } from './guardian.js';
 
-const PARTS = ['watch', 'follow', 'attest', 'sign', 'send'] as const;
+const PARTS = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'] as const;
 type Part = (typeof PARTS)[number];
 
 /** What a runner drives: a guardian's steps, and what they came to. */
@@ -95,7 +95,7 @@ export class Runner {
     }
   }
 
-  /** One round: see, follow, say, sign, send. Says whether all went well. */
+  /** One round: see, follow, say, sign, decide, send. Says whether all went well. */
   async round(): Promise<boolean> {
     let good = true;
     for (const part of PARTS) {

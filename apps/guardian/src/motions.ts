@@ -1,0 +1,80 @@
+/**
+ * What this guardian wants decided, durable until it is: an operator's order, or a pause the books ask for. A motion is voted on again when
+ * another decision took its number, and signed again when the vault has moved on, until the process and the vault both are as wanted.
+ */
+import { parseDecision, subjectWords } from '@isthmus/bridge';
+import type { Item } from '@isthmus/ao';
+import type { DataSource } from 'typeorm';
+import { insertOutbox } from './ledger.js';
+
+/** Motions one process may have open at once. */
+const MAX_OPEN = 16;
+
+export interface Motion {
+  id: string;
+  process: string;
+  line: string;
+  mover: 'operator' | 'books';
+  asked: string | null;
+  at: Date;
+}
+
+export class Motions {
+  constructor(private readonly database: DataSource) {}
+
+  /** Wants this decided, and says whether that is new; whatever else is open about the same subject is wanted no more. @throws BridgeError for a line that is no decision */
+  async open(process: string, line: string, mover: Motion['mover']): Promise<boolean> {
+    const { kind } = parseDecision(line);
+    return this.database.transaction(async (manager) => {
+      await manager.query(
+        `update motion set state = 'withdrawn', closed_at = now() where process = $1 and state = 'open' and line <> $2 and split_part(line, ' ', 1) = any($3)`,
+        [process, line, subjectWords(kind)],
+      );
+      const rows: unknown[] = await manager.query(
+        "insert into motion (process, line, mover) values ($1, $2, $3) on conflict (process, line) where state = 'open' do nothing returning id",
+        [process, line, mover],
+      );
+      return rows.length > 0;
+    });
+  }
+
+  /** What is open for a process, oldest first. */
+  async list(process: string): Promise<Motion[]> {
+    return this.database.query(
+      `select id, process, line, mover, asked, at from motion where process = $1 and state = 'open' order by id limit ${MAX_OPEN}`,
+      [process],
+    );
+  }
+
+  /** Writes down for which place it is voted on, together with the message that does. */
+  async keepAsked({ id, process }: Motion, asked: string, item: Item): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      await insertOutbox(manager, process, item);
+      await manager.query('update motion set asked = $2 where id = $1', [id, asked]);
+    });
+  }
+
+  async close({ id }: Motion, state: 'done' | 'withdrawn'): Promise<void> {
+    await this.database.query(`update motion set state = $2, closed_at = now() where id = $1 and state = 'open'`, [
+      id,
+      state,
+    ]);
+  }
+
+  /** The books are whole: a pause asked for their sake is not wanted any more. */
+  async booksAreWhole(process: string): Promise<void> {
+    await this.database.query(
+      `update motion set state = 'withdrawn', closed_at = now() where process = $1 and mover = 'books' and state = 'open'`,
+      [process],
+    );
+  }
+
+  /** Gives up what is open with this line; says whether there was any. */
+  async withdraw(process: string, line: string): Promise<boolean> {
+    const rows: unknown[] = await this.database.query(
+      `with gone as (update motion set state = 'withdrawn', closed_at = now() where process = $1 and line = $2 and state = 'open' returning 1) select * from gone`,
+      [process, line],
+    );
+    return rows.length > 0;
+  }
+}
