@@ -7,6 +7,14 @@ import { AgreementLost, type BlockRef, type RpcPool } from './rpc.js';
 import { vaultAbi } from './vault-abi.js';
 import { decodeVaultLogs, type VaultLog } from './vault.js';
 
+/** An asset's listing as the vault has it: base units, window in seconds. */
+export interface VaultListing {
+  open: boolean;
+  limit: bigint;
+  window: number;
+  minDeposit: bigint;
+}
+
 /** Up to where a vault was watched. */
 export interface VaultCursor {
   height: bigint;
@@ -90,7 +98,7 @@ export class VaultWatcher {
 
   /** Value of one of the vault's views at a height. @throws AgreementLost, VaultReadError */
   async read<T>(
-    functionName: 'sequence' | 'locked' | 'paused' | 'epoch' | 'isReleased' | 'decisions',
+    functionName: 'sequence' | 'locked' | 'paused' | 'epoch' | 'isReleased' | 'decisions' | 'listing',
     args: readonly unknown[],
     height: bigint,
   ): Promise<T> {
