@@ -59,8 +59,8 @@ export class RpcError extends Error {
 }
 
 const TIMEOUT_MS = 10_000;
-/** Once enough sources have answered, the others get this part of their time: one that hangs does not hold up the rest. */
-const PATIENCE = 1 / 10;
+/** Once enough sources have answered, the others get this long at most: one that hangs does not hold up the rest. */
+const PATIENCE_MS = 1_000;
 /** Far above 2,000 blocks of ordinary deposits; a fuller range is asked for in smaller pieces. */
 const MAX_LOGS_BYTES = 32 * 1024 * 1024;
 /** A block's header and transaction hashes, a value, or an error. */
@@ -236,7 +236,7 @@ export class RpcPool {
     question: (source: Source, ask: Ask) => Promise<T>,
     standing: (good: readonly T[], open: number) => Standing,
   ): Promise<Answers<T>> {
-    const timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS;
+    const patienceMs = Math.min(PATIENCE_MS, (this.options.timeoutMs ?? TIMEOUT_MS) / 10);
     return new Promise((resolve) => {
       const answers: Answers<T> = { good: [], bad: [] };
       const stop = new AbortController();
@@ -246,13 +246,13 @@ export class RpcPool {
         clearTimeout(patience);
         resolve({ good: [...answers.good], bad: [...answers.bad] });
         // Who is merely a little slower ends by itself and keeps its connection.
-        if (open > 0) setTimeout(() => stop.abort(), timeoutMs * PATIENCE).unref();
+        if (open > 0) setTimeout(() => stop.abort(), patienceMs).unref();
       };
       const answered = (): void => {
         open -= 1;
         const now = open === 0 ? 'decided' : standing(answers.good, open);
         if (now === 'decided') end();
-        else if (now === 'enough') patience ??= setTimeout(end, timeoutMs * PATIENCE);
+        else if (now === 'enough') patience ??= setTimeout(end, patienceMs);
       };
       if (open === 0) end();
       for (const source of sources)

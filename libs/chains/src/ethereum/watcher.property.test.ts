@@ -30,6 +30,10 @@ const operation = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('lie' as const), lie: fc.constantFrom(...LIES) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('split' as const), depth: fc.integer({ min: 1, max: DEPTH - 1 }) }),
+  },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('mend' as const), source: fc.nat({ max: 2 }) }) },
 );
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
@@ -76,6 +80,8 @@ class World {
         return chain.reorg(op.depth);
       case 'step':
         return this.step();
+      case 'split':
+        return this.split(op.depth);
       case 'restart':
         return this.restart();
       case 'mend':
@@ -124,6 +130,16 @@ class World {
     expect(this.kept).toEqual(all.filter((l) => l.blockNumber <= height));
     expect(this.kept.map((l) => l.sequence)).toEqual(this.kept.map((_, i) => BigInt(i) + 1n));
     expect(nextSequence).toBe(BigInt(this.kept.length) + 1n);
+  }
+
+  /** One node stays behind on a branch that is then dropped, and the liar sides with it. */
+  private async split(depth: number): Promise<void> {
+    await this.chain.depositTogether([(this.amount += 1n)]);
+    const [liar, behind] = this.sources as [Source, Source];
+    await this.lie(liar, 'branch');
+    behind.raw = null;
+    behind.behaviour = await cutOff(this.chain);
+    await this.chain.reorg(depth);
   }
 
   private async lie(source: Source, lie: Lie): Promise<void> {

@@ -309,9 +309,7 @@ describe('sources that lie', () => {
     await chain.deposit(6n);
     await finalize();
     sources[0].lie('eth_getLogs', () => []);
-    expect(await failure(scan(watcher, start))).toBeInstanceOf(SequenceGap);
-    const step = await failure(watcher.step(start));
-    expect(step).toBeInstanceOf(SequenceGap);
+    expect(await failure(watcher.step(start))).toBeInstanceOf(SequenceGap); // in the first range, which ends before the head
     sources[0].honest();
     expect(amounts((await scan(watcher, start)).logs)).toEqual([5n, 6n]);
   });
