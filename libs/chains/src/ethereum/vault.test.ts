@@ -155,7 +155,7 @@ describe('logs of the vault', () => {
   });
 
   it('a log that was tampered with is refused, or is exactly another log the vault could emit', () => {
-    const tampered = fc.tuple(fc.oneof(deposited, released), fc.nat(), fc.constantFrom(...'0123456789abcdef'));
+    const tampered = fc.tuple(fc.oneof(deposited, released), fc.nat(), fc.constantFrom(...'0123456789abcdef'.split('')));
     fc.assert(
       fc.property(tampered, fc.boolean(), ([{ log }, at, digit], inTopics) => {
         const whole = inTopics ? log.topics.join('') : log.data;
@@ -187,8 +187,7 @@ describe('logs of the vault', () => {
   });
 
   it('garbage is refused by the one error, whatever it is', () => {
-    const listed = bytes32.map((text) => [text]); // which many a check takes for the text itself
-    const field = fc.oneof(fc.anything(), fc.string(), hexOf(200), bytes32, listed);
+    const field = fc.oneof(fc.anything(), fc.string(), hexOf(200), bytes32);
     const topics = fc.oneof(
       fc.anything(),
       fc
@@ -210,6 +209,10 @@ describe('logs of the vault', () => {
         },
         { requiredKeys: [] },
       ),
+      // A list of one text passes many a check for the text.
+      fc
+        .tuple(fc.oneof(deposited, released), fc.integer({ min: 1, max: 3 }))
+        .map(([{ log }, at]) => ({ ...log, topics: log.topics.map((t, i) => (i === at ? [t] : t)) })),
       // A good log with one bad field.
       fc
         .tuple(fc.oneof(deposited, released), fc.constantFrom(...Object.keys(PLACE), 'topics', 'data'), field)
