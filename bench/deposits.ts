@@ -110,7 +110,7 @@ async function mintedCount(stack: Stack, process: string): Promise<number> {
     body,
   });
   const { Messages } = (await response.json()) as { Messages: { Data: string }[] };
-  return Number((JSON.parse(Messages[0]?.Data ?? '{}') as { deposits?: number }).deposits ?? 0);
+  return (JSON.parse(Messages[0]?.Data ?? '{}') as { deposits?: number }).deposits ?? 0;
 }
 
 async function rpcCalls(port: number): Promise<number> {

@@ -708,7 +708,7 @@ describe('batches', () => {
     const mix = Array.from({ length: 24 }, (_, i) =>
       stage.statement({
         number: BigInt(250 + (i >> 1)),
-        process: `${i % 3 === 0 ? 'P' : 'Q'}`.repeat(42) + 'A',
+        process: (i % 3 === 0 ? 'P' : 'Q').repeat(42) + 'A',
         asset: i % 2 === 0 ? COIN : asset,
       }),
     );
