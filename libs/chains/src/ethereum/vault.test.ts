@@ -155,7 +155,11 @@ describe('logs of the vault', () => {
   });
 
   it('a log that was tampered with is refused, or is exactly another log the vault could emit', () => {
-    const tampered = fc.tuple(fc.oneof(deposited, released), fc.nat(), fc.constantFrom(...'0123456789abcdef'.split('')));
+    const tampered = fc.tuple(
+      fc.oneof(deposited, released),
+      fc.nat(),
+      fc.constantFrom(...'0123456789abcdef'.split('')),
+    );
     fc.assert(
       fc.property(tampered, fc.boolean(), ([{ log }, at, digit], inTopics) => {
         const whole = inTopics ? log.topics.join('') : log.data;
