@@ -184,6 +184,7 @@ local limit = { amount = required("Isthmus-Limit", isPositive), window = require
 local paused = false
 local balances = {}
 local holders, holderAt = {}, {}
+local wallets = {}                      -- Arweave addresses that are keys, not processes
 local totals = { minted = "0", burned = "0", released = "0" }
 local minted = {}                       -- deposit id -> the line that was minted
 local mintedCount = 0
@@ -808,9 +809,14 @@ local function hasLines(msg)
   return type(msg.Data) == "string" and msg.Tags["Content-Type"] ~= "application/json"
 end
 
--- An authority passes on what processes sent. It cannot speak for a key, which signs for itself, nor for a guardian.
+-- An authority passes on what processes sent. It cannot speak for a key, which signs for itself: not for a guardian, not for an Ethereum
+-- account, and not for an Arweave wallet once that has signed here, since no process ever signs.
 local function isTrusted(msg)
-  return msg.From == msg.Owner or authorities[msg.Owner] and isArweaveAddress(msg.From)
+  if msg.From == msg.Owner then
+    if #msg.From == 43 and holderAt[msg.From] then wallets[msg.From] = true end -- who never held anything has nothing to lose, and takes no memory
+    return true
+  end
+  return authorities[msg.Owner] and isArweaveAddress(msg.From) and not wallets[msg.From]
 end
 
 local function receive(msg)
