@@ -30,7 +30,7 @@ export interface Transfer {
 export class Stage {
   private constructor(
     readonly stack: Stack,
-    private readonly home: string,
+    readonly home: string,
   ) {}
 
   static async open(): Promise<Stage> {
