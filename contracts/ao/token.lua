@@ -186,7 +186,8 @@ local balances = {}
 local holders, holderAt = {}, {}
 local wallets = {}                      -- Arweave addresses that are keys, not processes
 local totals = { minted = "0", burned = "0", released = "0" }
-local minted = {}                       -- deposit id -> the line that was minted
+local minted = {}                       -- deposit id -> the line that was minted, or true when that is long ago
+local lastMinted = {}                   -- the newest of them, in a ring
 local mintedCount = 0
 local pending, pendingOrder = {}, {}    -- deposit id -> votes; ids as they first came, minted ones dropped now and then
 local pendingCount = 0
@@ -265,6 +266,15 @@ local function withForwarded(list, msg)
   return list
 end
 
+local MAX_FORWARDED, MAX_FORWARDED_TAGS = 2048, 64
+
+-- A notice is an item with at most 4 KiB and 128 tags: what would not fit beside its own is refused before anything moves.
+local function isForwardable(msg)
+  local bytes, count = #(msg.Tags.Reference or ""), 0
+  for _, tag in ipairs(withForwarded({}, msg)) do bytes, count = bytes + #tag.name + #tag.value, count + 1 end
+  return bytes <= MAX_FORWARDED and count <= MAX_FORWARDED_TAGS
+end
+
 local function reply(msg, list, data)
   if msg.Tags.Reference then list[#list + 1] = { name = "X-Reference", value = msg.Tags.Reference } end
   send(msg.From, list, data)
@@ -335,6 +345,7 @@ local DEPOSIT = "^(0x[0-9a-f]+) (%S+) (0x[0-9a-f]+) (0x%x+) (%S+) (%d+) (%S+)$"
 -- deposits reaches its share and is heard on them no more; deposits a quorum agrees on are never refused.
 local OPEN_BYTES = 96 * 1024 * 1024
 local VOTE_BYTES = 1024
+local LINES_KEPT = 20000
 
 -- nil, or the code of what is wrong. Cheap on purpose: what M guardians say alike is checked by them; this keeps state well-formed.
 local function checkDeposit(id, reference, tx, sender, recipient, amount, tags)
@@ -386,6 +397,10 @@ local function mint(id, line)
   agree(pending[id])
   minted[id], pending[id] = line, nil
   mintedCount, pendingCount = mintedCount + 1, pendingCount - 1
+  -- What was in a deposit is told apart from a late lie for a while; that it was minted is known for good.
+  local place = mintedCount % LINES_KEPT
+  if lastMinted[place] then minted[lastMinted[place]] = true end
+  lastMinted[place] = id
   credit(recipient, amount)
   local notice = tagList("Action", "Credit-Notice", "Quantity", amount, "Sender", sender, "Deposit-Id", id, "Deposit-Reference", reference)
   local extra = depositTags(tags)
@@ -399,7 +414,7 @@ local function attestDeposit(guardian, line, number)
   local id, reference, tx, sender, recipient, amount, tags = line:match(DEPOSIT)
   local done = id and minted[id]
   if done then
-    if done ~= line then event("deposit.conflict", id, guardian) end
+    if done ~= true and done ~= line then event("deposit.conflict", id, guardian) end
     return
   end
   local problem = checkDeposit(id, reference, tx, sender, recipient, amount, tags)
@@ -738,7 +753,7 @@ local function depositRead(msg)
   local line, ballot = minted[id or ""], pending[id or ""]
   if not line and not ballot then return refuse(msg, "unknown-deposit", "No guardian has attested a deposit of this id.") end
   local fields = { { "id", quote(id) }, { "state", quote(line and "minted" or "attesting") } }
-  fields[#fields + 1] = line and { "content", quote(line) } or { "votes", ballotText(ballot) }
+  if line ~= true then fields[#fields + 1] = line and { "content", quote(line) } or { "votes", ballotText(ballot) } end
   reply(msg, tagList("Action", "Deposit-Response"), object(fields))
 end
 
@@ -832,6 +847,9 @@ local function receive(msg)
   if guarded and not hasLines(msg) then return refuse(msg, "bad-data", "Data is lines of text, not JSON.") end
   if held and not isTrusted(msg) then
     return refuse(msg, "not-trusted", "This message speaks for another and its signer is no authority of this process.")
+  end
+  if held and not isForwardable(msg) then
+    return refuse(msg, "too-many-tags", "X- tags and Reference together take at most " .. MAX_FORWARDED .. " bytes, in at most " .. MAX_FORWARDED_TAGS .. " tags.")
   end
   local act = guarded or held
   act(msg)

@@ -84,6 +84,25 @@ describe('deposits', () => {
     expect(await token.balance(ALICE)).toBe(1000n);
   });
 
+  it('I1 what was minted long ago stays minted, though its content is no longer kept', async () => {
+    const token = await TokenProcess.spawn();
+    const both = async (...all: DepositObservation[]) => {
+      for (const guardian of [G1, G2]) await attest(token, guardian, ...all);
+    };
+    await both(deposit(1));
+    for (let from = 2; from <= 20_002; from += 500)
+      await both(...Array.from({ length: 500 }, (_, i) => deposit(from + i, { amount: 1n })));
+    const before = await token.balance(ALICE);
+    for (const guardian of [G1, G2, G3])
+      for (const again of [deposit(1), deposit(1, { amount: 9n })]) await attest(token, guardian, again);
+    expect(await token.balance(ALICE)).toBe(before);
+    expect(await token.read('Deposit', { 'Deposit-Id': deposit(1).id })).toEqual({
+      id: deposit(1).id,
+      state: 'minted',
+    });
+    expect(await token.read('Deposit', { 'Deposit-Id': deposit(20_000).id })).toHaveProperty('content');
+  });
+
   it('I4 one guardian repeating itself is one guardian', async () => {
     const token = await TokenProcess.spawn();
     for (let i = 0; i < 5; i += 1) await attest(token, G1, deposit(1));
@@ -230,6 +249,21 @@ describe('transfers', () => {
     expect((await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: '1', Cast: 'true' })).sent).toEqual(
       [],
     );
+  });
+
+  it.each([
+    ['2,049 bytes of X- tags', { 'X-Note': 'n'.repeat(2049 - 6) }],
+    ['65 X- tags', Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`X-${i}`, 'v']))],
+    ['a Reference that leaves them no room', { 'X-Note': 'n'.repeat(1000), Reference: '9'.repeat(1100) }],
+  ])('A18 %s, which no notice could carry, move and burn nothing', async (_, tags) => {
+    const token = await funded();
+    const move = { Action: 'Transfer', Quantity: '1', Recipient: BOB };
+    const out = { Action: 'Withdraw', Quantity: '10', Recipient: ALICE, 'Max-Fee': '1' };
+    for (const wanted of [move, out])
+      expect(tag((await token.send(ALICE, { ...wanted, ...tags })).sent[0], 'Error')).toBe('too-many-tags');
+    expect(await token.balance(ALICE)).toBe(1000n);
+    const fits = { 'X-Note': 'n'.repeat(2048 - 6) };
+    expect(types(await token.send(ALICE, { ...move, ...fits }))).toEqual(['transfer']);
   });
 
   it('to oneself changes nothing', async () => {
