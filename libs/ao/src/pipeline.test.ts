@@ -447,6 +447,27 @@ describe('replica', () => {
     await expect(replica().sync()).rejects.toMatchObject({ code: 'wrong-module' });
   });
 
+  it('A12 a gateway whose answer never ends, or that sends elsewhere, is read only so far', async () => {
+    let written = 0;
+    server.removeAllListeners('request').on('request', (_, response: http.ServerResponse) => {
+      const megabyte = Buffer.alloc(1024 * 1024);
+      const pump = (): void => {
+        while (!response.destroyed && response.write(megabyte)) written += 1;
+        response.once('drain', pump);
+      };
+      pump();
+    });
+    await expect(replica().sync()).rejects.toMatchObject({
+      code: 'unreachable',
+      message: expect.stringContaining('too large') as string,
+    });
+    expect(written).toBeLessThan(256);
+    server.removeAllListeners('request').on('request', (_, response: http.ServerResponse) => {
+      response.writeHead(302, { location: 'http://127.0.0.1:1/' }).end();
+    });
+    await expect(replica().sync()).rejects.toMatchObject({ code: 'unreachable' });
+  });
+
   it('an unreachable gateway is said to be one', async () => {
     serve = () => Promise.reject(new Error('down'));
     await expect(replica().sync()).rejects.toMatchObject({ code: 'unreachable' });

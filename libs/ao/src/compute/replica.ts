@@ -55,7 +55,8 @@ export interface ReplicaOptions {
 
 const PAGE = 500;
 const FETCH_TIMEOUT_MS = 20_000;
-const MAX_RESPONSE_BYTES = 256 * 1024 * 1024;
+/** A page of the schedule takes about 32 MiB at most, a module a few. */
+const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
 
 export class Replica {
   private evaluated = -1;
@@ -176,12 +177,11 @@ export class Replica {
     try {
       const response = await fetch(`${this.options.gatewayUrl}${path}`, {
         headers: { accept: 'application/octet-stream' },
+        redirect: 'error', // the gateway that was configured answers, or none
         signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
       });
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
-      if (Number(response.headers.get('content-length') ?? 0) > MAX_RESPONSE_BYTES)
-        throw new Error('the answer is too large');
-      return Buffer.from(await response.arrayBuffer());
+      return await readBounded(response, MAX_RESPONSE_BYTES);
     } catch (error) {
       throw new ReplicaError(
         'unreachable',
@@ -189,6 +189,18 @@ export class Replica {
       );
     }
   }
+}
+
+/** The body, read only as far as it may go, whatever length it announces. */
+async function readBounded(response: Response, maxBytes: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += (chunk as Uint8Array).byteLength;
+    if (size > maxBytes) throw new Error('the answer is too large');
+    chunks.push(chunk as Uint8Array);
+  }
+  return Buffer.concat(chunks);
 }
 
 function read<T>(parse: () => T): T {
