@@ -62,9 +62,15 @@ afterEach(async () => {
   // The chain is as before; whatever this gateway has sent on it never was.
   await world.gateway.database.query(`delete from submission`);
   await world.gateway.database.query(`update transfer set state = 'held' where state in ('ready', 'submitted')`);
+  await world.gateway.database.query(`update decision set vault = 'done'`);
 });
 
-const step = () => world.gateway.relayer.step();
+/** One round; where the node mines by itself, what was sent is in a block when it ends. */
+async function step(relayer = world.gateway.relayer): Promise<void> {
+  await relayer.step();
+  await until('it is mined', async () => !(await world.stage.chain.getAutomine()) || (await pending()) === 0);
+}
+const pending = async (): Promise<number> => (await world.stage.chain.getTxpoolStatus()).pending;
 const detail = (id: Hex) => world.get<Detail>(`/v1/transfers/${id}`);
 const sent = (): Promise<Submission[]> =>
   world.gateway.database.query('select nonce, state, max_fee_per_gas, tx_hash from submission order by id');
@@ -281,8 +287,8 @@ describe('X5 several relayers', () => {
   ])('on one database, %s: each withdrawal is sent by one', async (_, account) => {
     const other = another(account);
     const all = [await ready(), await ready()];
-    await Promise.all([step(), other.step(), step(), other.step()]);
-    await Promise.all([step(), other.step()]);
+    await Promise.all([step(), step(other), step(), step(other)]);
+    await Promise.all([step(), step(other)]);
     for (const one of all) await expectPaidOnce(one);
     expect(await sent()).toMatchObject([{ state: 'mined' }]);
   });
@@ -294,6 +300,11 @@ describe('X5 several relayers', () => {
     expect(await sent()).toEqual([]);
     expect(await balance(one.recipient)).toBe(AMOUNT);
     expect(await detail(one.id)).toMatchObject({ state: 'submitted' });
+
+    await world.stage.chain.request({ method: 'anvil_reorg' as never, params: [1, []] as never });
+    expect(await balance(one.recipient)).toBe(0n); // E6: what the other had paid is taken back, and nobody else sends it again
+    await step();
+    await expectPaidOnce(one);
   });
 
   it('I2 an old copy of the database does not pay again', async () => {
@@ -337,6 +348,7 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
     await applied(line);
     decided += 1;
     await step();
+    await world.mine(3); // final
     await step();
   }
 
@@ -385,6 +397,21 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
     decided += 1;
     await step();
     expect(await world.stage.read('listing', [zeroAddress])).toMatchObject({ limit: LIMIT + 1n });
+  });
+
+  it('E6 a reorg that drops a decision: it is carried again', async () => {
+    for (const guardian of [2]) await voice(guardian, 'pause');
+    await applied('pause');
+    decided += 1;
+    await step();
+    await step();
+    expect(await world.stage.read('paused')).toBe(true);
+    await world.stage.chain.request({ method: 'anvil_reorg' as never, params: [1, []] as never });
+    expect(await world.stage.read('paused')).toBe(false);
+    await step();
+    expect(await world.stage.read('paused')).toBe(true);
+    await decide([0, 1], 'unpause');
+    expect(await world.stage.read('paused')).toBe(false);
   });
 
   it('X2 a rotation: the new set releases, and signatures of the old one are worth nothing', async () => {

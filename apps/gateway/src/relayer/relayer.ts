@@ -3,35 +3,24 @@
  * and what was paid before, so several relayers, restarts and repeats do no harm. The signed transaction is stored before it is sent.
  */
 import { processToBytes32, verifyReleaseSignature, type ReleaseStatement, type VaultDomain } from '@isthmus/bridge';
-import { decodeVaultLogs, encodeRelease, encodeReleaseBatch, vaultAbi, type ReleaseCall } from '@isthmus/chains';
+import { encodeRelease, encodeReleaseBatch, vaultAbi, type ReleaseCall } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
-import type { DataSource, EntityManager } from 'typeorm';
-import {
-  BaseError,
-  ExecutionRevertedError,
-  keccak256,
-  parseTransaction,
-  toHex,
-  zeroAddress,
-  type Hex,
-  type PrivateKeyAccount,
-  type PublicClient,
-  type TransactionReceipt,
-} from 'viem';
+import type { DataSource } from 'typeorm';
+import { zeroAddress, type Hex, type PrivateKeyAccount, type PublicClient } from 'viem';
 import type { AssetConfig, GatewayConfig } from '../config.js';
-import { crashPoint } from '../crash-point.js';
 import type { DecisionStore } from '../transfers/decision-store.js';
-import type { StepRow, TransferStore } from '../transfers/transfer-store.js';
+import type { TransferStore } from '../transfers/transfer-store.js';
+import { Submitter } from './submitter.js';
 import { VaultDecisions } from './vault-decisions.js';
 
 /** Releases in one transaction. */
 const MAX_BATCH = 20;
 /** Ready withdrawals looked at in one round. */
 const LOOK_AT = 200;
+/** Withdrawals others have submitted, looked at in one round. */
+const LOOK_AT_OTHERS = 20;
 /** What a relayer takes above the gas it expects to pay, in percent. */
 const MARGIN_PERCENT = 20n;
-/** The least rise a node accepts for a replacement is 10%. */
-const BUMP_PERCENT = 25n;
 
 interface Ready {
   id: Hex;
@@ -44,21 +33,10 @@ interface Planned extends Ready {
   fee: bigint;
 }
 
-interface Submission {
-  id: string;
-  nonce: string;
-  process: string;
-  numbers: string[];
-  raw: Hex;
-  tx_hash: Hex;
-  max_fee_per_gas: string;
-  sent_at: Date;
-  state: 'signed' | 'mined';
-}
-
 export class Relayer {
   private readonly domain: VaultDomain;
   private readonly vaultDecisions: VaultDecisions;
+  private readonly submitter: Submitter;
   /** Place of the last waiting withdrawal looked at. */
   private looked = '0';
 
@@ -69,25 +47,22 @@ export class Relayer {
     decisions: DecisionStore,
     private readonly client: PublicClient,
     private readonly account: PrivateKeyAccount,
-    private readonly log: Logger,
+    log: Logger,
     chainId: number,
   ) {
     this.domain = { chainId, vault: config.chain.vault };
-    this.vaultDecisions = new VaultDecisions(config.assets, decisions, client, this.domain);
+    this.submitter = new Submitter(config, database, store, client, account, log, this.domain);
+    this.vaultDecisions = new VaultDecisions(config.chain.finality, config.assets, decisions, client, this.domain);
   }
 
   get address(): Hex {
     return this.account.address;
   }
 
-  /** Whose nonces these are. */
-  private get lane(): [chain: string, account: Hex] {
-    return [this.config.chain.id, this.account.address];
-  }
-
   /** One round: see what became of what was sent, then send what is ready. */
   async step(): Promise<void> {
-    await this.settle();
+    await this.submitter.settle();
+    await this.reopen();
     await this.carryDecision();
     const ready = await this.ready();
     if (ready.length === 0) return;
@@ -97,163 +72,17 @@ export class Relayer {
 
   /** Suggested Max-Fee of a withdrawal now: the expected cost with room for the price to double. */
   async suggestedMaxFee(asset: AssetConfig): Promise<bigint> {
-    return asset.relayFee ?? (await this.cost(90_000n)) * 2n;
-  }
-
-  // --- what was sent
-
-  private async settle(): Promise<void> {
-    for (const submission of await this.unsettled()) {
-      const receipt = await this.receipt(submission.tx_hash);
-      if (receipt && submission.state === 'signed') await this.mined(submission, receipt);
-      else if (!receipt && submission.state === 'mined') await this.dropped(submission);
-    }
-    await this.resend();
-  }
-
-  /** What was sent and is not over: without a receipt so far, or in a block that a reorg may still drop. */
-  private unsettled(): Promise<Submission[]> {
-    return this.database.query(
-      `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission s
-       where chain = $1 and account = $2 and (state = 'signed' or state = 'mined' and exists (
-         select 1 from transfer t where t.process = s.process and t.number = any(s.numbers) and t.state = 'submitted' and t.release_tx = s.tx_hash))
-       order by nonce, id`,
-      this.lane,
-    );
-  }
-
-  private async mined(submission: Submission, receipt: TransactionReceipt): Promise<void> {
-    const paid = this.paidIn(receipt, submission.process);
-    const at = new Date();
-    await this.store.transaction(async (manager) => {
-      const taken: { process: string; numbers: string[] }[] = await manager.query(
-        `with taken as (
-           update submission set state = case when id = $3 then $5 else 'superseded' end
-           where chain = $1 and account = $2 and nonce = $4 and state = 'signed' returning process, numbers)
-         select process, numbers from taken`,
-        [...this.lane, submission.id, submission.nonce, receipt.status === 'success' ? 'mined' : 'failed'],
-      );
-      const proof = { tx: receipt.transactionHash, block: String(receipt.blockNumber), gas: String(receipt.gasUsed) };
-      for (const { process, numbers } of taken) {
-        const ids = await this.store.withdrawalIds(manager, process, numbers.map(BigInt));
-        const done = [...ids].flatMap(([n, id]) => (process === submission.process && paid.has(n) ? [id] : []));
-        const left = [...ids.values()].filter((id) => !done.includes(id));
-        await this.store.addSteps(manager, minedSteps(done, 'mined', at, proof));
-        if (receipt.status !== 'success') await this.store.addSteps(manager, minedSteps(left, 'reverted', at, proof));
-        await manager.query('update transfer set release_tx = $2 where id = any($1) and release_tx is null', [
-          done,
-          receipt.transactionHash,
-        ]);
-        // Skipped by the vault, reverted, or carried only by a transaction this one took the nonce of: ready again.
-        await this.store.move(manager, left, ['submitted'], 'ready', at);
-      }
-      crashPoint('relay.before-mined');
-    });
-    crashPoint('relay.after-mined');
-    this.store.announce();
-    this.log.info(
-      { tx: receipt.transactionHash, withdrawals: submission.numbers, paid: paid.size, status: receipt.status },
-      'a transaction for the vault is mined',
-    );
-  }
-
-  /** Numbers of the withdrawals a transaction has really paid: a batch passes over what is used or above a limit. */
-  private paidIn(receipt: TransactionReceipt, process: string): Set<string> {
-    const logs = receipt.logs
-      .filter((l) => l.address.toLowerCase() === this.domain.vault.toLowerCase())
-      .map((l) => ({ ...l, blockNumber: toHex(l.blockNumber), logIndex: toHex(l.logIndex) }));
-    const released = decodeVaultLogs(this.domain.vault, logs).filter((l) => l.type === 'released');
-    return new Set(released.filter((l) => l.process === process).map((l) => String(l.number)));
-  }
-
-  /** A reorg has dropped the block: the same bytes are sent again. */
-  private async dropped(submission: Submission): Promise<void> {
-    await this.store.transaction(async (manager) => {
-      await manager.query(`update submission set state = 'signed' where id = $1 and state = 'mined'`, [submission.id]);
-      await manager.query(
-        `update transfer set release_tx = null where release_tx = $1 and state = 'submitted' and process = $2`,
-        [submission.tx_hash, submission.process],
-      );
-    });
-    this.log.warn({ tx: submission.tx_hash }, 'a reorg has dropped a release transaction; it is sent again');
-  }
-
-  /** Sends again what has no receipt: the same bytes, or when it is stuck a dearer transaction of the same nonce. */
-  private async resend(): Promise<void> {
-    const open: Submission[] = await this.database.query(
-      `select distinct on (nonce) id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission where chain = $1 and account = $2 and state = 'signed' order by nonce, id desc`,
-      this.lane,
-    );
-    for (const submission of open) {
-      if (Date.now() - submission.sent_at.getTime() < this.config.stuckMs) {
-        await this.broadcast(submission.raw);
-        continue;
-      }
-      const used = await this.client.getTransactionCount({ address: this.account.address });
-      if (used > Number(submission.nonce)) await this.nonceTaken(submission);
-      else await this.replace(submission);
-    }
-  }
-
-  /** Another transaction of this account took the nonce, and none of ours did: what ours carried is ready again. */
-  private async nonceTaken(submission: Submission): Promise<void> {
-    const at = new Date();
-    await this.store.transaction(async (manager) => {
-      const taken: { process: string; numbers: string[] }[] = await manager.query(
-        `with taken as (
-           update submission set state = 'superseded' where chain = $1 and account = $2 and nonce = $3 and state = 'signed' returning process, numbers)
-         select process, numbers from taken`,
-        [...this.lane, submission.nonce],
-      );
-      for (const { process, numbers } of taken) {
-        const ids = await this.store.withdrawalIds(manager, process, numbers.map(BigInt));
-        await this.store.move(manager, [...ids.values()], ['submitted'], 'ready', at);
-      }
-    });
-    this.log.warn(
-      { nonce: submission.nonce, tx: submission.tx_hash },
-      'the nonce of a release transaction was used by another',
-    );
-  }
-
-  private async replace(stuck: Submission): Promise<void> {
-    const before = parseTransaction(stuck.raw);
-    const fees = await this.fees();
-    const bumped = (BigInt(stuck.max_fee_per_gas) * (100n + BUMP_PERCENT)) / 100n;
-    const maxFeePerGas = bumped > fees.maxFeePerGas ? bumped : fees.maxFeePerGas;
-    const tipBefore = before.maxPriorityFeePerGas ?? 0n;
-    const maxPriorityFeePerGas = (tipBefore * (100n + BUMP_PERCENT)) / 100n + 1n;
-    const { to, data, gas } = before;
-    if (!to || !data || gas === undefined) throw new Error(`Stored transaction ${stuck.tx_hash} is not a release.`);
-    const call = {
-      to,
-      data,
-      gas,
-      nonce: Number(stuck.nonce),
-      maxFeePerGas,
-      maxPriorityFeePerGas: maxPriorityFeePerGas < maxFeePerGas ? maxPriorityFeePerGas : maxFeePerGas,
-    };
-    await this.signAndSend(call, stuck.process, stuck.numbers, 'replacement');
-    this.log.warn(
-      { nonce: stuck.nonce, replaced: stuck.tx_hash },
-      'a stuck release transaction is replaced at a higher fee',
-    );
+    return asset.relayFee ?? (await this.submitter.cost(90_000n)) * 2n;
   }
 
   // --- what was decided
 
   /** One decision at a time: the next may need the vault as this one leaves it. */
   private async carryDecision(): Promise<void> {
-    const open: unknown[] = await this.database.query(
-      `select 1 from submission where chain = $1 and account = $2 and state = 'signed' and numbers = '{}'`,
-      this.lane,
-    );
-    if (open.length > 0) return;
+    if (await this.submitter.hasOpenDecision()) return;
     const next = await this.vaultDecisions.next();
-    if (!next) return;
-    const gas = await this.gasOf(next.data);
-    if (gas === null) return; // another relayer was faster, or the vault has moved on: seen anew in the next round
-    await this.send(next.data, gas, next.process);
+    // What the vault refuses now was carried by another relayer meanwhile, or waits for newer signatures: seen anew in the next round.
+    if (next) await this.submitter.send(next.data, next.process);
   }
 
   // --- what is ready
@@ -313,14 +142,7 @@ export class Relayer {
       const wait = (reason: string) => this.wait(one.id, reason);
       if (paused) await wait('paused');
       else if (statement.epoch !== epoch) await wait('rotation');
-      else if (
-        await this.client.readContract({
-          ...vault,
-          functionName: 'isReleased',
-          args: [processToBytes32(statement.process), statement.number],
-        })
-      )
-        await this.paidByOther(one.id);
+      else if (await this.isReleased(statement.process, statement.number)) await this.paidByOther(one.id);
       else {
         const good = await this.goodSignatures(one, guardians, threshold);
         if (!available.has(asset.address)) {
@@ -360,89 +182,11 @@ export class Relayer {
     const calls = planned.map((p) => ({ release: callOf(p.statement), fee: p.fee, signatures: p.signatures }));
     const only = calls.length === 1 ? calls[0] : undefined;
     const data = only ? encodeRelease(only.release, only.fee, only.signatures) : encodeReleaseBatch(calls);
-    const gas = await this.gasOf(data);
-    if (gas === null) {
-      // What the vault would refuse must not keep others from going: alone first, and set aside when that is refused too.
-      if (only) await this.wait(first.id, 'relayer');
-      else await this.submit([first]);
-      return;
-    }
-    await this.send(data, gas, first.statement.process, planned);
-  }
-
-  /** Signs and sends a call to the vault, with room above the gas it was estimated to take. */
-  private async send(data: Hex, gas: bigint, process: string, planned: readonly Planned[] = []): Promise<void> {
-    const fees = await this.fees();
-    const nonce = await this.nextNonce();
-    const call = { to: this.domain.vault, data, gas: (gas * 12n) / 10n, nonce, ...fees };
-    const numbers = planned.map((p) => String(p.statement.number));
-    await this.signAndSend(call, process, numbers, planned);
-  }
-
-  /** Gas a call takes, or null when it would revert. */
-  private async gasOf(data: Hex): Promise<bigint | null> {
-    const call = { account: this.account.address, to: this.domain.vault, data };
-    return this.client.estimateGas(call).catch((error: unknown) => {
-      if (error instanceof BaseError && error.walk((e) => e instanceof ExecutionRevertedError)) return null;
-      throw error;
-    });
-  }
-
-  private async signAndSend(
-    call: { to: Hex; data: Hex; gas: bigint; nonce: number; maxFeePerGas: bigint; maxPriorityFeePerGas: bigint },
-    process: string,
-    numbers: readonly string[],
-    planned: readonly Planned[] | 'replacement',
-  ): Promise<void> {
-    const raw = await this.account.signTransaction({ ...call, chainId: this.domain.chainId, type: 'eip1559' });
-    const hash = keccak256(raw);
-    const at = new Date();
-    const kept = await this.store.transaction(async (manager) => {
-      if (planned !== 'replacement' && !(await this.isFree(manager, call.nonce, planned))) return false;
-      await manager.query(
-        `insert into submission (chain, account, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, state, sent_at) values ($1, $2, $3, $4, $5::bigint[], $6, $7, $8, 'signed', $9) on conflict do nothing`,
-        [...this.lane, call.nonce, process, numbers, raw, hash, String(call.maxFeePerGas), at],
-      );
-      if (planned !== 'replacement') await this.markSubmitted(manager, planned, hash, at);
-      return true;
-    });
-    if (!kept) return; // another gateway on this database was faster
-    this.store.announce();
-    crashPoint('relay.after-sign');
-    await this.broadcast(raw);
-    crashPoint('relay.after-broadcast');
-    this.log.info({ tx: hash, withdrawals: numbers }, 'a transaction for the vault is sent');
-  }
-
-  /** Whether nobody else on this database has sent these releases, or another transaction with this nonce, meanwhile. */
-  private async isFree(manager: EntityManager, nonce: number, planned: readonly Planned[]): Promise<boolean> {
-    const [found]: { taken: boolean; ready: number }[] = await manager.query(
-      `select exists (select 1 from submission where chain = $1 and account = $2 and nonce = $3 and state = 'signed') as taken,
-         (select count(*)::int from transfer where id = any($4) and state = 'ready') as ready`,
-      [...this.lane, nonce, planned.map((p) => p.id)],
-    );
-    return found?.taken === false && found.ready === planned.length;
-  }
-
-  private async markSubmitted(manager: EntityManager, planned: readonly Planned[], tx: Hex, at: Date): Promise<void> {
-    const steps = planned.map((p) => ({
-      transfer: p.id,
-      key: `submitted ${tx}`,
-      at,
-      kind: 'submitted',
-      proof: { tx, fee: String(p.fee) },
-    }));
-    await this.store.addSteps(manager, steps);
-    const ids = planned.map((p) => p.id);
-    await this.store.move(manager, ids, ['ready'], 'submitted', at);
-  }
-
-  /** A node that has the transaction, or has seen its nonce used, is no failure: the receipt tells. */
-  private async broadcast(raw: Hex): Promise<void> {
-    await this.client.sendRawTransaction({ serializedTransaction: raw }).catch((error: unknown) => {
-      const text = error instanceof Error ? error.message : String(error);
-      if (!/already known|already imported|nonce too low/i.test(text)) throw error;
-    });
+    const outgoing = planned.map(({ id, statement, fee }) => ({ id, number: statement.number, fee }));
+    if (await this.submitter.send(data, first.statement.process, outgoing)) return;
+    // What the vault would refuse must not keep others from going: alone first, and set aside when that is refused too.
+    if (only) await this.wait(first.id, 'relayer');
+    else await this.submit([first]);
   }
 
   private async wait(id: Hex, reason: string): Promise<void> {
@@ -452,54 +196,35 @@ export class Relayer {
     );
   }
 
+  /** What someone else had submitted, and a reorg has taken back, is ready again. */
+  private async reopen(): Promise<void> {
+    const rows: { id: Hex; process: string; number: string }[] = await this.database.query(
+      `select id, process, number from transfer t where direction = 'withdrawal' and state = 'submitted' and release_tx is null and not exists (
+         select 1 from submission s where s.process = t.process and t.number = any(s.numbers) and s.state in ('signed', 'mined'))
+       order by position limit ${LOOK_AT_OTHERS}`,
+    );
+    for (const { id, process, number } of rows) {
+      if (await this.isReleased(process, BigInt(number))) continue;
+      await this.store.transaction((manager) => this.store.move(manager, [id], ['submitted'], 'ready', new Date()));
+      this.store.announce();
+    }
+  }
+
+  private isReleased(process: string, number: bigint): Promise<boolean> {
+    const args = [processToBytes32(process), number] as const;
+    return this.client.readContract({ address: this.domain.vault, abi: vaultAbi, functionName: 'isReleased', args });
+  }
+
   /** Someone else has submitted it: final attestation will complete the record. */
   private async paidByOther(id: Hex): Promise<void> {
     await this.store.transaction((manager) => this.store.move(manager, [id], ['ready'], 'submitted', new Date()));
     this.store.announce();
   }
 
-  private async receipt(hash: Hex): Promise<TransactionReceipt | null> {
-    return this.client.getTransactionReceipt({ hash }).catch((error: unknown) => {
-      if (error instanceof Error && error.name === 'TransactionReceiptNotFoundError') return null;
-      throw error;
-    });
-  }
-
-  private async nextNonce(): Promise<number> {
-    const pending = await this.client.getTransactionCount({ address: this.account.address, blockTag: 'pending' });
-    const rows: { nonce: string | null }[] = await this.database.query(
-      `select max(nonce) as nonce from submission where chain = $1 and account = $2 and state = 'signed'`,
-      this.lane,
-    );
-    const ours = rows[0]?.nonce;
-    return ours === null || ours === undefined ? pending : Math.max(pending, Number(ours) + 1);
-  }
-
   private async feeOf(asset: AssetConfig): Promise<bigint> {
     if (asset.address !== zeroAddress) return asset.relayFee ?? 0n;
-    return ((await this.cost(80_000n)) * (100n + MARGIN_PERCENT)) / 100n;
+    return ((await this.submitter.cost(80_000n)) * (100n + MARGIN_PERCENT)) / 100n;
   }
-
-  /** Wei that `gas` costs at the price expected now. */
-  private async cost(gas: bigint): Promise<bigint> {
-    const block = await this.client.getBlock();
-    const { maxPriorityFeePerGas } = await this.fees();
-    return gas * ((block.baseFeePerGas ?? 0n) + maxPriorityFeePerGas);
-  }
-
-  private async fees(): Promise<{ maxFeePerGas: bigint; maxPriorityFeePerGas: bigint }> {
-    const { maxFeePerGas, maxPriorityFeePerGas } = await this.client.estimateFeesPerGas();
-    return { maxFeePerGas, maxPriorityFeePerGas };
-  }
-}
-
-function minedSteps(
-  ids: readonly string[],
-  kind: 'mined' | 'reverted',
-  at: Date,
-  proof: { tx: Hex; block: string; gas: string },
-): StepRow[] {
-  return ids.map((transfer) => ({ transfer, key: `mined ${proof.tx}`, at, kind, proof }));
 }
 
 function callOf(statement: ReleaseStatement): ReleaseCall {

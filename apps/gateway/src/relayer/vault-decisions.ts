@@ -5,7 +5,7 @@
 import { decisionDigest, parseDecision, verifySignature, type Decision, type VaultDomain } from '@isthmus/bridge';
 import { encodeVaultDecision, vaultAbi } from '@isthmus/chains';
 import type { Hex, PublicClient } from 'viem';
-import type { AssetConfig } from '../config.js';
+import type { AssetConfig, GatewayConfig } from '../config.js';
 import type { DecisionStore, WaitingDecision } from '../transfers/decision-store.js';
 
 /** Decisions looked at in one round. */
@@ -13,6 +13,7 @@ const LOOK_AT = 50;
 
 /** The vault as one block shows it. */
 interface VaultState {
+  blockNumber: bigint;
   guardians: readonly Hex[];
   threshold: number;
   pauseThreshold: number;
@@ -23,6 +24,7 @@ interface VaultState {
 
 export class VaultDecisions {
   constructor(
+    private readonly finality: GatewayConfig['chain']['finality'],
     private readonly assets: readonly AssetConfig[],
     private readonly store: DecisionStore,
     private readonly client: PublicClient,
@@ -33,13 +35,14 @@ export class VaultDecisions {
   async next(): Promise<{ data: Hex; process: string } | null> {
     const waiting = await this.store.waiting(LOOK_AT);
     if (waiting.length === 0) return null;
-    const vault = await this.vault();
+    const vault = await this.vaultAt(await this.client.getBlockNumber());
     for (const one of waiting) {
       const asset = this.assets.find((a) => a.process === one.process);
       if (!asset) continue;
       const decision = parseDecision(one.line);
       if (await this.isDone(decision, asset, vault)) {
-        await this.store.done(one.process, one.nonce);
+        // For good only once it is final: a reorg may take it back.
+        if (await this.isDone(decision, asset, await this.finalVault())) await this.store.done(one.process, one.nonce);
         continue;
       }
       const signatures = await this.goodSignatures(one, decision, asset, vault);
@@ -48,8 +51,16 @@ export class VaultDecisions {
     return null;
   }
 
-  private async vault(): Promise<VaultState> {
-    const blockNumber = await this.client.getBlockNumber();
+  private async finalVault(): Promise<VaultState> {
+    if ('tag' in this.finality) {
+      const { number } = await this.client.getBlock({ blockTag: this.finality.tag });
+      return this.vaultAt(number);
+    }
+    const height = (await this.client.getBlockNumber()) - BigInt(this.finality.confirmations) + 1n;
+    return this.vaultAt(height > 0n ? height : 0n);
+  }
+
+  private async vaultAt(blockNumber: bigint): Promise<VaultState> {
     const at = { address: this.domain.vault, abi: vaultAbi, blockNumber } as const;
     const [guardians, threshold, pauseThreshold, epoch, paused, decisions] = await Promise.all([
       this.client.readContract({ ...at, functionName: 'guardians' }),
@@ -59,7 +70,7 @@ export class VaultDecisions {
       this.client.readContract({ ...at, functionName: 'paused' }),
       this.client.readContract({ ...at, functionName: 'decisions' }),
     ]);
-    return { guardians, threshold, pauseThreshold, epoch, paused, decisions };
+    return { blockNumber, guardians, threshold, pauseThreshold, epoch, paused, decisions };
   }
 
   private async isDone(decision: Decision, asset: AssetConfig, vault: VaultState): Promise<boolean> {
@@ -71,7 +82,7 @@ export class VaultDecisions {
       case 'rotate':
         return vault.epoch >= decision.epoch;
       case 'list': {
-        const at = { address: this.domain.vault, abi: vaultAbi } as const;
+        const at = { address: this.domain.vault, abi: vaultAbi, blockNumber: vault.blockNumber } as const;
         const is = await this.client.readContract({ ...at, functionName: 'listing', args: [asset.address] });
         const same = is.limit === decision.limit && is.minDeposit === decision.minDeposit;
         return same && is.open === decision.open && BigInt(is.window) * 1000n === decision.windowMs;
