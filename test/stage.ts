@@ -1,5 +1,6 @@
 /** The real stack for end-to-end tests: real processes, a chain that mines when the test says so, and people who deposit and withdraw. */
 import fs from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -7,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, ethereumSigner } from '@isthmus/ao';
 import { aoAddressToBytes } from '@isthmus/bridge';
 import { encodeCoinDeposit } from '@isthmus/chains';
-import { devAccount, devKey, startStack, type DevAsset, type Stack } from '@isthmus/devnet';
+import { devAccount, devKey, guardianNames, startStack, type DevAsset, type Stack } from '@isthmus/devnet';
 import { freePort } from '@isthmus/store';
 import { createPublicClient, createTestClient, createWalletClient, http, zeroAddress, type Hex } from 'viem';
 import { foundry } from 'viem/chains';
@@ -27,6 +28,22 @@ export interface Transfer {
   timeline: { kind: string; proof: Record<string, string> }[];
 }
 
+/** First of so many free ports in a row. */
+async function freePorts(count: number): Promise<number> {
+  for (;;) {
+    const first = await freePort();
+    const others = Array.from({ length: count - 1 }, (_, i) => first + 1 + i);
+    if ((await Promise.all(others.map(isFree))).every(Boolean)) return first;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = net.createServer().once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
 export class Stage {
   private constructor(
     readonly stack: Stack,
@@ -36,8 +53,12 @@ export class Stage {
   static async open(): Promise<Stage> {
     const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-e2e-'));
     fs.chmodSync(home, 0o755);
-    const guardians = 20_000 + Math.floor((await freePort()) / 2);
-    const ports = { gateway: await freePort(), anvil: await freePort(), postgres: await freePort(), guardians };
+    const ports = {
+      gateway: await freePort(),
+      anvil: await freePort(),
+      postgres: await freePort(),
+      guardians: await freePorts(guardianNames().length),
+    };
     return new Stage(await startStack({ home, ports, contracts: compileContracts(), pollMs: 50 }), home);
   }
 

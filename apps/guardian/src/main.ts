@@ -114,6 +114,10 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  console.error(error instanceof ConfigError ? error.message : error);
+  const inUse = (error as { code?: string }).code === 'EADDRINUSE';
+  const said = inUse
+    ? `${(error as Error).message}: free the port, or set another "port" in the configuration.`
+    : error;
+  console.error(said instanceof ConfigError ? said.message : said);
   process.exit(1);
 });

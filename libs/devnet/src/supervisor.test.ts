@@ -89,7 +89,9 @@ it('starts it no more once it is stopped, and leaves nothing behind', async () =
 });
 
 it('says what a child that does not come up said last', async () => {
-  const server = supervised(`console.error('starting');\nconsole.error('no such vault');\nprocess.exit(1);`);
+  const server = supervised(
+    `console.error('starting');\nconsole.error('no such vault');\nconsole.error('    at somewhere\\n}');\nprocess.exit(1);`,
+  );
   await expect(server.start()).rejects.toThrow('server did not start: no such vault');
 });
 

@@ -114,6 +114,8 @@ async function answers(url: string): Promise<boolean> {
   );
 }
 
+/** What a child said last; the inner lines of a printed error say less than its first. */
 function lastLine(file: string): string {
-  return fs.existsSync(file) ? (fs.readFileSync(file, 'utf8').trim().split('\n').at(-1) ?? '') : 'it said nothing';
+  const lines = fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trim().split('\n') : [];
+  return lines.findLast((line) => /^\S.*\w/.test(line)) ?? 'it said nothing';
 }
