@@ -663,6 +663,7 @@ local function transfer(msg)
   if not isPositive(quantity) then return refuse(msg, "bad-quantity", "Quantity is a whole number of base units above 0, as decimal digits.") end
   -- Who holds or held the token has passed this check before.
   if not holderAt[recipient or ""] and not isAoAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is a 43-character Arweave address or a checksummed 0x address.") end
+  if recipient == ao.id then return refuse(msg, "forbidden-recipient", "The token itself could never send them on.") end
   if less(balances[msg.From] or "0", quantity) then return refuse(msg, "insufficient-balance", "The balance is " .. (balances[msg.From] or "0") .. ".") end
   debit(msg.From, quantity)
   credit(recipient, quantity)

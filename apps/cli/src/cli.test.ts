@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { jest } from '@jest/globals';
-import { readKeyFile } from '@isthmus/store';
+import { readKeyFile, testCluster } from '@isthmus/store';
 import fc from 'fast-check';
 import { privateKeyToAccount } from 'viem/accounts';
 import { keys } from './keys.js';
@@ -136,6 +136,16 @@ describe('migrate', () => {
     const refused = migrate('gateway', 'postgres://u:s3cret@127.0.0.1:1/x');
     await expect(refused).rejects.toThrow(/cannot be opened/);
     await expect(refused).rejects.not.toThrow(/s3cret/);
+  });
+
+  it('refuses a database that holds the tables of another app', async () => {
+    const cluster = await testCluster();
+    const url = await cluster.fresh();
+    await migrate('gateway', url);
+    await migrate('gateway', url); // nothing to do
+    await expect(migrate('guardian', url)).rejects.toThrow(/tables of another app \(AoPipeline/);
+    await migrate('guardian', await cluster.fresh());
+    await cluster.close();
   });
 });
 

@@ -38,7 +38,7 @@ export function program(): Command {
   isthmus
     .command('migrate')
     .description('run missing migrations in DATABASE_URL')
-    .argument('[app]', 'gateway or guardian', 'gateway')
+    .argument('<app>', 'gateway or guardian')
     .action(async (app: string) => (await import('./migrate.js')).migrate(app));
   isthmus
     .command('keys')

@@ -29,6 +29,11 @@ export async function status(): Promise<void> {
     throw new CommandError('Not everything is well: see the lines marked !! above.');
 }
 
+interface GuardianHealth {
+  parts: Record<string, Part>;
+  sets: { asset: string; epoch: string; member: boolean }[];
+}
+
 interface Line {
   ok: boolean;
   text: string;
@@ -41,11 +46,14 @@ function line(name: string, { ok, code, detail }: Part): Line {
 
 async function guardianLines(name: string, url: string): Promise<Line[]> {
   const answer = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS) }).then(
-    (r) => r.json() as Promise<{ parts: Record<string, Part> }>,
+    (r) => r.json() as Promise<GuardianHealth>,
     () => null,
   );
   if (!answer) return [line(name, { ok: false, code: 'unreachable', detail: `${url} does not answer` })];
-  return Object.entries(answer.parts).map(([part, health]) => line(`${name} ${part}`, health));
+  const outside = answer.sets
+    .filter((s) => !s.member)
+    .map((s) => line(`${name} set`, { ok: false, code: 'not-in-set', detail: `${s.asset}, epoch ${s.epoch}` }));
+  return [...Object.entries(answer.parts).map(([part, health]) => line(`${name} ${part}`, health)), ...outside];
 }
 
 function bookLine(book: BooksAnswer, assets: readonly AssetAnswer[]): string {

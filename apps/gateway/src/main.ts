@@ -1,5 +1,5 @@
 /** The gateway process: starts the gateway its configuration describes, and ends it in order. */
-import { ConfigError, createLogger, loadConfig } from '@isthmus/store';
+import { createLogger, loadConfig, plainMessage } from '@isthmus/store';
 import { startGateway } from './app.js';
 import { gatewaySchema } from './config.js';
 
@@ -17,14 +17,7 @@ async function main(): Promise<void> {
 }
 
 function fail(error: unknown): void {
-  const inUse = (error as { code?: string }).code === 'EADDRINUSE';
-  console.error(
-    inUse
-      ? 'The gateway’s port is in use: free it, or set another "port" in its configuration.'
-      : error instanceof ConfigError
-        ? error.message
-        : error,
-  );
+  console.error(plainMessage(error) ?? error);
   process.exit(1);
 }
 

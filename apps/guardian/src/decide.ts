@@ -4,7 +4,7 @@
  */
 import { BridgeError, parseDecision } from '@isthmus/bridge';
 import { guardianMigrations } from '@isthmus/migrations';
-import { ConfigError, loadConfig, openDatabase } from '@isthmus/store';
+import { loadConfig, openDatabase, plainMessage } from '@isthmus/store';
 import { parseArgs } from 'node:util';
 import { guardianSchema, type GuardianConfig } from './config.js';
 import { Motions } from './motions.js';
@@ -43,6 +43,10 @@ async function decide(): Promise<void> {
         console.log(`${config.name} votes for "${line}" on ${id} until it is decided and the vault is as decided.`);
       }
     }
+    if (line !== '' && !values.withdraw)
+      console.log(
+        'It votes while it runs and is in the set; GET /v1/decisions?asset=… of the gateway shows every voice.',
+      );
   } finally {
     await database.destroy();
   }
@@ -67,8 +71,8 @@ async function show(motions: Motions, name: string, asset: string, process: stri
 }
 
 decide().catch((error: unknown) => {
-  const said = error instanceof Refused || error instanceof BridgeError || error instanceof ConfigError;
   const badArguments = (error as { code?: unknown }).code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION';
-  console.error(said || badArguments ? (error as Error).message : error);
+  const said = error instanceof Refused || error instanceof BridgeError || badArguments;
+  console.error(said ? (error as Error).message : (plainMessage(error) ?? error));
   process.exit(1);
 });

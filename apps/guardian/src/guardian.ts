@@ -127,6 +127,13 @@ export class Guardian {
     return this.watched && this.followed.some((f) => f.view !== null);
   }
 
+  /** For each asset followed soundly, whether this guardian is in its set. */
+  sets(): { asset: string; epoch: string; member: boolean }[] {
+    return this.followed.flatMap(({ asset, view }) =>
+      view ? [{ asset: asset.id, epoch: String(view.set.epoch), member: this.isMember(view) }] : [],
+    );
+  }
+
   /** Messages the schedule does not hold yet. */
   outbox(): Promise<number> {
     return this.parts.ledger.waiting();

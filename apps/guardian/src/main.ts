@@ -4,7 +4,7 @@ import { ethereumSigner, WorkerPool } from '@isthmus/ao';
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { guardianMigrations } from '@isthmus/migrations';
-import { ConfigError, createLogger, loadConfig, openDatabase, readKeyFile, runMigrations } from '@isthmus/store';
+import { createLogger, loadConfig, openDatabase, plainMessage, readKeyFile, runMigrations } from '@isthmus/store';
 import { Controller, Get, Header, Inject, Module, ServiceUnavailableException } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -27,13 +27,14 @@ interface About {
 class HealthController {
   constructor(
     @Inject(Runner) private readonly runner: Runner,
+    @Inject(Guardian) private readonly guardian: Guardian,
     @Inject(ABOUT) private readonly about: About,
   ) {}
 
-  /** Who this is and how each part of its work goes. */
+  /** Who this is, whether it is in the guardian set of each asset, and how each part of its work goes. */
   @Get('health')
   health() {
-    return { ...this.about, ready: this.runner.isReady(), parts: this.runner.health };
+    return { ...this.about, ready: this.runner.isReady(), sets: this.guardian.sets(), parts: this.runner.health };
   }
 
   /** 200 when the whole last round went well and is not long ago, 503 otherwise. */
@@ -87,6 +88,7 @@ async function main(): Promise<void> {
     controllers: [HealthController],
     providers: [
       { provide: Runner, useValue: runner },
+      { provide: Guardian, useValue: guardian },
       { provide: ABOUT, useValue: { name: config.name, address: account.address } satisfies About },
     ],
   })
@@ -114,10 +116,6 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  const inUse = (error as { code?: string }).code === 'EADDRINUSE';
-  const said = inUse
-    ? `${(error as Error).message}: free the port, or set another "port" in the configuration.`
-    : error;
-  console.error(said instanceof ConfigError ? said.message : said);
+  console.error(plainMessage(error) ?? error);
   process.exit(1);
 });
