@@ -324,8 +324,14 @@ export class Scene {
   }
 
   /** What a guardian says by hand. */
-  async say(index: number, action: string, data: string, more: Record<string, string> = {}): Promise<void> {
-    await this.world.message(guardianKey(index), this.process, { Action: action, ...more }, data);
+  async say(
+    index: number,
+    action: string,
+    data: string,
+    more: Record<string, string> = {},
+    process = this.process,
+  ): Promise<void> {
+    await this.world.message(guardianKey(index), process, { Action: action, ...more }, data);
   }
 
   /** Decides by two guardians' voices, on AO. */
@@ -388,7 +394,7 @@ export class Subject {
   async close(): Promise<DataSource> {
     await this.workers.stop();
     await this.database.query(
-      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox, motion',
+      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox, motion, signed_rotation',
     );
     return this.database;
   }
@@ -416,8 +422,11 @@ export class Subject {
   }
 
   /** Data of the messages it has decided to send, oldest first, of one action. */
-  async said(action: string): Promise<string[]> {
-    const rows: { item: Buffer }[] = await this.database.query('select item from outbox order by ctid');
+  async said(action: string, process?: string): Promise<string[]> {
+    const rows: { item: Buffer }[] = await this.database.query(
+      'select item from outbox where process = coalesce($1, process) order by ctid',
+      [process ?? null],
+    );
     const items = rows.map((r) => parseItem(r.item));
     return items.filter((i) => tagOf(i, 'Action') === action).map((i) => i.data.toString());
   }

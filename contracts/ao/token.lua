@@ -495,8 +495,8 @@ local function numbered(text)
 end
 
 -- A packed signature, as the vault takes it, that names this guardian's place. Whether it is good is for whoever submits it to check.
-local function isSignatureBy(guardian, text)
-  return #text == 132 and text:find("^0x[0-9a-f]+$") ~= nil and tonumber(text:sub(3, 4), 16) == set.index[guardian] - 1
+local function isSignatureBy(guardian, text, signers)
+  return #text == 132 and text:find("^0x[0-9a-f]+$") ~= nil and tonumber(text:sub(3, 4), 16) == (signers or set).index[guardian] - 1
 end
 
 local function signRelease(guardian, line, at)
@@ -616,44 +616,50 @@ end
 local function voteOn(decision, nonce, guardian, line)
   if decision.votes[guardian] == line then return end
   if not decision.votes[guardian] then decision.voters[#decision.voters + 1] = guardian end
-  decision.votes[guardian], decision.signatures[guardian] = line, nil
+  decision.votes[guardian] = line
   event("decision.attested", nonce, guardian, votesFor(decision, line), line)
 end
 
--- The newest signature too: one made before the vault took another decision is worthless there.
-local function signDecision(decision, nonce, guardian, signature)
-  if not signature or decision.signatures[guardian] == signature then return end
-  decision.signatures[guardian] = signature
-  event("decision.signed", nonce, guardian, signature)
-end
-
 local function attestDecision(msg)
-  local digits = msg.Tags["Decision-Nonce"]
+  local digits, line = msg.Tags["Decision-Nonce"], msg.Data
   if not isSmall(digits) then return refuse(msg, "bad-nonce", "Decision-Nonce is the number of the next decision.") end
   local nonce = math.tointeger(tonumber(digits))
-  local line, signature = msg.Data:match("^([^\n]+)\n([^\n]+)$")
-  line = line or msg.Data
-  if signature and not isSignatureBy(msg.From, signature) then return refuse(msg, "bad-signature", "The second line is a signature of 65 bytes that begins with your index.") end
   local decision = decisions[nonce]
   if decision and decision.applied then
-    if decision.applied ~= line then return end
-    voteOn(decision, nonce, msg.From, line)
-    return signDecision(decision, nonce, msg.From, signature)
+    if decision.applied == line then voteOn(decision, nonce, msg.From, line) end
+    return
   end
   if nonce ~= applied + 1 then return refuse(msg, "bad-nonce", "The next decision has number " .. (applied + 1) .. ".") end
   local problem = checkDecision(line)
   if problem then return refuse(msg, problem, "This cannot be decided now: " .. problem .. ".") end
   if not decision then
-    decision = { votes = {}, voters = {}, signatures = {} }
+    decision = { votes = {}, voters = {}, signatures = {}, signers = {} }
     decisions[nonce] = decision
   end
   voteOn(decision, nonce, msg.From, line)
-  signDecision(decision, nonce, msg.From, signature)
   if votesFor(decision, line) >= (line == "pause" and set.pauseThreshold or set.threshold) then
     decision.applied, applied = line, nonce
+    -- The vault carries out a rotation by the signatures of the set that leaves.
+    if line:find("^rotate ") then decision.electors = set end
     event("decision.applied", nonce, line)
     apply(line)
   end
+end
+
+-- A signature for the vault to carry out what is decided: never before it is, or what was given up could still be carried out. Each
+-- guardian's newest counts: one made before the vault took another decision is worthless there.
+local function signDecision(msg)
+  local digits, signature = msg.Tags["Decision-Nonce"], msg.Data
+  local nonce = isSmall(digits) and math.tointeger(tonumber(digits))
+  local decision = nonce and decisions[nonce]
+  if not (decision and decision.applied) then return refuse(msg, "not-decided", "Decision-Nonce is the number of a decision that was taken.") end
+  local signers = decision.electors or set
+  if not signers.index[msg.From] then return refuse(msg, "not-a-guardian", "Only a guardian of the set that carries this out may sign it.") end
+  if not isSignatureBy(msg.From, signature, signers) then return refuse(msg, "bad-signature", "Data is a signature of 65 bytes that begins with your index.") end
+  if decision.signatures[msg.From] == signature then return end
+  if not decision.signatures[msg.From] then decision.signers[#decision.signers + 1] = msg.From end
+  decision.signatures[msg.From] = signature
+  event("decision.signed", nonce, msg.From, signature)
 end
 
 -- Transfers ----------------------------------------------------------------------------------------------------------------
@@ -767,11 +773,12 @@ end
 local function decisionsPage(msg)
   paged(msg, "Decisions-Response", decisions, function(d, nonce)
     local votes = {}
-    for i, guardian in ipairs(d.voters) do
-      local signature = d.signatures[guardian]
-      votes[i] = object({ { "guardian", quote(guardian) }, { "line", quote(d.votes[guardian]) }, { "signature", signature and quote(signature) or "null" } })
+    for i, guardian in ipairs(d.voters) do votes[i] = object({ { "guardian", quote(guardian) }, { "line", quote(d.votes[guardian]) } }) end
+    local signatures = {}
+    for i, guardian in ipairs(d.signers) do
+      signatures[i] = object({ { "guardian", quote(guardian) }, { "signature", quote(d.signatures[guardian]) } })
     end
-    return object({ { "nonce", tostring(nonce) }, { "applied", d.applied and quote(d.applied) or "null" }, { "votes", array(votes) } })
+    return object({ { "nonce", tostring(nonce) }, { "applied", d.applied and quote(d.applied) or "null" }, { "votes", array(votes) }, { "signatures", array(signatures) } })
   end, array)
 end
 
@@ -812,7 +819,7 @@ local GUARDIANS = {
   ["Attest-Deposits"] = eachLine(attestDeposit),
   ["Sign-Release"] = eachLine(signRelease),
   ["Attest-Release"] = eachLine(attestRelease),
-  ["Attest-Decision"] = attestDecision,
+  ["Attest-Decision"] = attestDecision, ["Sign-Decision"] = signDecision,
 }
 local HOLDERS = { Transfer = transfer, Withdraw = withdraw }
 local READS = {
@@ -842,7 +849,8 @@ local function receive(msg)
   if msg.Target ~= ao.id then return end -- said to another process, whoever has it assigned here
   if read then return read(msg) end
   if msg.Cron or msg.Tags.Cron then return end -- nobody signed it; on aos a tag can pass for the mark
-  if guarded and (msg.From ~= msg.Owner or not set.index[msg.From]) then
+  -- Who has just left still signs for the vault what made it leave: signDecision asks for itself.
+  if guarded and (msg.From ~= msg.Owner or not set.index[msg.From] and guarded ~= signDecision) then
     return refuse(msg, "not-a-guardian", "Only a guardian of the current set, signing itself, may say this.")
   end
   if guarded and not hasLines(msg) then return refuse(msg, "bad-data", "Data is lines of text, not JSON.") end

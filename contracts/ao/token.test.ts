@@ -432,32 +432,50 @@ describe('decisions', () => {
     expect(await books(token)).toMatchObject({ decisions: 1, limit: '5' });
   });
 
-  it('I14 keeps each guardian’s newest signature for the vault, also a late one, and only its own', async () => {
+  it('I14 signatures for the vault: only of what is decided, each guardian’s newest, and only its own', async () => {
     const token = await funded();
     const line = 'list open 5 1000 1';
-    const voiced = async (guardian: Hex, text: string) => decide(token, guardian, 1, text);
-    expect((await voiced(G1, `${line}\n${packed(G1)}`)).events).toMatchObject([
-      { type: 'decision.attested', guardian: G1, votes: 1 },
-      { type: 'decision.signed', nonce: 1n, guardian: G1, signature: packed(G1) },
-    ]);
-    for (const bad of [packed(G2), '0x00', `${packed(G1)}00`, packed(G1).toUpperCase()])
-      expect(tag((await voiced(G1, `${line}\n${bad}`)).sent[0], 'Error')).toBe('bad-signature');
-    expect(types(await voiced(G2, line))).toEqual(['decision.attested', 'decision.applied']);
-    const [late, newer] = [packed(G3), packed(G1, 'cd')];
-    expect(types(await voiced(G3, `${line}\n${late}`))).toEqual(['decision.attested', 'decision.signed']);
-    expect(types(await voiced(G3, `${line}\n${late}`))).toEqual([]);
-    expect(types(await voiced(G1, `${line}\n${newer}`))).toEqual(['decision.signed']);
-    expect(types(await voiced(G2, `pause\n${packed(G2)}`))).toEqual([]);
+    const signed = (guardian: string, signature: string, nonce = 1) =>
+      token.send(guardian, { Action: 'Sign-Decision', 'Decision-Nonce': String(nonce) }, signature);
+    const error = async (sent: ReturnType<typeof signed>) => tag((await sent).sent[0], 'Error');
+    await decide(token, G1, 1, line);
+    expect(await error(signed(G1, packed(G1)))).toBe('not-decided');
+    await decide(token, G2, 1, line);
+    for (const bad of [packed(G2), '0x00', `${packed(G1)}00`, packed(G1).toUpperCase(), ''])
+      expect(await error(signed(G1, bad))).toBe('bad-signature');
+    expect(await error(signed(G4, packed(G1)))).toBe('not-a-guardian');
+    expect(await error(signed(G1, packed(G1), 2))).toBe('not-decided');
+    expect(types(await signed(G1, packed(G1)))).toEqual(['decision.signed']);
+    expect(types(await signed(G1, packed(G1)))).toEqual([]);
+    expect(types(await signed(G3, packed(G3)))).toEqual(['decision.signed']); // it had not voted
+    const newer = packed(G1, 'cd');
+    expect((await signed(G1, newer)).events).toMatchObject([{ nonce: 1n, guardian: G1, signature: newer }]);
     expect(await token.read('Decisions')).toMatchObject([
       {
         applied: line,
         votes: [
-          { guardian: G1, line, signature: newer },
-          { guardian: G2, line, signature: null },
-          { guardian: G3, line, signature: late },
+          { guardian: G1, line },
+          { guardian: G2, line },
+        ],
+        signatures: [
+          { guardian: G1, signature: newer },
+          { guardian: G3, signature: packed(G3) },
         ],
       },
     ]);
+  });
+
+  it('I14 a rotation is signed for the vault by the set that leaves, in its own order', async () => {
+    const token = await funded();
+    const line = `rotate 2 2 1 ${[G2, G4, G5].join(',')}`;
+    for (const guardian of [G1, G2]) await decide(token, guardian, 1, line);
+    const signed = async (guardian: Hex, signature: string) =>
+      token.send(guardian, { Action: 'Sign-Decision', 'Decision-Nonce': '1' }, signature);
+    for (const guardian of [G1, G2, G3])
+      expect(types(await signed(guardian, packed(guardian)))).toEqual(['decision.signed']);
+    expect(tag((await signed(G2, `0x00${'ab'.repeat(64)}`)).sent[0], 'Error')).toBe('bad-signature');
+    expect(tag((await signed(G4, `0x01${'ab'.repeat(64)}`)).sent[0], 'Error')).toBe('not-a-guardian');
+    expect(tag((await decide(token, G1, 2, 'pause')).sent[0], 'Error')).toBe('not-a-guardian');
   });
 
   it.each([

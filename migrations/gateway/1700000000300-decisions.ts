@@ -21,7 +21,16 @@ export class Decisions1700000000300 implements MigrationInterface {
         nonce bigint not null,
         guardian text not null,
         line text not null,
-        signature text,
+        message text not null,
+        slot bigint not null,
+        at timestamptz not null,
+        primary key (process, nonce, guardian)
+      );
+      create table decision_signature (
+        process text not null,
+        nonce bigint not null,
+        guardian text not null,
+        signature text not null,
         message text not null,
         slot bigint not null,
         at timestamptz not null,
@@ -31,6 +40,6 @@ export class Decisions1700000000300 implements MigrationInterface {
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('drop table decision, decision_vote');
+    await runner.query('drop table decision, decision_vote, decision_signature');
   }
 }

@@ -17,10 +17,12 @@ export class Motions1700000000200 implements MigrationInterface {
         closed_at timestamptz
       );
       create unique index motion_open on motion (process, line) where state = 'open';
+      -- written before a signature leaves: one rotation to each epoch of the vault, ever
+      create table signed_rotation (epoch bigint primary key, line text not null);
     `);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('drop table motion');
+    await runner.query('drop table motion, signed_rotation');
   }
 }

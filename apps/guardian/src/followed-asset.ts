@@ -10,6 +10,7 @@ import {
   type BridgeEvent,
   type OpenWithdrawal,
   type ProcessView,
+  type Subject,
 } from '@isthmus/bridge';
 import type { GuardianConfig } from './config.js';
 import type { Ledger } from './ledger.js';
@@ -53,6 +54,9 @@ export interface FollowedAssetParts {
 
 export class FollowedAsset {
   readonly asset: Asset;
+  /** By subject: the decision known to be carried out at the vault for good, and the place for which the one that holds was signed last. */
+  readonly carried = new Map<Subject, bigint>();
+  readonly signedPlaces = new Map<Subject, string>();
   /** Whether the vault was short of what AO owes when the books were checked last; null before that. */
   short: boolean | null = null;
   private replica: Replica;

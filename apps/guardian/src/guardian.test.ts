@@ -619,15 +619,18 @@ describe('books, pauses and rotations', () => {
     expect(await subject.said('Attest-Decision')).toHaveLength(2);
   });
 
-  it('I3 the signature it gives with the pause is one the vault takes', async () => {
+  it('I3 the signature it gives for the pause is one the vault takes', async () => {
     const { scene, subjects } = await funded();
+    const subject = first(subjects);
     await setLocked(scene, 0n);
-    await first(subjects).look();
-    await breach(first(subjects)); // with no withdrawal waiting
-    const [message] = await first(subjects).said('Attest-Decision');
-    const [line, signature] = message!.split('\n');
-    expect(line).toBe('pause');
-    await world.stage.call('Vault', scene.vault, 'pause', [signature]);
+    await subject.look();
+    await breach(subject); // with no withdrawal waiting
+    expect(await subject.said('Attest-Decision')).toEqual(['pause']);
+    expect(await subject.said('Sign-Decision')).toEqual([]); // nothing is signed that is not decided
+    await subject.guardian.send();
+    await subject.look();
+    await breach(subject);
+    await world.stage.call('Vault', scene.vault, 'pause', [(await subject.said('Sign-Decision'))[0]]);
     expect(await world.stage.read<boolean>('paused')).toBe(true);
   });
 
@@ -657,11 +660,12 @@ describe('books, pauses and rotations', () => {
       await subject.guardian.send();
     };
     await ask();
+    await ask();
     await world.stage.list(COIN); // the vault's next decision: a signature for it is worthless now
     await scene.finalize();
     await ask();
     expect(subject.view).toMatchObject({ paused: true, decisions: 1n });
-    const [stale, good, ...more] = (await subject.said('Attest-Decision')).map((d) => d.split('\n')[1]);
+    const [stale, good, ...more] = await subject.said('Sign-Decision');
     expect(more).toEqual([]);
     await expect(world.stage.call('Vault', scene.vault, 'pause', [stale])).rejects.toThrow(/BadSignature/);
     await world.stage.call('Vault', scene.vault, 'pause', [good]);
@@ -669,7 +673,8 @@ describe('books, pauses and rotations', () => {
     expect(kept).toMatchObject([{ signature: stale }, { signature: good }]);
     await scene.finalize();
     await ask();
-    expect(await subject.said('Attest-Decision')).toHaveLength(2);
+    expect(await subject.said('Sign-Decision')).toHaveLength(2);
+    expect(await subject.said('Attest-Decision')).toHaveLength(1);
   });
 
   it.each([
@@ -768,78 +773,179 @@ describe('books, pauses and rotations', () => {
   });
 });
 
-describe('I14 motions', () => {
-  const signatureOf = async (subject: Subject, at: number): Promise<Hex | undefined> =>
-    (await subject.said('Attest-Decision'))[at]?.split('\n')[1] as Hex | undefined;
+describe('I14 decisions', () => {
   const open = async (subject: Subject) => (await subject.motions.list(subject.scene.process)).map((m) => m.line);
+  /** The newest signatures for the vault of these guardians, joined. */
+  const signatures = async (...subjects: readonly Subject[]): Promise<Hex> => {
+    const all = await Promise.all(subjects.map(async (s) => (await s.said('Sign-Decision')).at(-1)));
+    return `0x${all.map((s) => s?.slice(2)).join('')}`;
+  };
+  async function rounds(subjects: readonly Subject[], count = 2): Promise<void> {
+    for (let i = 0; i < count; i += 1) for (const s of subjects) await s.round();
+  }
+  async function want(subjects: readonly Subject[], line: string): Promise<void> {
+    for (const s of subjects) await s.motions.open(s.scene.process, line, 'operator');
+  }
 
-  it('what the operator wants is voted for and signed, once, until process and vault are as wanted', async () => {
+  it('what operators want is voted for once, signed once it is decided, by those who did not vote too', async () => {
     const { scene, subjects } = await funded([0, 1]);
     const [one, two] = subjects as [Subject, Subject];
-    await one.motions.open(scene.process, 'pause', 'operator');
-    for (let i = 0; i < 2; i += 1) await one.round();
+    await want([one], 'pause');
+    await rounds(subjects);
     await one.restart();
-    await one.round();
+    await rounds(subjects);
     expect(one.view).toMatchObject({ paused: true, decisions: 1n });
-    expect(await one.said('Attest-Decision')).toHaveLength(1);
+    expect(await one.said('Attest-Decision')).toEqual(['pause']);
+    expect([await one.said('Sign-Decision'), await two.said('Sign-Decision')].map((s) => s.length)).toEqual([1, 1]);
     expect(await open(one)).toEqual(['pause']); // the vault is not paused yet
-    await world.stage.call('Vault', scene.vault, 'pause', [await signatureOf(one, 0)]);
+    await world.stage.call('Vault', scene.vault, 'pause', [await signatures(two)]);
     await scene.finalize();
-    await one.round();
+    await rounds(subjects);
     expect(await open(one)).toEqual([]);
 
-    for (const s of [one, two]) await s.motions.open(scene.process, 'unpause', 'operator');
-    await one.round();
-    expect(one.view.paused).toBe(true);
-    await two.round();
-    await one.round();
+    await want([one], 'unpause');
+    await rounds(subjects);
+    expect(one.view.paused).toBe(true); // one of two
+    await want([two], 'unpause');
+    await rounds(subjects);
     expect(one.view).toMatchObject({ paused: false, decisions: 2n });
-    const both = `${await signatureOf(one, 1)}${(await signatureOf(two, 0))?.slice(2)}`;
-    await world.stage.call('Vault', scene.vault, 'unpause', [both]);
+    await world.stage.call('Vault', scene.vault, 'unpause', [await signatures(one, two)]);
     await scene.finalize();
-    for (const s of [one, two]) await s.round();
+    await rounds(subjects);
     expect([await open(one), await open(two)]).toEqual([[], []]);
     expect(await one.said('Attest-Decision')).toHaveLength(2);
+    expect(await one.said('Sign-Decision')).toHaveLength(2);
+  });
+
+  it('nothing is signed for the vault that was wanted and not decided', async () => {
+    const { subjects } = await funded([0, 1]);
+    const [one, two] = subjects as [Subject, Subject];
+    const [gone, taken] = [
+      [0, 1, 2],
+      [0, 1],
+    ].map((set) => `rotate 2 2 1 ${set.map((g) => guardianAddress(g)).join(',')}`) as [string, string];
+    await want([one], gone);
+    await rounds([one]);
+    expect(await one.said('Sign-Decision')).toEqual([]);
+    await want(subjects, taken);
+    await rounds(subjects);
+    expect(one.view.set.guardians).toHaveLength(2);
+    expect([await one.said('Sign-Decision'), await two.said('Sign-Decision')].map((s) => s.length)).toEqual([1, 1]);
+    expect(await open(one)).toEqual([taken]);
+  });
+
+  it('one that votes and withholds its signature does not keep a rotation from the vault', async () => {
+    const { scene, subjects } = await funded([0, 2]);
+    const [one, silent] = subjects as [Subject, Subject];
+    const next = [guardianAddress(2), guardianAddress(0), guardianAddress(1)];
+    const line = `rotate 2 2 1 ${next.join(',')}`;
+    await scene.say(1, 'Attest-Decision', line, { 'Decision-Nonce': '1' }); // and no signature, ever
+    await want([one], line);
+    await rounds(subjects, 3);
+    expect(await silent.said('Attest-Decision')).toEqual([]);
+    await world.stage.call('Vault', scene.vault, 'rotate', [next, 2, 1, await signatures(one, silent)]);
+    await scene.finalize();
+    await rounds(subjects);
+    expect(await world.stage.read('epoch')).toBe(2n);
+    await scene.withdraw(5_000n);
+    await rounds(subjects);
+    expect(await one.signed()).toEqual(['1@2']);
+  });
+
+  it('a vault whose set is another than the one decided is said to be', async () => {
+    const { scene, subjects } = await funded([0, 1]);
+    const next = [guardianAddress(0), guardianAddress(1)];
+    await want(subjects, `rotate 2 2 1 ${next.join(',')}`);
+    await rounds(subjects);
+    await world.stage.rotate([guardianAddress(1), guardianAddress(2)], 2, 1);
+    await scene.finalize();
+    await first(subjects).look();
+    await expect(first(subjects).guardian.decide()).rejects.toEqual(code('vault-diverged'));
+  });
+
+  it('two processes that decide different rotations to one epoch get one signature', async () => {
+    const token = await world.stage.token();
+    const scene = await world.scene({ tokens: [token] });
+    const subject = await scene.guardian(0);
+    const sets = [
+      [0, 1],
+      [0, 1, 2],
+    ].map((set) => set.map((g) => guardianAddress(g)));
+    for (const [i, { process }] of scene.assets.entries())
+      for (const guardian of [1, 2])
+        await scene.say(
+          guardian,
+          'Attest-Decision',
+          `rotate 2 2 1 ${sets[i]?.join(',')}`,
+          { 'Decision-Nonce': '1' },
+          process,
+        );
+    await subject.look();
+    await expect(subject.guardian.decide()).rejects.toEqual(code('double-sign'));
+    const said = await Promise.all(scene.assets.map((a) => subject.said('Sign-Decision', a.process)));
+    expect(said.map((s) => s.length)).toEqual([1, 0]);
+  });
+
+  it('the vault is let go on only when none of its assets is paused', async () => {
+    const token = await world.stage.token();
+    const scene = await world.scene({ tokens: [token] });
+    const subject = await scene.guardian(0);
+    const say = async (guardians: readonly number[], nonce: number, line: string, at: number) => {
+      for (const g of guardians)
+        await scene.say(g, 'Attest-Decision', line, { 'Decision-Nonce': String(nonce) }, scene.assets[at]?.process);
+    };
+    for (const at of [0, 1]) await say([1], 1, 'pause', at);
+    await subject.round();
+    await world.stage.pause();
+    await scene.finalize();
+    await say([1, 2], 2, 'unpause', 0);
+    await subject.round();
+    const signed = async () => (await subject.said('Sign-Decision', scene.assets[0]?.process)).length;
+    expect(await signed()).toBe(1); // the pause of before
+    await say([1, 2], 2, 'unpause', 1);
+    await subject.round();
+    expect(await signed()).toBe(2);
   });
 
   it('a vault that is paused while its process is not can be unpaused by a decision as well', async () => {
     const { scene, subjects } = await funded([0, 1]);
     await world.stage.pause();
     await scene.finalize();
-    for (const s of subjects) await s.motions.open(scene.process, 'unpause', 'operator');
-    for (const s of subjects) await s.round();
-    const signatures = await Promise.all(subjects.map((s) => signatureOf(s, 0)));
-    await world.stage.call('Vault', scene.vault, 'unpause', [`${signatures[0]}${signatures[1]?.slice(2)}`]);
+    await want(subjects, 'unpause');
+    await rounds(subjects);
+    await world.stage.call('Vault', scene.vault, 'unpause', [await signatures(...subjects)]);
     await scene.finalize();
-    for (const s of subjects) await s.round();
+    await rounds(subjects);
     expect(await open(first(subjects))).toEqual([]);
   });
 
-  it('a listing and a rotation reach the vault; who is no longer in the set is silent', async () => {
+  it('a listing reaches the vault; who is no longer in the set is silent', async () => {
     const { scene, subjects } = await funded([0, 1]);
-    const list = 'list open 900000000000000000 60000 5';
-    for (const s of subjects) await s.motions.open(scene.process, list, 'operator');
-    for (const s of subjects) await s.round();
-    const listed = await Promise.all(subjects.map((s) => signatureOf(s, 0)));
+    await want(subjects, 'list open 900000000000000000 60000 5');
+    await rounds(subjects);
     const terms = [true, 900_000_000_000_000_000n, 60, 5n] as const;
-    await world.stage.call('Vault', scene.vault, 'list', [COIN, ...terms, `${listed[0]}${listed[1]?.slice(2)}`]);
+    await world.stage.call('Vault', scene.vault, 'list', [COIN, ...terms, await signatures(...subjects)]);
     await scene.finalize();
-    for (const s of subjects) await s.round();
+    await rounds(subjects);
     expect(await open(first(subjects))).toEqual([]);
 
     const next = [guardianAddress(1), guardianAddress(2)];
-    const rotate = `rotate 2 2 1 ${next.join(',')}`;
-    for (const s of subjects) await s.motions.open(scene.process, rotate, 'operator');
-    for (const s of subjects) await s.round();
-    await first(subjects).round();
-    expect(first(subjects).view.set.epoch).toBe(2n);
-    const rotated = await Promise.all(subjects.map((s) => signatureOf(s, 1)));
-    await world.stage.call('Vault', scene.vault, 'rotate', [next, 2, 1, `${rotated[0]}${rotated[1]?.slice(2)}`]);
+    await want(subjects, `rotate 2 2 1 ${next.join(',')}`);
+    await rounds(subjects);
+    await world.stage.call('Vault', scene.vault, 'rotate', [next, 2, 1, await signatures(...subjects)]);
     await scene.finalize();
-    await first(subjects).motions.open(scene.process, 'pause', 'operator');
-    await first(subjects).round();
-    expect(await open(first(subjects))).toEqual(['pause']); // wanted, but it has no voice any more
+    await want([first(subjects)], 'pause');
+    await want([first(subjects)], `rotate 7 2 1 ${next.join(',')}`);
+    await rounds(subjects);
     expect(await first(subjects).said('Attest-Decision')).toHaveLength(2);
+  });
+
+  it('a rotation that cannot be decided now is given up', async () => {
+    const { subjects } = await funded([0, 1]);
+    await want(subjects, `rotate 7 2 1 ${[0, 1].map((g) => guardianAddress(g)).join(',')}`);
+    await rounds(subjects);
+    expect(await open(first(subjects))).toEqual([]);
+    expect(await first(subjects).said('Attest-Decision')).toEqual([]);
   });
 
   it('one wish about a subject takes the place of another, and what is no decision is refused', async () => {

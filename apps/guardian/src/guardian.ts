@@ -17,6 +17,7 @@ import {
   parseDecision,
   decisionDigest,
   subjectOf,
+  type Subject,
   releaseDigest,
   releaseTypedData,
   shortfall,
@@ -58,6 +59,15 @@ export class ConservationBroken extends Error {
   constructor(asset: string, short: bigint) {
     super(`The vault is short of ${short} base units of ${asset}.`);
     this.name = 'ConservationBroken';
+  }
+}
+
+/** The vault has another guardian set for an epoch than AO has decided: people must look. */
+export class VaultDiverged extends Error {
+  readonly code = 'vault-diverged';
+  constructor(epoch: bigint) {
+    super(`The vault's guardian set of epoch ${epoch} is not the one decided on AO.`);
+    this.name = 'VaultDiverged';
   }
 }
 
@@ -185,12 +195,16 @@ export class Guardian {
     return refused;
   }
 
-  /** Votes for what this guardian wants decided and signs it for the vault, until process and vault are as wanted. */
+  /**
+   * Votes for what this guardian wants decided, and signs for the vault whatever is decided, by its own vote or not.
+   * @throws VaultDiverged, RotationConflict
+   */
   async decide(): Promise<void> {
     if (!this.watched) return;
     await this.forEach(async (one) => {
       if (!one.view) return;
       for (const motion of await this.parts.motions.list(one.asset.process)) await this.pursue(one, one.view, motion);
+      for (const subject of one.view.holding.keys()) await this.carry(one, one.view, subject);
     });
   }
 
@@ -273,28 +287,60 @@ export class Guardian {
 
   // --- deciding
 
-  /** One vote for each place it can have: anew when another decision took the number, when the set changed, when the vault's count moved on. */
+  /** One vote for each place it can have: anew when another decision took the number, or when the set changed. */
   private async pursue(one: FollowedAsset, view: ProcessView, motion: Motion): Promise<void> {
-    const { motions, account, log } = this.parts;
-    const { process, address: asset } = one.asset;
+    const { motions, log } = this.parts;
+    const { process, address } = one.asset;
     const decision = parseDecision(motion.line);
-    const holds = view.holding.get(subjectOf(decision.kind));
-    const decided = holds?.line === motion.line ? holds.nonce : null;
-    const isDone = await this.vaultIsAs(decision, asset);
-    if (isDone && (decided !== null || isMoot(decision, view))) return motions.close(motion, 'done');
-    const epoch = await this.vault<bigint>('epoch');
-    if (!this.isMember(view) || epoch !== view.set.epoch) return; // a rotation is under way, or over without this guardian
-    const nonce = decided ?? view.decisions + 1n;
-    const vaultNonce = await this.vault<bigint>('decisions');
-    const asked = [nonce, epoch, isDone ? 'done' : vaultNonce].join(' ');
+    const isDecided = view.holding.get(subjectOf(decision.kind))?.line === motion.line;
+    if ((isDecided || isMoot(decision, view)) && (await this.vaultIsAs(decision, address)))
+      return motions.close(motion, 'done');
+    if (isDecided || !this.isMember(view)) return;
+    if (decision.kind === 'rotate' && decision.epoch !== view.set.epoch + 1n) {
+      log.warn(
+        { process, decision: motion.line, epoch: String(view.set.epoch) },
+        'no such rotation can be decided now',
+      );
+      return motions.close(motion, 'withdrawn');
+    }
+    const nonce = view.decisions + 1n;
+    const asked = `${nonce} ${view.set.epoch}`;
     if (motion.asked === asked) return;
-    const hash = decisionDigest(this.domain, decision, { asset, epoch, nonce: vaultNonce });
-    const signature = isDone ? [] : [packSignature(this.indexIn(view), await account.sign({ hash }))];
-    const item = await this.message(process, 'Attest-Decision', [motion.line, ...signature].join('\n'), [
-      { name: 'Decision-Nonce', value: String(nonce) },
-    ]);
-    await motions.keepAsked(motion, asked, item);
+    await motions.keepAsked(motion, asked, await this.onDecision(process, 'Attest-Decision', nonce, motion.line));
     log.info({ process, decision: motion.line, nonce: String(nonce), mover: motion.mover }, 'voted for a decision');
+  }
+
+  /** Signs what holds on AO and not yet at the vault; anew when the vault's count has moved on. A rotation is signed by the set that leaves. */
+  private async carry(one: FollowedAsset, view: ProcessView, subject: Subject): Promise<void> {
+    const held = view.holding.get(subject);
+    if (!held || one.carried.get(subject) === held.nonce) return;
+    const decision = parseDecision(held.line);
+    const { process, address: asset } = one.asset;
+    if (await this.vaultIsAs(decision, asset)) {
+      // A pause comes and goes, also by what other assets decide; the others stand until the next decision.
+      if (subject !== 'pause') one.carried.set(subject, held.nonce);
+      return;
+    }
+    // The vault is paused while any of its assets is.
+    if (decision.kind === 'unpause' && this.followed.some((f) => f.view === null || f.view.paused)) return;
+    const signers = decision.kind === 'rotate' ? held.by : view.set;
+    const index = signers.guardians.indexOf(this.parts.account.address);
+    const epoch = await this.vault<bigint>('epoch');
+    if (index < 0 || epoch !== signers.epoch) return;
+    const vaultNonce = await this.vault<bigint>('decisions');
+    const place = `${held.nonce} ${epoch} ${decision.kind === 'rotate' ? '' : vaultNonce}`;
+    if (one.signedPlaces.get(subject) === place) return;
+    const { account, ledger, log, motions } = this.parts;
+    if (decision.kind === 'rotate') await motions.claimRotation(decision.epoch, held.line);
+    const hash = decisionDigest(this.domain, decision, { asset, epoch, nonce: vaultNonce });
+    const signature = packSignature(index, await account.sign({ hash }));
+    await ledger.keepMessage(process, await this.onDecision(process, 'Sign-Decision', held.nonce, signature));
+    one.signedPlaces.set(subject, place);
+    log.info({ process, decision: held.line, nonce: String(held.nonce) }, 'signed a decision for the vault');
+  }
+
+  private onDecision(process: string, action: string, nonce: bigint, data: string): Promise<Item> {
+    return this.message(process, action, data, [{ name: 'Decision-Nonce', value: String(nonce) }]);
   }
 
   private async vaultIsAs(decision: Decision, asset: Hex): Promise<boolean> {
@@ -303,8 +349,13 @@ export class Guardian {
         return this.vault<boolean>('paused');
       case 'unpause':
         return !(await this.vault<boolean>('paused'));
-      case 'rotate':
-        return (await this.vault<bigint>('epoch')) >= decision.epoch;
+      case 'rotate': {
+        const epoch = await this.vault<bigint>('epoch');
+        if (epoch !== decision.epoch) return epoch > decision.epoch;
+        const guardians = await this.vault<readonly Hex[]>('guardians');
+        if (guardians.join() !== decision.guardians.join()) throw new VaultDiverged(epoch);
+        return true;
+      }
       case 'list': {
         const is = await this.vault<VaultListing>('listing', asset);
         const same = is.open === decision.open && is.limit === decision.limit && is.minDeposit === decision.minDeposit;
@@ -402,7 +453,7 @@ export class Guardian {
   }
 
   private vault<T>(
-    view: 'epoch' | 'paused' | 'decisions' | 'locked' | 'listing',
+    view: 'epoch' | 'paused' | 'decisions' | 'locked' | 'listing' | 'guardians',
     ...args: readonly unknown[]
   ): Promise<T> {
     return this.memo([view, ...args].join(' '), (height) => this.parts.watcher.read<T>(view, args, height));

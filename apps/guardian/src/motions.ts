@@ -1,6 +1,6 @@
 /**
  * What this guardian wants decided, durable until it is: an operator's order, or a pause the books ask for. A motion is voted on again when
- * another decision took its number, and signed again when the vault has moved on, until the process and the vault both are as wanted.
+ * another decision took its number, and stays open until the process and the vault both are as wanted.
  */
 import { parseDecision, subjectWords } from '@isthmus/bridge';
 import type { Item } from '@isthmus/ao';
@@ -17,6 +17,15 @@ export interface Motion {
   mover: 'operator' | 'books';
   asked: string | null;
   at: Date;
+}
+
+/** Two processes have decided different rotations to one epoch; this guardian signs only the first it met. */
+export class RotationConflict extends Error {
+  readonly code = 'double-sign';
+  constructor(epoch: bigint) {
+    super(`A rotation to epoch ${epoch} with another content is signed already.`);
+    this.name = 'RotationConflict';
+  }
 }
 
 export class Motions {
@@ -59,6 +68,18 @@ export class Motions {
       id,
       state,
     ]);
+  }
+
+  /** Signs one rotation at most for each of the vault's epochs, whatever several processes decide. @throws RotationConflict */
+  async claimRotation(epoch: bigint, line: string): Promise<void> {
+    await this.database.query('insert into signed_rotation (epoch, line) values ($1, $2) on conflict do nothing', [
+      String(epoch),
+      line,
+    ]);
+    const [kept]: { line: string }[] = await this.database.query('select line from signed_rotation where epoch = $1', [
+      String(epoch),
+    ]);
+    if (kept?.line !== line) throw new RotationConflict(epoch);
   }
 
   /** The books are whole: a pause asked for their sake is not wanted any more. */

@@ -42,8 +42,11 @@ export function assertGuardianSet(set: GuardianSet): void {
   }
 }
 
+/** What a decision speaks of. */
+export type Subject = 'pause' | 'list' | 'rotate';
+
 /** Pausing and unpausing speak of the same thing; so do two listings, and two rotations. Of one subject the newest decision holds. */
-export function subjectOf(kind: Decision['kind']): 'pause' | 'list' | 'rotate' {
+export function subjectOf(kind: Decision['kind']): Subject {
   return kind === 'unpause' ? 'pause' : kind;
 }
 

@@ -1,6 +1,6 @@
 /** What a token process' events add up to: the books, who decides, and the withdrawals still open. Everyone who follows a process folds the same events. */
 import type { Hex } from 'viem';
-import { parseDecision, subjectOf, type GuardianSet } from './decision.js';
+import { parseDecision, subjectOf, type GuardianSet, type Subject } from './decision.js';
 import { BridgeError } from './errors.js';
 import type { BridgeEvent } from './event.js';
 import { parseDepositReference } from './ids.js';
@@ -22,8 +22,8 @@ export interface ProcessView {
   paused: boolean;
   /** Decisions applied so far; the next one has this plus 1. */
   decisions: bigint;
-  /** Of each subject the newest decision applied: the one that holds. */
-  holding: Map<ReturnType<typeof subjectOf>, { nonce: bigint; line: string }>;
+  /** Of each subject the newest decision applied, the one that holds, with the set that took it. */
+  holding: Map<Subject, { nonce: bigint; line: string; by: GuardianSet }>;
   minted: bigint;
   burned: bigint;
   released: bigint;
@@ -93,7 +93,7 @@ export function foldEvent(view: ProcessView, event: BridgeEvent): void {
 function applyDecision(view: ProcessView, nonce: bigint, line: string): void {
   const decision = parseDecision(line);
   view.decisions = nonce;
-  view.holding.set(subjectOf(decision.kind), { nonce, line });
+  view.holding.set(subjectOf(decision.kind), { nonce, line, by: view.set });
   if (decision.kind === 'pause') view.paused = true;
   if (decision.kind === 'unpause') view.paused = false;
   if (decision.kind === 'rotate') {

@@ -326,12 +326,25 @@ describe('X5 several relayers', () => {
 describe('I14 what the quorum decides on AO reaches the vault', () => {
   let decided = 0;
 
-  async function voice(guardian: number, line: string, vaultNonce?: bigint): Promise<void> {
+  async function vote(guardian: number, line: string): Promise<void> {
+    const tags = { Action: 'Attest-Decision', 'Decision-Nonce': String(decided + 1) };
+    await world.message(guardianKey(guardian), tags, line);
+  }
+
+  const shown = async (): Promise<DecisionView[]> =>
+    (await world.get<{ decisions: DecisionView[] }>(`/v1/decisions?asset=${encodeURIComponent(COIN_ID)}`)).decisions;
+
+  /** Signs what was decided last. */
+  async function signFor(guardian: number, line: string, vaultNonce?: bigint): Promise<void> {
     const place = { asset: zeroAddress, epoch: 1n, nonce: vaultNonce ?? (await world.stage.read<bigint>('decisions')) };
     const digest = decisionDigest(world.stage.domain, parseDecision(line), place);
     const signature = packSignature(guardian, (await world.stage.guardians[guardian]?.sign({ hash: digest })) as Hex);
-    const tags = { Action: 'Attest-Decision', 'Decision-Nonce': String(decided + 1) };
-    await world.message(guardianKey(guardian), tags, `${line}\n${signature}`);
+    const tags = { Action: 'Sign-Decision', 'Decision-Nonce': String(decided) };
+    await world.message(guardianKey(guardian), tags, signature);
+    const { address } = world.stage.guardians[guardian] ?? {};
+    await until('the signature is shown', async () =>
+      (await shown()).find((d) => d.nonce === String(decided))?.votes.some((v) => v.signed && v.guardian === address),
+    );
   }
 
   /** The decision as it is shown, once the index has it applied. */
@@ -344,9 +357,10 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
     });
 
   async function decide(guardians: readonly number[], line: string): Promise<void> {
-    for (const guardian of guardians) await voice(guardian, line);
+    for (const guardian of guardians) await vote(guardian, line);
     await applied(line);
     decided += 1;
+    for (const guardian of guardians) await signFor(guardian, line);
     await step();
     await world.mine(3); // final
     await step();
@@ -355,7 +369,7 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
   it('pause by K, unpause by M, a listing', async () => {
     await decide([2], 'pause');
     expect(await world.stage.read('paused')).toBe(true);
-    await voice(0, 'unpause');
+    await vote(0, 'unpause');
     await step();
     expect(await world.stage.read('paused')).toBe(true);
     await decide([1], 'unpause');
@@ -383,26 +397,24 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
 
   it('signatures the vault has outrun, or that are nobody’s, are passed over for those that are good', async () => {
     const line = `list open ${LIMIT + 1n} 60000 7`;
-    await voice(0, line, 99n);
-    await voice(1, line);
+    for (const guardian of [0, 1]) await vote(guardian, line);
     await applied(line);
+    decided += 1;
+    await signFor(0, line, 99n);
+    await signFor(1, line);
     await step();
     expect(await world.stage.read('listing', [zeroAddress])).not.toMatchObject({ limit: LIMIT + 1n });
     expect(await sent()).toEqual([]);
-    await voice(2, line);
-    await until('a third signature', async () => {
-      await step();
-      return (await sent()).length > 0;
-    });
-    decided += 1;
+    await signFor(2, line);
     await step();
     expect(await world.stage.read('listing', [zeroAddress])).toMatchObject({ limit: LIMIT + 1n });
   });
 
   it('E6 a reorg that drops a decision: it is carried again', async () => {
-    for (const guardian of [2]) await voice(guardian, 'pause');
+    await vote(2, 'pause');
     await applied('pause');
     decided += 1;
+    await signFor(2, 'pause');
     await step();
     await step();
     expect(await world.stage.read('paused')).toBe(true);

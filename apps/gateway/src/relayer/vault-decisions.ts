@@ -80,7 +80,7 @@ export class VaultDecisions {
       case 'unpause':
         return !vault.paused;
       case 'rotate':
-        return vault.epoch >= decision.epoch;
+        return vault.epoch > decision.epoch || (vault.epoch === decision.epoch && isSame(vault, decision));
       case 'list': {
         const at = { address: this.domain.vault, abi: vaultAbi, blockNumber: vault.blockNumber } as const;
         const is = await this.client.readContract({ ...at, functionName: 'listing', args: [asset.address] });
@@ -106,3 +106,6 @@ export class VaultDecisions {
     return good.length >= required ? good.slice(0, required) : null;
   }
 }
+
+const isSame = (vault: VaultState, { guardians }: { guardians: readonly Hex[] }): boolean =>
+  vault.guardians.join() === guardians.join();

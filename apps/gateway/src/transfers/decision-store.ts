@@ -38,19 +38,14 @@ export class DecisionStore {
 
   async addVote(manager: EntityManager, vote: VoteRow): Promise<void> {
     const { process, nonce, guardian, message, slot, at } = vote;
-    const key = [process, String(nonce), guardian];
-    if ('signature' in vote)
-      await manager.query(
-        'update decision_vote set signature = $4 where process = $1 and nonce = $2 and guardian = $3',
-        [...key, vote.signature],
-      );
-    else
-      await manager.query(
-        `insert into decision_vote (process, nonce, guardian, line, message, slot, at) values ($1, $2, $3, $4, $5, $6, $7)
-         on conflict (process, nonce, guardian) do update
-           set line = excluded.line, signature = null, message = excluded.message, slot = excluded.slot, at = excluded.at`,
-        [...key, vote.line, message, slot, at],
-      );
+    const [table, column, said] =
+      'signature' in vote ? ['decision_signature', 'signature', vote.signature] : ['decision_vote', 'line', vote.line];
+    await manager.query(
+      `insert into ${table} (process, nonce, guardian, ${column}, message, slot, at) values ($1, $2, $3, $4, $5, $6, $7)
+       on conflict (process, nonce, guardian) do update
+         set ${column} = excluded.${column}, message = excluded.message, slot = excluded.slot, at = excluded.at`,
+      [process, String(nonce), guardian, said, message, slot, at],
+    );
   }
 
   /** Records what was applied; an earlier one of the same subject that still waits has nothing to wait for any more. */
@@ -68,8 +63,8 @@ export class DecisionStore {
   /** Applied decisions that have signatures for the vault and are not carried out there. */
   async waiting(limit: number): Promise<WaitingDecision[]> {
     const rows: { process: string; nonce: string; line: string; signatures: Hex[] }[] = await this.database.query(
-      `select d.process, d.nonce, d.line, array_agg(v.signature order by v.slot, v.guardian) as signatures
-       from decision d join decision_vote v on v.process = d.process and v.nonce = d.nonce and v.line = d.line and v.signature is not null
+      `select d.process, d.nonce, d.line, array_agg(s.signature order by s.slot, s.guardian) as signatures
+       from decision d join decision_signature s on s.process = d.process and s.nonce = d.nonce
        where d.vault = 'waiting' group by d.process, d.nonce, d.line, d.applied_at order by d.applied_at, d.process limit $1`,
       [limit],
     );
@@ -88,7 +83,13 @@ export class DecisionStore {
     return this.database.query(
       `select v.process, v.nonce, d.line, d.message, d.slot, d.applied_at, d.vault,
          json_agg(json_build_object('guardian', v.guardian, 'line', v.line, 'signature', v.signature, 'message', v.message, 'slot', v.slot, 'at', v.at) order by v.slot, v.guardian) as votes
-       from decision_vote v left join decision d on d.process = v.process and d.nonce = v.nonce
+       from (
+         select coalesce(v.process, s.process) as process, coalesce(v.nonce, s.nonce) as nonce, coalesce(v.guardian, s.guardian) as guardian,
+           -- who signs what is decided without having voted says the same
+           coalesce(v.line, (select line from decision a where a.process = s.process and a.nonce = s.nonce)) as line,
+           s.signature, coalesce(v.message, s.message) as message, coalesce(v.slot, s.slot) as slot, coalesce(v.at, s.at) as at
+         from decision_vote v full join decision_signature s on s.process = v.process and s.nonce = v.nonce and s.guardian = v.guardian
+       ) v left join decision d on d.process = v.process and d.nonce = v.nonce
        where v.process = $1 group by v.process, v.nonce, d.line, d.message, d.slot, d.applied_at, d.vault order by v.nonce desc limit $2`,
       [process, limit],
     );

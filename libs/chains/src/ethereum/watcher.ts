@@ -98,7 +98,7 @@ export class VaultWatcher {
 
   /** Value of one of the vault's views at a height. @throws AgreementLost, VaultReadError */
   async read<T>(
-    functionName: 'sequence' | 'locked' | 'paused' | 'epoch' | 'isReleased' | 'decisions' | 'listing',
+    functionName: 'sequence' | 'locked' | 'paused' | 'epoch' | 'isReleased' | 'decisions' | 'listing' | 'guardians',
     args: readonly unknown[],
     height: bigint,
   ): Promise<T> {
