@@ -2,8 +2,14 @@
 import { AoPipeline1700000000100 } from './gateway/1700000000100-ao-pipeline.js';
 import { Bridge1700000000200 } from './gateway/1700000000200-bridge.js';
 import { Decisions1700000000300 } from './gateway/1700000000300-decisions.js';
+import { AoBounds1700000000400 } from './gateway/1700000000400-ao-bounds.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
 
-export const gatewayMigrations = [AoPipeline1700000000100, Bridge1700000000200, Decisions1700000000300];
+export const gatewayMigrations = [
+  AoPipeline1700000000100,
+  Bridge1700000000200,
+  Decisions1700000000300,
+  AoBounds1700000000400,
+];
 export const guardianMigrations = [Guardian1700000000100, Motions1700000000200];

@@ -9,13 +9,18 @@ import { tagOf } from '../scheduler/assignment.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry, VmMessage } from '../types.js';
 import { environmentOf, messageOf } from './message.js';
-import { WorkerLost, type WorkerPool } from './worker-pool.js';
+import { failed } from './bounds.js';
+import { TooManyReads, WorkerLost, type WorkerPool } from './worker-pool.js';
 
 const BATCH = 200;
+/** Results of one page take about this much at most; a single larger one is still given. */
+const MAX_PAGE_BYTES = 32 * 1024 * 1024;
+/** Times a dry-run is begun again because another one took its thread along. */
+const READ_TRIES = 3;
 /** Slots between two checkpoints of a process. */
 const CHECKPOINT_EVERY = 5000;
 
-export type ComputeErrorCode = 'unknown-process' | 'unknown-message' | 'not-ready';
+export type ComputeErrorCode = 'unknown-process' | 'unknown-message' | 'not-ready' | 'too-long' | 'overloaded';
 
 export class ComputeError extends Error {
   constructor(
@@ -46,6 +51,8 @@ export class ComputeUnit {
   private readonly live = new Map<string, Live>();
   private readonly running = new Map<string, Promise<void>>();
   private readonly wanted = new Set<string>();
+  /** Processes whose slots up to this one are evaluated one by one, since one of them took too long. */
+  private readonly suspects = new Map<string, number>();
   private readonly listeners = new Set<(process: string) => void>();
   private stopping = false;
 
@@ -84,11 +91,16 @@ export class ComputeUnit {
     await this.workers.stop();
   }
 
-  /** Results of a process from a slot on, in order, at most 1,000. */
+  /** Results of a process from a slot on, in order: at most 1,000, and fewer (but one at least) when they are large. */
   async results(process: string, fromNonce: number, limit: number, descending = false): Promise<StoredResult[]> {
+    const [compare, order] = descending ? ['<=', 'desc'] : ['>=', 'asc'];
     const rows: { nonce: string; message_id: string; outcome: string }[] = await this.database.query(
-      `select nonce, message_id, outcome from result where process = $1 and nonce ${descending ? '<=' : '>='} $2 order by nonce ${descending ? 'desc' : ''} limit $3`,
-      [process, fromNonce, Math.min(limit, 1000)],
+      `select nonce, message_id, outcome from (
+         select nonce, message_id, outcome, row_number() over page as place, sum(octet_length(outcome)) over page as bytes
+         from (select nonce, message_id, outcome from result where process = $1 and nonce ${compare} $2 order by nonce ${order} limit $3) as first
+         window page as (order by nonce ${order})
+       ) as sized where bytes <= $4 or place = 1 order by nonce ${order}`,
+      [process, fromNonce, Math.min(limit, 1000), MAX_PAGE_BYTES],
     );
     return rows.map((r) => ({
       process,
@@ -123,72 +135,82 @@ export class ComputeUnit {
       throw new ComputeError('unknown-process', `There is no process ${process} here.`);
     await this.advance(process);
     const live = await this.open(process);
-    return this.workers.dryRun(process, {
+    const read = {
       ...message,
       Module: live.module.id,
       Epoch: 0,
       Nonce: live.evaluated,
       'Hash-Chain': '',
       Cron: false,
-    });
+    };
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.workers.dryRun(process, read);
+      } catch (error) {
+        if (error instanceof TooManyReads) throw new ComputeError('overloaded', error.message);
+        if (!(error instanceof WorkerLost)) throw error;
+        if (error.fault === 'too-long')
+          throw new ComputeError('too-long', `This dry-run takes too long: ${error.message}`);
+        if (tries === READ_TRIES) throw new ComputeError('not-ready', 'The dry-run was interrupted: ask again.');
+      }
+      await this.open(process);
+    }
   }
 
   private async work(process: string): Promise<void> {
     try {
-      while (this.wanted.delete(process) && !this.stopping) await this.catchUp(process);
-    } catch (error) {
-      // The process is opened afresh next time: its state here may be ahead of, or behind, what is stored.
-      this.live.delete(process);
-      await this.workers.close(process).catch(() => undefined);
-      this.onFailure(process, error);
+      while (this.wanted.delete(process) && !this.stopping) {
+        await this.catchUp(process).catch((error: unknown) => this.recover(process, error));
+      }
     } finally {
       this.running.delete(process);
     }
   }
 
+  /** The process is opened afresh next time: its state here may be ahead of, or behind, what is stored. */
+  private async recover(process: string, error: unknown): Promise<void> {
+    this.live.delete(process);
+    await this.workers.close(process).catch(() => undefined);
+    // Whoever lived beside a process that had its thread ended goes on at once: nothing of its own has failed.
+    if (error instanceof WorkerLost && error.fault === 'other') this.wanted.add(process);
+    else this.onFailure(process, error);
+  }
+
   private async catchUp(process: string): Promise<void> {
     for (;;) {
       const live = await this.open(process);
-      const entries = await this.scheduler.entries(process, live.evaluated + 1, BATCH);
+      const limit = live.evaluated < (this.suspects.get(process) ?? -1) ? 1 : BATCH;
+      const entries = await this.scheduler.entries(process, live.evaluated + 1, limit);
       if (entries.length === 0) return;
-      const results = await this.evaluate(process, live, entries);
-      await this.store(process, live, entries, results);
+      const results = await this.evaluate(process, live, entries.slice(0, limit));
+      if (results.length === 0) continue;
+      await this.store(process, live, entries.slice(0, results.length), results);
       for (const listener of this.listeners) listener(process);
       void this.messenger.deliver().catch((error: unknown) => this.onFailure(process, error));
-      if (live.evaluated - live.checkpoint >= CHECKPOINT_EVERY) await this.checkpoint(process, live);
+      if (live.evaluated - live.checkpoint >= CHECKPOINT_EVERY && this.workers.isOpen(process))
+        await this.checkpoint(process, live);
       if (this.stopping) return;
     }
   }
 
-  /** A batch that costs its worker the life is taken again one by one: the message that does it alone has an Error for a result. */
+  /**
+   * Results of the first of these entries. None when they took too long together: then they are taken one by one, and the one message that
+   * alone takes too long fails. That is the backstop for machines that do not count their work (aos): a replica cannot know how long is too
+   * long here, so it stops there and says so. On the lean Lua machine every message has ended by its own count, the same everywhere, before.
+   * A worker that crashed, or was lost while the process was opened, is nobody's result: the process is tried again later.
+   */
   private async evaluate(process: string, live: Live, entries: ScheduleEntry[]): Promise<EvaluationResult[]> {
-    const messages = entries.map((e) => messageOf(e, live.module.id));
     try {
-      return await this.workers.handle(process, messages);
+      return await this.workers.handleSome(
+        process,
+        entries.map((e) => messageOf(e, live.module.id)),
+      );
     } catch (error) {
-      if (!(error instanceof WorkerLost) || this.stopping) throw error;
+      if (!(error instanceof WorkerLost) || error.fault !== 'too-long') throw error;
+      if (entries.length === 1) return [failed(error.message)];
+      this.suspects.set(process, live.evaluated + entries.length);
+      return [];
     }
-    const results: EvaluationResult[] = [];
-    for (const [i, message] of messages.entries()) {
-      try {
-        if (!this.workers.isOpen(process)) await this.reopen(process, live, entries.slice(0, i), results);
-        results.push(...(await this.workers.handle(process, [message])));
-      } catch (error) {
-        if (!(error instanceof WorkerLost) || this.stopping) throw error;
-        results.push({ Messages: [], Spawns: [], Assignments: [], Output: '', Error: error.message });
-      }
-    }
-    if (!this.workers.isOpen(process)) await this.reopen(process, live, entries, results);
-    return results;
-  }
-
-  /** Opens a process whose worker was lost, and brings it to where `done` ends, passing over what failed. */
-  private async reopen(process: string, live: Live, done: ScheduleEntry[], results: EvaluationResult[]): Promise<void> {
-    this.live.delete(process);
-    await this.restoreTo(process, live, live.evaluated);
-    const again = done.filter((_, i) => results[i]?.Error === undefined).map((e) => messageOf(e, live.module.id));
-    if (again.length > 0) await this.workers.handle(process, again);
-    this.live.set(process, live);
   }
 
   private async store(
@@ -205,8 +227,14 @@ export class ComputeUnit {
       );
       if (moved[1] !== 1) throw new Error(`Another compute has gone on with process ${process}.`);
       await manager.query(
-        'insert into result (process, nonce, message_id, outcome) select $1, * from unnest($2::bigint[], $3::text[], $4::text[])',
-        [process, entries.map((e) => e.nonce), entries.map((e) => e.message.id), results.map((r) => JSON.stringify(r))],
+        'insert into result (process, nonce, message_id, outcome, failed) select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::boolean[])',
+        [
+          process,
+          entries.map((e) => e.nonce),
+          entries.map((e) => e.message.id),
+          results.map((r) => JSON.stringify(r)),
+          results.map((r) => r.Error !== undefined),
+        ],
       );
       const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
       await this.messenger.enqueue(manager, paired, live.module.id);
@@ -257,16 +285,24 @@ export class ComputeUnit {
     live.checkpoint = from ? Number(from.nonce) : -1;
     for (let at = live.checkpoint + 1; at <= nonce;) {
       const entries = (await this.scheduler.entries(process, at, BATCH)).filter((e) => e.nonce <= nonce);
-      const stored = new Map((await this.results(process, at, BATCH)).map((r) => [r.nonce, r.result]));
-      const kept = entries.filter((e) => stored.get(e.nonce)?.Error === undefined);
-      if (kept.length > 0)
-        await this.workers.handle(
-          process,
-          kept.map((e) => messageOf(e, live.module.id)),
-        );
+      const failures = await this.failures(process, at, at + BATCH);
+      const kept = entries.filter((e) => !failures.has(e.nonce));
+      await this.workers.replay(
+        process,
+        kept.map((e) => messageOf(e, live.module.id)),
+      );
       at += entries.length;
       if (entries.length === 0)
         throw new Error(`The schedule of process ${process} ends before its last stored result.`);
     }
+  }
+
+  /** Slots among these whose message failed. */
+  private async failures(process: string, from: number, end: number): Promise<Set<number>> {
+    const rows: { nonce: string }[] = await this.database.query(
+      'select nonce from result where process = $1 and nonce >= $2 and nonce < $3 and failed',
+      [process, from, end],
+    );
+    return new Set(rows.map((r) => Number(r.nonce)));
   }
 }

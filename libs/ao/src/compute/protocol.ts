@@ -1,13 +1,21 @@
 /** What passes between a worker pool and its workers. */
-import type { ProcessEnv, VmMessage } from '../types.js';
+import type { EvaluationResult, ProcessEnv, VmMessage } from '../types.js';
 
 /** What to ask of a worker, without the number of the request. */
 export type Ask =
   | { op: 'open'; process: string; module: Uint8Array; format: string; env: ProcessEnv; image: Uint8Array | null }
-  | { op: 'handle'; process: string; messages: VmMessage[] }
+  /** Answered for the first of the messages only when they give or take much; `quiet`: how many were handled, not what they gave. */
+  | { op: 'handle'; process: string; messages: VmMessage[]; quiet: boolean }
   | { op: 'dry-run'; process: string; message: VmMessage }
   | { op: 'snapshot'; process: string }
   | { op: 'close'; process: string };
+
+/** Answer to `handle`: at least one of its messages was handled. */
+export interface Handled {
+  count: number;
+  /** None when asked quietly. */
+  results: EvaluationResult[];
+}
 
 export type Request = Ask & { id: number };
 

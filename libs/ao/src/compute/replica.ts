@@ -106,12 +106,13 @@ export class Replica {
       const first = entries[0];
       if (!first) return count;
       const module = (this.module ??= await this.open(first));
-      const results = await this.options.workers.handle(
+      const results = await this.options.workers.handleSome(
         this.options.process,
         entries.map((e) => messageOf(e, module.id)),
       );
-      for (const [i, entry] of entries.entries()) {
-        await this.options.onResult(entry, results[i] as EvaluationResult);
+      for (const [i, result] of results.entries()) {
+        const entry = entries[i] as ScheduleEntry;
+        await this.options.onResult(entry, result);
         this.evaluated = entry.nonce;
         count += 1;
       }

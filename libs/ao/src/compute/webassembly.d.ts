@@ -12,6 +12,10 @@ declare namespace WebAssembly {
     readonly buffer: ArrayBuffer;
     grow(pages: number): number;
   }
+  /** An i32 of the module. */
+  interface Global {
+    value: number;
+  }
   interface Table {
     get(index: number): unknown;
   }

@@ -1,88 +1,186 @@
 /**
- * Threads that compute. A process lives in one of them; one that hangs is ended, and only what lived there is opened again.
+ * Threads that compute. A process lives in one of them; one that hangs is ended, and what lived there is opened again. A thread does one
+ * thing at a time and each process has its turn; who was at work when a thread was ended is at fault, nobody who waited.
  * Workers always run the built code (`dist/`), since Node runs no TypeScript.
  */
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { projectRoot } from '@isthmus/store';
 import type { EvaluationResult, ProcessEnv, VmMessage } from '../types.js';
-import type { Ask, Response } from './protocol.js';
+import { LUA_FORMAT } from './lua/lua-vm.js';
+import type { Ask, Handled, Response } from './protocol.js';
+
+/** Who ended a worker: this very request by taking too long or by crashing it, or somebody else. */
+export type Fault = 'too-long' | 'crash' | 'other';
 
 /** The worker of a process was ended: its processes are closed, and the request had no effect. */
 export class WorkerLost extends Error {
-  constructor(reason: string) {
+  constructor(
+    reason: string,
+    readonly fault: Fault,
+  ) {
     super(reason);
     this.name = 'WorkerLost';
   }
 }
 
-/** Time one request may take before its worker is ended: far above what the instruction limit lets a message use. */
-const REQUEST_TIMEOUT_MS = 60_000;
+/** More dry-runs wait than may: ask again in a moment. */
+export class TooManyReads extends Error {
+  constructor() {
+    super('Too many dry-runs are waiting: ask again in a moment.');
+    this.name = 'TooManyReads';
+  }
+}
 
-interface Pending {
+/**
+ * Time one request may take before its worker is ended. Whatever counts its own work (the lean Lua machine) has ended in an Error at the
+ * same step everywhere long before; only machines that do not (aos) ever meet this, and only among themselves.
+ */
+const REQUEST_TIMEOUT_MS = 60_000;
+/** Time a dry-run may take. */
+const READ_TIMEOUT_MS = 5000;
+/** Dry-runs under way or waiting, in all and of one process. */
+const MAX_READS = 256;
+const MAX_READS_OF_ONE = 64;
+/** Processes a reading thread keeps a copy of. */
+const MAX_COPIES = 8;
+
+interface Job {
+  ask: Ask;
+  timeoutMs: number;
   resolve: (value: unknown) => void;
   reject: (error: Error) => void;
-  timer: NodeJS.Timeout;
 }
 
 class Thread {
   readonly processes = new Set<string>();
-  private readonly pending = new Map<number, Pending>();
+  /** By process, whose turn is next first. */
+  private readonly waiting = new Map<string, Job[]>();
+  private running: (Job & { id: number; timer: NodeJS.Timeout }) | null = null;
   private next = 0;
   private readonly worker: Worker;
   lost = false;
 
-  constructor(private readonly timeoutMs: number) {
+  constructor() {
     this.worker = new Worker(path.join(projectRoot(), 'dist/libs/ao/src/compute/worker.js'));
     this.worker.on('message', (response: Response) => this.settle(response));
-    this.worker.on('error', (error) => this.fail(error.message));
-    this.worker.on('exit', () => this.fail('The compute worker ended.'));
+    this.worker.on('error', (error) => this.fail(error.message, 'crash'));
+    this.worker.on('exit', () => this.fail('The compute worker ended.', 'crash'));
   }
 
-  ask(ask: Ask): Promise<unknown> {
-    if (this.lost) return Promise.reject(new WorkerLost('The compute worker ended.'));
-    const id = (this.next += 1);
+  ask(ask: Ask, timeoutMs: number): Promise<unknown> {
+    if (this.lost) return Promise.reject(new WorkerLost('The compute worker ended.', 'other'));
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => void this.end(`A message took longer than ${this.timeoutMs} ms.`), this.timeoutMs);
-      this.pending.set(id, { resolve, reject, timer });
-      this.worker.postMessage({ ...ask, id });
+      const jobs = this.waiting.get(ask.process) ?? [];
+      jobs.push({ ask, timeoutMs, resolve, reject });
+      this.waiting.set(ask.process, jobs);
+      this.dispatch();
     });
   }
 
   async end(reason: string): Promise<void> {
-    this.fail(reason);
+    this.fail(reason, 'other');
     await this.worker.terminate();
   }
 
-  private settle(response: Response): void {
-    const pending = this.pending.get(response.id);
-    if (!pending) return;
-    this.pending.delete(response.id);
-    clearTimeout(pending.timer);
-    if ('error' in response) pending.reject(new Error(response.error));
-    else pending.resolve(response.value);
+  /** One request at a time: its time runs from here. */
+  private dispatch(): void {
+    const [first] = this.waiting;
+    if (this.running || this.lost || !first) return;
+    const [process, jobs] = first;
+    const job = jobs.shift() as Job;
+    this.waiting.delete(process);
+    if (jobs.length > 0) this.waiting.set(process, jobs); // behind the others
+    const timer = setTimeout(() => {
+      this.fail(`A message took longer than ${job.timeoutMs} ms.`, 'too-long');
+      void this.worker.terminate();
+    }, job.timeoutMs);
+    this.running = { ...job, id: (this.next += 1), timer };
+    this.worker.postMessage({ ...job.ask, id: this.running.id });
   }
 
-  private fail(reason: string): void {
+  private settle(response: Response): void {
+    const running = this.running;
+    if (running?.id !== response.id) return;
+    this.running = null;
+    clearTimeout(running.timer);
+    if ('error' in response) running.reject(new Error(response.error));
+    else running.resolve(response.value);
+    this.dispatch();
+  }
+
+  private fail(reason: string, fault: Fault): void {
     this.lost = true;
-    for (const { reject, timer } of this.pending.values()) {
-      clearTimeout(timer);
-      reject(new WorkerLost(reason));
+    const { running } = this;
+    this.running = null;
+    if (running) {
+      clearTimeout(running.timer);
+      running.reject(new WorkerLost(reason, fault));
     }
-    this.pending.clear();
+    for (const job of [...this.waiting.values()].flat())
+      job.reject(new WorkerLost(`Another process ended the worker: ${reason}`, 'other'));
+    this.waiting.clear();
   }
 }
 
+/** Threads of one kind, begun when they are needed. */
+class Threads {
+  private threads: Thread[] = [];
+
+  constructor(private readonly size: number) {}
+
+  of(process: string): Thread | undefined {
+    return this.threads.find((t) => !t.lost && t.processes.has(process));
+  }
+
+  leastLoaded(): Thread {
+    this.threads = this.threads.filter((t) => !t.lost);
+    if (this.threads.length < this.size) {
+      const thread = new Thread();
+      this.threads.push(thread);
+      return thread;
+    }
+    return this.threads.reduce((a, b) => (b.processes.size < a.processes.size ? b : a));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.threads.splice(0).map((t) => t.end('The gateway is stopping.')));
+  }
+}
+
+/** A process and where its state stands. */
+interface Opened {
+  module: Uint8Array;
+  format: string;
+  env: ProcessEnv;
+  /** Grows with whatever may change the state. */
+  version: number;
+  reads: number;
+  /** Copy for dry-runs: in which thread, as of which version. */
+  copy: { thread: Thread; version: number } | null;
+  copying: Promise<void> | null;
+}
+
 export class WorkerPool {
-  private readonly threads: Thread[] = [];
+  /** What counts its work and what does not live apart, and so do dry-runs: each can only hold up its like. */
+  private readonly counted: Threads;
+  private readonly uncounted: Threads;
+  private readonly countedReads = new Threads(1);
+  private readonly uncountedReads = new Threads(1);
+  private readonly opened = new Map<string, Opened>();
+  private reads = 0;
 
-  /** @param size number of threads @param timeoutMs bound on one request */
+  /** @param size number of threads of each kind @param timeoutMs bound on one request @param readTimeoutMs bound on one dry-run */
   constructor(
-    private readonly size: number,
+    size: number,
     private readonly timeoutMs = REQUEST_TIMEOUT_MS,
-  ) {}
+    private readonly readTimeoutMs = READ_TIMEOUT_MS,
+  ) {
+    this.counted = new Threads(size);
+    this.uncounted = new Threads(size);
+  }
 
-  /** Opens a process, from an image of its state or from nothing. @throws Error when its module does not load */
+  /** Opens a process, from an image of its state or from nothing. @throws WorkerLost; Error when its module does not load */
   async open(
     process: string,
     module: Uint8Array,
@@ -90,31 +188,62 @@ export class WorkerPool {
     env: ProcessEnv,
     image: Uint8Array | null,
   ): Promise<void> {
-    const thread = this.threadOf(process) ?? this.leastLoaded();
+    const thread = this.threadOf(process) ?? (format === LUA_FORMAT ? this.counted : this.uncounted).leastLoaded();
     thread.processes.add(process);
     try {
-      await thread.ask({ op: 'open', process, module, format, env, image });
+      await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
     } catch (error) {
       thread.processes.delete(process);
       throw error;
     }
+    const before = this.opened.get(process) ?? { version: 0, reads: 0, copying: null };
+    this.opened.set(process, Object.assign(before, { module, format, env, version: before.version + 1, copy: null }));
   }
 
   isOpen(process: string): boolean {
     return this.threadOf(process) !== undefined;
   }
 
-  /** Evaluates messages in order. @throws WorkerLost */
-  handle(process: string, messages: VmMessage[]): Promise<EvaluationResult[]> {
-    return this.ask({ op: 'handle', process, messages }) as Promise<EvaluationResult[]>;
+  /** Evaluates all these messages in order. @throws WorkerLost */
+  async handle(process: string, messages: VmMessage[]): Promise<EvaluationResult[]> {
+    const results: EvaluationResult[] = [];
+    while (results.length < messages.length)
+      results.push(...(await this.handleSome(process, messages.slice(results.length))));
+    return results;
   }
 
-  /** Evaluates without effect. @throws WorkerLost */
-  dryRun(process: string, message: VmMessage): Promise<EvaluationResult> {
-    return this.ask({ op: 'dry-run', process, message }) as Promise<EvaluationResult>;
+  /** Evaluates the first of these messages, at least one, as far as their results stay within about 32 MiB and a second. @throws WorkerLost */
+  async handleSome(process: string, messages: VmMessage[]): Promise<EvaluationResult[]> {
+    if (messages.length === 0) return [];
+    return (await this.turn(process, messages, false)).results;
   }
 
-  /** Image of a process' state. @throws WorkerLost */
+  /** Evaluates all these messages, whose results are known. @throws WorkerLost */
+  async replay(process: string, messages: VmMessage[]): Promise<void> {
+    for (let at = 0; at < messages.length;) at += (await this.turn(process, messages.slice(at), true)).count;
+  }
+
+  /**
+   * Evaluates without effect, in a thread of its own kind, on a copy of the newest state: the process goes on meanwhile.
+   * @throws WorkerLost, TooManyReads
+   */
+  async dryRun(process: string, message: VmMessage): Promise<EvaluationResult> {
+    const opened = this.opened.get(process);
+    if (!opened || !this.isOpen(process)) throw new WorkerLost(`Process ${process} is not open.`, 'other');
+    if (this.reads >= MAX_READS || opened.reads >= MAX_READS_OF_ONE) throw new TooManyReads();
+    this.reads += 1;
+    opened.reads += 1;
+    try {
+      const thread = await this.reader(process, opened);
+      const ask: Ask = { op: 'dry-run', process, message };
+      return (await thread.ask(ask, this.readTimeoutMs)) as EvaluationResult;
+    } finally {
+      this.reads -= 1;
+      opened.reads -= 1;
+    }
+  }
+
+  /** Image of a process' state, in memory that threads share. @throws WorkerLost */
   snapshot(process: string): Promise<Uint8Array> {
     return this.ask({ op: 'snapshot', process }) as Promise<Uint8Array>;
   }
@@ -122,33 +251,59 @@ export class WorkerPool {
   /** Closes a process; opening it again starts from an image or from nothing. */
   async close(process: string): Promise<void> {
     const thread = this.threadOf(process);
+    this.opened.delete(process);
     if (!thread) return;
-    await thread.ask({ op: 'close', process });
+    await thread.ask({ op: 'close', process }, this.timeoutMs);
     thread.processes.delete(process);
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.threads.splice(0).map((t) => t.end('The gateway is stopping.')));
+    await Promise.all([this.counted, this.uncounted, this.countedReads, this.uncountedReads].map((t) => t.stop()));
+  }
+
+  private async turn(process: string, messages: VmMessage[], quiet: boolean): Promise<Handled> {
+    const opened = this.opened.get(process);
+    try {
+      return (await this.ask({ op: 'handle', process, messages, quiet })) as Handled;
+    } finally {
+      if (opened) opened.version += 1;
+    }
+  }
+
+  /** The thread with a copy of the process as it is now or newer. */
+  private async reader(process: string, opened: Opened): Promise<Thread> {
+    const threads = opened.format === LUA_FORMAT ? this.countedReads : this.uncountedReads;
+    const wanted = opened.version;
+    for (;;) {
+      const thread = threads.leastLoaded();
+      if (opened.copy?.thread === thread && opened.copy.version >= wanted) return thread;
+      await (opened.copying ??= this.copy(process, opened, thread).finally(() => (opened.copying = null)));
+    }
+  }
+
+  private async copy(process: string, opened: Opened, thread: Thread): Promise<void> {
+    const { module, format, env, version } = opened;
+    const image = await this.snapshot(process);
+    await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
+    opened.copy = { thread, version };
+    thread.processes.delete(process);
+    thread.processes.add(process); // the newest last
+    for (const old of [...thread.processes].slice(0, -MAX_COPIES)) {
+      thread.processes.delete(old);
+      const other = this.opened.get(old);
+      if (other) other.copy = null;
+      await thread.ask({ op: 'close', process: old }, this.timeoutMs);
+    }
   }
 
   private ask(ask: Ask): Promise<unknown> {
     return (
-      this.threadOf(ask.process)?.ask(ask) ?? Promise.reject(new WorkerLost(`Process ${ask.process} is not open.`))
+      this.threadOf(ask.process)?.ask(ask, this.timeoutMs) ??
+      Promise.reject(new WorkerLost(`Process ${ask.process} is not open.`, 'other'))
     );
   }
 
   private threadOf(process: string): Thread | undefined {
-    return this.threads.find((t) => !t.lost && t.processes.has(process));
-  }
-
-  private leastLoaded(): Thread {
-    const live = this.threads.filter((t) => !t.lost);
-    this.threads.splice(0, this.threads.length, ...live);
-    if (live.length < this.size) {
-      const thread = new Thread(this.timeoutMs);
-      this.threads.push(thread);
-      return thread;
-    }
-    return live.reduce((a, b) => (b.processes.size < a.processes.size ? b : a));
+    return this.counted.of(process) ?? this.uncounted.of(process);
   }
 }

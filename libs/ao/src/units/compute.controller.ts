@@ -57,10 +57,20 @@ export class ComputeController {
     const descending = sort === 'DESC';
     const found = await this.pipeline.compute.results(process, descending ? last : first, limit + 1, descending);
     const inRange = found.filter(({ nonce }) => nonce >= first && nonce <= last);
+    // A page of large results is shorter than was asked for.
+    const cut = found.length <= limit ? await this.after(process, found.at(-1)?.nonce, descending) : undefined;
+    const more = inRange.length > limit || (cut !== undefined && cut >= first && cut <= last);
     return {
-      pageInfo: { hasNextPage: inRange.length > limit },
+      pageInfo: { hasNextPage: more },
       edges: inRange.slice(0, limit).map(({ nonce, result }) => ({ node: result, cursor: cursorOf(nonce, sort) })),
     };
+  }
+
+  /** Slot of the result after this one. */
+  private async after(process: string, nonce: number | undefined, descending: boolean): Promise<number | undefined> {
+    if (nonce === undefined) return undefined;
+    const next = await this.pipeline.compute.results(process, descending ? nonce - 1 : nonce + 1, 1, descending);
+    return next[0]?.nonce;
   }
 
   @Post('dry-run')

@@ -3,7 +3,7 @@ import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter 
 import type { Response } from 'express';
 import { QueryFailedError } from 'typeorm';
 import { z } from 'zod';
-import { ComputeError } from '../compute/compute-unit.js';
+import { ComputeError, type ComputeErrorCode } from '../compute/compute-unit.js';
 import { ItemError } from '../items/index.js';
 import { ScheduleError } from '../scheduler/scheduler.js';
 
@@ -35,13 +35,21 @@ function describe(error: unknown): { status: number; reason: string } {
   if (error instanceof UnitError) return { status: error.status, reason: error.message };
   if (error instanceof ItemError) return { status: error.code === 'too-large' ? 413 : 400, reason: error.message };
   if (error instanceof ScheduleError) return { status: scheduleStatus(error), reason: error.message };
-  if (error instanceof ComputeError) return { status: error.code === 'not-ready' ? 503 : 404, reason: error.message };
+  if (error instanceof ComputeError) return { status: COMPUTE_STATUS[error.code], reason: error.message };
   if (error instanceof z.ZodError) return { status: 400, reason: z.prettifyError(error) };
   if (error instanceof HttpException) return { status: error.getStatus(), reason: error.message };
   if (error instanceof QueryFailedError && codeOf(error.driverError) === NOT_TEXT)
     return { status: 400, reason: 'An id holds characters no id has.' };
   return { status: 500, reason: 'The gateway failed to answer; try again, and tell its operator if this goes on.' };
 }
+
+const COMPUTE_STATUS: Readonly<Record<ComputeErrorCode, number>> = {
+  'unknown-process': 404,
+  'unknown-message': 404,
+  'too-long': 400,
+  'not-ready': 503,
+  overloaded: 503,
+};
 
 /** PostgreSQL's code for text it cannot hold: a NUL in an id. */
 const NOT_TEXT = '22021';

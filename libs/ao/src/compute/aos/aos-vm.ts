@@ -4,6 +4,7 @@
  */
 import v8 from 'node:v8';
 import type { EvaluationResult, OutboundMessage, ProcessEnv, Vm, VmInstance, VmMessage } from '../../types.js';
+import { excessOf, failed } from '../bounds.js';
 import { imageOf, imageSize, memoryOf } from './image.js';
 
 /** Messages handled since the last image before a new one is taken: how much an error costs to undo. */
@@ -142,12 +143,14 @@ async function withFixedWorld<T>(timestamp: number, work: () => Promise<T>): Pro
 
 function readResult(raw: RawResult): EvaluationResult {
   if (raw.Error) return failed(describe(raw.Error));
-  return {
+  const result: EvaluationResult = {
     Messages: (raw.Messages ?? []).map(readMessage),
     Spawns: (raw.Spawns ?? []).map(readMessage),
     Assignments: raw.Assignments ?? [],
     Output: raw.Output ?? '',
   };
+  const excess = excessOf(result);
+  return excess === null ? result : failed(excess);
 }
 
 /** Processes put numbers and tables where texts belong; items carry texts only. */
@@ -163,14 +166,6 @@ function readMessage({ Target, Anchor, Data, Tags }: RawMessage): OutboundMessag
     })),
   };
 }
-
-const failed = (reason: string): EvaluationResult => ({
-  Messages: [],
-  Spawns: [],
-  Assignments: [],
-  Output: '',
-  Error: reason || 'The process failed without saying why.',
-});
 
 function describe(value: unknown): string {
   if (value === undefined || value === null) return '';

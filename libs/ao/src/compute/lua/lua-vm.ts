@@ -1,13 +1,17 @@
 /** The lean Lua virtual machine: a process is a Lua source with a global `handle(msg)`. */
 import type { EvaluationResult, OutboundMessage, ProcessEnv, Tag, Vm, VmInstance, VmMessage } from '../../types.js';
-import { LuaError, LuaMachine } from './machine.js';
+import { excessOf, failed, MAX_RESULT_BYTES, MAX_SENT, TOO_LARGE, TOO_MANY } from '../bounds.js';
+import { LuaError, LuaMachine, WORK_LIMIT } from './machine.js';
 import { PRELUDE } from './prelude.js';
 
 /** Messages handled since the last image before a new one is taken: how much an error costs to undo. */
 const IMAGE_EVERY = 512;
 
+/** Module-Format of what runs here. Its work is counted, so that it ends by itself, at the same step everywhere. */
+export const LUA_FORMAT = 'isthmus-lua-5.4';
+
 export class LuaVm implements Vm {
-  readonly formats = ['isthmus-lua-5.4'];
+  readonly formats = [LUA_FORMAT];
 
   /** @throws LuaError when the module's source does not load. */
   load(module: Uint8Array, _format: string, env: ProcessEnv): Promise<VmInstance> {
@@ -52,6 +56,8 @@ function start(module: Uint8Array, env: ProcessEnv): Prepared {
 class LuaProcess implements VmInstance {
   private image: Buffer;
   private since: Buffer[] = [];
+  /** Steps of the messages since the image: doing them again must not take longer than one message may. */
+  private workSince = 0;
 
   private readonly machine: LuaMachine;
 
@@ -65,7 +71,8 @@ class LuaProcess implements VmInstance {
     const result = this.attempt(bytes);
     if (result.Error === undefined) {
       this.since.push(bytes);
-      if (this.since.length >= IMAGE_EVERY) this.takeImage();
+      this.workSince += this.machine.workDone;
+      if (this.since.length >= IMAGE_EVERY || this.workSince >= WORK_LIMIT) this.takeImage();
     } else {
       this.undo();
     }
@@ -90,11 +97,13 @@ class LuaProcess implements VmInstance {
 
   private attempt(message: Buffer): EvaluationResult {
     try {
-      return readResult(this.machine.call(this.prepared.handle, message));
+      const result = readResult(this.machine.call(this.prepared.handle, message));
+      const excess = excessOf(result);
+      return excess === null ? result : failed(excess);
     } catch (error) {
       // Whatever ended it, Lua's own error or a WebAssembly trap (a stack overflow, say): the message failed, the process lives on.
       const reason = error instanceof LuaError || error instanceof Error ? error.message : String(error);
-      return { Messages: [], Spawns: [], Assignments: [], Output: '', Error: reason };
+      return failed(reason);
     }
   }
 
@@ -107,6 +116,7 @@ class LuaProcess implements VmInstance {
   private takeImage(): void {
     this.image = this.machine.image();
     this.since = [];
+    this.workSince = 0;
   }
 }
 
@@ -144,6 +154,9 @@ function readResult(bytes: Buffer): EvaluationResult {
     return bytes.toString('utf8', at, (at += size));
   };
   const count = number();
+  // Seen before anything is read: a process may have filled its whole memory with what it sends.
+  if (count > MAX_SENT) throw new LuaError(TOO_MANY);
+  if (bytes.length > MAX_RESULT_BYTES) throw new LuaError(TOO_LARGE);
   const output = string();
   const messages: OutboundMessage[] = [];
   for (let i = 0; i < count; i += 1) {

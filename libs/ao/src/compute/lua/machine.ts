@@ -5,9 +5,16 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { FUEL, metered } from './metering.js';
 
 /** Most memory one interpreter may have; beyond it Lua's own "not enough memory" is raised. */
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
+
+/**
+ * Steps (passes of loops and calls, in C and Lua alike) one call into an interpreter may take: a second or two of work. Lua's own count of
+ * instructions sees nothing of what one of them makes C do (a pattern, a sort, a copy); this one sees all, and nothing in Lua can catch it.
+ */
+export const WORK_LIMIT = 600_000_000;
 
 const WASM_PAGE = 65_536;
 const ZERO_PAGE = Buffer.alloc(WASM_PAGE);
@@ -16,6 +23,7 @@ const LUA_REGISTRY = -1_001_000;
 
 interface LuaExports {
   memory: WebAssembly.Memory;
+  [FUEL]: WebAssembly.Global;
   __indirect_function_table: WebAssembly.Table;
   __wasm_call_ctors(): void;
   emscripten_stack_init(): void;
@@ -66,7 +74,7 @@ let compiled: WebAssembly.Module | undefined;
 
 function luaModule(): WebAssembly.Module {
   const folder = path.dirname(createRequire(import.meta.url).resolve('wasmoon'));
-  return (compiled ??= new WebAssembly.Module(fs.readFileSync(path.join(folder, 'glue.wasm'))));
+  return (compiled ??= new WebAssembly.Module(metered(fs.readFileSync(path.join(folder, 'glue.wasm')))));
 }
 
 /** longjmp as the compiler's runtime has it: a thrown Infinity, caught where setjmp was. */
@@ -76,11 +84,14 @@ const EPERM = -63; // "operation not permitted" in WASI's numbering, negated as 
 export class LuaMachine {
   private readonly lua: LuaExports;
   private readonly state: number;
+  /** Steps the last call took. */
+  workDone = 0;
 
   /** A fresh interpreter with the standard libraries open: every fresh one has the same memory. */
   constructor() {
     const instance = new WebAssembly.Instance(luaModule(), this.imports());
     this.lua = instance.exports as unknown as LuaExports;
+    this.refuel();
     this.lua.__wasm_call_ctors();
     this.lua.emscripten_stack_init();
     this.state = this.lua.luaL_newstate();
@@ -151,14 +162,26 @@ export class LuaMachine {
     return end;
   }
 
+  /** After an error Lua's own stack is left as it is: whoever called puts the memory back, or lets the machine go. */
   private guarded<T>(work: () => T): T {
+    this.refuel();
     const stack = this.lua.stackSave();
     try {
-      return work();
-    } finally {
+      const result = work();
       this.lua.lua_settop(this.state, 0);
+      return result;
+    } catch (error) {
+      if (this.lua[FUEL].value < 0) throw new LuaError('out of work');
+      throw error;
+    } finally {
+      this.workDone = WORK_LIMIT - this.lua[FUEL].value;
+      this.refuel();
       this.lua.stackRestore(stack);
     }
+  }
+
+  private refuel(): void {
+    this.lua[FUEL].value = WORK_LIMIT;
   }
 
   private write(content: Buffer): number {

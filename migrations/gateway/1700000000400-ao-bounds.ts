@@ -1,0 +1,25 @@
+/**
+ * What keeps one process from being everybody's burden: which results failed without reading them, the outbox by sender, and how many
+ * messages one signed message has led to.
+ */
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+export class AoBounds1700000000400 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      alter table result add column failed boolean not null default false;
+      -- A result that failed has nothing else, so its text begins in this one way.
+      update result set failed = true where starts_with(outcome, '{"Messages":[],"Spawns":[],"Assignments":[],"Output":"","Error":');
+      create index outbox_by_sender on outbox (process, id) where state = 'waiting';
+      create table pushed (
+        -- the signed message at the beginning (Pushed-For)
+        root text primary key,
+        messages bigint not null
+      );
+    `);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('drop table pushed; drop index outbox_by_sender; alter table result drop column failed');
+  }
+}
