@@ -10,15 +10,20 @@ import { openDatabase, projectRoot, readKeyFile, runMigrations, type Logger } fr
 import { Module, type NestApplicationOptions } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { SwaggerModule } from '@nestjs/swagger';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import type { DataSource } from 'typeorm';
 import { createPublicClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
-import { BridgeController, CONFIG } from './api/bridge.controller.js';
+import { BridgeController } from './api/bridge.controller.js';
+import { registerMetrics } from './api/metrics.js';
+import { documentOf, RouteIndex } from './api/openapi.js';
 import { OperationsController } from './api/operations.controller.js';
-import { ProblemFilter } from './api/problem.js';
+import { Problem, ProblemFilter, sendProblem } from './api/problem.js';
+import { QuotesController } from './api/quotes.controller.js';
+import { AO_ADDRESSES, CONFIG, type AoAddresses } from './api/tokens.js';
+import { TransfersController } from './api/transfers.controller.js';
 import type { GatewayConfig } from './config.js';
 import { Health } from './health.js';
 import { Relayer } from './relayer/relayer.js';
@@ -89,16 +94,24 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     chainId,
   );
 
+  const books = new BookKeeper(database, pipeline.compute, pool, watcher);
+  const ao: AoAddresses = { scheduler: pipeline.scheduler.address, messenger: pipeline.messenger.address };
+  const { registry } = health;
+  const balance = () => client.getBalance({ address: relayer.address });
+  registerMetrics({ registry, database, books, assets: config.assets, relayer: relayer.address, balance });
+
   @Module({
     imports: [AoUnitsModule.register(pipeline)],
-    controllers: [BridgeController, OperationsController],
+    controllers: [BridgeController, QuotesController, TransfersController, OperationsController],
     providers: [
       { provide: CONFIG, useValue: config },
       { provide: TransferStore, useValue: store },
       { provide: DecisionStore, useValue: decisions },
-      { provide: BookKeeper, useValue: new BookKeeper(database, pipeline.compute, pool, watcher) },
+      { provide: AO_ADDRESSES, useValue: ao },
+      { provide: BookKeeper, useValue: books },
       { provide: Relayer, useValue: relayer },
       { provide: Health, useValue: health },
+      RouteIndex,
     ],
   })
   class GatewayModule {}
@@ -108,15 +121,12 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   app.disable('x-powered-by');
   app.use(securityHeaders);
   app.use(limiter(config.rateLimit));
-  app.use('/v1', express.json({ limit: MAX_BODY, strict: true }));
+  app.use('/v1', jsonOnly, express.json({ limit: MAX_BODY, strict: true }));
   app.useGlobalFilters(new ProblemFilter(log));
   app.useStaticAssets(path.join(projectRoot(), 'apps/web/src'), { index: 'index.html', maxAge: 0 });
-  const document = new DocumentBuilder()
-    .setTitle('Isthmus gateway')
-    .setDescription('Bridge between AO and other chains. All amounts are decimal strings in base units.')
-    .setVersion('1')
-    .build();
-  SwaggerModule.setup('docs', app, () => SwaggerModule.createDocument(app, document));
+  const document = documentOf(app);
+  app.get(RouteIndex).fill(document);
+  SwaggerModule.setup('docs', app, document);
   const server = await app.listen(config.port, config.host);
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = 10_000;
@@ -131,8 +141,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   log.info(
     {
       port: config.port,
-      scheduler: pipeline.scheduler.address,
-      messenger: pipeline.messenger.address,
+      ...ao,
       relayer: relayer.address,
     },
     'gateway is up',
@@ -167,6 +176,13 @@ function securityHeaders(request: Request, response: Response, next: NextFunctio
   next();
 }
 
+/** A body of another kind would be read as none at all. */
+function jsonOnly(request: Request, _response: Response, next: NextFunction): void {
+  const isJson = /^application\/json *(;|$)/i.test(request.headers['content-type'] ?? '');
+  if (request.method !== 'POST' || isJson) next();
+  else next(new Problem('unsupported-media-type', 'send content-type: application/json, and a JSON body'));
+}
+
 /** Reads are bounded per address; AO's units carry the guardians' traffic and are bounded by their own queues. */
 function limiter(perMinute: number) {
   const limit = new RateLimiterMemory({ points: perMinute, duration: 60 });
@@ -177,15 +193,7 @@ function limiter(perMinute: number) {
       () => {
         response.setHeader('retry-after', '60');
         const detail = `At most ${perMinute} requests a minute; wait a moment.`;
-        const problem = {
-          type: 'urn:isthmus:problem:too-many-requests',
-          title: 'Too many requests',
-          status: 429,
-          detail,
-          instance: request.path,
-          code: 'too-many-requests',
-        };
-        response.status(429).type('application/problem+json').send(JSON.stringify(problem));
+        sendProblem(new Problem('too-many-requests', detail), request, response);
       },
     );
   };

@@ -2,19 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@isthmus/store';
 import { collectDefaultMetrics, Counter, Registry } from 'prom-client';
-
-export interface PartHealth {
-  ok: boolean;
-  code?: string;
-  detail?: string;
-  at: string;
-}
+import type { PartHealth } from './api/schemas.js';
 
 const MAX_BACKOFF_MS = 30_000;
 
 export class Health {
   readonly registry = new Registry();
   readonly parts: Record<string, PartHealth> = {};
+  /** isthmus_gateway_failures_total{part,code}; the bridge's own figures are in api/metrics.ts. */
   private readonly failures = new Counter({
     name: 'isthmus_gateway_failures_total',
     help: 'Failed steps by part and reason',

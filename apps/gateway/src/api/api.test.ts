@@ -2,10 +2,17 @@
 import net from 'node:net';
 import { depositId, packSignature, releaseTypedData, type DepositObservation } from '@isthmus/bridge';
 import { devAccount, devKey } from '@isthmus/devnet';
-import { decodeFunctionData, type Hex } from 'viem';
 import { vaultAbi } from '@isthmus/chains';
+import { Registry } from 'prom-client';
+import { decodeFunctionData, zeroAddress, type Hex } from 'viem';
+import { z } from 'zod';
 import { CHAIN, COIN_ID, GatewayStage, guardianKey, until } from '../../harness.js';
-import type { TransferView } from './transfer-view.js';
+import type { BookKeeper } from '../transfers/book-keeper.js';
+import type { TransferRow } from '../transfers/transfer-store.js';
+import { depositSeconds, paceOf, withdrawalSeconds } from './estimate.js';
+import { assetQuery, readQuery } from './input.js';
+import { registerMetrics } from './metrics.js';
+import { transferView, type TransferView } from './transfer-view.js';
 
 type Detail = TransferView & { timeline: { kind: string; at: string; proof: Record<string, string> }[] };
 interface Page {
@@ -21,8 +28,40 @@ const ALICE_KEY = devKey(5);
 const NASTY = `<script>alert(1)</script>'; drop table transfer; --`;
 let world: GatewayStage;
 
+/** An answer of the gateway in JSON. */
+interface Answered {
+  method: string;
+  path: string;
+  status: number;
+  type: string;
+  body: string;
+}
+const answered: Answered[] = [];
+const liveData: string[] = [];
+
+/** Keeps every JSON answer of the gateway's own routes, to hold it against the documentation in the end. */
+function keepAnswers(): void {
+  const real = globalThis.fetch;
+  globalThis.fetch = async (input, init) => {
+    const response = await real(input, init);
+    const { origin, pathname } = new URL(input instanceof Request ? input.url : input);
+    const [type = ''] = (response.headers.get('content-type') ?? '').split(';');
+    if (origin === world.url && type.endsWith('json'))
+      answered.push({
+        method: (init?.method ?? 'GET').toLowerCase(),
+        path: pathname,
+        status: response.status,
+        type,
+        body: await response.clone().text(),
+      });
+    return response;
+  };
+}
+const figures = async (): Promise<string> => (await fetch(`${world.url}/metrics`)).text();
+
 beforeAll(async () => {
   world = await GatewayStage.open();
+  keepAnswers();
 });
 afterAll(async () => world.close());
 
@@ -56,7 +95,7 @@ async function minted(amount: bigint, tags: Hex = '0x'): Promise<DepositObservat
   return deposit;
 }
 
-async function problem(route: string, init: RequestInit = {}): Promise<[status: number, code: string]> {
+async function problem(route: string, init: RequestInit = {}): Promise<[status: number, code: string, detail: string]> {
   const response = await fetch(`${world.url}${route}`, init);
   const text = await response.text();
   expect([route, response.headers.get('content-type')]).toEqual([
@@ -71,9 +110,10 @@ async function problem(route: string, init: RequestInit = {}): Promise<[status: 
     detail: expect.any(String),
     instance: expect.any(String),
     code: expect.any(String),
+    ...(body['errors'] === undefined ? {} : { errors: expect.any(Array) }),
   });
   expect(text).not.toMatch(/node_modules|at .*\.ts|select |QueryFailed/);
-  return [response.status, body['code'] as string];
+  return [response.status, body['code'] as string, body['detail'] as string];
 }
 const quote = (body: unknown): RequestInit => ({
   method: 'POST',
@@ -96,8 +136,9 @@ async function listen(route: string, last?: string) {
       text = blocks.pop() ?? '';
       for (const block of blocks) {
         const field = (name: string) => new RegExp(`^${name}: ?(.*)$`, 'm').exec(block)?.[1] ?? '';
-        if (field('event') === 'transfer')
-          events.push({ id: field('id'), ...(JSON.parse(field('data')) as { transfer: string; state: string }) });
+        if (field('event') !== 'transfer') continue;
+        liveData.push(field('data'));
+        events.push({ id: field('id'), ...(JSON.parse(field('data')) as { transfer: string; state: string }) });
       }
     }
   };
@@ -293,11 +334,163 @@ describe('a quote', () => {
     expect(got).toBe(status);
   });
 
-  it('refuses to pay the vault', async () => {
-    expect(await problem('/v1/quotes', quote({ ...out, recipient: world.stage.vault }))).toEqual([
-      400,
-      'bad-recipient',
+  const WRONG = ALICE.replace(/[a-f]/, (c) => c.toUpperCase());
+  it.each<[string, unknown, string, string]>([
+    [
+      'a lower-case recipient',
+      { ...good, recipient: ALICE.toLowerCase() },
+      'recipient',
+      `wrong checksum; as EIP-55 writes it: ${ALICE}`,
+    ],
+    ['a wrong checksum', { ...out, recipient: WRONG }, 'recipient', `wrong checksum; as EIP-55 writes it: ${ALICE}`],
+    ['the zero address', { ...good, recipient: zeroAddress }, 'recipient', 'the zero address'],
+    [
+      'half an address',
+      { ...good, recipient: '0x12' },
+      'recipient',
+      'neither a 43-character AO address nor an Ethereum address',
+    ],
+    ['an AO address on Ethereum', { ...out, recipient: 'P'.repeat(42) + 'A' }, 'recipient', 'not an Ethereum address'],
+    ['a point', { ...good, amount: '1.5' }, 'amount', 'decimal digits without leading zeros or a point'],
+    ['no amount', { ...good, amount: undefined }, 'amount', 'decimal digits without leading zeros or a point'],
+    ['no direction', { ...good, direction: undefined }, 'direction', 'write "deposit" or "withdrawal"'],
+    ['no asset', { ...good, asset: undefined }, 'asset', 'GET /v1/assets'],
+    ['a wrong checksum in the asset', { ...good, asset: `${CHAIN}/erc20:${WRONG}` }, 'asset', ALICE],
+  ])('says of %s what to write instead', async (_, body, name, reason) => {
+    const [status, code, detail] = await problem('/v1/quotes', quote(body));
+    expect([status, code, detail]).toEqual([400, 'bad-request', expect.stringMatching(new RegExp(`^${name}: `))]);
+    expect(detail).toContain(reason);
+  });
+
+  it.each([
+    ['no content type', {}],
+    ['another content type', { 'content-type': 'text/plain' }],
+    ['a form', { 'content-type': 'application/x-www-form-urlencoded' }],
+  ])('says of %s what to send', async (_, headers: Record<string, string>) => {
+    const body = Buffer.from(JSON.stringify(good)); // bytes, so that none is set by itself
+    const answer = await problem('/v1/quotes', { method: 'POST', headers, body });
+    expect(answer).toEqual([
+      415,
+      'unsupported-media-type',
+      expect.stringContaining('send content-type: application/json'),
     ]);
+  });
+
+  it('takes JSON with a charset', async () => {
+    const init = { ...quote(good), headers: { 'content-type': 'application/json; charset=utf-8' } };
+    expect((await fetch(`${world.url}/v1/quotes`, init)).status).toBe(200);
+  });
+
+  it('refuses recipients where money would be stuck, and takes others', async () => {
+    const forbidden = (body: unknown) => problem('/v1/quotes', quote(body));
+    for (const body of [
+      { ...out, recipient: world.stage.vault },
+      { ...good, recipient: world.stage.vault },
+      { ...good, recipient: world.process },
+    ])
+      expect((await forbidden(body)).slice(0, 2)).toEqual([400, 'forbidden-recipient']);
+    const other = { ...good, recipient: `${'P'.repeat(42)}A` };
+    expect((await fetch(`${world.url}/v1/quotes`, quote(other))).status).toBe(200);
+  });
+
+  const assetView = async () => (await world.get<{ assets: { paused: boolean }[] }>('/v1/assets')).assets[0];
+  const bookView = async () => (await world.get<{ books: { paused: boolean }[] }>('/v1/books')).books[0];
+  const withdrawal = { ...out, amount: String(10n ** 17n), recipient: devAccount(6).address };
+  const offered = async (body: unknown) => {
+    const response = await fetch(`${world.url}/v1/quotes`, quote(body));
+    return response.status === 200 ? 'offered' : ((await response.json()) as { code: string }).code;
+  };
+  const expectPaused = async (paused: boolean) => {
+    const answer = paused ? 'paused' : 'offered';
+    expect([await offered(good), await offered(withdrawal)]).toEqual([answer, answer]);
+    expect([await assetView(), await bookView()]).toMatchObject([{ paused }, { paused }]);
+    await until('the figure follows', async () =>
+      (await figures()).includes(`isthmus_gateway_paused{asset="${COIN_ID}"} ${paused ? 1 : 0}`),
+    );
+  };
+
+  it('sells nothing while the vault is paused, and goes on after', async () => {
+    await expectPaused(false);
+    await world.stage.pause();
+    await expectPaused(true);
+    const [status, , detail] = await problem('/v1/quotes', quote(good));
+    expect(status).toBe(409);
+    const link = /GET (\/v1\/decisions\?asset=\S+) shows it/.exec(detail)?.[1] ?? '';
+    expect(await world.get(link)).toEqual({ decisions: expect.any(Array) });
+    await world.stage.unpause();
+    await expectPaused(false);
+  });
+
+  it('sells nothing while the token process is paused, and goes on after', async () => {
+    const say = (guardian: number, nonce: number, line: string) =>
+      world.message(guardianKey(guardian), { Action: 'Attest-Decision', 'Decision-Nonce': String(nonce) }, line);
+    const shown = (paused: boolean) => until(`paused: ${paused}`, async () => (await assetView())?.paused === paused);
+    await say(0, 1, 'pause');
+    await shown(true);
+    await expectPaused(true);
+    for (const guardian of [0, 1]) await say(guardian, 2, 'unpause');
+    await shown(false);
+    await expectPaused(false);
+  });
+
+  it('sells no deposit of an asset whose listing is closed, and goes on when it is open', async () => {
+    await world.stage.list(zeroAddress, { open: false });
+    expect((await problem('/v1/quotes', quote(good))).slice(0, 2)).toEqual([409, 'asset-closed']);
+    expect(await offered(withdrawal)).toBe('offered');
+    await world.stage.list(zeroAddress);
+    expect(await offered(good)).toBe('offered');
+  });
+
+  it('asks for what the vault itself asks for: its least deposit and its limit', async () => {
+    await world.stage.list(zeroAddress, { minDeposit: 5_000n, limit: 10n ** 18n });
+    expect(await problem('/v1/quotes', quote({ ...good, amount: '4999' }))).toEqual([
+      400,
+      'below-minimum',
+      'The least deposit is 0.000000000000005 <b>aETH</b>.',
+    ]);
+    expect(await offered({ ...good, amount: '5000' })).toBe('offered');
+    expect(await offered({ ...withdrawal, amount: String(10n ** 18n) })).toBe('offered');
+    expect(await offered({ ...withdrawal, amount: String(10n ** 18n + 1n) })).toBe('above-limit');
+    await world.stage.list(zeroAddress);
+    expect(await offered({ ...good, amount: '4999' })).toBe('offered');
+  });
+
+  it('A6 offers a deposit up to the vault’s capacity and not one unit more', async () => {
+    const room = 2n ** 112n - 1n - (await world.stage.read<bigint>('locked', [zeroAddress]));
+    expect(await offered({ ...good, amount: String(room) })).toBe('offered');
+    expect(await offered({ ...good, amount: String(room + 1n) })).toBe('above-capacity');
+    expect(await offered({ ...good, amount: '9'.repeat(39) })).toBe('above-capacity');
+  });
+
+  it('expects what finality, a block and a few looks take', async () => {
+    const local = { pollMs: 500, chain: { finality: { tag: 'finalized' }, finalitySeconds: 3 } } as const;
+    expect(depositSeconds(paceOf(local))).toBe(4);
+    expect(withdrawalSeconds(paceOf(local))).toBe(5);
+    const mainnet = { pollMs: 2_000, chain: { finality: { tag: 'finalized' }, finalitySeconds: 768 } } as const;
+    expect(paceOf(mainnet)).toEqual({ finality: 768, block: 12, look: 2 });
+    expect(depositSeconds(paceOf(mainnet))).toBe(782);
+    const three = { pollMs: 1_000, chain: { finality: { confirmations: 3 }, finalitySeconds: 36 } };
+    expect(paceOf(three)).toEqual({ finality: 36, block: 12, look: 1 });
+    const response = await fetch(`${world.url}/v1/quotes`, quote(good));
+    expect(await response.json()).toMatchObject({ expectedSeconds: depositSeconds(paceOf(world.config)) });
+  });
+});
+
+describe('what a transfer waits for', () => {
+  const at = new Date('2100-01-01T00:00:00Z');
+  const row = { created_at: at, updated_at: at, process: 'p', waits: null } as TransferRow;
+  const expected = (change: Partial<TransferRow>, paused: string[] = []) =>
+    transferView({ ...row, ...change }, { config: world.config, paused: new Set(paused) }).waiting?.expected;
+  const after = (seconds: number) => new Date(at.getTime() + seconds * 1000).toISOString();
+
+  it('I10 is expected when finality, a block and the next look are over, and not when it is up to others', () => {
+    expect(expected({ state: 'confirming' })).toBe(after(3.02));
+    expect(expected({ state: 'attesting' })).toBe(after(0.02));
+    expect(expected({ state: 'ready' })).toBe(after(0.02));
+    expect(expected({ state: 'submitted' })).toBe(after(4.02));
+    for (const waits of ['limit', 'fee-too-low', 'paused']) expect(expected({ state: 'ready', waits })).toBeNull();
+    expect(expected({ state: 'attesting' }, ['p'])).toBeNull();
+    expect(expected({ state: 'minted' })).toBeUndefined();
   });
 });
 
@@ -361,10 +554,67 @@ describe('requests nobody should make', () => {
     expect([400, 404]).toContain(status);
   });
 
-  it('X13 SQL in every mark finds nothing and breaks nothing', async () => {
-    const sql = encodeURIComponent("'or(1=1)--");
-    for (const mark of ['address', 'source', 'release', 'message', 'asset'])
-      expect(await world.get<Page>(`/v1/transfers?${mark}=${sql}`)).toEqual({ transfers: [], nextCursor: null });
+  it.each([
+    ['address', 'write a 43-character Arweave address, or 0x and 40 hex digits'],
+    ['source', 'write 0x and 64 hex digits'],
+    ['release', 'write 0x and 64 hex digits'],
+    ['message', 'write the 43 characters of an AO message id'],
+    ['asset', 'write a CAIP-19 id'],
+  ])('X13 garbage as %s is refused with what to write, SQL too', async (mark, reason) => {
+    for (const garbage of ["'or(1=1)--", '0x12', 'a', '0x', 'P'.repeat(44)]) {
+      const answer = await problem(`/v1/transfers?${mark}=${encodeURIComponent(garbage)}`);
+      expect(answer).toEqual([400, 'bad-request', expect.stringContaining(`query parameter ${mark}: ${reason}`)]);
+    }
+  });
+
+  it('an address is found however its letters are written, but not under a wrong checksum', async () => {
+    const ids = async (address: string) =>
+      (await world.get<Page>(`/v1/transfers?address=${address}&limit=100`)).transfers.map((t) => t.id);
+    const found = await ids(ALICE);
+    expect(found.length).toBeGreaterThan(0);
+    const digits = ALICE.slice(2);
+    for (const spelling of [digits.toLowerCase(), digits.toUpperCase()])
+      expect(await ids(`0x${spelling}`)).toEqual(found);
+    const wrong = ALICE.replace(/[a-f]/, (c) => c.toUpperCase());
+    const [status, , detail] = await problem(`/v1/transfers?address=${wrong}`);
+    expect([status, detail]).toEqual([400, `query parameter address: wrong checksum; as EIP-55 writes it: ${ALICE}`]);
+  });
+
+  it('hashes and ids are found in capitals too, and not when they are others', async () => {
+    const [first] = (await world.get<Page>('/v1/transfers?state=minted')).transfers;
+    const shout = (hash: string) => `0x${hash.slice(2).toUpperCase()}`;
+    expect(await world.get<Page>(`/v1/transfers?source=${shout(first?.sourceTx ?? '')}`)).toMatchObject({
+      transfers: [{ id: first?.id }],
+    });
+    expect(await world.get<Detail>(`/v1/transfers/${shout(first?.id ?? '')}`)).toMatchObject({ id: first?.id });
+    expect(await world.get<Page>(`/v1/transfers?release=${shout(first?.sourceTx ?? '')}`)).toMatchObject({
+      transfers: [],
+    });
+  });
+
+  it('an unknown asset is 404, however its token is written, and a known one is found', async () => {
+    const id = `${CHAIN}/erc20:${ALICE}`;
+    for (const asset of ['eip155:1/slip44:60', id, id.toLowerCase()])
+      for (const route of ['transfers', 'books', 'decisions'])
+        expect((await problem(`/v1/${route}?asset=${asset}`)).slice(0, 2)).toEqual([404, 'unknown-asset']);
+    expect(readQuery(assetQuery, { asset: id.toLowerCase() })).toEqual({ asset: id });
+    expect((await world.get<Page>(`/v1/transfers?asset=${COIN_ID}`)).transfers.length).toBeGreaterThan(0);
+    expect((await world.get<Books>(`/v1/books?asset=${COIN_ID}`)).books).toHaveLength(1);
+  });
+
+  it.each([
+    ['/v1/decisions', 'query parameter asset: '],
+    ['/v1/decisions?asset=', 'query parameter asset: '],
+    ['/v1/transfers?limit=0', 'query parameter limit: '],
+    ['/v1/transfers?state=rich', 'query parameter state: write one of seen, '],
+    ['/v1/transfers?unknown=1', 'query: '],
+    ['/v1/transfers?cursor=MA', 'query parameter cursor: '],
+    ['/v1/books?asset=a&asset=b', 'query parameter asset: '],
+  ])('%s is refused by the name of its parameter', async (route, words) => {
+    const [status, , detail] = await problem(route);
+    expect(status).toBe(400);
+    expect(detail.startsWith(words)).toBe(true);
+    expect(detail).not.toContain('body');
   });
 
   it('X14 pages follow one another without a gap or a repeat, whatever comes in between', async () => {
@@ -402,13 +652,72 @@ describe('requests nobody should make', () => {
       expect([file, (await fetch(`${world.url}/${file}`)).status]).toEqual([file, 200]);
   });
 
-  it('describes itself', async () => {
-    const document = await world.get<{ paths: Record<string, unknown> }>('/docs-json');
-    expect(Object.keys(document.paths)).toEqual(
-      expect.arrayContaining(['/v1/quotes', '/v1/transfers', '/v1/transfers/{id}', '/v1/books', '/health', '/su']),
+  it('says which routes it has, and where guardians begin and whom they pin', async () => {
+    const { routes } = await world.get<{ routes: { method: string; path: string; summary: string }[] }>('/v1');
+    expect(routes).toEqual(
+      expect.arrayContaining([
+        { method: 'POST', path: '/v1/quotes', summary: expect.stringContaining('costs') },
+        { method: 'GET', path: '/v1/transfers/{id}', summary: expect.any(String) },
+      ]),
     );
+    expect(routes.every((r) => r.summary !== '')).toBe(true);
+    const { scheduler, messenger } = world.gateway.pipeline;
+    expect(await world.get('/v1/chains')).toMatchObject({
+      chains: [{ id: CHAIN, deployBlock: 0, vault: world.stage.vault }],
+      ao: { scheduler: scheduler.address, messenger: messenger.address },
+    });
+  });
+
+  it('is ready', async () => {
+    expect(await world.get('/health')).toMatchObject({ ok: true });
     expect(await world.get('/ready')).toMatchObject({ ready: true });
-    expect(await (await fetch(`${world.url}/metrics`)).text()).toContain('isthmus_gateway_failures_total');
+  });
+});
+
+describe('figures', () => {
+  const valueOf = async (name: string): Promise<number> => {
+    const line = (await figures()).split('\n').find((l) => l.startsWith(`${name} `));
+    return Number(line?.split(' ').at(-1) ?? NaN);
+  };
+
+  it('show the bridge as it is', async () => {
+    await minted(3_000n);
+    const { books } = await world.get<Books>('/v1/books');
+    const [book] = books;
+    const difference = BigInt(book?.locked ?? 0) - BigInt(book?.supply ?? 0) - BigInt(book?.inFlight ?? 0);
+    await until(
+      'the books',
+      async () => (await valueOf(`isthmus_gateway_books_difference{asset="${COIN_ID}"}`)) === Number(difference),
+    );
+    const { transfers } = await world.get<Page>('/v1/transfers?state=minted&limit=100');
+    await until(
+      'the count',
+      async () => (await valueOf('isthmus_gateway_transfers{direction="deposit",state="minted"}')) === transfers.length,
+    );
+    expect(await valueOf('isthmus_gateway_oldest_waiting_seconds{direction="withdrawal"}')).toBe(0);
+    const address = world.gateway.relayer.address;
+    const balance = await world.stage.client.getBalance({ address });
+    expect(await valueOf(`isthmus_gateway_relayer_balance{address="${address}"}`)).toBe(Number(balance));
+    expect(await valueOf(`isthmus_gateway_head_slot{process="${world.process}"}`)).toBeGreaterThan(0);
+    expect(await figures()).toContain('isthmus_gateway_failures_total');
+  });
+
+  it('that cannot be read have no value, are counted, and keep no other from being read', async () => {
+    const registry = new Registry();
+    const fail = () => Promise.reject(new Error('the chain is away'));
+    registerMetrics({
+      registry,
+      database: world.gateway.database,
+      books: { of: fail, pausedAssets: fail } as unknown as BookKeeper,
+      assets: world.config.assets,
+      relayer: zeroAddress,
+      balance: fail,
+    });
+    const text = await registry.metrics();
+    for (const name of ['books_difference', 'paused', 'relayer_balance'])
+      expect(text).not.toMatch(new RegExp(`^isthmus_gateway_${name}\\{`, 'm'));
+    expect(text).toMatch(/^isthmus_gateway_transfers\{/m);
+    expect(await registry.metrics()).toContain('isthmus_gateway_unread_figures_total{figure="relayer_balance"}');
   });
 });
 
@@ -445,4 +754,127 @@ it('I11 a gateway whose index was dropped shows the same transfers after a resta
   await until('rebuilt', async () => (await world.get<Page>('/v1/transfers?limit=100')).transfers.length === count);
   await until('the same', async () => JSON.stringify(await dump()) === JSON.stringify(before)).catch(() => undefined);
   expect(await dump()).toEqual(before);
+});
+
+describe('the documentation', () => {
+  interface Documented {
+    paths: Record<
+      string,
+      Record<
+        string,
+        {
+          summary?: string;
+          responses: Record<string, { content?: Record<string, { schema?: object }> }>;
+          parameters?: { in: string; description?: string }[];
+        }
+      >
+    >;
+    components: { schemas: object };
+  }
+  let document: Documented;
+  beforeAll(async () => {
+    document = await world.get<Documented>('/docs-json');
+  });
+
+  /** The documented schema, as something that validates. */
+  function documented(schema: object): z.ZodType {
+    const text = JSON.stringify({ ...schema, definitions: document.components.schemas });
+    const whole = JSON.parse(
+      text.replaceAll('#/components/schemas/', '#/definitions/'),
+    ) as z.core.JSONSchema.JSONSchema;
+    return z.fromJSONSchema(whole, { defaultTarget: 'openapi-3.0' });
+  }
+  const routeOf = ({ method, path }: Answered) =>
+    Object.entries(document.paths).find(
+      ([route, operations]) => method in operations && new RegExp(`^${route.replace(/\{\w+\}/g, '[^/]+')}$`).test(path),
+    )?.[1][method];
+  const schemaOf = (answer: Answered): object | undefined => {
+    const operation = routeOf(answer);
+    return (operation?.responses[String(answer.status)] ?? operation?.responses['default'])?.content?.[answer.type]
+      ?.schema;
+  };
+
+  it('has a summary, an answer’s schema and described parameters for every route of /v1', () => {
+    const routes = Object.entries(document.paths).filter(([route]) => route.startsWith('/v1'));
+    expect(routes.length).toBeGreaterThan(8);
+    for (const [route, operations] of routes)
+      for (const { summary, responses, parameters = [] } of Object.values(operations)) {
+        expect([route, summary]).toEqual([route, expect.stringMatching(/./)]);
+        expect(Object.values(responses['200']?.content ?? {})).toEqual([{ schema: { $ref: expect.any(String) } }]);
+        expect(responses['default']?.content).toHaveProperty(['application/problem+json']);
+        for (const { description } of parameters)
+          expect([route, description]).toEqual([route, expect.stringMatching(/./)]);
+      }
+    for (const route of ['/health', '/ready', '/metrics', '/su']) expect(document.paths).toHaveProperty([route]);
+  });
+
+  it('is true of every answer these tests have had', () => {
+    // AO's units answer as AO's own do.
+    const known = answered.filter((a) => /^\/(v1|health|ready)\b/.test(a.path) && routeOf(a));
+    const routes = new Set(known.map((a) => `${a.method} ${a.path.replace(/0x\w+/, ':id')} ${a.status}`));
+    for (const must of [
+      'get /v1 200',
+      'get /v1/chains 200',
+      'get /v1/assets 200',
+      'get /v1/books 200',
+      'get /v1/decisions 200',
+      'post /v1/quotes 200',
+      'post /v1/quotes 409',
+      'get /v1/transfers 200',
+      'get /v1/transfers/:id 200',
+      'get /v1/transfers 400',
+      'get /health 200',
+      'get /ready 200',
+    ])
+      expect(routes).toContain(must);
+    const validators = new Map<string, z.ZodType>();
+    for (const answer of known) {
+      const schema = schemaOf(answer);
+      const key = JSON.stringify(schema);
+      const validator = validators.get(key) ?? documented(schema ?? {});
+      validators.set(key, validator);
+      const { error } = validator.safeParse(JSON.parse(answer.body));
+      expect([answer.method, answer.path, schema === undefined, error?.issues]).toEqual([
+        answer.method,
+        answer.path,
+        false,
+        undefined,
+      ]);
+    }
+    const live = documented({ $ref: '#/components/schemas/LiveEvent' });
+    expect(liveData.length).toBeGreaterThan(3);
+    for (const data of liveData) expect(live.safeParse(JSON.parse(data)).error).toBeUndefined();
+  });
+
+  it('is not true of answers that are others', () => {
+    const page = answered.find((a) => a.path === '/v1/transfers' && a.status === 200 && a.body.includes('"minted"'));
+    const schema = documented(schemaOf(page as Answered) ?? {});
+    const body = page?.body ?? '';
+    expect(schema.safeParse(JSON.parse(body)).success).toBe(true);
+    const others = [
+      body.replace('"minted"', '"rich"'),
+      body.replace('"fee":', '"tip":'),
+      body.replace(/"amount":"(\d+)"/, '"amount":$1'),
+      '{}',
+      '[]',
+    ];
+    for (const other of others)
+      expect([other.slice(0, 80), schema.safeParse(JSON.parse(other)).success]).toEqual([other.slice(0, 80), false]);
+  });
+
+  it('shows quotes that are good but for the asset', async () => {
+    const { examples } =
+      (
+        document.paths['/v1/quotes']?.['post'] as unknown as {
+          requestBody: { content: Record<string, { examples: Record<string, { value: object }> }> };
+        }
+      ).requestBody.content['application/json'] ?? {};
+    const request = documented({ $ref: '#/components/schemas/QuoteRequest' });
+    expect(Object.keys(examples ?? {})).toEqual(['deposit', 'withdrawal']);
+    for (const { value } of Object.values(examples ?? {})) {
+      expect(request.safeParse(value).success).toBe(true);
+      expect((await fetch(`${world.url}/v1/quotes`, quote({ ...value, asset: COIN_ID }))).status).toBe(200);
+      expect(request.safeParse({ ...value, amount: 1 }).success).toBe(false);
+    }
+  });
 });

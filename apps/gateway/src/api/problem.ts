@@ -1,34 +1,86 @@
 /** Errors as RFC 9457 problem details: a stable code, what is wrong, and what to do. */
 import { BridgeError } from '@isthmus/bridge';
-import { AgreementLost } from '@isthmus/chains';
+import { AgreementLost, VaultReadError } from '@isthmus/chains';
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { Logger } from '@isthmus/store';
 import type { Request, Response } from 'express';
 import { BaseError } from 'viem';
-import { z } from 'zod';
+import type { z } from 'zod';
+import type { ProblemBody } from './schemas.js';
+
+/** Every code a problem may have: its status, and its title. */
+export const PROBLEMS = {
+  'bad-request': [400, 'The request is not valid'],
+  'bad-address': [400, 'The request is not valid'],
+  'bad-cursor': [400, 'The request is not valid'],
+  'bad-tags': [400, 'The request is not valid'],
+  'below-minimum': [400, 'Too little'],
+  'below-fee': [400, 'Too little'],
+  'above-capacity': [400, 'Too much'],
+  'above-limit': [400, 'Too much'],
+  'forbidden-recipient': [400, 'The recipient cannot be paid'],
+  'not-found': [404, 'Not found'],
+  'unknown-asset': [404, 'Unknown asset'],
+  paused: [409, 'Paused'],
+  'asset-closed': [409, 'Closed for deposits'],
+  'too-large': [413, 'The body is too large'],
+  'unsupported-media-type': [415, 'The body is of another kind'],
+  'too-many-requests': [429, 'Too many requests'],
+  internal: [500, 'Something failed here'],
+  'chain-unavailable': [503, 'The chain cannot be read'],
+  'not-ready': [503, 'Not ready'],
+  'too-many-streams': [503, 'Too many live streams'],
+  unavailable: [503, 'Not ready'],
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+export type ProblemCode = keyof typeof PROBLEMS;
 
 /** A request that cannot be answered, said the way the API says it. */
 export class Problem extends Error {
   constructor(
-    readonly status: number,
-    readonly code: string,
-    readonly title: string,
+    readonly code: ProblemCode,
     detail: string,
+    /** Each wrong field or query parameter by itself. */
+    readonly errors?: NonNullable<ProblemBody['errors']>,
   ) {
     super(detail);
     this.name = 'Problem';
   }
+
+  get status(): number {
+    return PROBLEMS[this.code][0];
+  }
+
+  /** What is sent for a request of this path. */
+  body(instance: string): ProblemBody {
+    return {
+      type: `urn:isthmus:problem:${this.code}`,
+      title: PROBLEMS[this.code][1],
+      status: this.status,
+      detail: this.message,
+      instance,
+      code: this.code,
+      ...(this.errors ? { errors: this.errors } : {}),
+    };
+  }
 }
 
-export const notFound = (what: string): Problem =>
-  new Problem(404, 'not-found', 'Not found', `There is no ${what} here.`);
+export const notFound = (what: string): Problem => new Problem('not-found', `There is no ${what} here.`);
 
-/** Reads input by its schema. @throws Problem naming each wrong field. */
-export function read<S extends z.ZodType>(schema: S, input: unknown): z.output<S> {
+/** Reads a body or a query by its schema. @throws Problem naming each wrong field or parameter. */
+export function read<S extends z.ZodType>(schema: S, input: unknown, where: 'body' | 'query' = 'body'): z.output<S> {
   const result = schema.safeParse(input);
   if (result.success) return result.data;
-  const detail = result.error.issues.map((i) => `${i.path.join('.') || 'body'}: ${i.message}`).join('; ');
-  throw new Problem(400, 'bad-request', 'The request is not valid', detail);
+  const errors = result.error.issues.map((i) => ({ name: i.path.join('.') || where, reason: i.message }));
+  const called = (name: string): string => (where === 'query' && name !== where ? `query parameter ${name}` : name);
+  throw new Problem('bad-request', errors.map((e) => `${called(e.name)}: ${e.reason}`).join('; '), errors);
+}
+
+/** Writes a problem as the answer. */
+export function sendProblem(problem: Problem, request: Request, response: Response): void {
+  response
+    .status(problem.status)
+    .type('application/problem+json')
+    .send(JSON.stringify(problem.body(request.path)));
 }
 
 @Catch()
@@ -44,31 +96,17 @@ export class ProblemFilter implements ExceptionFilter {
       response.end();
       return;
     }
-    response
-      .status(problem.status)
-      .type('application/problem+json')
-      .send(
-        JSON.stringify({
-          type: `urn:isthmus:problem:${problem.code}`,
-          title: problem.title,
-          status: problem.status,
-          detail: problem.message,
-          instance: request.path,
-          code: problem.code,
-        }),
-      );
+    sendProblem(problem, request, response);
   }
 }
 
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
-  if (error instanceof BridgeError) return new Problem(400, error.code, 'The request is not valid', error.message);
+  if (error instanceof BridgeError) return new Problem(isCode(error.code) ? error.code : 'bad-request', error.message);
   if (error instanceof HttpException) return fromStatus(error.getStatus(), error.message);
-  if (error instanceof AgreementLost || error instanceof BaseError)
+  if (error instanceof AgreementLost || error instanceof VaultReadError || error instanceof BaseError)
     return new Problem(
-      503,
       'chain-unavailable',
-      'The chain cannot be read',
       'The gateway’s sources of the chain do not answer alike; try again in a moment.',
     );
   const status =
@@ -83,17 +121,16 @@ function toProblem(error: unknown): Problem {
   );
 }
 
-const TITLES: Readonly<Record<number, [code: string, title: string]>> = {
-  400: ['bad-request', 'The request is not valid'],
-  404: ['not-found', 'Not found'],
-  413: ['too-large', 'The body is too large'],
-  429: ['too-many-requests', 'Too many requests'],
-  503: ['unavailable', 'Not ready'],
+const isCode = (code: string): code is ProblemCode => Object.hasOwn(PROBLEMS, code);
+
+const CODES: Readonly<Record<number, ProblemCode>> = {
+  404: 'not-found',
+  413: 'too-large',
+  415: 'unsupported-media-type',
+  429: 'too-many-requests',
+  503: 'unavailable',
 };
 
 function fromStatus(status: number, detail: string): Problem {
-  const [code, title] =
-    TITLES[status] ??
-    (status < 500 ? ['bad-request', 'The request is not valid'] : ['internal', 'Something failed here']);
-  return new Problem(status, code, title, detail);
+  return new Problem(CODES[status] ?? (status < 500 ? 'bad-request' : 'internal'), detail);
 }

@@ -1,34 +1,11 @@
 /** A transfer as the API shows it: where it is, why it waits, until when, and the proof of each step (I10). */
-import { isFinal, type TransferState, type WaitReason } from '@isthmus/bridge';
+import { isFinal } from '@isthmus/bridge';
 import type { GatewayConfig } from '../config.js';
 import type { StepRow, TransferRow } from '../transfers/transfer-store.js';
+import { paceOf } from './estimate.js';
+import type { TimelineStep, TransferView, Waiting } from './schemas.js';
 
-export interface Waiting {
-  reason: WaitReason;
-  detail: string;
-  /** When it should move, UTC; null when that depends on people (a pause, a fee). */
-  expected: string | null;
-}
-
-export interface TransferView {
-  id: string;
-  direction: string;
-  state: TransferState;
-  waiting: Waiting | null;
-  asset: string;
-  /** Base units, decimal string; so are all amounts. */
-  amount: string;
-  fee: string;
-  maxFee: string | null;
-  sender: string;
-  recipient: string;
-  number: string | null;
-  reference: string | null;
-  sourceTx: string | null;
-  releaseTx: string | null;
-  createdAt: string;
-  updatedAt: string;
-}
+export type { TransferView };
 
 /** What a view needs to know beyond the row. */
 export interface ViewContext {
@@ -59,18 +36,13 @@ export function transferView(row: TransferRow, context: ViewContext): TransferVi
 }
 
 /** Steps as the timeline shows them. */
-export function timelineView(
-  steps: readonly StepRow[],
-): { kind: string; at: string; proof: Record<string, string | number> }[] {
-  return steps.map(({ kind, at, proof }) => ({ kind, at: at.toISOString(), proof }));
+export function timelineView(steps: readonly StepRow[]): TimelineStep[] {
+  return steps.map(({ kind, at, proof }) => ({ kind: kind as TimelineStep['kind'], at: at.toISOString(), proof }));
 }
-
-/** Seconds guardians usually need for one round of seeing, saying and being scheduled. */
-const ROUND_SECONDS = 10;
 
 function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting | null {
   if (isFinal(row.state)) return null;
-  const finality = config.chain.finalitySeconds;
+  const { finality, block, look } = paceOf(config);
   const after = (seconds: number, from: Date = row.updated_at): string =>
     new Date(Math.max(from.getTime() + seconds * 1000, Date.now())).toISOString();
   const stopped = paused.has(row.process) && row.state !== 'seen' && row.state !== 'confirming';
@@ -86,7 +58,7 @@ function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting |
       return {
         reason: 'confirmations',
         detail: `Waiting for ${config.chain.name} to make the deposit final.`,
-        expected: after(finality + ROUND_SECONDS, row.created_at),
+        expected: after(finality + look, row.created_at),
       };
     case 'orphaned':
       return {
@@ -98,25 +70,25 @@ function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting |
       return {
         reason: 'attestations',
         detail: 'Final on its chain; it is minted when enough guardians have attested it.',
-        expected: after(ROUND_SECONDS),
+        expected: after(look),
       };
     case 'queued':
     case 'signing':
       return {
         reason: 'signatures',
         detail: 'Burned on AO; the guardians are signing its release.',
-        expected: after(ROUND_SECONDS),
+        expected: after(look),
       };
     case 'ready':
       return {
         ...readyReason(row.waits),
-        expected: row.waits === null || row.waits === 'limit' ? after(ROUND_SECONDS) : null,
+        expected: row.waits === null ? after(look) : null,
       };
     case 'submitted':
       return {
         reason: 'finality',
         detail: `Sent to ${config.chain.name}; done when the release is final and attested.`,
-        expected: after(finality + ROUND_SECONDS),
+        expected: after(block + finality + look),
       };
     default:
       return null;

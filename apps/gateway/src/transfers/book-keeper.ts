@@ -1,7 +1,7 @@
 /** The books of each asset, read from where they are: the vault's own count, and the process' own totals. */
 import type { ComputeUnit } from '@isthmus/ao';
 import { parseAmount, processToBytes32 } from '@isthmus/bridge';
-import { vaultAbi, type RpcPool, type VaultWatcher } from '@isthmus/chains';
+import { vaultAbi, type RpcPool, type VaultListing, type VaultWatcher } from '@isthmus/chains';
 import type { DataSource } from 'typeorm';
 import { decodeFunctionResult, encodeFunctionData, type Hex } from 'viem';
 import type { AssetConfig } from '../config.js';
@@ -19,8 +19,20 @@ export interface AssetBooks {
   slot: number;
 }
 
+/** What the vault would say to a deposit or a release of an asset now. */
+export interface VaultStanding {
+  paused: boolean;
+  listing: VaultListing;
+  /** Vault's count, base units. */
+  locked: bigint;
+}
+
 export class BookKeeper {
   private readonly reading = new Map<string, Promise<AssetBooks>>();
+  private readonly asking = new Map<string, Promise<VaultStanding>>();
+  private pausing: Promise<boolean> | null = null;
+  /** What the vault last said about a pause. */
+  private lastPaused = false;
 
   constructor(
     private readonly database: DataSource,
@@ -62,10 +74,45 @@ export class BookKeeper {
     };
   }
 
+  /** The vault's own word on an asset, at the newest block. Shared by all who ask meanwhile, as `of` is. @throws AgreementLost, VaultReadError */
+  standing(asset: AssetConfig): Promise<VaultStanding> {
+    const asking = this.asking.get(asset.id) ?? this.ask(asset).finally(() => this.asking.delete(asset.id));
+    this.asking.set(asset.id, asking);
+    return asking;
+  }
+
   /** Token processes that are paused. */
   async paused(): Promise<Set<string>> {
     const rows: { process: string }[] = await this.database.query('select process from projection where paused');
     return new Set(rows.map((r) => r.process));
+  }
+
+  /**
+   * Of these assets, the ids of those that are paused on AO or at the vault. For showing: while the chain cannot be read, the vault is shown as
+   * it was last; what sells a call asks `standing`.
+   */
+  async pausedAssets(assets: readonly AssetConfig[]): Promise<Set<string>> {
+    if (assets.length === 0) return new Set();
+    this.pausing ??= this.readPaused().finally(() => (this.pausing = null));
+    const [processes, vault] = await Promise.all([this.paused(), this.pausing.catch(() => this.lastPaused)]);
+    return new Set(assets.filter((a) => vault || processes.has(a.process)).map((a) => a.id));
+  }
+
+  private async readPaused(): Promise<boolean> {
+    const { number: height } = await this.pool.latest();
+    this.lastPaused = await this.watcher.read<boolean>('paused', [], height);
+    return this.lastPaused;
+  }
+
+  private async ask(asset: AssetConfig): Promise<VaultStanding> {
+    const { number: height } = await this.pool.latest();
+    const [paused, listing, locked] = await Promise.all([
+      this.watcher.read<boolean>('paused', [], height),
+      this.watcher.read<VaultListing>('listing', [asset.address], height),
+      this.watcher.read<bigint>('locked', [asset.address], height),
+    ]);
+    this.lastPaused = paused;
+    return { paused, listing, locked };
   }
 
   private async processSide(

@@ -1,0 +1,160 @@
+/** How requests are read: each value in its one spelling, and for each that is wrong, what to write instead. */
+import { isAoAddress, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
+import { getAddress } from 'viem';
+import { z } from 'zod';
+import type { AssetConfig } from '../config.js';
+import { Problem, read } from './problem.js';
+import { STATES } from './schemas.js';
+
+const HEX_ADDRESS = /^0[xX][0-9a-fA-F]{40}$/;
+const HASH = /^0[xX][0-9a-fA-F]{64}$/;
+const CAIP19 = /^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}\/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}$/;
+const TOKEN = /^(eip155:[0-9]+\/erc20:)(0[xX][0-9a-fA-F]{40})$/;
+
+/** An Ethereum address as EIP-55 writes it. */
+const spelled = (text: string): string => getAddress(`0x${text.slice(2).toLowerCase()}`);
+
+/** Of letters in one case only, which carry no checksum that could be wrong. */
+const isOneCase = (text: string): boolean => {
+  const digits = text.slice(2);
+  return digits === digits.toLowerCase() || digits === digits.toUpperCase();
+};
+
+const wrongChecksum = (text: string): string => `wrong checksum; as EIP-55 writes it: ${spelled(text)}`;
+
+/** What to look up for an address somebody wrote, or why it is none. */
+function lookUpAddress(text: string): { value: string } | { fault: string } {
+  if (isArweaveAddress(text)) return { value: text };
+  if (!HEX_ADDRESS.test(text)) return { fault: 'write a 43-character Arweave address, or 0x and 40 hex digits' };
+  if (isOneCase(text) || spelled(text) === text) return { value: spelled(text) };
+  return { fault: wrongChecksum(text) };
+}
+
+function lookUpAsset(text: string): { value: string } | { fault: string } {
+  const [, kind, token] = TOKEN.exec(text) ?? [];
+  if (kind !== undefined && token !== undefined) {
+    const found = lookUpAddress(token);
+    return 'fault' in found ? found : { value: kind + found.value };
+  }
+  return CAIP19.test(text) ? { value: text } : { fault: 'write a CAIP-19 id, such as eip155:1/slip44:60' };
+}
+
+/** A field read by a function that gives its one spelling or says what is wrong. */
+function spelledBy(look: (text: string) => { value: string } | { fault: string }) {
+  return z.string({ error: 'write it once, as a string' }).transform((text, context) => {
+    const found = look(text);
+    if ('value' in found) return found.value;
+    context.addIssue({ code: 'custom', message: found.fault });
+    return z.NEVER;
+  });
+}
+
+const hash = z
+  .string({ error: 'write it once, as a string' })
+  .regex(HASH, 'write 0x and 64 hex digits')
+  .transform((text) => text.toLowerCase());
+const asset = spelledBy(lookUpAsset);
+
+/** Why nobody can be paid under this address, or null. `onAo`: on AO, otherwise on Ethereum. */
+function recipientFault(text: string, onAo: boolean): string | null {
+  if (onAo ? isAoAddress(text) : isEthereumAddress(text)) return null;
+  if (HEX_ADDRESS.test(text))
+    return /^0x0{40}$/i.test(text)
+      ? 'the zero address: nobody could ever move what is sent there'
+      : wrongChecksum(text);
+  return onAo
+    ? 'neither a 43-character AO address nor an Ethereum address'
+    : 'not an Ethereum address: write 0x and 40 hex digits with the EIP-55 checksum';
+}
+
+const recipient = (onAo: boolean) =>
+  z.string({ error: 'write an address as a string' }).superRefine((text, context) => {
+    const fault = recipientFault(text, onAo);
+    if (fault !== null) context.addIssue({ code: 'custom', message: fault });
+  });
+
+const AMOUNT = 'write base units above 0 as 1 to 39 decimal digits without leading zeros or a point, in quotes';
+const amount = z
+  .string({ error: AMOUNT })
+  .regex(/^[1-9][0-9]{0,38}$/, AMOUNT)
+  .describe('Base units, as decimal digits');
+const tag = z.strictObject({ name: z.string().max(64), value: z.string().max(1024) });
+
+const assetField = z.string({ error: 'write the asset’s id as GET /v1/assets gives it' }).pipe(asset);
+const depositRequest = z.strictObject({
+  direction: z.literal('deposit'),
+  asset: assetField.describe('CAIP-19'),
+  amount,
+  recipient: recipient(true).describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
+  tags: z.array(tag).max(16).default([]).describe('X- tags that travel along'),
+});
+const withdrawalRequest = z.strictObject({
+  direction: z.literal('withdrawal'),
+  asset: assetField.describe('CAIP-19'),
+  amount,
+  recipient: recipient(false).describe('Ethereum address with its EIP-55 checksum'),
+});
+export const quoteRequest = z.discriminatedUnion('direction', [depositRequest, withdrawalRequest], {
+  error: (issue) => (issue.code === 'invalid_union' ? 'write "deposit" or "withdrawal"' : undefined),
+});
+export type QuoteRequest = z.output<typeof quoteRequest>;
+
+/** Schemas of what is taken, by their names in the documentation. */
+export const requestSchemas = {
+  DepositRequest: depositRequest,
+  WithdrawalRequest: withdrawalRequest,
+  QuoteRequest: quoteRequest,
+};
+
+export const assetQuery = z.strictObject({ asset: assetField.describe('CAIP-19') });
+export const assetsQuery = z.strictObject({ asset: assetField.optional().describe('CAIP-19; all assets without it') });
+export const transfersQuery = z.strictObject({
+  address: spelledBy(lookUpAddress)
+    .optional()
+    .describe('Sender or recipient on either side: 43-character Arweave address, or 0x and 40 hex digits'),
+  source: hash.optional().describe('Deposit transaction: 0x and 64 hex digits'),
+  release: hash.optional().describe('Release transaction: 0x and 64 hex digits'),
+  message: z
+    .string({ error: 'write it once, as a string' })
+    .refine(isArweaveAddress, 'write the 43 characters of an AO message id')
+    .optional()
+    .describe('AO message of any step: 43 characters'),
+  state: z
+    .enum(STATES, { error: `write one of ${STATES.join(', ')}` })
+    .optional()
+    .describe('Only those in this state'),
+  asset: asset.optional().describe('CAIP-19'),
+  cursor: z
+    .string({ error: 'use the nextCursor of the page before' })
+    .regex(/^[A-Za-z0-9_-]{1,40}$/, 'use the nextCursor of the page before')
+    .optional()
+    .describe('nextCursor of the page before'),
+  limit: z
+    .string({ error: 'write it once' })
+    .regex(/^([1-9]|[1-9][0-9]|100)$/, 'a page has 1 to 100 transfers')
+    .default('25')
+    .describe('Transfers on a page, 1 to 100'),
+});
+
+/** The asset of an id as `lookUpAsset` spells it. @throws Problem `unknown-asset` */
+export function assetOf(assets: readonly AssetConfig[], id: string): AssetConfig {
+  const found = assets.find((a) => a.id === id);
+  if (!found)
+    throw new Problem('unknown-asset', 'This asset is not bridged here; GET /v1/assets lists those that are.');
+  return found;
+}
+
+/** A transfer's id as it is kept, or null for what can be none. */
+export const transferId = (text: string): string | null => (HASH.test(text) ? text.toLowerCase() : null);
+
+export const writeCursor = (position: string): string => Buffer.from(position).toString('base64url');
+
+/** @throws Problem `bad-cursor` */
+export function readCursor(cursor: string): bigint {
+  const position = Buffer.from(cursor, 'base64url').toString();
+  if (!/^[1-9][0-9]{0,17}$/.test(position))
+    throw new Problem('bad-cursor', 'query parameter cursor: use the nextCursor of the page before');
+  return BigInt(position);
+}
+
+export const readQuery = <S extends z.ZodType>(schema: S, query: unknown): z.output<S> => read(schema, query, 'query');

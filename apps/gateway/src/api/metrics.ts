@@ -1,0 +1,126 @@
+/**
+ * The bridge's figures for Prometheus, read when they are scraped, at most once in `FRESH_MS` however many scrape.
+ *
+ * isthmus_gateway_transfers{direction,state}              transfers by where they are
+ * isthmus_gateway_oldest_waiting_seconds{direction}       age of the oldest transfer that is not done; 0 when none waits
+ * isthmus_gateway_books_difference{asset}                 locked + releasedUnattested - supply - inFlight, base units: below 0 is a breach
+ * isthmus_gateway_paused{asset}                           1 while the guardians have paused it, on AO or at the vault
+ * isthmus_gateway_relayer_balance{address}                the relayer's coin for gas, base units
+ * isthmus_gateway_head_slot{process}                      newest slot in the schedule of a token process
+ * isthmus_gateway_unread_figures_total{figure}            times a figure could not be read; it then has no value
+ *
+ * A gauge is a floating-point number: amounts are exact here up to 2^53 and only for watching.
+ */
+import type { DataSource } from 'typeorm';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Hex } from 'viem';
+import type { AssetConfig } from '../config.js';
+import type { BookKeeper } from '../transfers/book-keeper.js';
+
+const FRESH_MS = 1_000;
+/** A count that takes longer is left out rather than kept waiting for. */
+const QUERY_MS = 2_000;
+const DONE = `('minted', 'refused', 'released', 'held')`;
+
+export interface MetricsSources {
+  registry: Registry;
+  database: DataSource;
+  books: BookKeeper;
+  assets: readonly AssetConfig[];
+  relayer: Hex;
+  /** The relayer's balance, base units of the chain's coin. */
+  balance: () => Promise<bigint>;
+}
+
+type Reading = { labels: Record<string, string>; value: number }[];
+
+export function registerMetrics({ registry, database, books, assets, relayer, balance }: MetricsSources): void {
+  const unread = new Counter({
+    name: 'isthmus_gateway_unread_figures_total',
+    help: 'Times a figure could not be read',
+    labelNames: ['figure'],
+    registers: [registry],
+  });
+  const figure = (name: string, help: string, labelNames: string[], read: () => Promise<Reading>): void => {
+    const fresh = shared(read);
+    const gauge = new Gauge({
+      name: `isthmus_gateway_${name}`,
+      help,
+      labelNames,
+      registers: [],
+      async collect() {
+        const reading = await fresh().catch(() => {
+          unread.inc({ figure: name });
+          return [];
+        });
+        this.reset();
+        for (const { labels, value } of reading) this.set(labels, value);
+      },
+    });
+    registry.registerMetric(gauge);
+  };
+
+  figure('transfers', 'Transfers by direction and state', ['direction', 'state'], () => countTransfers(database));
+  figure('oldest_waiting_seconds', 'Age of the oldest transfer that is not done', ['direction'], () =>
+    oldest(database),
+  );
+  figure('books_difference', 'What the vault holds above what is owed, base units', ['asset'], () =>
+    Promise.all(
+      assets.map(async (asset) => {
+        const { locked, releasedUnattested, supply, inFlight } = await books.of(asset);
+        return { labels: { asset: asset.id }, value: Number(locked + releasedUnattested - supply - inFlight) };
+      }),
+    ),
+  );
+  figure('paused', '1 while an asset is paused', ['asset'], async () => {
+    const paused = await books.pausedAssets(assets);
+    return assets.map(({ id }) => ({ labels: { asset: id }, value: paused.has(id) ? 1 : 0 }));
+  });
+  figure('relayer_balance', 'Coin of the relayer, base units', ['address'], async () => [
+    { labels: { address: relayer }, value: Number(await balance()) },
+  ]);
+  figure('head_slot', 'Newest slot of a token process', ['process'], () => heads(database, assets));
+}
+
+/** One reading for all who ask at once or soon after. */
+function shared<T>(read: () => Promise<T>): () => Promise<T> {
+  let kept: { at: number; reading: Promise<T> } | undefined;
+  return () => {
+    if (!kept || Date.now() - kept.at >= FRESH_MS) kept = { at: Date.now(), reading: read() };
+    return kept.reading;
+  };
+}
+
+function bounded<T>(database: DataSource, sql: string, values: unknown[] = []): Promise<T> {
+  return database.transaction(async (manager) => {
+    await manager.query(`set local statement_timeout = ${QUERY_MS}`);
+    return manager.query<T>(sql, values);
+  });
+}
+
+async function countTransfers(database: DataSource): Promise<Reading> {
+  const rows = await bounded<{ direction: string; state: string; count: string }[]>(
+    database,
+    'select direction, state, count(*) as count from transfer group by direction, state',
+  );
+  return rows.map(({ direction, state, count }) => ({ labels: { direction, state }, value: Number(count) }));
+}
+
+async function oldest(database: DataSource): Promise<Reading> {
+  const rows = await bounded<{ direction: string; age: string | null }[]>(
+    database,
+    `select d.direction, (select greatest(extract(epoch from now() - min(t.created_at)), 0) from transfer t
+       where t.direction = d.direction and t.state not in ${DONE}) as age
+     from unnest(array['deposit', 'withdrawal']) as d(direction)`,
+  );
+  return rows.map(({ direction, age }) => ({ labels: { direction }, value: Number(age ?? 0) }));
+}
+
+async function heads(database: DataSource, assets: readonly AssetConfig[]): Promise<Reading> {
+  const rows = await bounded<{ id: string; nonce: string }[]>(
+    database,
+    'select id, nonce from process where id = any($1)',
+    [assets.map((a) => a.process)],
+  );
+  return rows.map(({ id, nonce }) => ({ labels: { process: id }, value: Number(nonce) }));
+}

@@ -1,0 +1,101 @@
+/** Transfers as they are and as they move. */
+import { Controller, Get, Headers, Inject, Param, Query, Res, Sse, type MessageEvent } from '@nestjs/common';
+import { ApiHeader, ApiParam, ApiTags } from '@nestjs/swagger';
+import type { Response } from 'express';
+import type { Observable } from 'rxjs';
+import type { GatewayConfig } from '../config.js';
+import { BookKeeper } from '../transfers/book-keeper.js';
+import { TransferStore, type TransferRow } from '../transfers/transfer-store.js';
+import { assetOf, readCursor, readQuery, transferId, transfersQuery, writeCursor } from './input.js';
+import { LiveEvents } from './live-events.js';
+import { Answers, QueryOf } from './openapi.js';
+import { notFound } from './problem.js';
+import type { TransferDetail, TransferPage } from './schemas.js';
+import { CONFIG } from './tokens.js';
+import { timelineView, transferView, type ViewContext } from './transfer-view.js';
+
+const ID = { name: 'id', description: '0x and 64 hex digits' };
+const LAST_EVENT = { name: 'last-event-id', required: false, description: 'The id of the last event that was seen' };
+
+@ApiTags('bridge')
+@Controller('v1')
+export class TransfersController {
+  private readonly live: LiveEvents;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: GatewayConfig,
+    @Inject(TransferStore) private readonly store: TransferStore,
+    @Inject(BookKeeper) private readonly books: BookKeeper,
+  ) {
+    this.live = new LiveEvents(store);
+  }
+
+  @Get('transfers')
+  @Answers('TransferPage', 'Transfers, newest first, by any of their marks')
+  @QueryOf(transfersQuery)
+  async transfers(@Query() query: unknown): Promise<TransferPage> {
+    const { cursor, limit, asset, ...filter } = readQuery(transfersQuery, query);
+    const size = Number(limit);
+    const rows = await this.store.list({
+      ...filter,
+      asset: asset === undefined ? undefined : assetOf(this.config.assets, asset).id,
+      before: cursor === undefined ? undefined : readCursor(cursor),
+      limit: size + 1,
+    });
+    const context = await this.context();
+    const page = rows.slice(0, size);
+    const last = page.at(-1);
+    return {
+      transfers: page.map((r) => transferView(r, context)),
+      nextCursor: rows.length > size && last ? writeCursor(last.position) : null,
+    };
+  }
+
+  @Get('transfers/:id')
+  @Answers('TransferDetail', 'One transfer with its timeline and proofs')
+  @ApiParam(ID)
+  async transfer(@Param('id') id: string): Promise<TransferDetail> {
+    const row = await this.find(id);
+    const [steps, context] = await Promise.all([this.store.steps(row.id), this.context()]);
+    return { ...transferView(row, context), timeline: timelineView(steps) };
+  }
+
+  @Sse('transfers/:id/events')
+  @Answers('LiveEvent', 'Live state changes of one transfer (server-sent events)', 'text/event-stream')
+  @ApiParam(ID)
+  @ApiHeader(LAST_EVENT)
+  async transferEvents(
+    @Param('id') id: string,
+    @Headers('last-event-id') last: string | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<Observable<MessageEvent>> {
+    const row = await this.find(id);
+    return this.live.stream(row.id, readEventId(last) ?? 0n, response);
+  }
+
+  @Sse('events')
+  @Answers('LiveEvent', 'Live state changes of all transfers; goes on from Last-Event-ID', 'text/event-stream')
+  @ApiHeader(LAST_EVENT)
+  events(
+    @Headers('last-event-id') last: string | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Observable<MessageEvent> {
+    return this.live.stream(null, readEventId(last), response);
+  }
+
+  /** What no transfer's id can be is as unknown as an id nobody has. @throws Problem `not-found` */
+  private async find(text: string): Promise<TransferRow> {
+    const id = transferId(text);
+    const row = id === null ? null : await this.store.find(id);
+    if (!row) throw notFound('transfer of this id');
+    return row;
+  }
+
+  private async context(): Promise<ViewContext> {
+    return { config: this.config, paused: await this.books.paused() };
+  }
+}
+
+function readEventId(header: string | undefined): bigint | null {
+  return header !== undefined && /^[0-9]{1,18}$/.test(header) ? BigInt(header) : null;
+}
