@@ -3,6 +3,7 @@
  * set as text, never as HTML: tags and symbols are written by strangers.
  */
 import { fromBaseUnits, toBaseUnits } from './amount.js';
+import { findMarks, wordsOf } from './words.js';
 
 const PAGE = 20;
 const REFRESH_MS = 400;
@@ -38,7 +39,7 @@ async function ask(path, body) {
   });
   const answer = await response.json().catch(() => null);
   if (response.ok && answer) return answer;
-  throw Object.assign(new Error(answer?.detail ?? `The gateway answered with status ${response.status}.`), {
+  throw Object.assign(new Error(wordsOf(answer) ?? `The gateway answered with status ${response.status}.`), {
     status: response.status,
   });
 }
@@ -130,6 +131,7 @@ function depositAnswer(q) {
             ['Token', code(q.approve.token)],
             ['Spender', code(q.approve.spender)],
             ['Amount', code(q.approve.amount)],
+            ['That is', money(q.approve.amount, q.asset)],
             ['Note', q.approve.note],
           ]),
         ]
@@ -179,15 +181,6 @@ function row(transfer) {
   );
 }
 
-/** What was typed, as the marks it may be. */
-function findMarks(text) {
-  if (text === '') return [''];
-  const value = encodeURIComponent(text);
-  if (/^0x[0-9a-f]{64}$/.test(text)) return [`&source=${value}`, `&release=${value}`];
-  if (/^0x[0-9a-fA-F]{40}$/.test(text)) return [`&address=${value}`];
-  return [`&address=${value}`, `&message=${value}`];
-}
-
 async function list(cursor) {
   const pages = await Promise.all(
     findMarks(shown.find).map((mark) => ask(`transfers?limit=${PAGE}${mark}${cursor ? `&cursor=${cursor}` : ''}`)),
@@ -206,7 +199,7 @@ async function refresh() {
     const none = make(
       'li',
       { class: 'none' },
-      shown.find === '' ? 'No transfers yet.' : 'Nothing is known under this.',
+      shown.find === '' ? 'No transfers yet.' : 'Nothing is known under this: check that it is complete.',
     );
     const focused = document.activeElement?.closest?.('#recent li')?.dataset.id;
     place.replaceChildren(...(shown.rows.size > 0 ? shown.rows.values() : [none]));
@@ -239,7 +232,7 @@ async function older() {
 async function find(event) {
   event.preventDefault();
   shown.find = byId('find-text').value.trim();
-  if (/^0x[0-9a-f]{64}$/.test(shown.find)) {
+  if (/^0x[0-9a-f]{64}$/i.test(shown.find)) {
     // A transfer's own id and a transaction hash look alike.
     const found = await ask(`transfers/${shown.find}`).catch(() => null);
     if (found) location.hash = `#/transfers/${found.id}`;
@@ -271,21 +264,28 @@ async function showDetail(id) {
         ['Release transaction', t.releaseTx && code(t.releaseTx)],
       ]),
       make('h3', {}, 'Timeline'),
-      make('ol', { class: 'timeline' }, ...t.timeline.map(step)),
+      make('ol', { class: 'timeline' }, ...t.timeline.map((s) => step(s, t.asset))),
     );
   } catch (error) {
     if (shown.open === id) place.replaceChildren(make('p', { class: 'error', role: 'alert' }, error.message));
   }
 }
 
-function step({ kind, at, proof }) {
+const AMOUNTS = new Set(['amount', 'fee']);
+
+function step({ kind, at, proof }, asset) {
   return make(
     'li',
     {},
     make('strong', {}, STEP_NAMES[kind] ?? kind),
     ' ',
     make('span', { class: 'small' }, time(at)),
-    facts(Object.entries(proof).map(([name, value]) => [name, code(String(value))])),
+    facts(
+      Object.entries(proof).map(([name, value]) => [
+        name,
+        AMOUNTS.has(name) ? money(String(value), asset) : code(String(value)),
+      ]),
+    ),
   );
 }
 
@@ -305,16 +305,32 @@ function route() {
 
 // --- books
 
+/** Says above everything else which assets the guardians have paused. */
+function showPaused(ids) {
+  const banner = byId('paused');
+  banner.hidden = ids.length === 0;
+  banner.replaceChildren(
+    'The guardians have paused ',
+    ...ids.flatMap((id, i) => [
+      i > 0 ? ', ' : '',
+      make('a', { href: `v1/decisions?asset=${encodeURIComponent(id)}` }, assets.get(id)?.name ?? id),
+    ]),
+    '. Nothing is minted or released until they let it go on; what is under way is not lost.',
+  );
+}
+
 async function showBooks() {
   const place = byId('books');
   try {
     const { books } = await ask('books');
+    showPaused(books.filter((b) => b.paused).map((b) => b.asset));
     const cards = books.map((b) =>
       make(
         'article',
         { class: 'book' },
         make('h3', {}, assets.get(b.asset)?.name ?? b.asset),
         make('p', { class: b.ok ? 'state done' : 'state stopped' }, b.ok ? 'covered' : 'NOT COVERED'),
+        b.paused ? make('p', { class: 'state stopped' }, 'paused') : null,
         facts([
           ['Locked', money(b.locked, b.asset)],
           ['On AO', money(b.supply, b.asset)],
@@ -375,6 +391,7 @@ async function start() {
       assets.set(asset.id, asset);
       quoteForm.elements.asset.append(make('option', { value: asset.id }, `${asset.symbol} (${asset.name})`));
     }
+    showPaused([...assets.values()].filter((a) => a.paused).map((a) => a.id));
   } catch (error) {
     fail(byId('failure'), error);
   }

@@ -648,7 +648,7 @@ describe('requests nobody should make', () => {
     expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' });
     expect(headers['content-security-policy']).toMatch(/^default-src 'self';/);
     expect(headers).not.toHaveProperty('x-powered-by');
-    for (const file of ['app.js', 'amount.js', 'style.css', 'icon.svg'])
+    for (const file of ['app.js', 'amount.js', 'words.js', 'style.css', 'icon.svg'])
       expect([file, (await fetch(`${world.url}/${file}`)).status]).toEqual([file, 200]);
   });
 
@@ -765,7 +765,8 @@ describe('the documentation', () => {
         {
           summary?: string;
           responses: Record<string, { content?: Record<string, { schema?: object }> }>;
-          parameters?: { in: string; description?: string }[];
+          parameters?: { description?: string }[];
+          requestBody?: { content: Record<string, { examples: Record<string, { value: object }> }> };
         }
       >
     >;
@@ -863,12 +864,7 @@ describe('the documentation', () => {
   });
 
   it('shows quotes that are good but for the asset', async () => {
-    const { examples } =
-      (
-        document.paths['/v1/quotes']?.['post'] as unknown as {
-          requestBody: { content: Record<string, { examples: Record<string, { value: object }> }> };
-        }
-      ).requestBody.content['application/json'] ?? {};
+    const { examples } = document.paths['/v1/quotes']?.['post']?.requestBody?.content['application/json'] ?? {};
     const request = documented({ $ref: '#/components/schemas/QuoteRequest' });
     expect(Object.keys(examples ?? {})).toEqual(['deposit', 'withdrawal']);
     for (const { value } of Object.values(examples ?? {})) {

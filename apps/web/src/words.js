@@ -1,0 +1,23 @@
+/** What people type and what the gateway refuses, in words for people. */
+
+/** A problem's words: each wrong field by its reason alone, for whoever has the field before them. */
+export function wordsOf(problem) {
+  if (!problem?.detail) return null;
+  const reasons = (problem.code === 'bad-request' && problem.errors?.map((e) => e.reason)) || [];
+  return reasons.length > 0 ? sentence(reasons.join('; ')) : problem.detail;
+}
+
+function sentence(text) {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capital) || /0x[0-9a-zA-Z]+$/.test(capital) ? capital : `${capital}.`;
+}
+
+/** What was typed, as the queries it may be; none for what nothing can be found under. */
+export function findMarks(text) {
+  if (text === '') return [''];
+  if (/^0x[0-9a-f]{64}$/i.test(text)) return [`&source=${text}`, `&release=${text}`];
+  if (/^0x[0-9a-f]{40}$/i.test(text)) return [`&address=${text}`];
+  // The last of 43 characters carries four bits: others are of no 32 bytes.
+  if (/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(text)) return [`&address=${text}`, `&message=${text}`];
+  return [];
+}
