@@ -269,7 +269,9 @@ const step: fc.Arbitrary<Said> = fc
             fc.boolean(),
           )
           .map(([g, nonce, text, sign]) =>
-            said(g, { Action: 'Attest-Decision', 'Decision-Nonce': nonce }, sign ? `${text}\n${packed(g)}` : text),
+            sign
+              ? said(g, { Action: 'Sign-Decision', 'Decision-Nonce': nonce }, packed(g))
+              : said(g, { Action: 'Attest-Decision', 'Decision-Nonce': nonce }, text),
           ),
       },
       {
@@ -313,7 +315,9 @@ const WALK: readonly Said[] = [
   said(G1, { Action: 'Attest-Release' }, `1 0x${'7'.repeat(64)} 3 paid`),
   said(G3, { Action: 'Attest-Release' }, `1 0x${'8'.repeat(64)} 3 paid`),
   said(G2, { Action: 'Attest-Release' }, `1 0x${'7'.repeat(64)} 3 paid`),
-  said(G3, { Action: 'Attest-Decision', 'Decision-Nonce': '1' }, `pause\n${packed(G3)}`),
+  said(G3, { Action: 'Sign-Decision', 'Decision-Nonce': '1' }, packed(G3)),
+  said(G3, { Action: 'Attest-Decision', 'Decision-Nonce': '1' }, 'pause'),
+  ...[G3, G1].map((g) => said(g, { Action: 'Sign-Decision', 'Decision-Nonce': '1' }, packed(g))),
   said(ALICE, { Action: 'Withdraw', Quantity: '40', Recipient: OUTSIDER, 'Max-Fee': '3' }),
   said(G1, ATTEST, line(4)),
   said(G2, ATTEST, line(4)),
@@ -321,6 +325,7 @@ const WALK: readonly Said[] = [
   ...[G1, G3].map((g) =>
     said(g, { Action: 'Attest-Decision', 'Decision-Nonce': '3' }, `rotate 2 1 1 ${[G2, G4].join(',')}`),
   ),
+  ...[G1, G4].map((g) => said(g, { Action: 'Sign-Decision', 'Decision-Nonce': '3' }, packed(g))),
   said(G4, ATTEST, line(5)),
   said(G2, { Action: 'Sign-Release' }, `2 2 0x00${'ab'.repeat(64)}`),
 ];
@@ -426,8 +431,8 @@ describe.each(MACHINES)('$name', (machine) => {
     expect(results.flatMap((r) => r.Error ?? [])).toEqual([]);
     expect(results.flatMap((r) => r.Messages).filter((m) => m.Data === 'mine')).toEqual([]);
     expect(await books(token)).toEqual(before);
-    const paid = await token.send(ALICE, { Action: 'Transfer', Quantity: '1', Recipient: OUTSIDER });
-    expect(eventsIn(paid)).toEqual([`transfer ${ALICE} ${OUTSIDER} 1`]);
+    const paid = await token.send(ALICE, { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER });
+    expect(eventsIn(paid)).toEqual([`transfer ${ALICE} ${OUTSIDER} 10`]);
   });
 
   it('A4 every quantity that is no plain whole number is refused, to move and to withdraw', async () => {
@@ -477,7 +482,7 @@ describe.each(MACHINES)('$name', (machine) => {
     const token = await funded(machine);
     await token.send(G1, ATTEST, line(3));
     const before = await books(token);
-    const move = { Action: 'Transfer', Quantity: '1', Recipient: OUTSIDER };
+    const move = { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER };
     await token.handle([
       token.message({ from: G2, cron: true }, ATTEST, line(3)),
       token.message({ from: ALICE, cron: true }, move),
@@ -503,7 +508,7 @@ describe.each(MACHINES)('$name', (machine) => {
 
   it('A2 a process is spoken for by its authority only, a key and an authority by themselves', async () => {
     const token = await funded(machine);
-    const move = { Action: 'Transfer', Quantity: '1', Recipient: OUTSIDER };
+    const move = { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER };
     await token.send(ALICE, { ...move, Recipient: AUTHORITY });
     const before = await books(token);
     await token.handle(
@@ -518,7 +523,7 @@ describe.each(MACHINES)('$name', (machine) => {
     );
     expect(await books(token)).toEqual(before);
     const paid = await token.send({ from: BOB, owner: AUTHORITY }, move);
-    expect(eventsIn(paid)).toEqual([`transfer ${BOB} ${OUTSIDER} 1`]);
+    expect(eventsIn(paid)).toEqual([`transfer ${BOB} ${OUTSIDER} 10`]);
   });
 
   it('A1 nobody is a guardian or a holder by saying so, in From or in a tag', async () => {
@@ -529,7 +534,7 @@ describe.each(MACHINES)('$name', (machine) => {
     const acts: [Record<string, string>, string][] = [
       [ATTEST, line(3)],
       [{ Action: 'Attest-Decision', 'Decision-Nonce': '1' }, 'pause'],
-      [{ Action: 'Transfer', Quantity: '1', Recipient: OUTSIDER }, ''],
+      [{ Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER }, ''],
       [{ Action: 'Withdraw', Quantity: '10', Recipient: OUTSIDER, 'Max-Fee': '1' }, ''],
     ];
     const messages = acts.flatMap(([tags, data]) => [
@@ -550,7 +555,7 @@ describe.each(MACHINES)('$name', (machine) => {
     const before = await books(token);
     const elsewhere = [
       token.message(G2, ATTEST, line(3)),
-      token.message(ALICE, { Action: 'Transfer', Quantity: '1', Recipient: OUTSIDER }),
+      token.message(ALICE, { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER }),
     ].map((message) => ({ ...message, Target: BOB }));
     expect((await token.handle(elsewhere)).flatMap(eventsIn)).toEqual([]);
     expect(await books(token)).toEqual(before);
@@ -560,8 +565,8 @@ describe.each(MACHINES)('$name', (machine) => {
     const token = await funded(machine);
     const names = ['Nonce', 'Id', 'Timestamp', 'Block-Height', 'Epoch', 'Module', 'Tags', 'TagArray', 'Data', 'reply'];
     await token.handle(names.map((name) => token.message(OUTSIDER, { [name]: 'x', Action: 'Info' })));
-    const paid = await token.send(ALICE, { Action: 'Transfer', Quantity: '1', Recipient: OUTSIDER });
-    expect(eventsIn(paid)).toEqual([`transfer ${ALICE} ${OUTSIDER} 1`]);
+    const paid = await token.send(ALICE, { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER });
+    expect(eventsIn(paid)).toEqual([`transfer ${ALICE} ${OUTSIDER} 10`]);
   });
 
   it('Data that aos would decode counts on no machine', async () => {

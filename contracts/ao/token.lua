@@ -184,6 +184,7 @@ local limit = { amount = required("Isthmus-Limit", isPositive), window = require
 local paused = false
 local balances = {}
 local holders, holderAt = {}, {}
+local freePlaces = {}                   -- in holders, left by who has nothing any more
 local wallets = {}                      -- Arweave addresses that are keys, not processes
 local totals = { minted = "0", burned = "0", released = "0" }
 local minted = {}                       -- deposit id -> the line that was minted, or true when that is long ago
@@ -288,16 +289,22 @@ end
 
 local function credit(account, amount)
   local before = balances[account]
-  if not before and not holderAt[account] then
-    holders[#holders + 1] = account
-    holderAt[account] = #holders
+  if not before then
+    local place = table.remove(freePlaces) or #holders + 1
+    holders[place], holderAt[account] = account, place
   end
   balances[account] = before and add(before, amount) or amount
 end
 
 local function debit(account, amount)
   local left = subtract(balances[account], amount)
-  balances[account] = left ~= "0" and left or nil
+  if left ~= "0" then
+    balances[account] = left
+    return
+  end
+  local place = holderAt[account]
+  freePlaces[#freePlaces + 1] = place
+  holders[place], holderAt[account], balances[account], wallets[account] = false, nil, nil, nil
 end
 
 local function supply()
@@ -667,8 +674,10 @@ end
 local function transfer(msg)
   local quantity, recipient = msg.Tags.Quantity, msg.Tags.Recipient
   if not isPositive(quantity) then return refuse(msg, "bad-quantity", "Quantity is a whole number of base units above 0, as decimal digits.") end
-  -- Who holds or held the token has passed this check before.
+  -- Who holds the token has passed this check before.
   if not holderAt[recipient or ""] and not isAoAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is a 43-character Arweave address or a checksummed 0x address.") end
+  -- Memory is taken only by what could be withdrawn: a crowd of holders of next to nothing would fill it for next to nothing.
+  if not holderAt[recipient] and less(quantity, MINIMUM) then return refuse(msg, "below-minimum", "Who holds nothing yet is sent at least " .. MINIMUM .. ", the least withdrawal.") end
   if recipient == ao.id then return refuse(msg, "forbidden-recipient", "The token itself could never send them on.") end
   if less(balances[msg.From] or "0", quantity) then return refuse(msg, "insufficient-balance", "The balance is " .. (balances[msg.From] or "0") .. ".") end
   debit(msg.From, quantity)
@@ -713,7 +722,7 @@ end
 
 local function balancesPage(msg)
   paged(msg, "Balances-Response", holders, function(account)
-    return balances[account] and quote(account) .. ":" .. quote(balances[account])
+    return account and quote(account) .. ":" .. quote(balances[account])
   end, function(parts) return "{" .. table.concat(parts, ",") .. "}" end)
 end
 

@@ -195,26 +195,26 @@ describe('who is heard', () => {
   it('A2 a process is spoken for by its authority only, a key by nobody', async () => {
     const token = await funded();
     const move = async (from: string, to: string, owner: string) =>
-      (await token.send({ from, owner }, { Action: 'Transfer', Recipient: to, Quantity: '1' })).sent;
+      (await token.send({ from, owner }, { Action: 'Transfer', Recipient: to, Quantity: '10' })).sent;
     await move(ALICE, BOB, ALICE);
     expect(tag((await move(BOB, OUTSIDER, OUTSIDER))[0], 'Error')).toBe('not-trusted');
     expect(tag((await move(ALICE, OUTSIDER, AUTHORITY))[0], 'Error')).toBe('not-trusted');
     expect(await token.balance(OUTSIDER)).toBe(0n);
     await move(BOB, OUTSIDER, AUTHORITY);
-    expect([await token.balance(BOB), await token.balance(OUTSIDER)]).toEqual([0n, 1n]);
+    expect([await token.balance(BOB), await token.balance(OUTSIDER)]).toEqual([0n, 10n]);
   });
 
   it('A1 A2 I4 an authority does not speak for a wallet that has signed here', async () => {
     const token = await funded();
     const move = (from: string, owner: string) =>
-      token.send({ from, owner }, { Action: 'Transfer', Quantity: '1', Recipient: OUTSIDER });
-    await token.send(ALICE, { Action: 'Transfer', Quantity: '10', Recipient: BOB });
+      token.send({ from, owner }, { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER });
+    await token.send(ALICE, { Action: 'Transfer', Quantity: '40', Recipient: BOB });
     expect(types(await move(BOB, AUTHORITY))).toEqual(['transfer']); // as far as anyone knows a process
     expect(types(await move(BOB, BOB))).toEqual(['transfer']);
     expect(tag((await move(BOB, AUTHORITY)).sent[0], 'Error')).toBe('not-trusted');
     const withdrawal = { Action: 'Withdraw', Quantity: '5', Recipient: ALICE, 'Max-Fee': '1' };
     expect(tag((await token.send({ from: BOB, owner: AUTHORITY }, withdrawal)).sent[0], 'Error')).toBe('not-trusted');
-    expect(await token.balance(BOB)).toBe(8n);
+    expect(await token.balance(BOB)).toBe(20n);
   });
 
   it('A3 A9 a credit notice, an Eval or a Mint is nothing to it', async () => {
@@ -251,13 +251,27 @@ describe('transfers', () => {
     );
   });
 
+  it('I8 a crowd of holders of next to nothing takes no memory: the first credit could be withdrawn, and places are used again', async () => {
+    const token = await funded();
+    const move = (from: string, to: string, amount: number) =>
+      token.send(from, { Action: 'Transfer', Recipient: to, Quantity: String(amount) });
+    expect(tag((await move(ALICE, BOB, 9)).sent[0], 'Error')).toBe('below-minimum');
+    expect(types(await move(ALICE, BOB, 10))).toEqual(['transfer']);
+    expect(types(await move(ALICE, BOB, 1))).toEqual(['transfer']); // who holds some may get any amount
+    expect(types(await move(BOB, OUTSIDER, 11))).toEqual(['transfer']);
+    expect(await token.read('Balances')).toEqual({ [ALICE]: '989', [OUTSIDER]: '11' });
+    expect(types(await move(ALICE, BOB, 20))).toEqual(['transfer']);
+    expect(await token.read('Balances')).toEqual({ [ALICE]: '969', [BOB]: '20', [OUTSIDER]: '11' });
+    expect(tag((await move(ALICE, PROCESS, 20)).sent[0], 'Error')).toBe('forbidden-recipient');
+  });
+
   it.each([
     ['2,049 bytes of X- tags', { 'X-Note': 'n'.repeat(2049 - 6) }],
     ['65 X- tags', Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`X-${i}`, 'v']))],
     ['a Reference that leaves them no room', { 'X-Note': 'n'.repeat(1000), Reference: '9'.repeat(1100) }],
   ])('A18 %s, which no notice could carry, move and burn nothing', async (_, tags) => {
     const token = await funded();
-    const move = { Action: 'Transfer', Quantity: '1', Recipient: BOB };
+    const move = { Action: 'Transfer', Quantity: '10', Recipient: BOB };
     const out = { Action: 'Withdraw', Quantity: '10', Recipient: ALICE, 'Max-Fee': '1' };
     for (const wanted of [move, out])
       expect(tag((await token.send(ALICE, { ...wanted, ...tags })).sent[0], 'Error')).toBe('too-many-tags');
@@ -392,16 +406,16 @@ describe('decisions', () => {
     expect(tag((await withdraw(token)).sent[0], 'Error')).toBe('paused');
     await attest(token, G1, deposit(2));
     expect(types(await attest(token, G2, deposit(2)))).toEqual(['deposit.attested']);
-    await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: '1' });
-    expect(await token.balance(BOB)).toBe(1n);
+    await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: '10' });
+    expect(await token.balance(BOB)).toBe(10n);
     await decide(token, G1, 2, 'unpause');
-    expect(await token.balance(ALICE)).toBe(999n);
+    expect(await token.balance(ALICE)).toBe(990n);
     expect(types(await decide(token, G2, 2, 'unpause'))).toEqual([
       'decision.attested',
       'decision.applied',
       'deposit.minted',
     ]);
-    expect(await token.balance(ALICE)).toBe(1999n);
+    expect(await token.balance(ALICE)).toBe(1990n);
   });
 
   it('I14 one guardian cannot unpause, limit or rotate; numbers come in order', async () => {
@@ -539,9 +553,9 @@ describe('what nobody can make it choke on', () => {
 
     const line = `rotate 2 2 1 ${[G1, G2, G4].join(',')}`;
     for (const guardian of [G1, G2]) await decide(token, guardian, 1, line);
-    for (let i = 0; i < 14; i += 1) await token.send(ALICE, { Action: 'Transfer', Quantity: '1', Recipient: BOB });
+    for (let i = 0; i < 14; i += 1) await token.send(ALICE, { Action: 'Transfer', Quantity: '10', Recipient: BOB });
     expect(await token.read('Pending-Deposits', { Limit: '1000' })).toEqual([]);
-    expect(await token.balance(ALICE)).toBe(2000n - 14n);
+    expect(await token.balance(ALICE)).toBe(2000n - 140n);
   });
 
   it('I13 what a quorum agrees on is nobody’s charge, however much waits for the end of a pause', async () => {

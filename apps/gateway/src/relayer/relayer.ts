@@ -19,6 +19,9 @@ const MAX_BATCH = 20;
 const LOOK_AT = 200;
 /** Withdrawals others have submitted, looked at in one round. */
 const LOOK_AT_OTHERS = 20;
+/** A withdrawal whose transactions revert is tried again after this, twice as long each time, up to the second. */
+const RETRY_MS = 30_000;
+const MAX_RETRY_MS = 3_600_000;
 /** What a relayer takes above the gas it expects to pay, in percent. */
 const MARGIN_PERCENT = 20n;
 
@@ -27,6 +30,8 @@ interface Ready {
   asset: AssetConfig;
   statement: ReleaseStatement;
   signatures: Hex[];
+  /** How many transactions that carried it have reverted. */
+  reverts: number;
 }
 
 interface Planned extends Ready {
@@ -99,13 +104,16 @@ export class Relayer {
       signatures: Hex[];
       waits: string | null;
       position: string;
+      reverts: number;
     }[] = await this.database.query(
       `select t.id, t.waits, t.position, t.process, t.number, t.recipient, t.amount, t.max_fee, p.epoch,
-         array(select s.proof ->> 'signature' from transfer_step s where s.transfer = t.id and s.kind = 'signed' and s.proof ->> 'epoch' = p.epoch::text) as signatures
-       from transfer t join projection p on p.process = t.process
+         array(select s.proof ->> 'signature' from transfer_step s where s.transfer = t.id and s.kind = 'signed' and s.proof ->> 'epoch' = p.epoch::text) as signatures, f.reverts
+       from transfer t join projection p on p.process = t.process cross join lateral (
+         select count(*)::int as reverts, max(s.at) as last from transfer_step s where s.transfer = t.id and s.kind = 'reverted') f
        where t.direction = 'withdrawal' and t.state = 'ready' and not p.paused
+         and (f.reverts < 2 or f.last < now() - least($2 * power(2, f.reverts - 2), $3) * interval '1 millisecond')
        order by t.waits is not null, t.position <= $1, t.position limit ${LOOK_AT}`,
-      [this.looked],
+      [this.looked, RETRY_MS, MAX_RETRY_MS],
     );
     // Those that wait are looked at in turn: however many cannot go, they keep none that can from going.
     this.looked = rows.findLast((r) => r.waits !== null)?.position ?? '0';
@@ -121,7 +129,7 @@ export class Relayer {
         maxFee: BigInt(r.max_fee),
         epoch: BigInt(r.epoch),
       };
-      return [{ id: r.id, asset, statement, signatures: r.signatures }];
+      return [{ id: r.id, asset, statement, signatures: r.signatures, reverts: r.reverts }];
     });
   }
 
@@ -139,6 +147,8 @@ export class Relayer {
     for (const one of ready) {
       const { statement, asset } = one;
       if (planned.length === MAX_BATCH || (planned[0] && planned[0].asset.id !== asset.id)) break;
+      // What was in a transaction that failed goes alone: it may have been the cause.
+      if (planned.length > 0 && (one.reverts > 0 || (planned[0]?.reverts ?? 0) > 0)) continue;
       const wait = (reason: string) => this.wait(one.id, reason);
       if (paused) await wait('paused');
       else if (statement.epoch !== epoch) await wait('rotation');
