@@ -49,7 +49,7 @@ const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
 
 /** Who deposits, and holds tokens on AO. */
 export const ALICE = devAccount(5).address;
-const ALICE_KEY = devKey(5);
+export const ALICE_KEY = devKey(5);
 /** Who is paid on Ethereum. */
 export const PAYEE = devAccount(6).address;
 
@@ -321,6 +321,12 @@ export class Scene {
   async withdraw(amount: bigint, maxFee = 10n, process = this.process): Promise<void> {
     const tags = { Action: 'Withdraw', Quantity: String(amount), Recipient: PAYEE, 'Max-Fee': String(maxFee) };
     await this.world.message(ALICE_KEY, process, tags);
+  }
+
+  /** What an authority says in somebody's name. */
+  async push(sender: string, tags: Record<string, string>): Promise<void> {
+    const all = { 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: 'Message', 'From-Process': sender, ...tags };
+    await this.world.post(await createItem({ target: this.process, tags: tagList(all), data: '' }, MESSENGER));
   }
 
   /** What a guardian says by hand. */

@@ -2,7 +2,7 @@
  * One asset's token process as this guardian computes it for itself. Its view may be acted on only while the whole schedule was followed
  * soundly; until then there is none, and whoever would sign by it has nothing to sign by.
  */
-import { Replica, ReplicaError, type EvaluationResult, type ScheduleEntry, type WorkerPool } from '@isthmus/ao';
+import { Replica, ReplicaError, tagOf, type EvaluationResult, type ScheduleEntry, type WorkerPool } from '@isthmus/ao';
 import {
   eventsOf,
   foldEvent,
@@ -14,6 +14,8 @@ import {
 } from '@isthmus/bridge';
 import type { GuardianConfig } from './config.js';
 import type { Ledger } from './ledger.js';
+import { GatewayUnreachable } from './post.js';
+import { assertProcess, ForgedSender } from './senders.js';
 
 export type Asset = GuardianConfig['assets'][number];
 
@@ -26,6 +28,9 @@ const VOTE_BYTES = 1024;
 const SHARE_USED = 0.5;
 /** Votes in a message take at most this many times its bytes: no line is shorter than 256. */
 const VOTES_PER_BYTE = 5;
+
+/** Processes remembered as such. */
+const SENDERS_KNOWN = 10_000;
 
 /** Own messages noted at once: a replay from slot 0 meets all there ever were. */
 const OWN_AT_ONCE = 500;
@@ -63,6 +68,10 @@ export class FollowedAsset {
   private current: ProcessView | null = null;
   private sound = false;
   private own: { id: string; nonce: number }[] = [];
+  private authorities: ReadonlySet<string> = new Set();
+  /** In whose names an authority has moved tokens: not looked at yet, and known to be processes. */
+  private readonly newSenders = new Set<string>();
+  private readonly senders = new Set<string>();
   private readonly signed = new Map<bigint, OpenWithdrawal>();
   private signedEpoch = 0n;
   private readonly openVotes = new Map<string, number>();
@@ -83,15 +92,17 @@ export class FollowedAsset {
     return this.replica.nonce;
   }
 
-  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess */
+  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess, ForgedSender, GatewayUnreachable */
   async follow(): Promise<void> {
     this.sound = false;
     try {
       await this.replica.sync();
       await this.noteOwn();
+      await this.checkSenders();
     } catch (error) {
       // What the check of a schedule refuses was never evaluated. After anything else the machine may be ahead of the view, or gone.
-      if (!(error instanceof ReplicaError)) this.startAfresh();
+      if (!(error instanceof ReplicaError || error instanceof ForgedSender || error instanceof GatewayUnreachable))
+        this.startAfresh();
       throw error;
     }
     this.sound = true;
@@ -150,6 +161,7 @@ export class FollowedAsset {
       foldEvent(this.current, event);
       if (event.type === 'deposit.attested' || event.type === 'deposit.minted') this.countVote(event, said);
     }
+    this.noteSender(entry, result);
     if (!isOwn) return;
     this.own.push({ id: entry.message.id, nonce: entry.nonce });
     if (this.own.length >= OWN_AT_ONCE) await this.noteOwn();
@@ -166,6 +178,23 @@ export class FollowedAsset {
     else this.openVotes.delete(event.id);
   }
 
+  private noteSender({ message }: ScheduleEntry, result: EvaluationResult): void {
+    const sender = tagOf(message, 'From-Process');
+    if (sender === '' || !this.authorities.has(message.ownerAddress) || this.senders.has(sender)) return;
+    const events = result.Error === undefined ? eventsOf(result.Messages) : [];
+    if (events.some((e) => e.type === 'transfer' || e.type === 'withdrawal.queued')) this.newSenders.add(sender);
+  }
+
+  /** @throws ForgedSender, GatewayUnreachable */
+  private async checkSenders(): Promise<void> {
+    for (const sender of this.newSenders) {
+      await assertProcess(this.parts.config.gatewayUrl, sender);
+      if (this.senders.size >= SENDERS_KNOWN) this.senders.clear(); // they are looked at again when they move something
+      this.senders.add(sender);
+      this.newSenders.delete(sender);
+    }
+  }
+
   private viewAtSpawn({ message }: ScheduleEntry): ProcessView {
     const { asset, config } = this.parts;
     const expected = {
@@ -177,6 +206,7 @@ export class FollowedAsset {
       const is = message.tags.find((t) => t.name === name)?.value;
       if (is !== value) throw new WrongProcess(asset, name, is, value);
     }
+    this.authorities = new Set(message.tags.filter((t) => t.name === 'Authority').map((t) => t.value));
     return viewOfSpawn(message.tags);
   }
 

@@ -25,6 +25,7 @@ import { encodeAbiParameters, keccak256, toHex, zeroAddress, type Hex } from 'vi
 import { COIN } from '../../../contracts/ethereum/stage.js';
 import {
   ALICE,
+  ALICE_KEY,
   CHAIN,
   type Door,
   guardianAddress,
@@ -439,6 +440,29 @@ describe('what a guardian signs', () => {
     expect(await by(signatures.get(g1!)!)).toBe(g1);
     expect(await by(signatures.get(g2!)!)).toBeNull();
     for (const s of honest) expect(await s.signed()).toEqual(['1@1']);
+  });
+
+  it('I4 A1 a messenger that speaks for a wallet moves tokens on AO and gets nothing released', async () => {
+    const token = await world.stage.token();
+    const { scene, subjects } = await funded([0, 1], { tokens: [token] });
+    const subject = first(subjects);
+    const process = scene.assets[1]?.process as string;
+    const wallet = 'W'.repeat(42) + 'A';
+    for (const holder of [process, wallet])
+      await world.message(ALICE_KEY, scene.process, { Action: 'Transfer', Quantity: '50000', Recipient: holder });
+    const out = { Action: 'Withdraw', Quantity: '5000', Recipient: PAYEE, 'Max-Fee': '10' };
+    await scene.push(process, out); // a real process is spoken for as on all of AO
+    await subject.round();
+    expect(await subject.signed()).toEqual(['1@1']);
+    await scene.push(wallet, out);
+    await subject.guardian.watch();
+    await expect(subject.guardian.follow()).rejects.toEqual(code('forged-sender'));
+    await subject.guardian.sign();
+    await expect(subject.guardian.follow()).rejects.toEqual(code('forged-sender'));
+    expect(await subject.signed()).toEqual(['1@1']);
+    await subject.restart();
+    await subject.guardian.watch();
+    await expect(subject.guardian.follow()).rejects.toEqual(code('forged-sender'));
   });
 
   it('I4 a slow or stopped guardian changes nothing while M are honest, and catches up', async () => {

@@ -8,7 +8,7 @@ const MAX_ANSWER_BYTES = 512;
 export class GatewayUnreachable extends Error {
   readonly code = 'unreachable';
   constructor(reason: string) {
-    super(`The gateway takes no messages: ${reason}`);
+    super(`The gateway does not answer: ${reason}`);
     this.name = 'GatewayUnreachable';
   }
 }
