@@ -70,7 +70,11 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     schedulerSigner: seed(config.schedulerKeyFile),
     messengerSigner: seed(config.messengerKeyFile),
     workers: config.workers,
-    onFailure: (process, error) => health.bad(`compute ${process}`, error),
+    // Anyone may spawn a process that cannot be computed: only those of the bridge say how the gateway does.
+    onFailure: (process, error) => {
+      if (config.assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
+      else log.warn({ process, err: error }, 'a process cannot be computed');
+    },
   });
   const store = new TransferStore(database);
   const decisions = new DecisionStore(database);
@@ -78,7 +82,10 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     store,
     decisions,
     config.assets,
-    () => health.good('projector'),
+    (process) => {
+      health.good('projector');
+      health.recovered(`compute ${process}`);
+    },
     (error) => health.bad('projector', error),
   );
   const index = new ChainIndex(config, database, watcher, store);

@@ -1,6 +1,7 @@
 /** How each part of the gateway does; fed by the loops, read by /health, /ready and /metrics. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@isthmus/store';
+import { BaseError } from 'viem';
 import { collectDefaultMetrics, Counter, Registry } from 'prom-client';
 import type { PartHealth } from './api/schemas.js';
 
@@ -27,9 +28,14 @@ export class Health {
     this.parts[part] = { ok: true, at: new Date().toISOString() };
   }
 
+  /** What failed goes again; a part that never failed is not listed for it. */
+  recovered(part: string): void {
+    if (this.parts[part]?.ok === false) this.good(part);
+  }
+
   bad(part: string, error: unknown): void {
     const code = typeof (error as { code?: unknown }).code === 'string' ? (error as { code: string }).code : 'failed';
-    const detail = error instanceof Error ? error.message : String(error);
+    const detail = wordsOf(error);
     if (this.parts[part]?.detail !== detail) this.log.warn({ part, code, detail }, 'a step failed and is tried again');
     this.parts[part] = { ok: false, code, detail, at: new Date().toISOString() };
     this.failures.inc({ part, code });
@@ -61,4 +67,10 @@ export class Health {
       await delay(wait, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
   }
+}
+
+/** viem's whole message names the URL that was asked, and that may hold a provider's key. */
+function wordsOf(error: unknown): string {
+  if (error instanceof BaseError) return error.shortMessage;
+  return error instanceof Error ? error.message : String(error);
 }

@@ -51,7 +51,7 @@ export class Projector {
     private readonly store: TransferStore,
     private readonly decisions: DecisionStore,
     private readonly assets: readonly AssetConfig[],
-    private readonly onProjected: () => void,
+    private readonly onProjected: (process: string) => void,
     private readonly onFailure: (error: unknown) => void,
   ) {}
 
@@ -82,7 +82,7 @@ export class Projector {
       while (this.wanted.delete(asset.process) && !this.stopped) {
         while (await this.batch(asset)) {
           this.store.announce();
-          this.onProjected();
+          this.onProjected(asset.process);
         }
       }
     } catch (error) {
