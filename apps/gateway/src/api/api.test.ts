@@ -2,12 +2,12 @@
 import net from 'node:net';
 import { depositId, packSignature, releaseTypedData, type DepositObservation } from '@isthmus/bridge';
 import { devAccount, devKey } from '@isthmus/devnet';
-import { vaultAbi } from '@isthmus/chains';
+import { AgreementLost, RpcPool, vaultAbi, VaultWatcher } from '@isthmus/chains';
 import { Registry } from 'prom-client';
 import { decodeFunctionData, zeroAddress, type Hex } from 'viem';
 import { z } from 'zod';
 import { CHAIN, COIN_ID, GatewayStage, guardianKey, until } from '../../harness.js';
-import type { BookKeeper } from '../transfers/book-keeper.js';
+import { BookKeeper } from '../transfers/book-keeper.js';
 import type { TransferRow } from '../transfers/transfer-store.js';
 import { depositSeconds, paceOf, withdrawalSeconds } from './estimate.js';
 import { assetQuery, readQuery } from './input.js';
@@ -455,11 +455,26 @@ describe('a quote', () => {
     expect(await offered({ ...good, amount: '4999' })).toBe('offered');
   });
 
-  it('A6 offers a deposit up to the vault’s capacity and not one unit more', async () => {
+  it('offers a deposit up to the vault’s capacity and not one unit more', async () => {
     const room = 2n ** 112n - 1n - (await world.stage.read<bigint>('locked', [zeroAddress]));
     expect(await offered({ ...good, amount: String(room) })).toBe('offered');
     expect(await offered({ ...good, amount: String(room + 1n) })).toBe('above-capacity');
     expect(await offered({ ...good, amount: '9'.repeat(39) })).toBe('above-capacity');
+  });
+
+  it('while the chain cannot be read nothing is sold, and a pause is shown as it was last', async () => {
+    const { database, pipeline } = world.gateway;
+    const options = { agreement: 1, chainId: 31337, finality: { confirmations: 3 } };
+    const pool = new RpcPool({ ...options, urls: [world.stage.anvil.url] });
+    const books = new BookKeeper(database, pipeline.compute, pool, new VaultWatcher(pool, world.stage.vault));
+    const [asset] = world.config.assets;
+    if (!asset) throw new Error('The gateway has an asset.');
+    await world.stage.pause();
+    expect(await books.standing(asset)).toMatchObject({ paused: true, listing: { open: true } });
+    await world.stage.unpause();
+    pool.latest = () => Promise.reject(new AgreementLost('the latest block', 0, 1, []));
+    await expect(books.standing(asset)).rejects.toThrow(AgreementLost);
+    expect(await books.pausedAssets([asset])).toEqual(new Set([COIN_ID]));
   });
 
   it('expects what finality, a block and a few looks take', async () => {
