@@ -13,8 +13,12 @@ export class AoBounds1700000000400 implements MigrationInterface {
       create index outbox_by_sender on outbox (process, id) where state = 'waiting';
       create table pushed (
         -- the signed message at the beginning (Pushed-For)
-        root text primary key,
-        messages bigint not null
+        root text not null,
+        -- who sent, and in answer to which process ('' for whoever signed)
+        process text not null,
+        cause text not null,
+        messages bigint not null,
+        primary key (root, process, cause)
       );
     `);
   }

@@ -6,6 +6,9 @@ import type { DataSource, EntityManager } from 'typeorm';
 import type { Hex } from 'viem';
 import { crashPoint } from './crash-point.js';
 
+/** Messages of one page of the schedule take about this much at most. */
+const MAX_PAGE_BYTES = 32 * 1024 * 1024;
+
 export interface DepositRow {
   id: Hex;
   process: string | null;
@@ -229,10 +232,15 @@ export class Ledger implements ReplicaStore {
     };
   }
 
+  /** A page is bounded in bytes as well, one entry at least: whoever posts large messages must not stop a restart. */
   async entries(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
     const rows: { nonce: string; assignment: Buffer; message: Buffer }[] = await this.database.query(
-      'select nonce, assignment, message from schedule_entry where process = $1 and nonce >= $2 order by nonce limit $3',
-      [process, fromNonce, limit],
+      `select nonce, assignment, message from (
+         select nonce, assignment, message, row_number() over page as place, sum(octet_length(message)) over page as bytes
+         from (select nonce, assignment, message from schedule_entry where process = $1 and nonce >= $2 order by nonce limit $3) as first
+         window page as (order by nonce)
+       ) as sized where bytes <= $4 or place = 1 order by nonce`,
+      [process, fromNonce, limit, MAX_PAGE_BYTES],
     );
     return rows.map((r) => ({
       process,
@@ -242,11 +250,25 @@ export class Ledger implements ReplicaStore {
     }));
   }
 
+  async has(process: string, messageIds: readonly string[]): Promise<Set<string>> {
+    const rows: { message_id: string }[] = await this.database.query(
+      'select message_id from schedule_entry where process = $1 and message_id = any($2)',
+      [process, messageIds],
+    );
+    return new Set(rows.map((r) => r.message_id));
+  }
+
   async append(process: string, entries: readonly ScheduleEntry[]): Promise<void> {
     crashPoint('follow.before-keep');
     await this.database.query(
-      'insert into schedule_entry (process, nonce, assignment, message) select $1, * from unnest($2::bigint[], $3::bytea[], $4::bytea[])',
-      [process, entries.map((e) => e.nonce), entries.map((e) => e.assignment.raw), entries.map((e) => e.message.raw)],
+      'insert into schedule_entry (process, nonce, message_id, assignment, message) select $1, * from unnest($2::bigint[], $3::text[], $4::bytea[], $5::bytea[])',
+      [
+        process,
+        entries.map((e) => e.nonce),
+        entries.map((e) => e.message.id),
+        entries.map((e) => e.assignment.raw),
+        entries.map((e) => e.message.raw),
+      ],
     );
     crashPoint('follow.after-keep');
   }

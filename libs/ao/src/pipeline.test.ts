@@ -302,6 +302,9 @@ describe('replica', () => {
     entries(_: string, from: number, limit: number) {
       return Promise.resolve(this.kept.slice(from, from + limit));
     }
+    has(_: string, ids: readonly string[]) {
+      return Promise.resolve(new Set(this.kept.map((e) => e.message.id).filter((id) => ids.includes(id))));
+    }
     append(_: string, entries: readonly ScheduleEntry[]) {
       this.kept.push(...entries);
       return Promise.resolve();
@@ -439,6 +442,30 @@ describe('replica', () => {
     serve = () => Promise.resolve([]);
     await expect(replica(store).sync()).rejects.toMatchObject({ code: 'fork' });
     expect(store.kept.at(-1)).toBe(last);
+  });
+
+  it.each([
+    ['in one page', false],
+    ['in a later one', true],
+  ])('A6 I1 refuses a message that the scheduler places twice, %s', async (_, later) => {
+    const store = new MemoryStore();
+    const seen: string[] = [];
+    if (later) await replica(store, undefined, seen).sync();
+    const honest = await pipeline.scheduler.entries(process, 0, 500);
+    const last = honest.at(-1) as ScheduleEntry;
+    const tag = (name: string) => last.assignment.tags.find((t) => t.name === name)?.value ?? '';
+    const head = {
+      nonce: last.nonce,
+      assignmentId: last.assignment.id,
+      hashChain: tag('Hash-Chain'),
+      timestamp: Number(tag('Timestamp')),
+    };
+    const repeated = (honest[1] as ScheduleEntry).message;
+    const now = { timestamp: head.timestamp, blockHeight: 0 };
+    const again = await assign(process, repeated.id, head, now, SCHEDULER);
+    serve = (from) => Promise.resolve([...items(honest), again.item, repeated].slice(2 * from));
+    await expect(replica(store, undefined, seen).sync()).rejects.toMatchObject({ code: 'repeated' });
+    expect(store.kept).toHaveLength(later ? honest.length : 0);
   });
 
   it('A6 A17 pins scheduler and module', async () => {

@@ -190,6 +190,7 @@ export class ComputeUnit {
       if (live.evaluated - live.checkpoint >= CHECKPOINT_EVERY && this.workers.isOpen(process))
         await this.checkpoint(process, live);
       if (this.stopping) return;
+      await this.messenger.makeRoom(process);
     }
   }
 

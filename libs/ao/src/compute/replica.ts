@@ -14,6 +14,7 @@ export type ReplicaErrorCode =
   | 'wrong-place'
   | 'broken-chain'
   | 'fork'
+  | 'repeated'
   | 'unreachable'
   | 'wrong-module'
   | 'malformed';
@@ -35,6 +36,8 @@ export interface ReplicaStore {
   head(process: string): Promise<ScheduleHead | null>;
   /** Accepted entries from a slot on, in order, at most `limit`. */
   entries(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]>;
+  /** Which of these messages are among the accepted entries. */
+  has(process: string, messageIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Makes entries durable; they follow the head. */
   append(process: string, entries: readonly ScheduleEntry[]): Promise<void>;
   module(id: string): Promise<Buffer | null>;
@@ -170,8 +173,24 @@ export class Replica {
     }
     if (head && items.length === 0)
       throw new ReplicaError('fork', `Slot ${head.nonce} of ${process} is gone from the schedule.`);
+    await this.checkNew(entries);
     await checkSignatures(entries);
     return entries;
+  }
+
+  /** A message has one place, for good: its author signed it once. @throws ReplicaError `repeated` */
+  private async checkNew(entries: readonly ScheduleEntry[]): Promise<void> {
+    const { process, store } = this.options;
+    const ids = entries.map((e) => e.message.id);
+    const known = new Set(ids.length > 0 ? await store.has(process, ids) : []);
+    for (const { nonce, message } of entries) {
+      if (known.has(message.id))
+        throw new ReplicaError(
+          'repeated',
+          `Slot ${nonce} of ${process} holds message ${message.id} again, which has its place already.`,
+        );
+      known.add(message.id);
+    }
   }
 
   private async get(path: string): Promise<Buffer> {

@@ -61,8 +61,8 @@ class Thread {
   private readonly worker: Worker;
   lost = false;
 
-  constructor() {
-    this.worker = new Worker(path.join(projectRoot(), 'dist/libs/ao/src/compute/worker.js'));
+  constructor(script: string) {
+    this.worker = new Worker(script);
     this.worker.on('message', (response: Response) => this.settle(response));
     this.worker.on('error', (error) => this.fail(error.message, 'crash'));
     this.worker.on('exit', () => this.fail('The compute worker ended.', 'crash'));
@@ -127,7 +127,10 @@ class Thread {
 class Threads {
   private threads: Thread[] = [];
 
-  constructor(private readonly size: number) {}
+  constructor(
+    private readonly size: number,
+    private readonly script: string,
+  ) {}
 
   of(process: string): Thread | undefined {
     return this.threads.find((t) => !t.lost && t.processes.has(process));
@@ -136,7 +139,7 @@ class Threads {
   leastLoaded(): Thread {
     this.threads = this.threads.filter((t) => !t.lost);
     if (this.threads.length < this.size) {
-      const thread = new Thread();
+      const thread = new Thread(this.script);
       this.threads.push(thread);
       return thread;
     }
@@ -165,19 +168,25 @@ export class WorkerPool {
   /** What counts its work and what does not live apart, and so do dry-runs: each can only hold up its like. */
   private readonly counted: Threads;
   private readonly uncounted: Threads;
-  private readonly countedReads = new Threads(1);
-  private readonly uncountedReads = new Threads(1);
+  private readonly countedReads: Threads;
+  private readonly uncountedReads: Threads;
   private readonly opened = new Map<string, Opened>();
   private reads = 0;
 
-  /** @param size number of threads of each kind @param timeoutMs bound on one request @param readTimeoutMs bound on one dry-run */
+  /**
+   * @param size number of threads of each kind @param timeoutMs bound on one request @param readTimeoutMs bound on one dry-run
+   * @param script what a thread runs: answers `Request`s with `Response`s
+   */
   constructor(
     size: number,
     private readonly timeoutMs = REQUEST_TIMEOUT_MS,
     private readonly readTimeoutMs = READ_TIMEOUT_MS,
+    script = path.join(projectRoot(), 'dist/libs/ao/src/compute/worker.js'),
   ) {
-    this.counted = new Threads(size);
-    this.uncounted = new Threads(size);
+    this.counted = new Threads(size, script);
+    this.uncounted = new Threads(size, script);
+    this.countedReads = new Threads(1, script);
+    this.uncountedReads = new Threads(1, script);
   }
 
   /** Opens a process, from an image of its state or from nothing. @throws WorkerLost; Error when its module does not load */

@@ -7,7 +7,13 @@ import { parseItem, verifyItem } from '../items/index.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
 import { assign, tagOf, type Assigned, type ScheduleHead } from './assignment.js';
 
-export type ScheduleErrorCode = 'bad-signature' | 'bad-type' | 'unknown-process' | 'unknown-module' | 'overloaded';
+export type ScheduleErrorCode =
+  | 'bad-signature'
+  | 'bad-type'
+  | 'too-large'
+  | 'unknown-process'
+  | 'unknown-module'
+  | 'overloaded';
 
 /** A message that gets no place; the message says what to do. */
 export class ScheduleError extends Error {
@@ -41,10 +47,17 @@ export interface SchedulerOptions {
 const ID = /^[A-Za-z0-9_-]{43}$/;
 const FORMAT = /^[A-Za-z0-9._-]{1,100}$/;
 
-/** Most messages waiting for their place at once; more are refused. */
+/** Most messages waiting for their place at once, and most bytes of them; more are refused. */
 const MAX_WAITING = 20_000;
-/** Most messages of one transaction. */
+const MAX_WAITING_BYTES = 128 * 1024 * 1024;
+/** Most messages of one transaction, and about how many bytes: what one statement can carry, and one large message holds up. */
 const MAX_BATCH = 500;
+const MAX_BATCH_BYTES = 32 * 1024 * 1024;
+/**
+ * Largest message. Every copy of a process reads each of them again at every start, and nobody has agreed to them; a guardian's largest,
+ * 500 deposits with the largest tags, has 2.3 MB. Modules and spawns may be as large as items are.
+ */
+export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 /** Most entries one read gives. */
 export const MAX_ENTRIES = 1000;
 
@@ -91,6 +104,7 @@ interface HeadRow {
 
 export class Scheduler {
   private waiting: Waiting[] = [];
+  private waitingBytes = 0;
   private working: Promise<void> | null = null;
   private readonly listeners = new Set<(process: string) => void>();
 
@@ -123,12 +137,18 @@ export class Scheduler {
       throw new ScheduleError('bad-type', 'An item for AO has the tag Type: Process, Message or Module.');
     if (type === 'Process' && !ID.test(tagOf(item, 'Module')))
       throw new ScheduleError('unknown-module', 'A process has the tag Module: the id of a module sent before.');
-    if (this.waiting.length >= MAX_WAITING)
-      throw new ScheduleError('overloaded', 'Too many messages are waiting for their place: send again in a moment.');
-    const process = type === 'Process' ? item.id : item.target;
-    const placed = new Promise<Placed>((resolve, reject) => this.waiting.push({ item, process, resolve, reject }));
-    this.working ??= this.work();
-    return placed;
+    if (type === 'Message') assertSize(item);
+    return this.enter(item, type === 'Process' ? item.id : item.target);
+  }
+
+  /**
+   * Places a message that the caller has signed itself, in the order of the calls: it is not verified again.
+   * @throws ItemError, ScheduleError
+   */
+  async schedulePushed(raw: Buffer): Promise<Placed> {
+    const item = parseItem(raw);
+    assertSize(item);
+    return this.enter(item, item.target);
   }
 
   /** Height that goes into the next assignment. */
@@ -160,9 +180,11 @@ export class Scheduler {
     const rows: EntryRow[] = await this.options.database.query(
       `with wanted as (select nonce, timestamp, item, message from assignment
          where process = $1 and nonce between $2 and $3 and timestamp > $4 and timestamp <= $5),
-       last as (select max(timestamp) as timestamp from (select timestamp from wanted order by nonce limit $6) as first)
+       first as (select timestamp, sum(octet_length(message)) over (order by nonce) as bytes, row_number() over (order by nonce) as place
+         from (select nonce, timestamp, message from wanted order by nonce limit $6) as w),
+       last as (select max(timestamp) as timestamp from first where bytes <= $7 or place = 1)
        select nonce, item, message from wanted where timestamp <= (select timestamp from last) order by nonce`,
-      [...values, Math.min(limit, MAX_ENTRIES)],
+      [...values, Math.min(limit, MAX_ENTRIES), MAX_PAGE_BYTES],
     );
     const entries = rows.map((row) => readEntry(process, row));
     const last = entries.at(-1);
@@ -211,6 +233,27 @@ export class Scheduler {
     while (this.working) await this.working;
   }
 
+  private enter(item: Item, process: string): Promise<Placed> {
+    if (this.waiting.length >= MAX_WAITING || this.waitingBytes + item.raw.length > MAX_WAITING_BYTES)
+      throw new ScheduleError('overloaded', 'Too many messages are waiting for their place: send again in a moment.');
+    const placed = new Promise<Placed>((resolve, reject) => this.waiting.push({ item, process, resolve, reject }));
+    this.waitingBytes += item.raw.length;
+    this.working ??= this.work();
+    return placed;
+  }
+
+  /** What goes into the next transaction: one at least. */
+  private nextBatch(): Waiting[] {
+    let [count, bytes] = [0, 0];
+    for (const { item } of this.waiting) {
+      if (count > 0 && (count === MAX_BATCH || bytes + item.raw.length > MAX_BATCH_BYTES)) break;
+      count += 1;
+      bytes += item.raw.length;
+    }
+    this.waitingBytes -= bytes;
+    return this.waiting.splice(0, count);
+  }
+
   private async storeModule(item: Item): Promise<Placed> {
     const format = tagOf(item, 'Module-Format');
     if (!FORMAT.test(format)) throw new ScheduleError('bad-type', 'A module has the tag Module-Format.');
@@ -223,7 +266,7 @@ export class Scheduler {
 
   private async work(): Promise<void> {
     while (this.waiting.length > 0) {
-      const batch = this.waiting.splice(0, MAX_BATCH);
+      const batch = this.nextBatch();
       try {
         const outcomes = await this.options.database.transaction((manager) => this.place(manager, batch));
         batch.forEach((w, i) => {
@@ -333,6 +376,11 @@ export class Scheduler {
   private now(): number {
     return this.options.now?.() ?? Date.now();
   }
+}
+
+function assertSize(item: Item): void {
+  if (item.raw.length > MAX_MESSAGE_BYTES)
+    throw new ScheduleError('too-large', `A message has at most ${MAX_MESSAGE_BYTES} bytes: send it in parts.`);
 }
 
 function readEntry(process: string, row: EntryRow): ScheduleEntry {

@@ -60,5 +60,6 @@ function codeOf(error: unknown): unknown {
 
 function scheduleStatus({ code }: ScheduleError): number {
   if (code === 'overloaded') return 503;
+  if (code === 'too-large') return 413;
   return code === 'unknown-process' ? 404 : 400;
 }

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import { jest } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { connect, createDataItemSigner } from '@permaweb/aoconnect';
@@ -217,6 +218,7 @@ it('a replica follows the gateway over HTTP', async () => {
         : null;
     },
     entries: async (_, from, limit) => kept.slice(from, from + limit),
+    has: async () => new Set(),
     append: async (_, entries) => void kept.push(...entries),
     module: async (id) => modules.get(id) ?? null,
     saveModule: async (id, raw) => void modules.set(id, raw),
@@ -320,6 +322,13 @@ it('reads what clients ask GraphQL for, in their own words', async () => {
   };
   expect(await ask(`["${module.id}", "unknown"]`, 'Module')).toEqual([module.id]);
   expect(await ask(`"${module.id}"`, 'Process')).toEqual([]);
+  // Each id once, and only so many: an item may be large.
+  const reads = jest.spyOn(pipeline.scheduler, 'item');
+  expect(await ask(`[${Array.from({ length: 100 }, () => `"${module.id}"`).join()}]`, 'Module')).toEqual([module.id]);
+  expect(reads).toHaveBeenCalledTimes(1);
+  const many = `{ transactions(ids: [${Array.from({ length: 11 }, (_, i) => `"${i}"`).join()}]) { edges { node { id } } } }`;
+  expect((await post('/graphql', JSON.stringify({ query: many }))).status).toBe(400);
+  expect(reads).toHaveBeenCalledTimes(1);
   for (const broken of [
     '{ blocks { id } }',
     '{ transactions(ids: [',

@@ -1,6 +1,8 @@
 /** The lean Lua machine: exact, undone on error, bounded, closed to the world. */
 import type { ProcessEnv, VmInstance, VmMessage } from '../../types.js';
+import { MAX_RESULT_BYTES, MAX_SENT } from '../bounds.js';
 import { LuaVm } from './lua-vm.js';
+import { LuaMachine, WORK_LIMIT } from './machine.js';
 
 const env: ProcessEnv = {
   Process: { Id: 'p'.repeat(43), Owner: 'o', Tags: [{ name: 'Name', value: 'test' }] },
@@ -24,6 +26,16 @@ const message = (action: string, data = ''): VmMessage => ({
   Cron: false,
 });
 const COUNTER = `
+-- What is one instruction of Lua and without end, or nearly so, in C.
+local RUN = {
+  pattern = function() return ("a"):rep(200000):find((".-"):rep(12) .. "b") end,
+  concat = function()
+    local strings = getmetatable("")
+    strings.__index, strings.__len = string.sub, function() return 1e15 end
+    table.concat("", "", 1, 1e15)
+  end,
+  copy = function() local s = ("x"):rep(20000000) for i = 1, 1e7 do local t = s .. "y" end end,
+}
 local n, kept = 0, {}
 function handle(msg)
   local a = msg.Tags.Action
@@ -36,6 +48,9 @@ function handle(msg)
   if a == "Order" then local t, s = {}, "" for i = 1, 200 do t["key" .. i] = i end for k in pairs(t) do s = s .. k end ao.send({ Data = s }) return end
   if a == "Globals" then local t = {} for k in pairs(_G) do t[#t + 1] = k end table.sort(t) ao.send({ Data = table.concat(t, " ") }) return end
   if a == "Echo" then ao.send({ Target = msg.From, Data = msg.Data, Tags = { { name = "B", value = "1" }, { name = "A", value = 2 } } }) return end
+  if a == "Run" then kept[#kept + 1] = "half done"; pcall(RUN[msg.Data]) end
+  if a == "Send" then for i = 1, tonumber(msg.Data) do ao.send({ Target = "t", Data = "x" }) end return end
+  if a == "Large" then for i = 1, 8 do ao.send({ Data = string.rep("x", tonumber(msg.Data) // 8) }) end return end
   if a == "Keep" then kept[#kept + 1] = msg.Data end
   ao.send({ Target = msg.From, Data = n .. ":" .. #kept, Zed = "z", Action = "Count" })
 end`;
@@ -88,6 +103,53 @@ it.each([
   expect(failed.Error).toMatch(reason);
   expect(failed.Messages).toEqual([]);
   expect(await data(instance, message('Count'))).toBe('2:1');
+});
+
+it.each(['pattern', 'concat', 'copy'])(
+  'A16 I13 what C does for one instruction (%s) is counted too, and no pcall holds on',
+  async (work) => {
+    const instance = await load();
+    await instance.handle(message('Keep', 'a'));
+    const failed = await instance.handle(message('Run', work));
+    expect(failed).toMatchObject({ Error: 'out of work', Messages: [] });
+    expect(await data(instance, message('Count'))).toBe('2:1');
+  },
+);
+
+it('A16 I11 work is counted alike in a fresh machine and in one whose memory has grown and was put back', () => {
+  const [fresh, grown] = [new LuaMachine(), new LuaMachine()];
+  const image = grown.image();
+  expect(() => grown.run('local t = {} while true do t[#t + 1] = string.rep("x", 1000000) .. #t end', 'eat')).toThrow(
+    /not enough memory/,
+  );
+  grown.restore(image);
+  const work = 'local t = {} for i = 1, 200000 do t[i] = i .. "x" end table.sort(t) string.rep("x", 50000000)';
+  for (const machine of [fresh, grown]) machine.run(work, 'work');
+  expect(grown.workDone).toBe(fresh.workDone);
+  expect(fresh.workDone).toBeGreaterThan(0);
+  expect(fresh.workDone).toBeLessThan(WORK_LIMIT);
+  expect(Buffer.compare(grown.image(), fresh.image())).toBe(0);
+});
+
+it('A16 a source that loads without end is refused', async () => {
+  await expect(async () => load('while true do end')).rejects.toThrow(/out of work/);
+});
+
+it('A16 a message gives so much and no more, or has no effect', async () => {
+  const instance = await load();
+  expect((await instance.handle(message('Send', String(MAX_SENT)))).Messages).toHaveLength(MAX_SENT);
+  const many = await instance.handle(message('Send', String(MAX_SENT + 1)));
+  expect(many).toMatchObject({ Error: expect.stringContaining('at most'), Messages: [] });
+  const large = await instance.handle(message('Large', String(MAX_RESULT_BYTES - 1024)));
+  expect(large.Error).toBeUndefined();
+  const larger = await instance.handle(message('Large', String(MAX_RESULT_BYTES)));
+  expect(larger).toMatchObject({ Error: expect.stringContaining('bytes'), Messages: [] });
+  expect(await data(instance, message('Count'))).toBe('3:0');
+});
+
+it('A16 why a message failed is told in a few words', async () => {
+  const instance = await load('function handle(msg) error(string.rep("x", 10000000)) end');
+  expect((await instance.handle(message('Count'))).Error).toHaveLength(1000);
 });
 
 it('A7 a dry-run changes nothing', async () => {

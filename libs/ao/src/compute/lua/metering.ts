@@ -8,14 +8,7 @@ export const FUEL = 'isthmus_fuel';
 /** Bytes of a memory.copy or memory.fill that cost one. */
 const BYTES_PER_UNIT_LOG2 = 6;
 
-const enum Section {
-  Type = 1,
-  Import = 2,
-  Function = 3,
-  Global = 6,
-  Export = 7,
-  Code = 10,
-}
+const SECTION = { type: 1, import: 2, function: 3, global: 6, export: 7, code: 10 };
 
 const I32 = 0x7f;
 const END = 0x0b;
@@ -32,12 +25,11 @@ export function metered(binary: Uint8Array): Uint8Array {
     const id = reader.byte();
     sections.push({ id, body: reader.take(reader.number()) });
   }
-  const body = (id: Section): Reader =>
-    new Reader(sections.find((s) => s.id === (id as number))?.body ?? Buffer.from([0]));
-  const params = parameterCounts(body(Section.Type));
-  const imported = importedGlobals(body(Section.Import));
-  const fuel = imported + body(Section.Global).number();
-  const types = list(body(Section.Function), (r) => r.number());
+  const body = (id: number): Reader => new Reader(sections.find((s) => s.id === id)?.body ?? Buffer.from([0]));
+  const params = parameterCounts(body(SECTION.type));
+  const imported = importedGlobals(body(SECTION.import));
+  const fuel = imported + body(SECTION.global).number();
+  const types = list(body(SECTION.function), (r) => r.number());
   const parts = sections.flatMap(({ id, body: bytes }) => {
     const changed = rewritten(id, bytes, fuel, (index) => params[types[index] as number] as number);
     return [Buffer.from([id]), unsigned(changed.length), changed];
@@ -47,13 +39,13 @@ export function metered(binary: Uint8Array): Uint8Array {
 
 function rewritten(id: number, bytes: Uint8Array, fuel: number, paramsOf: (index: number) => number): Uint8Array {
   const reader = new Reader(bytes);
-  if (id === Section.Global) return appended(reader, Buffer.from([I32, 1, 0x41, 0, END]));
-  if (id === Section.Export)
+  if (id === SECTION.global) return appended(reader, Buffer.from([I32, 1, 0x41, 0, END]));
+  if (id === SECTION.export)
     return appended(
       reader,
       Buffer.concat([unsigned(FUEL.length), Buffer.from(FUEL), Buffer.from([3]), unsigned(fuel)]),
     );
-  if (id !== Section.Code) return bytes;
+  if (id !== SECTION.code) return bytes;
   const count = reader.number();
   const bodies = Array.from({ length: count }, (_, i) => {
     const body = meteredBody(reader.take(reader.number()), fuel, paramsOf(i));

@@ -1,0 +1,24 @@
+/** For tests: source of a compute worker whose processes count messages, and hang or crash when they are told to, as no lean process can. */
+export const HANGING_WORKER = `
+const { parentPort } = require('node:worker_threads');
+const counts = new Map();
+const failed = (Error) => ({ Messages: [], Spawns: [], Assignments: [], Output: '', Error });
+function handle(process, message, keep) {
+  const action = message.Tags.find((t) => t.name === 'Action')?.value;
+  if (action === 'Hang') for (;;);
+  if (action === 'Crash') globalThis.process.exit(1);
+  if (action === 'Fail') return failed('on purpose');
+  const count = counts.get(process) + (action === 'Count' ? 1 : 0);
+  if (keep) counts.set(process, count);
+  return { Messages: [{ Anchor: '', Tags: [], Data: String(count) }], Spawns: [], Assignments: [], Output: '' };
+}
+function perform({ op, process, image, message, messages, quiet }) {
+  if (op === 'open') return counts.set(process, image ? image[0] : 0), null;
+  if (op === 'close') return counts.delete(process), null;
+  if (op === 'snapshot') return Uint8Array.of(counts.get(process));
+  if (op === 'dry-run') return handle(process, message, false);
+  const results = messages.map((m) => handle(process, m, true));
+  return { count: results.length, results: quiet ? [] : results };
+}
+parentPort.on('message', (request) => parentPort.postMessage({ id: request.id, value: perform(request) }));
+`;
