@@ -6,33 +6,8 @@ import type { Logger } from '@isthmus/store';
 import type { Request, Response } from 'express';
 import { BaseError } from 'viem';
 import type { z } from 'zod';
+import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 import type { ProblemBody } from './schemas.js';
-
-/** Every code a problem may have: its status, and its title. */
-export const PROBLEMS = {
-  'bad-request': [400, 'The request is not valid'],
-  'bad-address': [400, 'The request is not valid'],
-  'bad-cursor': [400, 'The request is not valid'],
-  'bad-tags': [400, 'The request is not valid'],
-  'below-minimum': [400, 'Too little'],
-  'below-fee': [400, 'Too little'],
-  'above-capacity': [400, 'Too much'],
-  'above-limit': [400, 'Too much'],
-  'forbidden-recipient': [400, 'The recipient cannot be paid'],
-  'not-found': [404, 'Not found'],
-  'unknown-asset': [404, 'Unknown asset'],
-  paused: [409, 'Paused'],
-  'asset-closed': [409, 'Closed for deposits'],
-  'too-large': [413, 'The body is too large'],
-  'unsupported-media-type': [415, 'The body is of another kind'],
-  'too-many-requests': [429, 'Too many requests'],
-  internal: [500, 'Something failed here'],
-  'chain-unavailable': [503, 'The chain cannot be read'],
-  'not-ready': [503, 'Not ready'],
-  'too-many-streams': [503, 'Too many live streams'],
-  unavailable: [503, 'Not ready'],
-} as const satisfies Record<string, readonly [status: number, title: string]>;
-export type ProblemCode = keyof typeof PROBLEMS;
 
 /** A request that cannot be answered, said the way the API says it. */
 export class Problem extends Error {

@@ -1,7 +1,7 @@
 /** Everything the API answers and takes, written once: the types of the code and the documentation at /docs both come from here. */
 import type { TransferState, WaitReason } from '@isthmus/bridge';
 import { z } from 'zod';
-import { PROBLEMS, type ProblemCode } from './problem.js';
+import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 
 const units = z.string().regex(/^(0|[1-9][0-9]{0,38})$/);
 const amount = (what: string) => units.describe(`${what}, base units`);
