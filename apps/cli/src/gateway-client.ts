@@ -33,6 +33,7 @@ export interface BooksAnswer {
   inFlight: string;
   releasedUnattested: string;
   ok: boolean;
+  paused: boolean;
   height: string;
   slot: number;
 }

@@ -59,5 +59,5 @@ async function guardianLines(name: string, url: string): Promise<Line[]> {
 function bookLine(book: BooksAnswer, assets: readonly AssetAnswer[]): string {
   const asset = assets.find((a) => a.id === book.asset);
   const units = (v: string): string => formatUnits(BigInt(v), asset?.decimals ?? 0);
-  return `${book.ok ? '  ' : '!!'} books ${(asset?.symbol ?? book.asset).padEnd(22)} locked ${units(book.locked)}  supply ${units(book.supply)}  in flight ${units(book.inFlight)}`;
+  return `${book.ok ? '  ' : '!!'} books ${(asset?.symbol ?? book.asset).padEnd(22)} locked ${units(book.locked)}  supply ${units(book.supply)}  in flight ${units(book.inFlight)}${book.paused ? '  PAUSED by its guardians' : ''}`;
 }
