@@ -18,6 +18,7 @@ const DEPOSITS = 10_000;
 const PER_BLOCK = 20;
 const VALUE = 10n ** 15n;
 const PATIENCE_MS = 300_000;
+const PARTS = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'];
 
 export async function run(): Promise<Figure[]> {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-bench-'));
@@ -30,11 +31,13 @@ export async function run(): Promise<Figure[]> {
     await fill(stack);
     const began = performance.now();
     for (const guardian of stack.guardians) guardian.launch();
-    const stages = await untilMinted(stack, began);
+    await untilMinted(stack, began);
     const seconds = (performance.now() - began) / 1000;
-    for (const [what, at] of stages) console.error(`  ${what} after ${(at / 1000).toFixed(1)} s`);
+    await sayWhere(stack, ports.guardians, seconds);
     const pids = [stack.gateway, ...stack.guardians].flatMap((c) => (c.pid === undefined ? [] : [c.pid]));
-    const calls = await Promise.all(stack.guardians.map((_, i) => rpcCalls(ports.guardians + i)));
+    const calls = await Promise.all(
+      stack.guardians.map((_, i) => metric(ports.guardians + i, 'isthmus_guardian_rpc_calls')),
+    );
     return [
       atLeast('backlog.per_second', DEPOSITS / seconds, 'deposits/s', 300),
       atMost('backlog.rpc_per_deposit', Math.max(...calls) / DEPOSITS, 'calls', 0.05),
@@ -81,19 +84,27 @@ async function rpc(stack: Stack, calls: readonly { method: string; params: unkno
   return answers.map((a) => a.result);
 }
 
-/** When the first and each quarter of the mints came, from the token process' own count. */
-async function untilMinted(stack: Stack, began: number): Promise<[string, number][]> {
+/** Waits until the token process has counted them all. */
+async function untilMinted(stack: Stack, began: number): Promise<void> {
   const coin = stack.deployment.assets.find((a) => a.address === zeroAddress);
-  const stages: [string, number][] = [];
-  const marks = [1, DEPOSITS / 4, DEPOSITS / 2, (3 * DEPOSITS) / 4, DEPOSITS];
-  while (marks.length > 0) {
+  while ((await mintedCount(stack, coin?.process ?? '')) < DEPOSITS) {
     if (performance.now() - began > PATIENCE_MS) throw new Error('The backlog was not minted in time.');
     await delay(100);
-    const minted = await mintedCount(stack, coin?.process ?? '');
-    while (marks[0] !== undefined && minted >= marks[0])
-      stages.push([`${marks.shift()} minted`, performance.now() - began]);
   }
-  return stages;
+}
+
+/** Where the time goes: each guardian's parts, in seconds of the clock, and what each process took of the two cores. */
+async function sayWhere(stack: Stack, firstPort: number, seconds: number): Promise<void> {
+  console.error(`  ${DEPOSITS} deposits in ${seconds.toFixed(1)} s`);
+  for (const [i, { pid }] of stack.guardians.entries()) {
+    const spent = PARTS.map(async (part) => {
+      const took = await metric(firstPort + i, `isthmus_guardian_seconds_total{part="${part}"}`);
+      return `${part} ${took.toFixed(1)}`;
+    });
+    console.error(`  guardian_${i + 1}: ${(await Promise.all(spent)).join('  ')}  cpu ${cpuSeconds(pid)}`);
+  }
+  const rest = { gateway: stack.gateway.pid, anvil: stack.anvil.pid };
+  for (const [name, pid] of Object.entries(rest)) console.error(`  ${name}: cpu ${cpuSeconds(pid)}`);
 }
 
 async function mintedCount(stack: Stack, process: string): Promise<number> {
@@ -113,9 +124,20 @@ async function mintedCount(stack: Stack, process: string): Promise<number> {
   return (JSON.parse(Messages[0]?.Data ?? '{}') as { deposits?: number }).deposits ?? 0;
 }
 
-async function rpcCalls(port: number): Promise<number> {
+async function metric(port: number, name: string): Promise<number> {
   const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  return Number(/^isthmus_guardian_rpc_calls (\d+)/m.exec(metrics)?.[1] ?? Number.NaN);
+  const line = metrics.split('\n').find((l) => l.startsWith(`${name} `));
+  return Number(line?.split(' ')[1] ?? Number.NaN);
+}
+
+/** Processor seconds of a process so far, from the kernel, which counts in hundredths. */
+function cpuSeconds(pid: number | undefined): string {
+  const fields =
+    fs
+      .readFileSync(`/proc/${pid ?? 0}/stat`, 'utf8')
+      .split(') ')[1]
+      ?.split(' ') ?? [];
+  return ((Number(fields[11]) + Number(fields[12])) / 100).toFixed(1);
 }
 
 /** Peak resident memory of a process, from the kernel. */

@@ -57,6 +57,8 @@ describe('a round', () => {
     const metrics = await runner.registry.metrics();
     expect(metrics).toMatch(/isthmus_guardian_height 7/);
     expect(metrics).toMatch(/isthmus_guardian_outbox 3/);
+    for (const part of ALL)
+      expect(metrics).toMatch(new RegExp(`isthmus_guardian_seconds_total{part="${part}"} [0-9.e-]+`));
     expect(metrics).toMatch(/isthmus_guardian_rpc_calls 11/);
   });
 

@@ -41,6 +41,12 @@ export class Runner {
     labelNames: ['part', 'code'],
     registers: [this.registry],
   });
+  private readonly seconds = new Counter({
+    name: 'isthmus_guardian_seconds_total',
+    help: 'Time spent in each part',
+    labelNames: ['part'],
+    registers: [this.registry],
+  });
   private readonly height = new Gauge({
     name: 'isthmus_guardian_height',
     help: 'Last final block scanned',
@@ -100,6 +106,7 @@ export class Runner {
     let good = true;
     for (const part of PARTS) {
       if (this.stopping.signal.aborted) return good;
+      const began = performance.now();
       try {
         const done = await this.guardian[part]();
         const waiting = done instanceof Map ? { waiting: countReasons(done) } : {};
@@ -108,6 +115,7 @@ export class Runner {
         good = false;
         this.report(part, error);
       }
+      this.seconds.inc({ part }, (performance.now() - began) / 1000);
       // Without a sound view of both sides of at least one asset there is nothing to say or sign.
       if (part === 'watch' ? !good : part === 'follow' && !this.guardian.serving) return false;
     }

@@ -11,6 +11,8 @@ import type { AppliedRow, DecisionStore, VoteRow } from './decision-store.js';
 import type { Move, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
 
 const BATCH = 100;
+/** Results read at once; one is read however large it is. */
+const MAX_BATCH_BYTES = 32 * 1024 * 1024;
 const RETRY_MS = 2_000;
 
 interface Slot {
@@ -216,9 +218,12 @@ export class Projector {
 
 async function slotsAfter(manager: EntityManager, process: string, nonce: number): Promise<Slot[]> {
   const rows: { nonce: string; message_id: string; outcome: string; timestamp: string }[] = await manager.query(
-    `select r.nonce, r.message_id, r.outcome, a.timestamp from result r join assignment a on a.process = r.process and a.nonce = r.nonce
-     where r.process = $1 and r.nonce > $2 order by r.nonce limit ${BATCH}`,
-    [process, nonce],
+    `select r.nonce, r.message_id, r.outcome, a.timestamp from (
+       select *, row_number() over page as place, sum(octet_length(outcome)) over page as bytes
+       from (select process, nonce, message_id, outcome from result where process = $1 and nonce > $2 order by nonce limit ${BATCH}) as first
+       window page as (order by nonce)
+     ) as r join assignment a on a.process = r.process and a.nonce = r.nonce where r.bytes <= $3 or r.place = 1 order by r.nonce`,
+    [process, nonce, MAX_BATCH_BYTES],
   );
   return rows.map((r) => ({
     nonce: Number(r.nonce),
