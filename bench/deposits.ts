@@ -8,8 +8,8 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { aoAddressToBytes } from '@isthmus/bridge';
 import { encodeCoinDeposit } from '@isthmus/chains';
-import { devAccount, startStack, type Stack } from '@isthmus/devnet';
-import { freePort } from '@isthmus/store';
+import { devAccount, guardianNames, startStack, type Stack } from '@isthmus/devnet';
+import { freePort, freePorts } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { compileContracts } from '../contracts/ethereum/compile.js';
 import type { Figure } from './figure.js';
@@ -23,8 +23,12 @@ const PARTS = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'];
 export async function run(): Promise<Figure[]> {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-bench-'));
   fs.chmodSync(home, 0o755);
-  const guardians = 20_000 + Math.floor((await freePort()) / 2);
-  const ports = { gateway: await freePort(), anvil: await freePort(), postgres: await freePort(), guardians };
+  const ports = {
+    gateway: await freePort(),
+    anvil: await freePort(),
+    postgres: await freePort(),
+    guardians: await freePorts(guardianNames().length),
+  };
   const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 200 });
   try {
     for (const guardian of stack.guardians) await guardian.stop();
@@ -39,9 +43,9 @@ export async function run(): Promise<Figure[]> {
       stack.guardians.map((_, i) => metric(ports.guardians + i, 'isthmus_guardian_rpc_calls')),
     );
     return [
-      atLeast('backlog.per_second', DEPOSITS / seconds, 'deposits/s', 300),
-      atMost('backlog.rpc_per_deposit', Math.max(...calls) / DEPOSITS, 'calls', 0.05),
-      atMost('backlog.peak_mb', Math.max(...pids.map(peakMegabytes)), 'MB in one process', 1024),
+      figure('backlog.per_second', DEPOSITS / seconds, 'deposits/s', '>=', 300),
+      figure('backlog.rpc_per_deposit', Math.max(...calls) / DEPOSITS, 'calls', '<=', 0.05),
+      figure('backlog.peak_mb', Math.max(...pids.map(peakMegabytes)), 'MB in one process', '<=', 1024),
     ];
   } finally {
     await stack.stop();
@@ -145,28 +149,8 @@ function peakMegabytes(pid: number): number {
   return Number(/VmHWM:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
 }
 
-function atLeast(name: string, value: number, unit: string, target: number): Figure {
-  return {
-    area: 'deposits',
-    name,
-    value,
-    unit,
-    against: 'the target',
-    ratio: value / target,
-    target: `>= ${target}`,
-    ok: value >= target,
-  };
-}
-
-function atMost(name: string, value: number, unit: string, target: number): Figure {
-  return {
-    area: 'deposits',
-    name,
-    value,
-    unit,
-    against: 'the target',
-    ratio: value / target,
-    target: `<= ${target}`,
-    ok: value <= target,
-  };
+function figure(name: string, value: number, unit: string, relation: '>=' | '<=', target: number): Figure {
+  const ok = relation === '>=' ? value >= target : value <= target;
+  const ratio = value / target;
+  return { area: 'deposits', name, value, unit, against: 'the target', ratio, target: `${relation} ${target}`, ok };
 }

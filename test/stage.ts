@@ -1,6 +1,5 @@
 /** The real stack for end-to-end tests: real processes, a chain that mines when the test says so, and people who deposit and withdraw. */
 import fs from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { randomBytes } from 'node:crypto';
@@ -9,7 +8,7 @@ import { createItem, ethereumSigner } from '@isthmus/ao';
 import { aoAddressToBytes } from '@isthmus/bridge';
 import { encodeCoinDeposit } from '@isthmus/chains';
 import { devAccount, devKey, guardianNames, startStack, type DevAsset, type Stack } from '@isthmus/devnet';
-import { freePort } from '@isthmus/store';
+import { freePort, freePorts } from '@isthmus/store';
 import { createPublicClient, createTestClient, createWalletClient, http, zeroAddress, type Hex } from 'viem';
 import { foundry } from 'viem/chains';
 import { compileContracts } from '../contracts/ethereum/compile.js';
@@ -26,22 +25,6 @@ export interface Transfer {
   waiting: { reason: string; detail: string; expected: string | null } | null;
   releaseTx: Hex | null;
   timeline: { kind: string; proof: Record<string, string> }[];
-}
-
-/** First of so many free ports in a row. */
-async function freePorts(count: number): Promise<number> {
-  for (;;) {
-    const first = await freePort();
-    const others = Array.from({ length: count - 1 }, (_, i) => first + 1 + i);
-    if ((await Promise.all(others.map(isFree))).every(Boolean)) return first;
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = net.createServer().once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }
 
 export class Stage {

@@ -1,7 +1,7 @@
 /** `isthmus start`: everything local, up and watched until Ctrl-C. */
-import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { devAccount, devKey, guardianNames, startStack, watchOver, type Stack, type StackPorts } from '@isthmus/devnet';
+import { portInUse } from '@isthmus/store';
 import { compileContracts } from '../../../contracts/ethereum/compile.js';
 import { claimHome } from './running.js';
 import { CommandError } from './said.js';
@@ -50,7 +50,7 @@ async function assertPortsFree(ports: StackPorts): Promise<void> {
   ];
   const until = Date.now() + LEAVE_MS;
   for (const [name, port] of wanted) {
-    while (await inUse(port)) {
+    while (await portInUse(port)) {
       if (Date.now() > until)
         throw new CommandError(
           `Port ${port} (${name}) on 127.0.0.1 is in use: free it, or set another with ${PORT_VARIABLES[name]}.`,
@@ -66,17 +66,6 @@ function refuseDatabaseUrl(env: NodeJS.ProcessEnv): void {
     throw new CommandError(
       'DATABASE_URL is set, but the local stack brings its own database: unset it, or run the apps by hand (docs/runbook.md).',
     );
-}
-
-function inUse(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect({ port, host: '127.0.0.1' });
-    const done = (open: boolean) => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.once('connect', () => done(true)).once('error', () => done(false));
-  });
 }
 
 function summary({ gatewayUrl, rpcUrl, deployment }: Stack, ports: StackPorts): string {

@@ -13,6 +13,7 @@ import {
   encodeReleaseLine,
   encodeSignLine,
   isEthereumAddress,
+  isListedAs,
   packSignature,
   parseDecision,
   decisionDigest,
@@ -26,8 +27,9 @@ import {
   type ProcessView,
   type ReleaseStatement,
   type VaultDomain,
+  type VaultListing,
 } from '@isthmus/bridge';
-import type { DepositedLog, ReleasedLog, RpcPool, VaultCursor, VaultListing, VaultWatcher } from '@isthmus/chains';
+import type { DepositedLog, ReleasedLog, RpcPool, VaultCursor, VaultWatcher } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
 import {
   decodeFunctionResult,
@@ -356,11 +358,8 @@ export class Guardian {
         if (guardians.join() !== decision.guardians.join()) throw new VaultDiverged(epoch);
         return true;
       }
-      case 'list': {
-        const is = await this.vault<VaultListing>('listing', asset);
-        const same = is.open === decision.open && is.limit === decision.limit && is.minDeposit === decision.minDeposit;
-        return same && BigInt(is.window) * 1000n === decision.windowMs;
-      }
+      case 'list':
+        return isListedAs(decision, await this.vault<VaultListing>('listing', asset));
     }
   }
 

@@ -2,10 +2,9 @@
  * Who a messenger speaks for must be a process. What an authority pushes in somebody's name moves that one's tokens; a wallet signs for
  * itself, so a name that is no process' is a forgery, and nothing that follows from it is signed.
  */
-import { ItemError, parseItem, tagOf, verifyItem } from '@isthmus/ao';
+import { fetchBounded, ItemError, parseItem, tagOf, verifyItem } from '@isthmus/ao';
 import { GatewayUnreachable } from './post.js';
 
-const TIMEOUT_MS = 20_000;
 /** A spawn may carry its process' source. */
 const MAX_SPAWN_BYTES = 16 * 1024 * 1024;
 
@@ -35,22 +34,10 @@ async function isSpawn(raw: Buffer, id: string): Promise<boolean> {
 }
 
 async function fetchItem(url: string): Promise<Buffer | null> {
-  try {
-    const response = await fetch(url, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (response.status === 404) {
-      await response.body?.cancel();
-      return null;
-    }
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of response.body ?? []) {
-      size += (chunk as Uint8Array).byteLength;
-      if (size > MAX_SPAWN_BYTES) throw new Error('the answer is too large');
-      chunks.push(chunk as Uint8Array);
-    }
-    return Buffer.concat(chunks);
-  } catch (error) {
+  const { status, body } = await fetchBounded(url, MAX_SPAWN_BYTES).catch((error: unknown) => {
     throw new GatewayUnreachable(error instanceof Error ? error.message : String(error));
-  }
+  });
+  if (status === 404) return null;
+  if (status !== 200) throw new GatewayUnreachable(`HTTP ${status}`);
+  return body;
 }

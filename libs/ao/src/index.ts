@@ -1,5 +1,6 @@
 /** AO as Isthmus carries it: items, scheduler, compute, messenger. */
 export * from './compute/compute-unit.js';
+export * from './compute/fetch-bounded.js';
 export * from './compute/lua/lua-vm.js';
 export * from './compute/replica.js';
 export * from './compute/worker-pool.js';

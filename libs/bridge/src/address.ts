@@ -48,12 +48,6 @@ export function aoAddressFromBytes(bytes: Uint8Array): string {
   );
 }
 
-/** Reads an Ethereum address. @throws BridgeError `bad-address` when the checksum is wrong or missing, or it is the zero address. */
-export function parseEthereumAddress(text: unknown): Hex {
-  if (isEthereumAddress(text)) return text;
-  throw new BridgeError('bad-address', 'An Ethereum address is written with its EIP-55 checksum and is not zero.');
-}
-
 /** A process id as the 32 bytes the vault knows it by. @throws BridgeError `bad-process` */
 export function processToBytes32(process: string): Hex {
   if (!isArweaveAddress(process)) throw new BridgeError('bad-process', 'A process id has 43 characters of base64url.');

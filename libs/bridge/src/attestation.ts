@@ -6,9 +6,6 @@ import { BridgeError } from './errors.js';
 import { depositId, MAX_NUMBER, parseDepositReference } from './ids.js';
 import { MAX_TAG_BYTES } from './tags.js';
 
-/** Most lines one guardian message may carry. */
-export const MAX_LINES = 500;
-
 /** What a guardian saw of one deposit, in full. */
 export interface DepositObservation {
   id: Hex;

@@ -55,6 +55,21 @@ export function subjectWords(kind: Decision['kind']): readonly Decision['kind'][
   return subjectOf(kind) === 'pause' ? ['pause', 'unpause'] : [kind];
 }
 
+/** An asset's listing as the vault has it: base units, window in seconds. */
+export interface VaultListing {
+  open: boolean;
+  limit: bigint;
+  window: number;
+  minDeposit: bigint;
+}
+
+/** Whether the vault has the asset listed as decided. */
+export function isListedAs(decision: Extract<Decision, { kind: 'list' }>, listing: VaultListing): boolean {
+  const { open, limit, windowMs, minDeposit } = decision;
+  const same = listing.open === open && listing.limit === limit && listing.minDeposit === minDeposit;
+  return same && BigInt(listing.window) * 1000n === windowMs;
+}
+
 /** The vault counts windows in whole seconds of 32 bits and amounts in 104. @throws BridgeError `bad-line` */
 function assertListing({ limit, windowMs, minDeposit }: Extract<Decision, { kind: 'list' }>): void {
   const fits = (amount: bigint) => amount < 2n ** 104n;

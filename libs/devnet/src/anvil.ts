@@ -3,9 +3,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { freePort } from '@isthmus/store';
+import { freePort, portInUse } from '@isthmus/store';
 import { ChainKeeper, hexNumber, rpc } from './chain-keeper.js';
 
 const START_TIMEOUT_MS = 20_000;
@@ -73,16 +72,10 @@ async function untilReady(child: ChildProcess, url: string, port: number): Promi
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
 /** Another node on the port would answer in anvil's place. */
-function assertFree(port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', () =>
-      reject(
-        new Error(`Port ${port} (anvil) on 127.0.0.1 is in use: free it, or set another with ISTHMUS_ANVIL_PORT.`),
-      ),
-    );
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(port)));
-  });
+async function assertFree(port: number): Promise<number> {
+  if (await portInUse(port))
+    throw new Error(`Port ${port} (anvil) on 127.0.0.1 is in use: free it, or set another with ISTHMUS_ANVIL_PORT.`);
+  return port;
 }
 
 function binary(): string {

@@ -6,12 +6,12 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { freePort, portInUse } from './ports.js';
 
 const run = promisify(execFile);
 const START_TIMEOUT_MS = 60_000;
@@ -188,7 +188,7 @@ async function reachableBinaries(as: RunAs): Promise<string> {
 /** A server left behind by a killed owner is stopped; one whose owner lives is never shared. PostgreSQL itself clears the mark of a killed server. */
 async function endOrphan(dataDir: string): Promise<void> {
   const [pid, , , port] = readIfThere(path.join(dataDir, 'postmaster.pid')).split('\n').map(Number);
-  if (!pid || !port || !(await answers(port))) return;
+  if (!pid || !port || !(await portInUse(port))) return;
   const owner = Number(readIfThere(ownerFile(dataDir)));
   if (owner && isAlive(owner)) {
     throw new PostgresError(
@@ -324,33 +324,10 @@ function lastLine(text: string): string {
 
 /** @throws PostgresError `port-in-use` */
 async function assertFree(port: number): Promise<number> {
-  if (await answers(port))
+  if (await portInUse(port))
     throw new PostgresError(
       'port-in-use',
       `Port ${port} on 127.0.0.1 is in use: free it, or set another with ISTHMUS_POSTGRES_PORT.`,
     );
   return port;
-}
-
-function answers(port: number): Promise<boolean> {
-  if (!Number.isInteger(port) || port <= 0) return Promise.resolve(false);
-  return new Promise((resolve) => {
-    const socket = net.connect({ port, host: '127.0.0.1' });
-    const done = (open: boolean) => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.once('connect', () => done(true)).once('error', () => done(false));
-  });
-}
-
-/** A port nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject).listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
 }

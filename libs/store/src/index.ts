@@ -3,5 +3,6 @@ export * from './config.js';
 export * from './data-source.js';
 export * from './embedded-postgres.js';
 export * from './log.js';
+export * from './ports.js';
 export * from './root.js';
 export * from './test-database.js';

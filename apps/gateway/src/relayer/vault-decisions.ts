@@ -2,7 +2,14 @@
  * Carries what the quorum has decided on AO to the vault: pause, unpause, listing, rotation. Like a release, a decision goes only with the
  * signatures the vault asks for; signatures made for another count of the vault's are passed over until their guardians sign anew.
  */
-import { decisionDigest, parseDecision, verifySignature, type Decision, type VaultDomain } from '@isthmus/bridge';
+import {
+  decisionDigest,
+  isListedAs,
+  parseDecision,
+  verifySignature,
+  type Decision,
+  type VaultDomain,
+} from '@isthmus/bridge';
 import { encodeVaultDecision, vaultAbi } from '@isthmus/chains';
 import type { Hex, PublicClient } from 'viem';
 import type { AssetConfig, GatewayConfig } from '../config.js';
@@ -83,9 +90,8 @@ export class VaultDecisions {
         return vault.epoch > decision.epoch || (vault.epoch === decision.epoch && isSame(vault, decision));
       case 'list': {
         const at = { address: this.domain.vault, abi: vaultAbi, blockNumber: vault.blockNumber } as const;
-        const is = await this.client.readContract({ ...at, functionName: 'listing', args: [asset.address] });
-        const same = is.limit === decision.limit && is.minDeposit === decision.minDeposit;
-        return same && is.open === decision.open && BigInt(is.window) * 1000n === decision.windowMs;
+        const listing = await this.client.readContract({ ...at, functionName: 'listing', args: [asset.address] });
+        return isListedAs(decision, listing);
       }
     }
   }

@@ -1,7 +1,7 @@
 /** The books of each asset, read from where they are: the vault's own count, and the process' own totals. */
 import type { ComputeUnit } from '@isthmus/ao';
-import { parseAmount, processToBytes32 } from '@isthmus/bridge';
-import { vaultAbi, type RpcPool, type VaultListing, type VaultWatcher } from '@isthmus/chains';
+import { parseAmount, processToBytes32, type VaultListing } from '@isthmus/bridge';
+import { vaultAbi, type RpcPool, type VaultWatcher } from '@isthmus/chains';
 import type { DataSource } from 'typeorm';
 import { decodeFunctionResult, encodeFunctionData, type Hex } from 'viem';
 import type { AssetConfig } from '../config.js';

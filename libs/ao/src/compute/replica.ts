@@ -6,6 +6,7 @@ import { decodeBundle, ItemError, parseItem, verifyItem } from '../items/index.j
 import { firstHash, nextHash, tagOf, type ScheduleHead } from '../scheduler/assignment.js';
 import type { EvaluationResult, Item, ScheduleEntry, VmMessage } from '../types.js';
 import { environmentOf, messageOf } from './message.js';
+import { fetchBounded } from './fetch-bounded.js';
 import type { WorkerPool } from './worker-pool.js';
 
 export type ReplicaErrorCode =
@@ -57,7 +58,6 @@ export interface ReplicaOptions {
 }
 
 const PAGE = 500;
-const FETCH_TIMEOUT_MS = 20_000;
 /** A page of the schedule takes about 32 MiB at most, a module a few. */
 const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
 
@@ -195,13 +195,9 @@ export class Replica {
 
   private async get(path: string): Promise<Buffer> {
     try {
-      const response = await fetch(`${this.options.gatewayUrl}${path}`, {
-        headers: { accept: 'application/octet-stream' },
-        redirect: 'error', // the gateway that was configured answers, or none
-        signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
-      });
-      if (!response.ok) throw new Error(`HTTP ${response.status}`);
-      return await readBounded(response, MAX_RESPONSE_BYTES);
+      const { status, body } = await fetchBounded(`${this.options.gatewayUrl}${path}`, MAX_RESPONSE_BYTES);
+      if (status !== 200) throw new Error(`HTTP ${status}`);
+      return body;
     } catch (error) {
       throw new ReplicaError(
         'unreachable',
@@ -209,18 +205,6 @@ export class Replica {
       );
     }
   }
-}
-
-/** The body, read only as far as it may go, whatever length it announces. */
-async function readBounded(response: Response, maxBytes: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += (chunk as Uint8Array).byteLength;
-    if (size > maxBytes) throw new Error('the answer is too large');
-    chunks.push(chunk as Uint8Array);
-  }
-  return Buffer.concat(chunks);
 }
 
 function read<T>(parse: () => T): T {

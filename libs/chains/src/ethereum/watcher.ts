@@ -7,14 +7,6 @@ import { AgreementLost, type BlockRef, type RpcPool } from './rpc.js';
 import { vaultAbi } from './vault-abi.js';
 import { decodeVaultLogs, type VaultLog } from './vault.js';
 
-/** An asset's listing as the vault has it: base units, window in seconds. */
-export interface VaultListing {
-  open: boolean;
-  limit: bigint;
-  window: number;
-  minDeposit: bigint;
-}
-
 /** Up to where a vault was watched. */
 export interface VaultCursor {
   height: bigint;
