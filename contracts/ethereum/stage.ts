@@ -90,8 +90,11 @@ export class Stage {
     return receipt;
   }
 
-  /** Calls any function of a test contract. */
-  call(
+  /**
+   * Calls any function of a test contract. With a fifth more gas than estimated: a slot that holds the time costs
+   * nothing to write within the same second, and 2,900 gas when the block is mined in the next one.
+   */
+  async call(
     name: string,
     address: Hex,
     functionName: string,
@@ -99,9 +102,9 @@ export class Stage {
     value = 0n,
     account = this.account,
   ): Promise<TransactionReceipt> {
-    return this.mined(
-      this.wallet(account).writeContract({ abi: this.artifact(name).abi, address, functionName, args, value }),
-    );
+    const call = { abi: this.artifact(name).abi, address, functionName, args, value, account };
+    const gas = await this.client.estimateContractGas(call);
+    return this.mined(this.wallet(account).writeContract({ ...call, gas: (gas * 12n) / 10n }));
   }
 
   read<T>(functionName: string, args: readonly unknown[] = []): Promise<T> {
