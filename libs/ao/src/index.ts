@@ -3,6 +3,7 @@ export * from './compute/compute-unit.js';
 export * from './compute/fetch-bounded.js';
 export * from './compute/lua/lua-vm.js';
 export * from './compute/replica.js';
+export type * from './compute/result-sink.js';
 export * from './compute/worker-pool.js';
 export * from './items/index.js';
 export * from './messenger/messenger.js';

@@ -10,6 +10,7 @@ import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry, VmMessage } from '../types.js';
 import { environmentOf, messageOf } from './message.js';
 import { failed } from './bounds.js';
+import type { ResultSink } from './result-sink.js';
 import { TooManyReads, WorkerLost, type WorkerPool } from './worker-pool.js';
 
 const BATCH = 200;
@@ -54,6 +55,7 @@ export class ComputeUnit {
   /** Processes whose slots up to this one are evaluated one by one, since one of them took too long. */
   private readonly suspects = new Map<string, number>();
   private readonly listeners = new Set<(process: string) => void>();
+  private readonly sinks: ResultSink[] = [];
   private stopping = false;
 
   constructor(
@@ -64,6 +66,16 @@ export class ComputeUnit {
     private readonly onFailure: (process: string, error: unknown) => void,
   ) {
     scheduler.onPlaced((process) => void this.advance(process));
+    this.addSink({
+      async take(manager, batches) {
+        for (const { results, module } of batches) await messenger.enqueue(manager, results, module);
+      },
+    });
+  }
+
+  /** Calls the sink in every transaction that stores results, after those added before; to be added before anything is evaluated. */
+  addSink(sink: ResultSink): void {
+    this.sinks.push(sink);
   }
 
   /** Calls `listener` after results of a process were stored. */
@@ -238,7 +250,7 @@ export class ComputeUnit {
         ],
       );
       const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
-      await this.messenger.enqueue(manager, paired, live.module.id);
+      for (const sink of this.sinks) await sink.take(manager, [{ process, module: live.module.id, results: paired }]);
     });
     live.evaluated = last;
   }
