@@ -553,10 +553,13 @@ describe.each(MACHINES)('$name', (machine) => {
     const token = await funded(machine);
     await token.send(G1, ATTEST, line(3));
     const before = await books(token);
-    const elsewhere = [
-      token.message(G2, ATTEST, line(3)),
-      token.message(ALICE, { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER }),
-    ].map((message) => ({ ...message, Target: BOB }));
+    const claims: Record<string, string>[] = [{}, { Target: PROCESS }, { target: PROCESS }];
+    const elsewhere = [BOB, ''].flatMap((Target) =>
+      claims.flatMap((claim) => [
+        { ...token.message(G2, { ...ATTEST, ...claim }, line(3)), Target },
+        { ...token.message(ALICE, { Action: 'Transfer', Quantity: '10', Recipient: OUTSIDER, ...claim }), Target },
+      ]),
+    );
     expect((await token.handle(elsewhere)).flatMap(eventsIn)).toEqual([]);
     expect(await books(token)).toEqual(before);
   });

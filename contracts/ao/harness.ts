@@ -110,7 +110,11 @@ export class TokenProcess {
   }
 
   async send(sender: Sender | string, tags: Readonly<Record<string, string>>, data = ''): Promise<Outcome> {
-    return outcome(await this.vm.handle(this.message(sender, tags, data)));
+    return this.take(this.message(sender, tags, data));
+  }
+
+  async take(message: VmMessage): Promise<Outcome> {
+    return outcome(await this.vm.handle(message));
   }
 
   /** A read, kept out of the state: the JSON it answers. */

@@ -56,6 +56,29 @@ const attestRelease = (token: TokenProcess, guardian: string, number: number, fe
   token.send(guardian, { Action: 'Attest-Release' }, `${number} ${txHash(77)} ${fee} ${outcome}`);
 const books = async (token: TokenProcess) => (await token.read('Bridge-Info')) as Record<string, string>;
 
+it('A6 what was said to another process, or to nobody, is neither obeyed nor answered, whoever has it assigned here', async () => {
+  const token = await funded();
+  await withdraw(token);
+  const before = [await books(token), await token.read('Balances')];
+  const said: [string, Record<string, string>, string][] = [
+    [ALICE, { Action: 'Transfer', Quantity: '10', Recipient: BOB, Target: PROCESS }, ''],
+    [ALICE, { Action: 'Withdraw', Quantity: '100', Recipient: OUTSIDER, 'Max-Fee': '5' }, ''],
+    [G1, { Action: 'Attest-Deposits' }, encodeDepositLine(deposit(2))],
+    [G2, { Action: 'Attest-Deposits' }, encodeDepositLine(deposit(2))],
+    [G1, { Action: 'Sign-Release' }, `1 1 ${packed(G1)}`],
+    [G1, { Action: 'Attest-Release' }, `1 ${txHash(77)} 3 paid`],
+    [G1, { Action: 'Attest-Decision', 'Decision-Nonce': '1' }, 'pause'],
+    [ALICE, { Action: 'Balance' }, ''],
+  ];
+  for (const Target of [BOB, '']) {
+    for (const [from, tags, data] of said)
+      expect(await token.take({ ...token.message(from, tags, data), Target })).toEqual({ sent: [], events: [] });
+  }
+  expect([await books(token), await token.read('Balances')]).toEqual(before);
+  for (const [from, tags, data] of said.slice(2, 4)) await token.send(from, tags, data);
+  expect(Number((await books(token))['deposits'])).toBe(2); // said to the token itself, they count
+});
+
 describe('deposits', () => {
   it('I4 mint at the M-th equal attestation, not before', async () => {
     const token = await TokenProcess.spawn();

@@ -155,7 +155,7 @@ export class FollowedAsset {
     if (entry.nonce === 0) this.current = this.viewAtSpawn(entry);
     if (!this.current) throw new Error(`Process ${entry.process} has no spawn.`);
     // A slot that failed had no effect, whatever it says it sent.
-    const isOwn = entry.message.ownerAddress === this.parts.self;
+    const isOwn = entry.message.ownerAddress === this.parts.self && isAddressed(entry);
     const said = isOwn ? linesById(entry) : new Map<string, string>();
     for (const event of result.Error === undefined ? eventsOf(result.Messages) : []) {
       foldEvent(this.current, event);
@@ -178,7 +178,9 @@ export class FollowedAsset {
     else this.openVotes.delete(event.id);
   }
 
-  private noteSender({ message }: ScheduleEntry, result: EvaluationResult): void {
+  private noteSender(entry: ScheduleEntry, result: EvaluationResult): void {
+    if (!isAddressed(entry)) return;
+    const { message } = entry;
     const sender = tagOf(message, 'From-Process');
     if (sender === '' || !this.authorities.has(message.ownerAddress) || this.senders.has(sender)) return;
     const events = result.Error === undefined ? eventsOf(result.Messages) : [];
@@ -217,6 +219,9 @@ export class FollowedAsset {
 }
 
 const voteBytes = (line: string): number => line.length + VOTE_BYTES;
+
+/** Whether the message was said to this process; what was said to others may be assigned to it by anyone, and is no order. */
+const isAddressed = ({ process, message }: ScheduleEntry): boolean => message.target === process;
 
 /** Lines of a guardian's message by the deposit id they begin with. */
 function linesById({ message }: ScheduleEntry): Map<string, string> {

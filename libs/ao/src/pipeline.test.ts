@@ -18,7 +18,9 @@ import {
   type Signer,
   type Tag,
 } from './index.js';
-import { assign } from './scheduler/assignment.js';
+import { messageOf } from './compute/message.js';
+import { assign, type ScheduleHead } from './scheduler/assignment.js';
+import { MAX_ASSIGNED_BYTES } from './scheduler/scheduler.js';
 
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
 const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
@@ -159,6 +161,46 @@ describe('scheduler', () => {
     });
     const orphan = await createItem({ tags: tags(['Type', 'Process'], ['Module', 'nothing']), data: '' }, ALICE);
     await expect(pipeline.scheduler.schedule(orphan.raw)).rejects.toMatchObject({ code: 'unknown-module' });
+  });
+});
+
+describe('assignments without a message', () => {
+  it('A6 put what is known here on another schedule, once, whoever and however many ask, also at the same time', async () => {
+    const [a, b] = [await spawn('a'), await spawn('b')];
+    const said = await send(a, 'Count');
+    const placed = await Promise.all(Array.from({ length: 5 }, () => pipeline.scheduler.assign(b, said.id)));
+    expect(placed).toEqual(Array.from({ length: 5 }, () => placed[0]));
+    expect(placed[0]).toMatchObject({ id: said.id, process: b, nonce: 1 });
+    expect(await pipeline.scheduler.assign(b, said.id)).toEqual(placed[0]);
+    expect(await pipeline.scheduler.assign(a, said.id)).toEqual(said); // its own process has it already
+    expect((await pipeline.scheduler.assign(a, a)).nonce).toBe(0);
+    const [entry] = await pipeline.scheduler.entries(b, 1, 10);
+    expect(entry?.message).toMatchObject({ id: said.id, target: a });
+    await settle(b);
+    expect((await pipeline.compute.result(b, said.id)).result.Messages[0]?.Data).toBe('1');
+    expect((await pipeline.compute.result(b, placed[0]?.assignmentId as string)).nonce).toBe(1);
+  });
+
+  it('keep their own Target, by which the process sees that they were said to another', async () => {
+    const [a, b] = [await spawn('a'), await spawn('b')];
+    await pipeline.scheduler.assign(b, (await send(a, 'Count')).id);
+    await pipeline.scheduler.assign(b, a); // another's spawn names nobody
+    const entries = await pipeline.scheduler.entries(b, 0, 10);
+    expect(entries.map((e) => messageOf(e, module.id).Target)).toEqual([b, a, '']);
+  });
+
+  it('refuse what is not known, what is too large to send to everybody who follows, and processes of elsewhere', async () => {
+    const [a, b] = [await spawn('a'), await spawn('b')];
+    const said = await send(a, 'Count');
+    const large = await message(a, 'Count', [], ALICE, 'x'.repeat(MAX_ASSIGNED_BYTES));
+    await pipeline.scheduler.schedule(large.raw);
+    const unknown = (process: string, id: string) => expect(pipeline.scheduler.assign(process, id)).rejects;
+    await unknown(b, 'A'.repeat(43)).toMatchObject({ code: 'unknown-message' });
+    await unknown(b, '\0').toMatchObject({ code: 'unknown-message' });
+    await unknown(b, large.id).toMatchObject({ code: 'too-large' });
+    await unknown('A'.repeat(43), said.id).toMatchObject({ code: 'unknown-process' });
+    await unknown(module.id, module.id).toMatchObject({ code: 'unknown-process' }); // a module is no spawn
+    expect(await pipeline.scheduler.entries(b, 0, 10)).toHaveLength(1);
   });
 });
 
@@ -364,6 +406,31 @@ describe('replica', () => {
     const again: string[] = [];
     expect(await replica(store, undefined, again).sync()).toBe(5);
     expect(again).toEqual(seen);
+  });
+
+  it('takes what was only assigned to its process, with the result the gateway has; twice it takes nothing', async () => {
+    const other = await spawn('b');
+    const said = await send(other, 'Count');
+    await pipeline.scheduler.assign(process, said.id);
+    const store = new MemoryStore();
+    const seen: string[] = [];
+    expect(await replica(store, undefined, seen).sync()).toBe(5);
+    expect(seen.at(-1)).toBe('4');
+    await settle(process);
+    expect((await pipeline.compute.result(process, said.id)).result.Messages[0]?.Data).toBe('4');
+    const last = (await pipeline.scheduler.latest(process)) as ScheduleEntry;
+    const head = (await store.head()) as ScheduleHead;
+    const again = await assign(process, said.id, head, { timestamp: 9e12, blockHeight: 0 }, SCHEDULER);
+    serve = async (from) => [...items(await pipeline.scheduler.entries(process, from, 500)), again.item, last.message];
+    await expect(replica(store).sync()).rejects.toMatchObject({ code: 'repeated' });
+  });
+
+  it('A12 refuses another spawn than its process at slot 0, though later slots may hold what is another’s', async () => {
+    const other = await spawn('b');
+    const [spawned] = await pipeline.scheduler.entries(other, 0, 1);
+    const first = await assign(process, other, null, { timestamp: 1, blockHeight: 0 }, SCHEDULER);
+    serve = () => Promise.resolve([first.item, (spawned as ScheduleEntry).message]);
+    await expect(replica().sync()).rejects.toMatchObject({ code: 'wrong-place' });
   });
 
   const swap = (list: Item[], i: number, j: number) =>

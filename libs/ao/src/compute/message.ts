@@ -18,7 +18,8 @@ export function messageOf({ process, nonce, assignment, message }: ScheduleEntry
     Owner: message.ownerAddress,
     From: pushedFrom || message.ownerAddress,
     ...(pushedFrom ? { 'Forwarded-By': message.ownerAddress } : {}),
-    Target: message.target || process,
+    // Another's Target, or none, is how a process sees that a message was only assigned to it.
+    Target: nonce === 0 ? process : message.target,
     Anchor: message.anchor,
     Data: message.data.toString('utf8'),
     // Nobody may name the sender by a tag.

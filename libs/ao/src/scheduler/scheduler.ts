@@ -12,6 +12,7 @@ export type ScheduleErrorCode =
   | 'bad-type'
   | 'too-large'
   | 'unknown-process'
+  | 'unknown-message'
   | 'unknown-module'
   | 'overloaded';
 
@@ -58,6 +59,11 @@ const MAX_BATCH_BYTES = 32 * 1024 * 1024;
  * 500 deposits with the largest tags, has 2.3 MB. Modules and spawns may be as large as items are.
  */
 export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+/**
+ * Largest message that may be assigned to further processes. An assignment costs whoever asks for it nothing, not even a signature, and
+ * everyone who follows the process is sent the whole message.
+ */
+export const MAX_ASSIGNED_BYTES = 64 * 1024;
 /** Most entries one read gives. */
 export const MAX_ENTRIES = 1000;
 
@@ -149,6 +155,20 @@ export class Scheduler {
     const item = parseItem(raw);
     assertSize(item);
     return this.enter(item, item.target);
+  }
+
+  /**
+   * Places an item that is known here on another process' schedule as well, once: an assignment without a new message. The message keeps its
+   * own Target, by which the process sees that it was said to somebody else; whoever asks need not be its author.
+   * @throws ScheduleError `unknown-message`, `unknown-process`, `too-large`, `overloaded`
+   */
+  async assign(process: string, messageId: string): Promise<Placed> {
+    const raw = ID.test(messageId) ? await this.item(messageId) : null;
+    if (!raw)
+      throw new ScheduleError('unknown-message', `Item ${messageId} is not known here: only what is can be assigned.`);
+    if (raw.length > MAX_ASSIGNED_BYTES)
+      throw new ScheduleError('too-large', `Only messages of at most ${MAX_ASSIGNED_BYTES} bytes can be assigned.`);
+    return this.enter(parseItem(raw), process);
   }
 
   /** Height that goes into the next assignment. */
@@ -338,7 +358,7 @@ export class Scheduler {
     const before = known.get(`${process} ${item.id}`);
     if (before) return before.placed;
     const head = heads.get(process) ?? null;
-    const isSpawn = process === item.id;
+    const isSpawn = process === item.id && tagOf(item, 'Type') === 'Process'; // not a module assigned to itself
     if (!head && !isSpawn)
       return new ScheduleError(
         'unknown-process',

@@ -61,5 +61,5 @@ function codeOf(error: unknown): unknown {
 function scheduleStatus({ code }: ScheduleError): number {
   if (code === 'overloaded') return 503;
   if (code === 'too-large') return 413;
-  return code === 'unknown-process' ? 404 : 400;
+  return code === 'unknown-process' || code === 'unknown-message' ? 404 : 400;
 }

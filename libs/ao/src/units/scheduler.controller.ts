@@ -31,9 +31,15 @@ export class SchedulerController {
     return { timestamp: String(Date.now()), address: this.pipeline.scheduler.address };
   }
 
+  /** An item; or, with `?process-id=&assign=`, an item known here that another process is to have as well. */
   @Post()
   @HttpCode(200)
-  async place(@Body() body: unknown): Promise<Record<string, unknown>> {
+  async place(@Body() body: unknown, @Query() query: unknown): Promise<Record<string, unknown>> {
+    const asked = assignmentAsked(query);
+    if (asked) {
+      const { assignmentId, timestamp } = await this.pipeline.scheduler.assign(asked.process, asked.message);
+      return { id: assignmentId, timestamp };
+    }
     const { id, timestamp } = await this.pipeline.scheduler.schedule(bytesOf(body));
     return { id, timestamp };
   }
@@ -96,6 +102,27 @@ export class SchedulerController {
         .send(encodeBundle(page.entries.flatMap((e) => [e.assignment, e.message])));
     else response.json(pageView(page.entries, page.more));
   }
+}
+
+const assignShape = z.object({
+  'process-id': z.string().min(1),
+  assign: z.string().min(1),
+  'base-layer': z.unknown().optional(),
+  exclude: z.string().optional(),
+});
+
+/** Which message a request wants assigned to which process, or null when it brings an item. @throws UnitError, ZodError */
+export function assignmentAsked(query: unknown): { process: string; message: string } | null {
+  if (typeof query !== 'object' || query === null || !('process-id' in query || 'assign' in query)) return null;
+  const { 'process-id': process, assign, 'base-layer': baseLayer, exclude } = assignShape.parse(query);
+  if (baseLayer !== undefined)
+    throw new UnitError(
+      501,
+      'Transactions of Arweave’s base layer are not assigned here: no chain is watched for them.',
+    );
+  if (exclude !== undefined && exclude !== '')
+    throw new UnitError(501, 'Exclude is not done here: whoever checks a schedule needs whole messages.');
+  return { process, message: assign };
 }
 
 function pageView(entries: readonly ScheduleEntry[], more: boolean): Record<string, unknown> {

@@ -181,6 +181,32 @@ it('shows schedules as AO’s scheduler units do', async () => {
   expect(await get('/su')).toMatchObject({ address: SCHEDULER.address });
 });
 
+it('assigns what is known here to another process, as AO’s scheduler units do', async () => {
+  const [a, b] = [await spawn(), await spawn()];
+  const said = await send(a);
+  const place = (query: string) => post(`/su?${query}`, '');
+  const answer = await place(`process-id=${b}&assign=${said}`);
+  const { id } = (await answer.json()) as { id: string };
+  expect(answer.status).toBe(200);
+  expect(await get(`/su/${id}?process-id=${b}`)).toMatchObject({
+    message: { id: said, target: a },
+    assignment: { id },
+  });
+  expect((await client.result({ process: b, message: said })).Messages[0]?.Data).toBe('1');
+  for (const [query, status] of [
+    [`process-id=${b}`, 400],
+    [`assign=${said}`, 400],
+    [`process-id=${b}&assign=${'A'.repeat(43)}`, 404],
+    [`process-id=${'A'.repeat(43)}&assign=${said}`, 404],
+    [`process-id=${b}&assign=${said}&base-layer`, 501],
+    [`process-id=${b}&assign=${said}&exclude=Data`, 501],
+  ] as const) {
+    const refused = await place(query);
+    expect([query, refused.status]).toEqual([query, status]);
+    expect(await refused.json()).toEqual({ error: expect.any(String) });
+  }
+});
+
 it('pages by time lose nothing between entries of one millisecond', async () => {
   const process = await spawn();
   for (let i = 0; i < 5; i += 1) await send(process);
