@@ -2,7 +2,7 @@
  * One source, several machines: the same messages lead to the same replies, events and state on the lean Lua machine and on real aos
  * modules, and what nobody may do on one, nobody may on the others.
  */
-import { WorkerPool, type EvaluationResult, type VmMessage } from '@isthmus/ao';
+import { WorkerPool, type EvaluationResult, type MemoryImage, type VmMessage } from '@isthmus/ao';
 import { depositId } from '@isthmus/bridge';
 import fc from 'fast-check';
 import { getAddress, type Hex } from 'viem';
@@ -57,7 +57,7 @@ async function funded(machine: Machine): Promise<HostedToken> {
   FUNDED.set(machine, await token.snapshot());
   return token;
 }
-const FUNDED = new Map<Machine, Uint8Array>();
+const FUNDED = new Map<Machine, MemoryImage>();
 async function fund(token: HostedToken): Promise<void> {
   for (const g of [G1, G2]) await token.send(g, ATTEST, [line(1), line(2, '1000', BOB)].join('\n'));
 }

@@ -2,7 +2,15 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { LuaVm } from '@isthmus/ao';
-import type { EvaluationResult, OutboundMessage, ProcessEnv, Tag, VmInstance, VmMessage } from '@isthmus/ao';
+import type {
+  EvaluationResult,
+  MemoryImage,
+  OutboundMessage,
+  ProcessEnv,
+  Tag,
+  VmInstance,
+  VmMessage,
+} from '@isthmus/ao';
 import { eventsOf, type BridgeEvent } from '@isthmus/bridge';
 import { projectRoot } from '@isthmus/store';
 import { getAddress, type Hex } from 'viem';
@@ -101,7 +109,7 @@ export class TokenProcess {
 
   /** @throws when the configuration is refused. */
   static async spawn(tags: Readonly<Record<string, string>> = SPAWN_TAGS): Promise<TokenProcess> {
-    return new TokenProcess(await new LuaVm().load(tokenSource(), 'isthmus-lua-5.4', environment(tags)));
+    return new TokenProcess(await new LuaVm().load(tokenSource(), 'isthmus-lua-5.4', environment(tags), null));
   }
 
   message(sender: Sender | string, tags: Readonly<Record<string, string>>, data = ''): VmMessage {
@@ -128,7 +136,7 @@ export class TokenProcess {
     return BigInt(result.Messages[0]?.Data ?? '-1');
   }
 
-  snapshot(): Promise<Uint8Array> {
+  snapshot(): Promise<MemoryImage> {
     return this.vm.snapshot();
   }
 }

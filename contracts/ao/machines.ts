@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { EvaluationResult, VmMessage, WorkerPool } from '@isthmus/ao';
+import type { EvaluationResult, MemoryImage, VmMessage, WorkerPool } from '@isthmus/ao';
 import { projectRoot } from '@isthmus/store';
 import { environment, messageTo, PROCESS, SPAWN_TAGS, SPAWNER, tokenSource, type Sender } from './harness.js';
 
@@ -75,7 +75,7 @@ export class HostedToken {
   static async resumed(
     machine: Machine,
     pool: WorkerPool,
-    image: Uint8Array,
+    image: MemoryImage,
     options: HostedOptions = {},
   ): Promise<HostedToken> {
     const token = new HostedToken(machine, pool, options);
@@ -108,12 +108,12 @@ export class HostedToken {
     return result.Messages[0]?.Data ?? '';
   }
 
-  snapshot(): Promise<Uint8Array> {
+  snapshot(): Promise<MemoryImage> {
     return this.pool.snapshot(PROCESS);
   }
 
   /** Goes on from a snapshot in a fresh instance; from nothing with `null`. */
-  async open(image: Uint8Array | null): Promise<void> {
+  async open(image: MemoryImage | null): Promise<void> {
     const { machine, options, pool } = this;
     const module = machine.module ?? Buffer.concat([Buffer.from(options.before ?? ''), tokenSource()]);
     await pool.close(PROCESS);

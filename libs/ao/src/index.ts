@@ -1,6 +1,7 @@
 /** AO as Isthmus carries it: items, scheduler, compute, messenger. */
 export * from './compute/compute-unit.js';
 export * from './compute/fetch-bounded.js';
+export * from './compute/image.js';
 export * from './compute/lua/lua-vm.js';
 export * from './compute/replica.js';
 export type * from './compute/result-sink.js';

@@ -85,19 +85,41 @@ export interface ProcessEnv {
   Module: { Id: string; Owner: string; Tags: Tag[] };
 }
 
+/** The state of a process, exactly: the linear memory of its machine. */
+export interface MemoryImage {
+  /** Bytes of the memory, a multiple of 65,536. */
+  size: number;
+  /** Pages of 65,536 bytes that are not all zero, by their number. */
+  pages: Map<number, Uint8Array>;
+}
+
+/** How a memory differs from what it was. */
+export interface MemoryChange {
+  /** Bytes of the memory now. */
+  size: number;
+  /** Pages that are different, as they are now; `null`: all zero. */
+  changed: [page: number, bytes: Uint8Array | null][];
+}
+
 /** One running process in some virtual machine. Calls are sequential; every method is deterministic in its arguments and earlier calls. */
 export interface VmInstance {
   handle(message: VmMessage): Promise<EvaluationResult>;
   /** Evaluates without keeping any effect. */
   dryRun(message: VmMessage): Promise<EvaluationResult>;
-  /** Exact image of the state, restorable by `Vm.restore` of the same module and env. */
-  snapshot(): Promise<Uint8Array>;
+  /** The state between two messages, restorable by `Vm.load` of the same module and env. Its pages are copies. */
+  snapshot(): Promise<MemoryImage>;
+  /** What has changed since the process was loaded or this was last asked; everything, the first time, when it was loaded from nothing. */
+  checkpoint(): Promise<MemoryChange>;
+  /** Bytes of memory held for the process, about. */
+  usage(): number;
   close(): Promise<void>;
 }
 
 /** A kind of virtual machine, chosen by the module's `Module-Format`. */
 export interface Vm {
   formats: readonly string[];
-  load(module: Uint8Array, format: string, env: ProcessEnv): Promise<VmInstance>;
-  restore(module: Uint8Array, format: string, env: ProcessEnv, snapshot: Uint8Array): Promise<VmInstance>;
+  /** Whether work is counted in the code that runs: then everything ends by itself, at the same step everywhere. Else only a clock ends it. */
+  counted: boolean;
+  /** A process of this module, from an image of its state or, with `null`, from nothing. @throws Error when it does not load */
+  load(module: Uint8Array, format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance>;
 }

@@ -11,6 +11,7 @@ import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry, VmMessage } fro
 import { environmentOf, messageOf } from './message.js';
 import { failed } from './bounds.js';
 import type { ResultSink } from './result-sink.js';
+import { decodeImage, encodeImage } from './image.js';
 import { TooManyReads, WorkerLost, type WorkerPool } from './worker-pool.js';
 
 const BATCH = 200;
@@ -259,7 +260,7 @@ export class ComputeUnit {
     const image = await this.workers.snapshot(process);
     await this.database.query(
       'insert into checkpoint (process, nonce, image) values ($1, $2, $3) on conflict (process) do update set nonce = excluded.nonce, image = excluded.image where checkpoint.nonce < excluded.nonce',
-      [process, live.evaluated, Buffer.from(image)],
+      [process, live.evaluated, encodeImage(image)],
     );
     live.checkpoint = live.evaluated;
   }
@@ -293,7 +294,7 @@ export class ComputeUnit {
       live.module.data,
       tagOf(live.module, 'Module-Format'),
       live.env,
-      from?.image ?? null,
+      from ? decodeImage(from.image) : null,
     );
     live.checkpoint = from ? Number(from.nonce) : -1;
     for (let at = live.checkpoint + 1; at <= nonce;) {

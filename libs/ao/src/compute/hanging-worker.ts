@@ -12,13 +12,19 @@ function handle(process, message, keep) {
   if (keep) counts.set(process, count);
   return { Messages: [{ Anchor: '', Tags: [], Data: String(count) }], Spawns: [], Assignments: [], Output: '' };
 }
+function page(process) {
+  const bytes = new Uint8Array(65536);
+  bytes[0] = counts.get(process);
+  return bytes;
+}
 function perform({ op, process, image, message, messages, quiet }) {
-  if (op === 'open') return counts.set(process, image ? image[0] : 0), null;
+  if (op === 'open') return counts.set(process, image ? image.pages.get(0)[0] : 0), null;
   if (op === 'close') return counts.delete(process), null;
-  if (op === 'snapshot') return Uint8Array.of(counts.get(process));
+  if (op === 'snapshot') return { size: 65536, pages: new Map([[0, page(process)]]) };
+  if (op === 'checkpoint') return { size: 65536, changed: [[0, page(process)]] };
   if (op === 'dry-run') return handle(process, message, false);
   const results = messages.map((m) => handle(process, m, true));
   return { count: results.length, results: quiet ? [] : results };
 }
-parentPort.on('message', (request) => parentPort.postMessage({ id: request.id, value: perform(request) }));
+parentPort.on('message', (request) => parentPort.postMessage({ id: request.id, usage: 0, value: perform(request) }));
 `;

@@ -1,13 +1,14 @@
 /** What passes between a worker pool and its workers. */
-import type { EvaluationResult, ProcessEnv, VmMessage } from '../types.js';
+import type { EvaluationResult, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
 
 /** What to ask of a worker, without the number of the request. */
 export type Ask =
-  | { op: 'open'; process: string; module: Uint8Array; format: string; env: ProcessEnv; image: Uint8Array | null }
+  | { op: 'open'; process: string; module: Uint8Array; format: string; env: ProcessEnv; image: MemoryImage | null }
   /** Answered for the first of the messages only when they give or take much; `quiet`: how many were handled, not what they gave. */
   | { op: 'handle'; process: string; messages: VmMessage[]; quiet: boolean }
   | { op: 'dry-run'; process: string; message: VmMessage }
   | { op: 'snapshot'; process: string }
+  | { op: 'checkpoint'; process: string }
   | { op: 'close'; process: string };
 
 /** Answer to `handle`: at least one of its messages was handled. */
@@ -19,4 +20,5 @@ export interface Handled {
 
 export type Request = Ask & { id: number };
 
-export type Response = { id: number; value: unknown } | { id: number; error: string };
+/** `usage`: bytes of memory its process holds after the request. */
+export type Response = { id: number; usage: number } & ({ value: unknown } | { error: string });

@@ -6,8 +6,8 @@
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { projectRoot } from '@isthmus/store';
-import type { EvaluationResult, ProcessEnv, VmMessage } from '../types.js';
-import { LUA_FORMAT } from './lua/lua-vm.js';
+import type { EvaluationResult, MemoryChange, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
+import { machineFor } from './machines.js';
 import type { Ask, Handled, Response } from './protocol.js';
 
 /** Who ended a worker: this very request by taking too long or by crashing it, or somebody else. */
@@ -53,7 +53,8 @@ interface Job {
 }
 
 class Thread {
-  readonly processes = new Set<string>();
+  /** Bytes of memory each holds. */
+  readonly processes = new Map<string, number>();
   /** By process, whose turn is next first. */
   private readonly waiting = new Map<string, Job[]>();
   private running: (Job & { id: number; timer: NodeJS.Timeout }) | null = null;
@@ -104,6 +105,7 @@ class Thread {
     if (running?.id !== response.id) return;
     this.running = null;
     clearTimeout(running.timer);
+    if (this.processes.has(running.ask.process)) this.processes.set(running.ask.process, response.usage);
     if ('error' in response) running.reject(new Error(response.error));
     else running.resolve(response.value);
     this.dispatch();
@@ -156,6 +158,7 @@ interface Opened {
   module: Uint8Array;
   format: string;
   env: ProcessEnv;
+  counted: boolean;
   /** Grows with whatever may change the state. */
   version: number;
   reads: number;
@@ -195,10 +198,11 @@ export class WorkerPool {
     module: Uint8Array,
     format: string,
     env: ProcessEnv,
-    image: Uint8Array | null,
+    image: MemoryImage | null,
   ): Promise<void> {
-    const thread = this.threadOf(process) ?? (format === LUA_FORMAT ? this.counted : this.uncounted).leastLoaded();
-    thread.processes.add(process);
+    const counted = machineFor(format)?.counted ?? false;
+    const thread = this.threadOf(process) ?? (counted ? this.counted : this.uncounted).leastLoaded();
+    thread.processes.set(process, 0);
     try {
       await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
     } catch (error) {
@@ -206,7 +210,10 @@ export class WorkerPool {
       throw error;
     }
     const before = this.opened.get(process) ?? { version: 0, reads: 0, copying: null };
-    this.opened.set(process, Object.assign(before, { module, format, env, version: before.version + 1, copy: null }));
+    this.opened.set(
+      process,
+      Object.assign(before, { module, format, env, counted, version: before.version + 1, copy: null }),
+    );
   }
 
   isOpen(process: string): boolean {
@@ -252,9 +259,27 @@ export class WorkerPool {
     }
   }
 
-  /** Image of a process' state, in memory that threads share. @throws WorkerLost */
-  snapshot(process: string): Promise<Uint8Array> {
-    return this.ask({ op: 'snapshot', process }) as Promise<Uint8Array>;
+  /** Image of a process' state. @throws WorkerLost */
+  snapshot(process: string): Promise<MemoryImage> {
+    return this.ask({ op: 'snapshot', process }) as Promise<MemoryImage>;
+  }
+
+  /**
+   * What has changed since the process was opened or this was last asked; everything, the first time, when it was opened from nothing.
+   * Each change is given once: who loses one opens the process again. @throws WorkerLost
+   */
+  checkpoint(process: string): Promise<MemoryChange> {
+    return this.ask({ op: 'checkpoint', process }) as Promise<MemoryChange>;
+  }
+
+  /** Bytes of memory that each open process holds, about, as of its last request; copies for dry-runs are not counted. */
+  usage(): ReadonlyMap<string, number> {
+    const usage = new Map<string, number>();
+    for (const process of this.opened.keys()) {
+      const bytes = this.threadOf(process)?.processes.get(process);
+      if (bytes !== undefined) usage.set(process, bytes);
+    }
+    return usage;
   }
 
   /** Closes a process; opening it again starts from an image or from nothing. */
@@ -281,7 +306,7 @@ export class WorkerPool {
 
   /** The thread with a copy of the process as it is now or newer. */
   private async reader(process: string, opened: Opened): Promise<Thread> {
-    const threads = opened.format === LUA_FORMAT ? this.countedReads : this.uncountedReads;
+    const threads = opened.counted ? this.countedReads : this.uncountedReads;
     const wanted = opened.version;
     for (;;) {
       const thread = threads.leastLoaded();
@@ -296,8 +321,8 @@ export class WorkerPool {
     await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
     opened.copy = { thread, version };
     thread.processes.delete(process);
-    thread.processes.add(process); // the newest last
-    for (const old of [...thread.processes].slice(0, -MAX_COPIES)) {
+    thread.processes.set(process, 0); // the newest last
+    for (const old of [...thread.processes.keys()].slice(0, -MAX_COPIES)) {
       thread.processes.delete(old);
       const other = this.opened.get(old);
       if (other) other.copy = null;

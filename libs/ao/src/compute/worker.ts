@@ -1,16 +1,14 @@
 /** A compute worker: a thread that holds processes and answers one request after another. */
 import { parentPort } from 'node:worker_threads';
-import type { Vm, VmInstance, VmMessage } from '../types.js';
-import { AosVm } from './aos/aos-vm.js';
+import type { MemoryChange, MemoryImage, VmInstance, VmMessage } from '../types.js';
 import { sizeOf } from './bounds.js';
-import { LuaVm } from './lua/lua-vm.js';
+import { machineFor } from './machines.js';
 import type { Handled, Request, Response } from './protocol.js';
 
 /** One answer holds about this many bytes of results at most, and one request takes about this long: then others have their turn. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const TURN_MS = 1000;
 
-const VMS: readonly Vm[] = [new LuaVm(), new AosVm()];
 const processes = new Map<string, VmInstance>();
 // A machine may fix this thread's clocks for what it runs; this one stays true.
 const { hrtime } = globalThis.process;
@@ -20,26 +18,28 @@ if (!port) throw new Error('The compute worker runs as a worker thread.');
 
 let queue = Promise.resolve();
 port.on('message', (request: Request) => {
-  queue = queue.then(async () => port.postMessage(await answer(request)));
+  queue = queue.then(async () => {
+    const response = await answer(request);
+    port.postMessage(response, 'value' in response ? buffersOf(response.value) : []);
+  });
 });
 
 async function answer(request: Request): Promise<Response> {
+  const usage = () => processes.get(request.process)?.usage() ?? 0;
   try {
-    return { id: request.id, value: await perform(request) };
+    const value = await perform(request);
+    return { id: request.id, usage: usage(), value };
   } catch (error) {
-    return { id: request.id, error: error instanceof Error ? error.message : String(error) };
+    return { id: request.id, usage: usage(), error: error instanceof Error ? error.message : String(error) };
   }
 }
 
 async function perform(request: Request): Promise<unknown> {
   if (request.op === 'open') {
-    const vm = VMS.find((v) => v.formats.includes(request.format));
-    if (!vm) throw new Error(`No virtual machine for Module-Format ${request.format}.`);
-    const { module, format, env, image } = request;
-    processes.set(
-      request.process,
-      image ? await vm.restore(module, format, env, image) : await vm.load(module, format, env),
-    );
+    const { process, module, format, env, image } = request;
+    const machine = machineFor(format);
+    if (!machine) throw new Error(`No virtual machine for Module-Format ${format}.`);
+    processes.set(process, await machine.load(module, format, env, image));
     return null;
   }
   const process = processes.get(request.process);
@@ -50,7 +50,9 @@ async function perform(request: Request): Promise<unknown> {
     case 'dry-run':
       return process.dryRun(request.message);
     case 'snapshot':
-      return shared(await process.snapshot());
+      return process.snapshot();
+    case 'checkpoint':
+      return process.checkpoint();
     case 'close':
       processes.delete(request.process);
       return process.close();
@@ -73,9 +75,9 @@ async function handle(process: VmInstance, messages: readonly VmMessage[], quiet
   return handled;
 }
 
-/** Memory that threads share: an image is large, and is passed on without another copy. */
-function shared(image: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(image.length));
-  copy.set(image);
-  return copy;
+/** Pages go to the other thread as they are, without another copy. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  const { pages, changed } = (value ?? {}) as Partial<MemoryImage & MemoryChange>;
+  const bytes = pages ? [...pages.values()] : (changed ?? []).map(([, page]) => page);
+  return [...new Set(bytes.flatMap((page) => (page ? [page.buffer as ArrayBuffer] : [])))];
 }

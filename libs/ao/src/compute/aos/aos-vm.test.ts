@@ -4,11 +4,9 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import fc from 'fast-check';
 import { projectRoot } from '@isthmus/store';
 import type { ProcessEnv, Tag, VmMessage } from '../../types.js';
 import { WorkerPool } from '../worker-pool.js';
-import { imageOf, imageSize, memoryOf } from './image.js';
 
 const PROCESS = 'p'.repeat(43);
 const env: ProcessEnv = {
@@ -57,25 +55,6 @@ function formatOf(file: string): string {
 let pool: WorkerPool;
 beforeEach(() => (pool = new WorkerPool(1)));
 afterEach(() => pool.stop());
-
-it('an image is exactly the memory it was taken of', () => {
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 6 }),
-      fc.array(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 })), { maxLength: 5 }),
-      (pages, bytes) => {
-        const memory = new Uint8Array(pages * 65_536);
-        for (const [at, byte] of bytes) memory[at % memory.length] = byte;
-        const image = imageOf(memory.buffer);
-        expect(imageSize(image)).toBe(memory.length);
-        expect(memoryOf(image).equals(memory)).toBe(true);
-      },
-    ),
-    { numRuns: 50 },
-  );
-  const full = imageOf(new Uint8Array(65_536).fill(1).buffer);
-  expect(() => memoryOf(full.subarray(0, -1))).toThrow(RangeError);
-});
 
 it('a module that is no WebAssembly is refused, and its worker lives on', async () => {
   const format = 'wasm32-unknown-emscripten4';

@@ -3,9 +3,18 @@
  * Only for worker threads: the loader it uses replaces its thread's clock and random numbers.
  */
 import v8 from 'node:v8';
-import type { EvaluationResult, OutboundMessage, ProcessEnv, Vm, VmInstance, VmMessage } from '../../types.js';
+import type {
+  EvaluationResult,
+  MemoryChange,
+  MemoryImage,
+  OutboundMessage,
+  ProcessEnv,
+  Vm,
+  VmInstance,
+  VmMessage,
+} from '../../types.js';
 import { excessOf, failed } from '../bounds.js';
-import { imageOf, imageSize, memoryOf } from './image.js';
+import { KeptMemory } from '../image.js';
 
 /** Messages handled since the last image before a new one is taken: how much an error costs to undo. */
 const IMAGE_EVERY = 64;
@@ -32,15 +41,11 @@ type Loader = (binary: Uint8Array, options: { format: string; UNSAFE_MEMORY: boo
 export class AosVm implements Vm {
   readonly formats = ['wasm32-unknown-emscripten4', 'wasm64-unknown-emscripten-draft_2024_02_15'];
 
-  /** @throws Error when the module is no WebAssembly of this format. */
-  async load(module: Uint8Array, format: string, env: ProcessEnv): Promise<VmInstance> {
-    const instantiate = await loader(module, format);
-    return new AosProcess(instantiate, env, await instantiate(), null);
-  }
+  readonly counted = false;
 
-  async restore(module: Uint8Array, format: string, env: ProcessEnv, snapshot: Uint8Array): Promise<VmInstance> {
+  /** @throws Error when the module is no WebAssembly of this format. */
+  async load(module: Uint8Array, format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
     const instantiate = await loader(module, format);
-    const image = snapshot.length > 0 ? Buffer.from(snapshot) : null;
     return new AosProcess(instantiate, env, await instantiate(), image);
   }
 }
@@ -56,16 +61,18 @@ async function loader(module: Uint8Array, format: string): Promise<() => Promise
 class AosProcess implements VmInstance {
   private memory: ArrayBufferLike | null = null;
   private since: VmMessage[] = [];
+  private readonly kept: KeptMemory;
   /** Memory to be put in place before the next message. */
-  private pending: Buffer | null;
+  private pending: Uint8Array | null = null;
 
   constructor(
     private readonly instantiate: () => Promise<Handle>,
     private readonly env: ProcessEnv,
     private evaluate: Handle,
-    private image: Buffer | null,
+    image: MemoryImage | null,
   ) {
-    this.pending = image && memoryOf(image);
+    this.kept = new KeptMemory(image);
+    this.rewind();
   }
 
   async handle(message: VmMessage): Promise<EvaluationResult> {
@@ -75,20 +82,29 @@ class AosProcess implements VmInstance {
       return result;
     }
     this.since.push(message);
-    if (this.since.length >= IMAGE_EVERY) this.takeImage();
+    if (this.since.length >= IMAGE_EVERY) this.keep();
     return result;
   }
 
   async dryRun(message: VmMessage): Promise<EvaluationResult> {
-    this.takeImage();
+    this.keep();
     const result = await this.attempt({ ...message, 'Read-Only': true });
     await this.undo();
     return result;
   }
 
-  snapshot(): Promise<Uint8Array> {
-    this.takeImage();
-    return Promise.resolve(this.image ?? new Uint8Array());
+  snapshot(): Promise<MemoryImage> {
+    this.keep();
+    return Promise.resolve(this.kept.image());
+  }
+
+  checkpoint(): Promise<MemoryChange> {
+    this.keep();
+    return Promise.resolve(this.kept.checkpoint());
+  }
+
+  usage(): number {
+    return 2 * this.kept.bytes + Math.max(0, (this.memory?.byteLength ?? 0) - this.kept.size);
   }
 
   close(): Promise<void> {
@@ -111,9 +127,8 @@ class AosProcess implements VmInstance {
 
   private async undo(): Promise<void> {
     // A memory that grew cannot shrink, and a trapped instance cannot be trusted: both go.
-    if (!this.memory || !this.image || this.memory.byteLength !== imageSize(this.image))
-      this.evaluate = await this.instantiate();
-    this.pending = this.image && memoryOf(this.image);
+    if (!this.memory || this.memory.byteLength !== this.kept.size) this.evaluate = await this.instantiate();
+    this.rewind();
     const again = this.since;
     for (const message of again) {
       const { Error: reason } = await this.attempt(message);
@@ -121,9 +136,16 @@ class AosProcess implements VmInstance {
     }
   }
 
-  private takeImage(): void {
+  /** The memory as it was kept, to be put in place before the next message. */
+  private rewind(): void {
+    if (this.kept.size === 0) return;
+    this.pending = new Uint8Array(this.kept.size);
+    this.kept.putBack(this.pending);
+  }
+
+  private keep(): void {
     if (this.since.length === 0 || !this.memory) return;
-    this.image = imageOf(this.memory);
+    this.kept.keep(new Uint8Array(this.memory));
     this.since = [];
   }
 }

@@ -1,6 +1,17 @@
 /** The lean Lua virtual machine: a process is a Lua source with a global `handle(msg)`. */
-import type { EvaluationResult, OutboundMessage, ProcessEnv, Tag, Vm, VmInstance, VmMessage } from '../../types.js';
+import type {
+  EvaluationResult,
+  MemoryChange,
+  MemoryImage,
+  OutboundMessage,
+  ProcessEnv,
+  Tag,
+  Vm,
+  VmInstance,
+  VmMessage,
+} from '../../types.js';
 import { excessOf, failed, MAX_RESULT_BYTES, MAX_SENT, TOO_LARGE, TOO_MANY } from '../bounds.js';
+import { KeptMemory } from '../image.js';
 import { LuaError, LuaMachine, WORK_LIMIT } from './machine.js';
 import { PRELUDE } from './prelude.js';
 
@@ -13,15 +24,11 @@ export const LUA_FORMAT = 'isthmus-lua-5.4';
 export class LuaVm implements Vm {
   readonly formats = [LUA_FORMAT];
 
-  /** @throws LuaError when the module's source does not load. */
-  load(module: Uint8Array, _format: string, env: ProcessEnv): Promise<VmInstance> {
-    return Promise.resolve(new LuaProcess(start(module, env)));
-  }
+  readonly counted = true;
 
-  restore(_module: Uint8Array, _format: string, _env: ProcessEnv, snapshot: Uint8Array): Promise<VmInstance> {
-    const bare = prepare();
-    bare.machine.restore(snapshot);
-    return Promise.resolve(new LuaProcess(bare));
+  /** @throws LuaError when the module's source does not load. */
+  load(module: Uint8Array, _format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
+    return Promise.resolve(new LuaProcess(image ? prepare() : start(module, env), image));
   }
 }
 
@@ -54,16 +61,18 @@ function start(module: Uint8Array, env: ProcessEnv): Prepared {
  * gives the same memory, since nothing but messages goes in.
  */
 class LuaProcess implements VmInstance {
-  private image: Buffer;
+  private readonly kept: KeptMemory;
   private since: Buffer[] = [];
   /** Steps of the messages since the image: doing them again must not take longer than one message may. */
   private workSince = 0;
 
-  private readonly machine: LuaMachine;
-
-  constructor(private readonly prepared: Prepared) {
-    this.machine = prepared.machine;
-    this.image = this.machine.image();
+  constructor(
+    private prepared: Prepared,
+    image: MemoryImage | null,
+  ) {
+    this.kept = new KeptMemory(image);
+    if (image) this.machine.restore(this.kept);
+    else this.keep();
   }
 
   handle(message: VmMessage): Promise<EvaluationResult> {
@@ -72,7 +81,7 @@ class LuaProcess implements VmInstance {
     if (result.Error === undefined) {
       this.since.push(bytes);
       this.workSince += this.machine.workDone;
-      if (this.since.length >= IMAGE_EVERY || this.workSince >= WORK_LIMIT) this.takeImage();
+      if (this.since.length >= IMAGE_EVERY || this.workSince >= WORK_LIMIT) this.keep();
     } else {
       this.undo();
     }
@@ -80,15 +89,24 @@ class LuaProcess implements VmInstance {
   }
 
   dryRun(message: VmMessage): Promise<EvaluationResult> {
-    if (this.since.length > 0) this.takeImage();
+    this.keepNew();
     const result = this.attempt(messageBytes({ ...message, 'Read-Only': true }));
-    this.machine.restore(this.image);
+    this.rewind();
     return Promise.resolve(result);
   }
 
-  snapshot(): Promise<Uint8Array> {
-    if (this.since.length > 0) this.takeImage();
-    return Promise.resolve(this.image);
+  snapshot(): Promise<MemoryImage> {
+    this.keepNew();
+    return Promise.resolve(this.kept.image());
+  }
+
+  checkpoint(): Promise<MemoryChange> {
+    this.keepNew();
+    return Promise.resolve(this.kept.checkpoint());
+  }
+
+  usage(): number {
+    return 2 * this.kept.bytes + Math.max(0, this.machine.memory.length - this.kept.size);
   }
 
   close(): Promise<void> {
@@ -107,14 +125,28 @@ class LuaProcess implements VmInstance {
     }
   }
 
-  private undo(): void {
-    this.machine.restore(this.image);
-    for (const message of this.since) this.machine.call(this.prepared.handle, message);
-    this.takeImage(); // the next failure costs one copy only
+  private get machine(): LuaMachine {
+    return this.prepared.machine;
   }
 
-  private takeImage(): void {
-    this.image = this.machine.image();
+  /** A memory that grew cannot shrink: it goes, with its machine. */
+  private rewind(): void {
+    if (this.machine.memory.length !== this.kept.size) this.prepared = prepare();
+    this.machine.restore(this.kept);
+  }
+
+  private undo(): void {
+    this.rewind();
+    for (const message of this.since) this.machine.call(this.prepared.handle, message);
+    this.keepNew(); // the next failure costs one copy only
+  }
+
+  private keepNew(): void {
+    if (this.since.length > 0) this.keep();
+  }
+
+  private keep(): void {
+    this.kept.keep(this.machine.memory);
     this.since = [];
     this.workSince = 0;
   }

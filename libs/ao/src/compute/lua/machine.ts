@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { PAGE_BYTES, type KeptMemory } from '../image.js';
 import { FUEL, metered } from './metering.js';
 
 /** Most memory one interpreter may have; beyond it Lua's own "not enough memory" is raised. */
@@ -16,8 +17,6 @@ export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
  */
 export const WORK_LIMIT = 600_000_000;
 
-const WASM_PAGE = 65_536;
-const ZERO_PAGE = Buffer.alloc(WASM_PAGE);
 /** Where Lua keeps what only its host may see (LUAI_MAXSTACK is 1,000,000 in this build). */
 const LUA_REGISTRY = -1_001_000;
 
@@ -136,30 +135,20 @@ export class LuaMachine {
     });
   }
 
-  /** The memory up to its last used page: the whole state between calls. */
-  image(): Buffer {
-    return Buffer.from(this.bytes().subarray(0, this.usedBytes()));
+  /** The memory as it is: the whole state between calls. */
+  get memory(): Uint8Array {
+    return this.bytes();
   }
 
-  /** Puts the memory back as it was when `image` was taken, of this or of another machine. */
-  restore(image: Uint8Array): void {
-    const missing = image.length - this.lua.memory.buffer.byteLength;
-    if (missing > 0) this.lua.memory.grow(Math.ceil(missing / WASM_PAGE));
-    const used = this.usedBytes();
-    const bytes = this.bytes();
-    bytes.set(image);
-    if (used > image.length) bytes.fill(0, image.length, used);
+  /** Puts the memory back as it was kept, of this or of another machine. */
+  restore(kept: KeptMemory): void {
+    const missing = kept.size - this.lua.memory.buffer.byteLength;
+    if (missing > 0) this.lua.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    kept.putBack(this.bytes());
   }
 
   private bytes(): Buffer {
     return Buffer.from(this.lua.memory.buffer);
-  }
-
-  private usedBytes(): number {
-    const bytes = this.bytes();
-    let end = bytes.length;
-    while (end > 0 && bytes.subarray(end - WASM_PAGE, end).equals(ZERO_PAGE)) end -= WASM_PAGE;
-    return end;
   }
 
   /** After an error Lua's own stack is left as it is: whoever called puts the memory back, or lets the machine go. */
@@ -238,7 +227,7 @@ export class LuaMachine {
     if (wanted > MEMORY_LIMIT_BYTES) return 0;
     const missing = wanted - this.lua.memory.buffer.byteLength;
     try {
-      if (missing > 0) this.lua.memory.grow(Math.ceil(missing / WASM_PAGE));
+      if (missing > 0) this.lua.memory.grow(Math.ceil(missing / PAGE_BYTES));
       return 1;
     } catch {
       return 0;

@@ -1,0 +1,11 @@
+/** The virtual machines there are. A new one is a folder here, and a line in this list. */
+import type { Vm } from '../types.js';
+import { AosVm } from './aos/aos-vm.js';
+import { LuaVm } from './lua/lua-vm.js';
+
+const MACHINES: readonly Vm[] = [new LuaVm(), new AosVm()];
+
+/** The machine for a Module-Format; undefined when there is none. */
+export function machineFor(format: string): Vm | undefined {
+  return MACHINES.find((machine) => machine.formats.includes(format));
+}
