@@ -5,6 +5,7 @@ const AREAS: { readonly [area: string]: () => Promise<{ run: () => Promise<Figur
   ethereum: () => import('./ethereum.js'),
   deposits: () => import('./deposits.js'),
   books: () => import('./books.js'),
+  ao: () => import('./ao.js'),
 };
 
 const args = process.argv.slice(2);
