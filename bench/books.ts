@@ -1,5 +1,5 @@
 /** How the cost of a transfer grows with those before it: scheduled, computed and projected on a real database, early and late. */
-import { AoPipeline, createItem, ed25519Signer, ethereumSigner, type Tag } from '@isthmus/ao';
+import { AoPipeline, createItem, ed25519Signer, EmbeddedEngine, ethereumSigner, type Tag } from '@isthmus/ao';
 import { depositId, depositReference, encodeDepositLine } from '@isthmus/bridge';
 import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster } from '@isthmus/store';
@@ -50,13 +50,14 @@ export async function run(): Promise<Figure[]> {
       minWithdrawal: 1n,
     };
     const projector = new Projector(
+      new EmbeddedEngine(pipeline, database),
       new TransferStore(database),
       new DecisionStore(database),
       [asset],
       () => undefined,
       (error) => fail(null, error),
     );
-    await projector.start(pipeline.compute);
+    await projector.start();
     let at = 0;
     const load = async (count: number): Promise<number> => {
       const began = performance.now();

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { createItem, ed25519Signer, ethereumSigner, type Item, type Tag } from '@isthmus/ao';
+import { createItem, ed25519Signer, ethereumSigner, type AoPipeline, type Item, type Tag } from '@isthmus/ao';
 import { encodeDepositLine, type DepositObservation } from '@isthmus/bridge';
 import { devKey } from '@isthmus/devnet';
 import { createLogger, projectRoot, testCluster, writeKeyFile, type TestCluster } from '@isthmus/store';
@@ -56,8 +56,7 @@ export function configOf(
     migrate: true,
     port: 0,
     publicUrl: 'http://localhost:4600',
-    schedulerKeyFile: file('scheduler'),
-    messengerKeyFile: file('messenger'),
+    ao: { engine: 'embedded', schedulerKeyFile: file('scheduler'), messengerKeyFile: file('messenger') },
     relayerKeyFile: file('relayer'),
     pollMs: 20,
     rateLimit: 100_000,
@@ -132,6 +131,12 @@ export class GatewayStage {
 
   get url(): string {
     return this.gateway.url;
+  }
+
+  /** The units the gateway carries. */
+  get pipeline(): AoPipeline {
+    if (!this.gateway.pipeline) throw new Error('The gateway of these tests carries AO itself.');
+    return this.gateway.pipeline;
   }
 
   async restart(): Promise<void> {

@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { AoPipeline, AoUnitsModule, ed25519Signer } from '@isthmus/ao';
+import type { AoEngine, AoPipeline } from '@isthmus/ao';
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { gatewayMigrations } from '@isthmus/migrations';
@@ -25,6 +25,7 @@ import { QuotesController } from './api/quotes.controller.js';
 import { AO_ADDRESSES, CONFIG, type AoAddresses } from './api/tokens.js';
 import { TransfersController } from './api/transfers.controller.js';
 import type { GatewayConfig } from './config.js';
+import { openEngine } from './engine.js';
 import { Health } from './health.js';
 import { Relayer } from './relayer/relayer.js';
 import { BookKeeper } from './transfers/book-keeper.js';
@@ -39,7 +40,9 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** A gateway that is up. */
 export interface Gateway {
   url: string;
-  pipeline: AoPipeline;
+  engine: AoEngine;
+  /** The units behind an embedded engine. */
+  pipeline: AoPipeline | null;
   database: DataSource;
   projector: Projector;
   index: ChainIndex;
@@ -47,8 +50,6 @@ export interface Gateway {
   /** Ends what is under way and closes everything; once, however often it is called. */
   stop(): Promise<void>;
 }
-
-const seed = (file: string) => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex'));
 
 /** Starts a gateway. @throws what keeps it from starting: the database, a key file, the port */
 export async function startGateway(config: GatewayConfig, log: Logger): Promise<Gateway> {
@@ -65,20 +66,15 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const pool = new RpcPool({ urls: chain.rpcUrls, agreement: chain.agreement, chainId, finality: chain.finality });
   const watcher = new VaultWatcher(pool, chain.vault);
   const health = new Health(log);
-  const pipeline = new AoPipeline({
-    database,
-    schedulerSigner: seed(config.schedulerKeyFile),
-    messengerSigner: seed(config.messengerKeyFile),
-    workers: config.workers,
+  const { engine, pipeline, units } = openEngine(config, database, (process, error) => {
     // Anyone may spawn a process that cannot be computed: only those of the bridge say how the gateway does.
-    onFailure: (process, error) => {
-      if (config.assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
-      else log.warn({ process, err: error }, 'a process cannot be computed');
-    },
+    if (config.assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
+    else log.warn({ process, err: error }, 'a process cannot be computed');
   });
   const store = new TransferStore(database);
   const decisions = new DecisionStore(database);
   const projector = new Projector(
+    engine,
     store,
     decisions,
     config.assets,
@@ -101,14 +97,14 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     chainId,
   );
 
-  const books = new BookKeeper(database, pipeline.compute, pool, watcher);
-  const ao: AoAddresses = { scheduler: pipeline.scheduler.address, messenger: pipeline.messenger.address };
+  const books = new BookKeeper(database, engine, pool, watcher);
+  const ao: AoAddresses = { scheduler: engine.scheduler, messenger: engine.messenger };
   const { registry } = health;
   const balance = () => client.getBalance({ address: relayer.address });
-  registerMetrics({ registry, database, books, assets: config.assets, relayer: relayer.address, balance });
+  registerMetrics({ registry, database, books, engine, assets: config.assets, relayer: relayer.address, balance });
 
   @Module({
-    imports: [AoUnitsModule.register(pipeline)],
+    imports: [units],
     controllers: [BridgeController, QuotesController, TransfersController, OperationsController],
     providers: [
       { provide: CONFIG, useValue: config },
@@ -138,8 +134,8 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = 10_000;
 
-  await pipeline.start();
-  await projector.start(pipeline.compute);
+  await engine.start();
+  await projector.start();
   health.good('projector');
   if (config.assets.length > 0) {
     health.loop('chain', config.pollMs, () => index.step());
@@ -161,13 +157,13 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     await app.close();
     await health.stop();
     await projector.stop();
-    await pipeline.stop();
+    await engine.stop();
     await database.destroy();
   };
   let stopped: Promise<void> | undefined;
   const { port } = server.address() as AddressInfo;
   const url = `http://${config.host}:${port}`;
-  return { url, pipeline, database, projector, index, relayer, stop: () => (stopped ??= stop()) };
+  return { url, engine, pipeline, database, projector, index, relayer, stop: () => (stopped ??= stop()) };
 }
 
 function securityHeaders(request: Request, response: Response, next: NextFunction): void {

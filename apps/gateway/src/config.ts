@@ -7,10 +7,21 @@ const address = z.custom<`0x${string}`>(
   (v) => v === ZERO || isEthereumAddress(v),
   'write the address with its EIP-55 checksum',
 );
+const aoId = z.string().refine(isArweaveAddress, 'an AO id has 43 characters of base64url');
 const amount = z
   .string()
   .regex(/^(0|[1-9][0-9]{0,38})$/, 'write an amount in base units as decimal digits in quotes')
   .transform(BigInt);
+
+/** AO carried by this gateway, in its own database. */
+const embedded = z.strictObject({
+  engine: z.literal('embedded'),
+  /** Files of 32 secret bytes as hex, mode 0600. */
+  schedulerKeyFile: z.string().min(1),
+  messengerKeyFile: z.string().min(1),
+  /** Compute threads. */
+  workers: z.int().min(1).max(64).default(1),
+});
 
 export const gatewaySchema = z.strictObject({
   databaseUrl: z.string().min(1),
@@ -20,12 +31,9 @@ export const gatewaySchema = z.strictObject({
   port: z.int().min(0).max(65_535).default(4600),
   /** Where people reach this gateway, for links in answers. */
   publicUrl: z.url(),
-  /** Files of 32 secret bytes as hex, mode 0600. */
-  schedulerKeyFile: z.string().min(1),
-  messengerKeyFile: z.string().min(1),
+  /** File of 32 secret bytes as hex, mode 0600. */
   relayerKeyFile: z.string().min(1),
-  /** Compute threads. */
-  workers: z.int().min(1).max(64).default(1),
+  ao: embedded,
   chain: z.strictObject({
     /** CAIP-2 */
     id: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'name the chain as eip155:<chain id>'),
@@ -51,7 +59,7 @@ export const gatewaySchema = z.strictObject({
         name: z.string().min(1).max(128),
         decimals: z.int().min(0).max(36),
         /** Token process on AO. */
-        process: z.string().refine(isArweaveAddress, 'an AO id has 43 characters of base64url'),
+        process: aoId,
         minDeposit: amount,
         minWithdrawal: amount,
         /** What one release costs in this asset's base units; absent for the chain's coin, whose cost is the gas. */

@@ -27,11 +27,11 @@ it('I13 a stranger’s process that cannot be computed does not make the gateway
       { tags: tags({ Type: 'Module', 'Module-Format': 'nothing-known' }), data: 'x' },
       signer,
     );
-    const own = { Type: 'Process', Module: module.id, Scheduler: world.gateway.pipeline.scheduler.address };
+    const own = { Type: 'Process', Module: module.id, Scheduler: world.pipeline.scheduler.address };
     const spawn = await createItem({ tags: tags(own), data: '' }, signer);
     await world.post(module);
     await world.post(spawn);
-    await world.gateway.pipeline.compute.advance(spawn.id).catch(() => undefined);
+    await world.pipeline.compute.advance(spawn.id).catch(() => undefined);
     const health = await world.get<{ parts: Record<string, unknown> }>('/health');
     expect(Object.keys(health.parts).filter((part) => part.startsWith('compute'))).toEqual([]);
     await world.get('/ready');

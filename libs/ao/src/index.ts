@@ -6,6 +6,8 @@ export * from './compute/lua/lua-vm.js';
 export * from './compute/replica.js';
 export type * from './compute/result-sink.js';
 export * from './compute/worker-pool.js';
+export * from './embedded-engine.js';
+export * from './engine.js';
 export * from './items/index.js';
 export * from './messenger/messenger.js';
 export * from './pipeline.js';

@@ -463,10 +463,10 @@ describe('a quote', () => {
   });
 
   it('while the chain cannot be read nothing is sold, and a pause is shown as it was last', async () => {
-    const { database, pipeline } = world.gateway;
+    const { database, engine } = world.gateway;
     const options = { agreement: 1, chainId: 31337, finality: { confirmations: 3 } };
     const pool = new RpcPool({ ...options, urls: [world.stage.anvil.url] });
-    const books = new BookKeeper(database, pipeline.compute, pool, new VaultWatcher(pool, world.stage.vault));
+    const books = new BookKeeper(database, engine, pool, new VaultWatcher(pool, world.stage.vault));
     const [asset] = world.config.assets;
     if (!asset) throw new Error('The gateway has an asset.');
     await world.stage.pause();
@@ -676,7 +676,7 @@ describe('requests nobody should make', () => {
       ]),
     );
     expect(routes.every((r) => r.summary !== '')).toBe(true);
-    const { scheduler, messenger } = world.gateway.pipeline;
+    const { scheduler, messenger } = world.pipeline;
     expect(await world.get('/v1/chains')).toMatchObject({
       chains: [{ id: CHAIN, deployBlock: 0, vault: world.stage.vault }],
       ao: { scheduler: scheduler.address, messenger: messenger.address },
@@ -724,12 +724,13 @@ describe('figures', () => {
       registry,
       database: world.gateway.database,
       books: { of: fail, pausedAssets: fail } as unknown as BookKeeper,
+      engine: { head: fail },
       assets: world.config.assets,
       relayer: zeroAddress,
       balance: fail,
     });
     const text = await registry.metrics();
-    for (const name of ['books_difference', 'paused', 'relayer_balance'])
+    for (const name of ['books_difference', 'paused', 'relayer_balance', 'head_slot'])
       expect(text).not.toMatch(new RegExp(`^isthmus_gateway_${name}\\{`, 'm'));
     expect(text).toMatch(/^isthmus_gateway_transfers\{/m);
     expect(await registry.metrics()).toContain('isthmus_gateway_unread_figures_total{figure="relayer_balance"}');

@@ -11,6 +11,7 @@
  *
  * A gauge is a floating-point number: amounts are exact here up to 2^53 and only for watching.
  */
+import type { AoEngine } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { Hex } from 'viem';
@@ -26,6 +27,7 @@ export interface MetricsSources {
   registry: Registry;
   database: DataSource;
   books: BookKeeper;
+  engine: Pick<AoEngine, 'head'>;
   assets: readonly AssetConfig[];
   relayer: Hex;
   /** The relayer's balance, base units of the chain's coin. */
@@ -34,7 +36,7 @@ export interface MetricsSources {
 
 type Reading = { labels: Record<string, string>; value: number }[];
 
-export function registerMetrics({ registry, database, books, assets, relayer, balance }: MetricsSources): void {
+export function registerMetrics({ registry, database, books, engine, assets, relayer, balance }: MetricsSources): void {
   const unread = new Counter({
     name: 'isthmus_gateway_unread_figures_total',
     help: 'Times a figure could not be read',
@@ -79,7 +81,14 @@ export function registerMetrics({ registry, database, books, assets, relayer, ba
   figure('relayer_balance', 'Coin of the relayer, base units', ['address'], async () => [
     { labels: { address: relayer }, value: Number(await balance()) },
   ]);
-  figure('head_slot', 'Newest slot of a token process', ['process'], () => heads(database, assets));
+  figure('head_slot', 'Newest slot of a token process', ['process'], () =>
+    Promise.all(
+      assets.map(async ({ process }) => {
+        const { scheduled } = await engine.head(process);
+        return { labels: { process }, value: scheduled };
+      }),
+    ),
+  );
 }
 
 /** One reading for all who ask at once or soon after. */
@@ -114,13 +123,4 @@ async function oldest(database: DataSource): Promise<Reading> {
      from unnest(array['deposit', 'withdrawal']) as d(direction)`,
   );
   return rows.map(({ direction, age }) => ({ labels: { direction }, value: Number(age ?? 0) }));
-}
-
-async function heads(database: DataSource, assets: readonly AssetConfig[]): Promise<Reading> {
-  const rows = await bounded<{ id: string; nonce: string }[]>(
-    database,
-    'select id, nonce from process where id = any($1)',
-    [assets.map((a) => a.process)],
-  );
-  return rows.map(({ id, nonce }) => ({ labels: { process: id }, value: Number(nonce) }));
 }

@@ -1,10 +1,13 @@
 /** The books of each asset, read from where they are: the vault's own count, and the process' own totals. */
-import type { ComputeUnit } from '@isthmus/ao';
+import type { AoEngine } from '@isthmus/ao';
 import { parseAmount, processToBytes32, type VaultListing } from '@isthmus/bridge';
 import { vaultAbi, type RpcPool, type VaultWatcher } from '@isthmus/chains';
 import type { DataSource } from 'typeorm';
-import { decodeFunctionResult, encodeFunctionData, type Hex } from 'viem';
+import { decodeFunctionResult, encodeFunctionData } from 'viem';
 import type { AssetConfig } from '../config.js';
+
+/** Nobody, asking what anybody may. */
+const READER = '0x0000000000000000000000000000000000000001';
 
 export interface AssetBooks {
   asset: string;
@@ -36,7 +39,7 @@ export class BookKeeper {
 
   constructor(
     private readonly database: DataSource,
-    private readonly compute: ComputeUnit,
+    private readonly engine: Pick<AoEngine, 'dryRun' | 'head'>,
     private readonly pool: RpcPool,
     private readonly watcher: VaultWatcher,
   ) {}
@@ -124,31 +127,17 @@ export class BookKeeper {
       Limit: '1000',
       Cursor: firstOpen(info),
     })) as { number: number; amount: string }[];
-    const [row]: { nonce: string }[] = await this.database.query(
-      'select evaluated as nonce from process where id = $1',
-      [asset.process],
-    );
+    const { evaluated } = await this.engine.head(asset.process);
     return {
       info,
       open: queued.map((w) => ({ number: BigInt(w.number), amount: parseAmount(w.amount) })),
-      slot: Number(row?.nonce ?? 0),
+      slot: Math.max(evaluated, 0),
     };
   }
 
   private async read(process: string, action: string, tags: Record<string, string> = {}): Promise<unknown> {
     const list = Object.entries({ Action: action, ...tags }).map(([name, value]) => ({ name, value }));
-    const reader: Hex = '0x0000000000000000000000000000000000000001';
-    const result = await this.compute.dryRun(process, {
-      Id: 'read',
-      Owner: reader,
-      From: reader,
-      Target: process,
-      Anchor: '',
-      Data: '',
-      Tags: list,
-      Timestamp: Date.now(),
-      'Block-Height': '0',
-    });
+    const result = await this.engine.dryRun(process, { owner: READER, tags: list });
     if (result.Error !== undefined) throw new Error(`Process ${process} cannot answer ${action}: ${result.Error}`);
     return JSON.parse(result.Messages[0]?.Data ?? 'null') as unknown;
   }

@@ -2,7 +2,7 @@
  * Turns a token process' events into transfers and their steps, slot after slot, in the transaction that moves its cursor. Dropping the
  * tables and starting again gives the same rows.
  */
-import { parseItem, type ComputeUnit, type EvaluationResult } from '@isthmus/ao';
+import type { AoEngine, EngineSlot } from '@isthmus/ao';
 import { eventsOf, parseDecision, viewOfSpawn, type BridgeEvent } from '@isthmus/bridge';
 import type { EntityManager } from 'typeorm';
 import type { AssetConfig } from '../config.js';
@@ -11,16 +11,9 @@ import type { AppliedRow, DecisionStore, VoteRow } from './decision-store.js';
 import type { Move, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
 
 const BATCH = 100;
-/** Results read at once; one is read however large it is. */
-const MAX_BATCH_BYTES = 32 * 1024 * 1024;
 const RETRY_MS = 2_000;
 
-interface Slot {
-  nonce: number;
-  message: string;
-  at: Date;
-  result: EvaluationResult;
-}
+type Slot = EngineSlot & { at: Date };
 
 /** What one batch of slots comes to. Kept in order where order counts. */
 interface Changes {
@@ -50,6 +43,7 @@ export class Projector {
   private stopped = false;
 
   constructor(
+    private readonly engine: Pick<AoEngine, 'slots' | 'spawn' | 'onSlots'>,
     private readonly store: TransferStore,
     private readonly decisions: DecisionStore,
     private readonly assets: readonly AssetConfig[],
@@ -57,9 +51,9 @@ export class Projector {
     private readonly onFailure: (error: unknown) => void,
   ) {}
 
-  /** Follows the compute unit's results from where the last run ended. */
-  async start(compute: ComputeUnit): Promise<void> {
-    compute.onResults((process) => void this.project(process));
+  /** Follows the engine's results from where the last run ended. */
+  async start(): Promise<void> {
+    this.engine.onSlots((process) => void this.project(process));
     await Promise.all(this.assets.map((a) => this.project(a.process)));
   }
 
@@ -95,22 +89,18 @@ export class Projector {
     }
   }
 
-  /** One batch; false when there was nothing. The cursor's row is locked, so two gateways take turns. */
+  /** One batch; false when there was nothing. The cursor's row is locked, so of two gateways one goes on and the other looks again. */
   private async batch(asset: AssetConfig): Promise<boolean> {
+    const before = await this.store.transaction((manager) => cursorOf(manager, asset.process, ''));
+    const found = await this.engine.slots(asset.process, before.at + 1, BATCH);
+    const slots = upToRotation(found.map((slot) => ({ ...slot, at: new Date(slot.timestamp) })));
+    const last = slots.at(-1);
+    if (!last) return false;
     const any = await this.store.transaction(async (manager) => {
-      await manager.query('insert into projection (process, nonce) values ($1, -1) on conflict do nothing', [
-        asset.process,
-      ]);
-      const [cursor]: { nonce: string; epoch: string; threshold: number; paused: boolean }[] = await manager.query(
-        'select nonce, epoch, threshold, paused from projection where process = $1 for update',
-        [asset.process],
-      );
-      const nonce = Number(cursor?.nonce ?? -1);
-      const slots = upToRotation(await slotsAfter(manager, asset.process, nonce));
-      const last = slots.at(-1);
-      if (!last || !cursor) return false;
-      const before = nonce < 0 ? await spawned(manager, asset.process) : { ...cursor, epoch: BigInt(cursor.epoch) };
-      const after = await this.apply(manager, asset, slots, before);
+      const cursor = await cursorOf(manager, asset.process, 'for update');
+      if (cursor.at !== before.at) return true;
+      const decided = cursor.at < 0 ? await this.spawned(asset.process) : cursor;
+      const after = await this.apply(manager, asset, slots, decided);
       await manager.query(
         'update projection set nonce = $2, epoch = $3, threshold = $4, paused = $5 where process = $1',
         [asset.process, last.nonce, String(after.epoch), after.threshold, after.paused],
@@ -120,6 +110,14 @@ export class Projector {
     });
     if (any) crashPoint('project.after-commit');
     return any;
+  }
+
+  /** The guardian set a process was spawned with. */
+  private async spawned(process: string): Promise<Decided> {
+    const spawn = await this.engine.spawn(process);
+    if (!spawn) throw new Error(`Token process ${process} is not spawned here.`);
+    const { set, paused } = viewOfSpawn(spawn.tags);
+    return { epoch: set.epoch, threshold: set.threshold, paused };
   }
 
   private async apply(
@@ -216,21 +214,19 @@ export class Projector {
   }
 }
 
-async function slotsAfter(manager: EntityManager, process: string, nonce: number): Promise<Slot[]> {
-  const rows: { nonce: string; message_id: string; outcome: string; timestamp: string }[] = await manager.query(
-    `select r.nonce, r.message_id, r.outcome, a.timestamp from (
-       select *, row_number() over page as place, sum(octet_length(outcome)) over page as bytes
-       from (select process, nonce, message_id, outcome from result where process = $1 and nonce > $2 order by nonce limit ${BATCH}) as first
-       window page as (order by nonce)
-     ) as r join assignment a on a.process = r.process and a.nonce = r.nonce where r.bytes <= $3 or r.place = 1 order by r.nonce`,
-    [process, nonce, MAX_BATCH_BYTES],
+/** How far a process is projected, and what was decided up to there. */
+async function cursorOf(
+  manager: EntityManager,
+  process: string,
+  lock: '' | 'for update',
+): Promise<Decided & { at: number }> {
+  await manager.query('insert into projection (process, nonce) values ($1, -1) on conflict do nothing', [process]);
+  const [row]: { nonce: string; epoch: string; threshold: number; paused: boolean }[] = await manager.query(
+    `select nonce, epoch, threshold, paused from projection where process = $1 ${lock}`,
+    [process],
   );
-  return rows.map((r) => ({
-    nonce: Number(r.nonce),
-    message: r.message_id,
-    at: new Date(Number(r.timestamp)),
-    result: JSON.parse(r.outcome) as EvaluationResult,
-  }));
+  if (!row) throw new Error(`The place of process ${process} in the index is gone.`);
+  return { at: Number(row.nonce), epoch: BigInt(row.epoch), threshold: row.threshold, paused: row.paused };
 }
 
 /** A batch ends with a rotation: signatures before it are dropped, those after it count. */
@@ -246,14 +242,6 @@ interface Decided {
   epoch: bigint;
   threshold: number;
   paused: boolean;
-}
-
-/** The guardian set a process was spawned with. */
-async function spawned(manager: EntityManager, process: string): Promise<Decided> {
-  const rows: { item: Buffer }[] = await manager.query('select item from process where id = $1', [process]);
-  if (!rows[0]) throw new Error(`Token process ${process} is not spawned here.`);
-  const { set, paused } = viewOfSpawn(parseItem(rows[0].item).tags);
-  return { epoch: set.epoch, threshold: set.threshold, paused };
 }
 
 function decide(decided: Decided, line: string): Decided {
