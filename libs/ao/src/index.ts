@@ -13,6 +13,8 @@ export * from './messenger/messenger.js';
 export * from './pipeline.js';
 export * from './scheduler/assignment.js';
 export * from './scheduler/scheduler.js';
+export * from './state/patch.js';
+export * from './state/public-state.js';
 export type * from './types.js';
 export { UnitError, UnitErrors } from './units/errors.js';
 export { AoUnitsModule, type AoUnitsOptions } from './units/units.module.js';

@@ -4,6 +4,7 @@ import { ComputeUnit } from './compute/compute-unit.js';
 import { WorkerPool } from './compute/worker-pool.js';
 import { Messenger } from './messenger/messenger.js';
 import { Scheduler } from './scheduler/scheduler.js';
+import { PublicState } from './state/public-state.js';
 import type { Signer } from './types.js';
 
 export interface PipelineOptions {
@@ -21,11 +22,14 @@ export class AoPipeline {
   readonly scheduler: Scheduler;
   readonly messenger: Messenger;
   readonly compute: ComputeUnit;
+  readonly state: PublicState;
 
   constructor({ database, schedulerSigner, messengerSigner, workers, onFailure, now }: PipelineOptions) {
     this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
     this.messenger = new Messenger(database, this.scheduler, messengerSigner);
     this.compute = new ComputeUnit(database, this.scheduler, this.messenger, new WorkerPool(workers), onFailure);
+    this.state = new PublicState(database);
+    this.compute.addSink(this.state);
   }
 
   /** Goes on with whatever an earlier run left undone. */

@@ -199,3 +199,37 @@ it('a source that does not load is refused', async () => {
   await expect(async () => load('this is not Lua')).rejects.toThrow(/syntax error/);
   await expect(async () => load('error("no")')).rejects.toThrow(/no/);
 });
+
+it('tables in tags are JSON in one form, whatever is in them', async () => {
+  const source = `
+local CASES = {
+  nested = function() return { b = { [7] = 1, a = true }, a = { 1, 2.5, "x" } } end,
+  empty = function() return {} end,
+  escaped = function() return { ['q"\\\\'] = "line\\nnul\\0tab\\t\\127" } end,
+  gaps = function() return { 1, nil, 3, x = 1 } end,
+  meta = function() return setmetatable({ "a" }, { __len = function() return 1e15 end, __index = function() return "b" end, __pairs = function() error("asked") end }) end,
+  cyclic = function() local t = {} t.t = t return t end,
+  deep = function() local t = {} for i = 1, 100000 do t = { t } end return t end,
+  alien = function() return { pairs } end,
+  infinite = function() return { 1 / 0 } end,
+  key = function() return { [1.5] = 1 } end,
+}
+function handle(msg)
+  string.gsub, string.format, table.concat = nil, nil, nil
+  ao.send({ state = CASES[msg.Tags.Action](), Tags = { { name = "listed", value = { 1 } } } })
+end`;
+  const instance = await load(source);
+  const tag = async (action: string) => {
+    const result = await instance.handle(message(action));
+    return result.Error ?? result.Messages[0]?.Tags.find((t) => t.name === 'state')?.value;
+  };
+  expect(await tag('nested')).toBe('{"a":[1,2.5,"x"],"b":{"7":1,"a":true}}');
+  expect(await tag('empty')).toBe('[]');
+  expect(JSON.parse((await tag('escaped')) ?? '')).toEqual({ 'q"\\': 'line\nnul\0tab\t\x7f' });
+  expect(await tag('gaps')).toBe('{"1":1,"3":3,"x":1}');
+  expect(await tag('meta')).toBe('["a"]');
+  for (const action of ['cyclic', 'deep']) expect(await tag(action)).toBe('a table in a tag is at most 32 deep');
+  expect(await tag('alien')).toBe('a function has no place in a tag');
+  expect(await tag('infinite')).toBe('a number has no place in a tag');
+  expect(await tag('key')).toBe('a table in a tag has texts or whole numbers as keys');
+});

@@ -8,6 +8,7 @@ export const INSTRUCTION_LIMIT = 100_000_000;
 
 export const PRELUDE = `
 local unpack, pack, sort, concat = string.unpack, string.pack, table.sort, table.concat
+local gsub, format, byte, next, rawget, math_type = string.gsub, string.format, string.byte, next, rawget, math.type
 local sethook, error, type, pairs, tostring = debug.sethook, error, type, pairs, tostring
 local LIMIT = ${INSTRUCTION_LIMIT}
 
@@ -26,18 +27,56 @@ local function exhausted()
   error("out of instructions", 0)
 end
 
+-- Values of tags: text as it is, tables as JSON with keys in order, so that one table has one form. As on aos an empty table is a list.
+local ESCAPED = { ['"'] = '\\\\"', ["\\\\"] = "\\\\\\\\" }
+local function quote(text)
+  return '"' .. gsub(text, '[%c"\\\\]', function(c) return ESCAPED[c] or format("\\\\u%04x", byte(c)) end) .. '"'
+end
+
+local MAX_DEPTH = 32
+local encode
+local function encodeTable(value, depth)
+  if depth > MAX_DEPTH then error("a table in a tag is at most " .. MAX_DEPTH .. " deep", 0) end
+  local count, keys, parts = 0, {}, {}
+  for _ in next, value do count = count + 1 end
+  while count > #parts and rawget(value, #parts + 1) ~= nil do parts[#parts + 1] = encode(rawget(value, #parts + 1), depth) end
+  if count == #parts then return "[" .. concat(parts, ",") .. "]" end
+  parts = {}
+  for key, inner in next, value do
+    if type(key) ~= "string" and math_type(key) ~= "integer" then error("a table in a tag has texts or whole numbers as keys", 0) end
+    keys[#keys + 1] = { tostring(key), inner }
+  end
+  sort(keys, function(a, b) return a[1] < b[1] end)
+  for i = 1, #keys do parts[i] = quote(keys[i][1]) .. ":" .. encode(keys[i][2], depth) end
+  return "{" .. concat(parts, ",") .. "}"
+end
+
+function encode(value, depth)
+  local kind = type(value)
+  if kind == "table" then return encodeTable(value, depth + 1) end
+  if kind == "string" then return quote(value) end
+  if kind == "boolean" or math_type(value) == "integer" then return tostring(value) end
+  if kind == "number" and value == value and value ~= 1 / 0 and value ~= -1 / 0 then return format("%.14g", value) end
+  error("a " .. kind .. " has no place in a tag", 0)
+end
+
+local function tagValue(value)
+  if type(value) == "table" then return encodeTable(value, 1) end
+  return tostring(value)
+end
+
 local FIELDS = { Target = true, Data = true, Anchor = true, Tags = true }
 
 -- Tags as a list keep their order; tags as a map are sorted by name, so that one message has one form.
 local function tagList(message)
   local list, keys = {}, {}
   local tags = message.Tags or {}
-  for i = 1, #tags do list[#list + 1] = { tags[i].name, tostring(tags[i].value) } end
+  for i = 1, #tags do list[#list + 1] = { tags[i].name, tagValue(tags[i].value) } end
   if #tags == 0 then
-    for name, value in pairs(tags) do keys[#keys + 1] = { name, tostring(value) } end
+    for name, value in pairs(tags) do keys[#keys + 1] = { name, tagValue(value) } end
   end
   for name, value in pairs(message) do
-    if type(name) == "string" and not FIELDS[name] then keys[#keys + 1] = { name, tostring(value) } end
+    if type(name) == "string" and not FIELDS[name] then keys[#keys + 1] = { name, tagValue(value) } end
   end
   sort(keys, function(a, b) return a[1] < b[1] end)
   for i = 1, #keys do list[#list + 1] = keys[i] end
@@ -47,7 +86,7 @@ end
 function ao.send(message)
   reference = reference + 1
   local tags = tagList(message)
-  local anchor = message.Anchor or ("%032d"):format(reference)
+  local anchor = message.Anchor or format("%032d", reference)
   local parts = { pack("<s4s4s4I4", message.Target or "", anchor, tostring(message.Data or ""), #tags) }
   for i = 1, #tags do parts[i + 1] = pack("<s4s4", tags[i][1], tags[i][2]) end
   count = count + 1

@@ -1,0 +1,359 @@
+/**
+ * The public state of every process: what its patches said so far, one row for each leaf, written in the transaction that stores the
+ * results. Reading one leaf is one look at an index; reading a table is bounded and goes in pages.
+ */
+import type { DataSource, EntityManager } from 'typeorm';
+import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
+import { Overlay } from './overlay.js';
+import { patchesOf, writePath, type Change } from './patch.js';
+
+/** Most leaves of one process: a token with a million holders, twice. */
+export const MAX_LEAVES = 2_000_000;
+/** Most bytes of one process' paths and values. */
+export const MAX_STATE_BYTES = 1024 * 1024 * 1024;
+/** Most leaves and bytes of one answer. */
+export const MAX_PAGE_LEAVES = 5000;
+export const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+
+export interface PublicStateLimits {
+  leaves: number;
+  bytes: number;
+}
+
+/** The last slot whose patches were refused in part or whole, and why. */
+export interface Incomplete {
+  nonce: number;
+  reason: string;
+}
+
+/** What is under a path, as of `slot`: the last evaluated slot. Texts are JSON. */
+export type StateAnswer = { slot: number; incomplete: Incomplete | null } & (
+  | { kind: 'value'; json: string }
+  | { kind: 'table'; json: string; next: string | null }
+  | { kind: 'too-large' }
+  | { kind: 'nothing' }
+);
+
+interface Size {
+  leaves: number;
+  bytes: number;
+  refused: Incomplete | null;
+}
+
+/** What one slot says, of the slots of a process that say something. */
+interface Said {
+  nonce: number;
+  changes: readonly Change[];
+}
+
+interface Pending {
+  process: string;
+  said: Said[];
+  refused: Incomplete | null;
+}
+
+/** One path of one process. */
+interface Place {
+  process: string;
+  path: string;
+}
+
+interface NewLeaf extends Place {
+  value: string;
+  nonce: number;
+}
+
+export class PublicState implements ResultSink {
+  constructor(
+    private readonly database: DataSource,
+    private readonly limits: PublicStateLimits = { leaves: MAX_LEAVES, bytes: MAX_STATE_BYTES },
+  ) {}
+
+  async take(manager: EntityManager, batches: readonly ResultBatch[]): Promise<void> {
+    const pending = batches.map(read).filter((p) => p !== null);
+    if (pending.length === 0) return;
+    const sizes = await sizesOf(manager, pending);
+    const roomy = pending.filter((p) => this.hasRoom(p, sizes.get(p.process) as Size));
+    await this.merge(manager, roomy, sizes);
+    // Near its bounds a process is taken slot by slot, so that what is refused does not depend on which slots came together.
+    for (const { process, said, refused } of pending.filter((p) => !roomy.includes(p)))
+      for (const one of said) await this.merge(manager, [{ process, said: [one], refused }], sizes);
+    await saveSizes(manager, sizes);
+  }
+
+  /** Whether a process keeps its bounds even if all it says is new. */
+  private hasRoom({ said }: Pending, size: Size): boolean {
+    let [leaves, bytes] = [size.leaves, size.bytes];
+    for (const { changes } of said) {
+      leaves += changes.length;
+      for (const { path, value } of changes) if (value !== null) bytes += bytesOf({ path: writePath(path), value });
+    }
+    return leaves <= this.limits.leaves && bytes <= this.limits.bytes;
+  }
+
+  private async merge(manager: EntityManager, pending: readonly Pending[], sizes: Map<string, Size>): Promise<void> {
+    const writes = pending.map(({ process, said }) => ({ process, ...overlaid(said).writes() }));
+    const at = (paths: (w: (typeof writes)[number]) => string[]): Place[] =>
+      writes.flatMap((w) => paths(w).map((path) => ({ process: w.process, path })));
+    const removed = at((w) => w.remove);
+    const cleared = at((w) => w.clear);
+    await removeAt(manager, removed, sizes);
+    await removeBelow(manager, cleared, sizes);
+    const wanted = writes.flatMap((w) => w.set.map((leaf) => ({ process: w.process, ...leaf })));
+    const fresh = await this.write(manager, wanted, sizes);
+    // What was there already has nothing above or below it; a new leaf may take the place of a table, or of a value on its way.
+    await removeBelow(manager, fresh, sizes);
+    await removeAt(manager, fresh.flatMap(above), sizes);
+  }
+
+  /**
+   * What a process shows under a path ([]: all of it). A table is given whole, or a page of it when `limit` says how many leaves at most,
+   * after the leaf `after` (as `next` named it). Null when there is no such process.
+   */
+  async read(
+    process: string,
+    path: readonly string[],
+    page: { limit?: number | undefined; after?: string | undefined } = {},
+  ): Promise<StateAnswer | null> {
+    const written = writePath(path);
+    const rows: HeadRow[] = await this.database.query(
+      `select p.evaluated, s.value, z.refused_nonce, z.refused from process p
+       left join process_state s on s.process = p.id and s.path = $2 left join process_state_size z on z.process = p.id where p.id = $1`,
+      [process, written],
+    );
+    const head = rows[0];
+    if (!head) return null;
+    const refused =
+      head.refused_nonce === null ? null : { nonce: Number(head.refused_nonce), reason: head.refused ?? '' };
+    const known = { slot: Number(head.evaluated), incomplete: refused };
+    if (head.value !== null) return { ...known, kind: 'value', json: head.value };
+    return { ...known, ...((await this.table(process, written, page)) ?? (await this.inList(process, path))) };
+  }
+
+  private async table(
+    process: string,
+    written: string,
+    { limit, after }: { limit?: number | undefined; after?: string | undefined },
+  ): Promise<Answer | null> {
+    const most = Math.min(limit ?? MAX_PAGE_LEAVES, MAX_PAGE_LEAVES);
+    const start = written === '' ? '' : `${written}/`;
+    const [from, to] = written === '' ? ['', END] : [start, `${written}0`];
+    const rows: { path: string; value: string; bytes: string }[] = await this.database.query(
+      `select path, value, bytes from (
+         select path, value, sum(octet_length(path) + octet_length(value)) over (order by path) as bytes from (
+           select path, value from process_state where process = $1 and path >= $2 and path < $3 and path > $4 order by path limit $5
+         ) as first
+       ) as sized where bytes <= $6 order by path`,
+      [process, from, to, after === undefined ? '' : start + after, most + 1, MAX_PAGE_BYTES + MAX_PAGE_BYTES],
+    );
+    if (rows.length === 0) return null;
+    const fitting = rows.slice(0, most).filter((row, i) => i === 0 || Number(row.bytes) <= MAX_PAGE_BYTES);
+    const more = fitting.length < rows.length;
+    if (more && limit === undefined) return { kind: 'too-large' };
+    const leaves = fitting.map(({ path, value }) => ({ path: path.slice(start.length).split('/'), value }));
+    const next = more ? (leaves.at(-1)?.path.join('/') ?? null) : null;
+    return { kind: 'table', json: nest(leaves), next };
+  }
+
+  /** A list is one value; its members are reached by their number, from 1 as AO counts. */
+  private async inList(process: string, path: readonly string[]): Promise<Answer> {
+    const ways = path.map((_, i) => writePath(path.slice(0, i))).slice(1);
+    const rows: { path: string; value: string }[] =
+      ways.length === 0
+        ? []
+        : await this.database.query('select path, value from process_state where process = $1 and path = any($2)', [
+            process,
+            ways,
+          ]);
+    const list = rows[0];
+    if (!list) return { kind: 'nothing' };
+    const rest = path.slice(list.path.split('/').length);
+    const found = rest.reduce<unknown>(member, JSON.parse(list.value));
+    return found === undefined ? { kind: 'nothing' } : { kind: 'value', json: JSON.stringify(found) };
+  }
+
+  /** Values within the process' bounds; those it had are changed all the same. Returns those that are new. */
+  private async write(manager: EntityManager, wanted: NewLeaf[], sizes: Map<string, Size>): Promise<NewLeaf[]> {
+    const before = await storedBytes(manager, wanted);
+    const fresh: NewLeaf[] = [];
+    const written: NewLeaf[] = [];
+    for (const leaf of wanted) {
+      const size = sizes.get(leaf.process) as Size;
+      const stored = before.get(keyOf(leaf));
+      const grows = bytesOf(leaf) - (stored ?? 0);
+      const isNew = stored === undefined;
+      if (size.bytes + grows > this.limits.bytes || (isNew && size.leaves >= this.limits.leaves)) {
+        size.refused = {
+          nonce: leaf.nonce,
+          reason: `A process shows at most ${this.limits.leaves} values of ${this.limits.bytes} bytes.`,
+        };
+        if (isNew || grows > 0) continue;
+      }
+      size.bytes += grows;
+      size.leaves += isNew ? 1 : 0;
+      written.push(leaf);
+      if (isNew) fresh.push(leaf);
+    }
+    if (written.length > 0)
+      await manager.query(
+        `insert into process_state (process, path, value, nonce) select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+         on conflict (process, path) do update set value = excluded.value, nonce = excluded.nonce`,
+        [
+          written.map((l) => l.process),
+          written.map((l) => l.path),
+          written.map((l) => l.value),
+          written.map((l) => l.nonce),
+        ],
+      );
+    return fresh;
+  }
+}
+
+type Answer =
+  | { kind: 'value'; json: string }
+  | { kind: 'table'; json: string; next: string | null }
+  | { kind: 'too-large' }
+  | { kind: 'nothing' };
+
+interface HeadRow {
+  evaluated: string;
+  value: string | null;
+  refused_nonce: string | null;
+  refused: string | null;
+}
+
+/** After every written path: those hold ASCII only. */
+const END = '\x7f';
+
+function read({ process, results }: ResultBatch): Pending | null {
+  const pending: Pending = { process, said: [], refused: null };
+  for (const { entry, result } of results) {
+    const patched = patchesOf(result);
+    if (!patched) continue;
+    const { nonce } = entry;
+    pending.said.push({ nonce, changes: patched.changes });
+    if (patched.refused !== null) pending.refused = { nonce, reason: patched.refused };
+  }
+  return pending.said.length > 0 ? pending : null;
+}
+
+function overlaid(said: readonly Said[]): Overlay {
+  const overlay = new Overlay();
+  for (const { nonce, changes } of said) for (const change of changes) overlay.apply(change, nonce);
+  return overlay;
+}
+
+function member(value: unknown, key: string): unknown {
+  if (Array.isArray(value)) return /^[1-9][0-9]{0,8}$/.test(key) ? (value[Number(key) - 1] as unknown) : undefined;
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
+}
+
+/** Sorted leaves as one JSON text: written, never made into objects, so that no key means anything. */
+function nest(leaves: readonly { path: readonly string[]; value: string }[]): string {
+  let text = '';
+  let open: readonly string[] = [];
+  for (const { path, value } of leaves) {
+    const tables = path.slice(0, -1);
+    let shared = 0;
+    while (shared < open.length && open[shared] === tables[shared]) shared += 1;
+    text += '}'.repeat(open.length - shared);
+    if (text !== '') text += ',';
+    text += tables
+      .slice(shared)
+      .map((key) => `${jsonKey(key)}:{`)
+      .join('');
+    text += `${jsonKey(path.at(-1) as string)}:${value}`;
+    open = tables;
+  }
+  return `{${text}${'}'.repeat(open.length)}}`;
+}
+
+const jsonKey = (written: string): string => JSON.stringify(decodeURIComponent(written));
+
+const keyOf = ({ process, path }: Place): string => `${process} ${path}`;
+
+const bytesOf = ({ path, value }: { path: string; value: string }): number => path.length + Buffer.byteLength(value);
+
+function above({ process, path }: Place): Place[] {
+  const keys = path.split('/');
+  return keys.slice(1).map((_, i) => ({ process, path: keys.slice(0, i + 1).join('/') }));
+}
+
+async function sizesOf(manager: EntityManager, pending: readonly Pending[]): Promise<Map<string, Size>> {
+  const rows: {
+    process: string;
+    leaves: string;
+    bytes: string;
+    refused_nonce: string | null;
+    refused: string | null;
+  }[] = await manager.query('select * from process_state_size where process = any($1)', [
+    pending.map((p) => p.process),
+  ]);
+  const stored = new Map(rows.map((row) => [row.process, row]));
+  return new Map(
+    pending.map(({ process, refused }) => {
+      const row = stored.get(process);
+      const before =
+        row?.refused_nonce == null ? null : { nonce: Number(row.refused_nonce), reason: row.refused ?? '' };
+      return [
+        process,
+        { leaves: Number(row?.leaves ?? 0), bytes: Number(row?.bytes ?? 0), refused: refused ?? before },
+      ];
+    }),
+  );
+}
+
+async function saveSizes(manager: EntityManager, sizes: ReadonlyMap<string, Size>): Promise<void> {
+  const rows = [...sizes];
+  await manager.query(
+    `insert into process_state_size (process, leaves, bytes, refused_nonce, refused)
+     select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+     on conflict (process) do update set leaves = excluded.leaves, bytes = excluded.bytes, refused_nonce = excluded.refused_nonce, refused = excluded.refused`,
+    [
+      rows.map(([process]) => process),
+      rows.map(([, s]) => s.leaves),
+      rows.map(([, s]) => s.bytes),
+      rows.map(([, s]) => s.refused?.nonce ?? null),
+      rows.map(([, s]) => s.refused?.reason ?? null),
+    ],
+  );
+}
+
+async function storedBytes(manager: EntityManager, leaves: readonly NewLeaf[]): Promise<Map<string, number>> {
+  if (leaves.length === 0) return new Map();
+  const rows: { process: string; path: string; bytes: number }[] = await manager.query(
+    `select s.process, s.path, octet_length(s.path) + octet_length(s.value) as bytes
+     from unnest($1::text[], $2::text[]) as w(process, path) join process_state s on s.process = w.process and s.path = w.path`,
+    [leaves.map((l) => l.process), leaves.map((l) => l.path)],
+  );
+  return new Map(rows.map((row) => [keyOf(row), row.bytes]));
+}
+
+const removeAt = (manager: EntityManager, places: readonly Place[], sizes: Map<string, Size>): Promise<void> =>
+  remove(manager, places, sizes, 's.path = w.path');
+
+const removeBelow = (manager: EntityManager, places: readonly Place[], sizes: Map<string, Size>): Promise<void> =>
+  remove(manager, places, sizes, `s.path > w.path || '/' and s.path < w.path || '0'`);
+
+async function remove(
+  manager: EntityManager,
+  places: readonly Place[],
+  sizes: Map<string, Size>,
+  condition: string,
+): Promise<void> {
+  if (places.length === 0) return;
+  const unique = [...new Map(places.map((p) => [keyOf(p), p])).values()];
+  const rows: { process: string; leaves: string; bytes: string }[] = await manager.query(
+    `with gone as (
+       delete from process_state s using unnest($1::text[], $2::text[]) as w(process, path)
+       where s.process = w.process and ${condition} returning s.process, octet_length(s.path) + octet_length(s.value) as bytes
+     ) select process, count(*) as leaves, sum(bytes) as bytes from gone group by process`,
+    [unique.map((p) => p.process), unique.map((p) => p.path)],
+  );
+  for (const row of rows) {
+    const size = sizes.get(row.process) as Size;
+    size.leaves -= Number(row.leaves);
+    size.bytes -= Number(row.bytes);
+  }
+}
