@@ -10,9 +10,9 @@ export interface Tag {
 export interface Item {
   id: string;
   raw: Buffer;
-  signatureType: 1 | 2 | 3;
+  signatureType: 1 | 2 | 3 | 4;
   signature: Buffer;
-  /** Public key as in the item: 512 bytes RSA modulus, 32 ed25519, 65 uncompressed secp256k1. */
+  /** Public key as in the item: 512 bytes RSA modulus, 32 ed25519 (types 2 and 4), 65 uncompressed secp256k1. */
   owner: Buffer;
   /** Canonical AO address of the signer: EIP-55 for type 3, else base64url(sha256(owner)). */
   ownerAddress: string;
@@ -25,7 +25,7 @@ export interface Item {
 }
 
 export interface Signer {
-  signatureType: 1 | 2 | 3;
+  signatureType: 1 | 2 | 3 | 4;
   publicKey: Buffer;
   /** Canonical AO address of this key. */
   address: string;

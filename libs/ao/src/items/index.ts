@@ -3,4 +3,5 @@ export * from './bundle.js';
 export { deepHash } from './deep-hash.js';
 export * from './error.js';
 export * from './item.js';
+export { verifyItem } from './verifier.js';
 export { addressOfOwner, arweaveSigner, ed25519Signer, ethereumSigner } from './signers.js';

@@ -1,6 +1,14 @@
 /** Items against a second implementation, both ways, and against every kind of tampering. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { ArweaveSigner, bundleAndSignData, createData, DataItem, EthereumSigner } from '@dha-team/arbundles';
+import {
+  ArweaveSigner,
+  bundleAndSignData,
+  createData,
+  DataItem,
+  EthereumSigner,
+  HexSolanaSigner,
+  SolanaSigner,
+} from '@dha-team/arbundles';
 import fc from 'fast-check';
 import type { Signer } from '../types.js';
 import {
@@ -25,7 +33,12 @@ const signers: Record<string, Signer> = {
   arweave: arweaveSigner(jwk),
   ed25519: ed25519Signer(randomBytes(32)),
   ethereum: ethereumSigner(secret),
+  'solana (hexadecimal)': hexSolana(ed25519Signer(randomBytes(32))),
 };
+/** A Solana wallet that signs only text. */
+function hexSolana(key: Signer): Signer {
+  return { ...key, signatureType: 4, sign: (message) => key.sign(Buffer.from(Buffer.from(message).toString('hex'))) };
+}
 const content = {
   target: randomBytes(32).toString('base64url'),
   anchor: randomBytes(16).toString('hex'),
@@ -65,9 +78,15 @@ describe.each(Object.entries(signers))('%s items', (_, signer) => {
 });
 
 it('reads items arbundles made, with the same id and author', async () => {
+  const seed = randomBytes(32);
+  const { publicKey } = ed25519Signer(seed);
+  const solana = base58(Buffer.concat([seed, publicKey]));
+  const hex = new HexSolanaSigner(solana);
   for (const [type, signer] of [
     [1, new ArweaveSigner(jwk as never)],
+    [2, new SolanaSigner(solana)],
     [3, new EthereumSigner(secret)],
+    [4, hex],
   ] as const) {
     const made = createData('data', signer, {
       tags: [
@@ -88,6 +107,29 @@ it('reads items arbundles made, with the same id and author', async () => {
     expect(await verifyItem(item)).toBe(true);
   }
   expect(parseItem((await createItem(content, signers['ethereum']!)).raw).ownerAddress).toMatch(/^0x[0-9a-fA-F]{40}$/);
+});
+
+/** Arbundles takes a Solana key as its 64 bytes in base 58. */
+function base58(bytes: Buffer): string {
+  const digits = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
+  let text = '';
+  for (let rest = BigInt(`0x${bytes.toString('hex')}`); rest > 0n; rest /= 58n)
+    text = (digits[Number(rest % 58n)] ?? '') + text;
+  return text;
+}
+
+it('a signature of one type is none of another, though key and bytes fit', async () => {
+  const key = signers['ed25519']!;
+  for (const [signer, other] of [
+    [key, 4],
+    [hexSolana(key), 2],
+  ] as const) {
+    const { raw } = await createItem(content, signer);
+    expect(await verifyItem({ raw })).toBe(true);
+    raw.writeUInt16LE(other);
+    expect(parseItem(raw).signatureType).toBe(other);
+    expect(await verifyItem({ raw })).toBe(false);
+  }
 });
 
 it('round-trips any tags and data', async () => {

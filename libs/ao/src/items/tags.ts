@@ -1,13 +1,13 @@
 /** The Avro form in which an ANS-104 item carries its tags: an array of (name, value) records, as one block. Read strictly, so that one list of tags has one form. */
+import { isUtf8 } from 'node:buffer';
 import type { Tag } from '../types.js';
 import { ItemError } from './error.js';
+import { MAX_TAG_BYTES } from './layout.js';
 
 /** Limits of ANS-104. */
 export const MAX_TAGS = 128;
 export const MAX_NAME_BYTES = 1024;
 export const MAX_VALUE_BYTES = 3072;
-/** Most bytes of the Avro form: what the public bundlers accept. */
-export const MAX_TAG_BYTES = 16_384;
 
 /** Avro bytes of the tags; none for no tags. @throws ItemError `bad-tags` */
 export function encodeItemTags(tags: readonly Tag[]): Buffer {
@@ -91,9 +91,8 @@ class Reader {
     if (length < 0 || length > limit || this.at + length > this.bytes.length)
       throw new ItemError('bad-tags', 'A tag is longer than allowed or than the item.');
     const bytes = this.bytes.subarray(this.at, (this.at += length));
-    const text = bytes.toString('utf8');
     // A text that does not survive the round trip would give an item another signature than its author's.
-    if (!Buffer.from(text).equals(bytes)) throw new ItemError('bad-tags', 'A tag is not UTF-8.');
-    return text;
+    if (!isUtf8(bytes)) throw new ItemError('bad-tags', 'A tag is not UTF-8.');
+    return bytes.toString('utf8');
   }
 }

@@ -1,0 +1,64 @@
+/**
+ * The check of what an item's owner signed, in native code: Arweave RSA-PSS (type 1), ed25519 (2; 4 is the same over the message in
+ * hexadecimal, as Solana wallets sign), Ethereum personal messages (3). It computes: it runs in the threads of `Verifier`.
+ */
+import { constants, createPublicKey, verify, type KeyObject } from 'node:crypto';
+import { recover } from 'tiny-secp256k1';
+import { partsOf, signedMessage, type ItemParts } from './layout.js';
+import { Lru } from './lru.js';
+import { personalDigest } from './personal.js';
+
+/** Whether these bytes are an item signed by its owner. */
+export function isSigned(raw: Buffer): boolean {
+  try {
+    const parts = partsOf(raw);
+    return isBy(parts, signedMessage(parts));
+  } catch {
+    return false; // no item, no key, or no point on the curve
+  }
+}
+
+function isBy({ type, owner, signature }: ItemParts, message: Buffer): boolean {
+  switch (type) {
+    case 1: {
+      const key = keyOf(owner, rsaKey);
+      const options = { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_AUTO };
+      return verify('sha256', message, options, signature);
+    }
+    case 2:
+      return verify(null, message, keyOf(owner, ed25519Key), signature);
+    case 3:
+      return isByEthereum(owner, signature, message);
+    case 4:
+      return verify(null, Buffer.from(message.toString('hex')), keyOf(owner, ed25519Key), signature);
+  }
+}
+
+/** Half the order of the curve: of the two signatures (s and its negative), only the one below counts. */
+const HALF_ORDER = Buffer.from('7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0', 'hex');
+
+/**
+ * Recovers the key and compares it, so that the recovery byte counts, and refuses a high s: a message has one good signature,
+ * hence one id, and nobody can have it scheduled a second time under another.
+ */
+function isByEthereum(owner: Buffer, signature: Buffer, message: Buffer): boolean {
+  const v = signature[64];
+  if (v !== 27 && v !== 28) return false;
+  if (signature.compare(HALF_ORDER, 0, 32, 32, 64) > 0) return false;
+  const key = recover(personalDigest(message), signature.subarray(0, 64), v === 27 ? 0 : 1, false);
+  return key !== null && owner.equals(key);
+}
+
+/** Keys kept ready: making one costs as much as using it. One takes some 3 KB. */
+const keys = new Lru<KeyObject>(2000);
+
+const keyOf = (owner: Buffer, make: (owner: Buffer) => KeyObject): KeyObject =>
+  keys.of(owner.toString('latin1'), () => make(owner));
+
+const rsaKey = (modulus: Buffer): KeyObject =>
+  createPublicKey({ key: { kty: 'RSA', n: modulus.toString('base64url'), e: 'AQAB' }, format: 'jwk' });
+
+const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
+
+const ed25519Key = (owner: Buffer): KeyObject =>
+  createPublicKey({ key: Buffer.concat([SPKI_ED25519, owner]), format: 'der', type: 'spki' });
