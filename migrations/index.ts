@@ -4,6 +4,7 @@ import { Bridge1700000000200 } from './gateway/1700000000200-bridge.js';
 import { Decisions1700000000300 } from './gateway/1700000000300-decisions.js';
 import { AoBounds1700000000400 } from './gateway/1700000000400-ao-bounds.js';
 import { PublicState1700000000800 } from './gateway/1700000000800-public-state.js';
+import { Messenger1700000000700 } from './gateway/1700000000700-messenger.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -14,5 +15,6 @@ export const gatewayMigrations = [
   Decisions1700000000300,
   AoBounds1700000000400,
   PublicState1700000000800,
+  Messenger1700000000700,
 ];
 export const guardianMigrations = [Guardian1700000000100, Motions1700000000200, MessageOnce1700000000300];

@@ -9,7 +9,8 @@ import { ComputeUnit } from './compute/compute-unit.js';
 import { HANGING_WORKER } from './compute/hanging-worker.js';
 import { WorkerPool } from './compute/worker-pool.js';
 import { createItem, ed25519Signer, ethereumSigner } from './items/index.js';
-import { MAX_HOPS, Messenger } from './messenger/messenger.js';
+import { Messenger } from './messenger/messenger.js';
+import { MAX_HOPS } from './messenger/sent.js';
 import { MAX_MESSAGE_BYTES, Scheduler } from './scheduler/scheduler.js';
 import type { Tag } from './types.js';
 
@@ -36,7 +37,7 @@ let anchor = 0;
 /** The gateway's own parts around a pool. */
 function begin(pool: WorkerPool, maxAnswers?: number): void {
   scheduler = new Scheduler({ database, signer: ed25519Signer(Buffer.alloc(32, 1)) });
-  messenger = new Messenger(database, scheduler, MESSENGER, maxAnswers);
+  messenger = new Messenger(database, scheduler, MESSENGER, maxAnswers === undefined ? {} : { answers: maxAnswers });
   compute = new ComputeUnit(database, scheduler, messenger, pool, (_, error) => failures.push(error));
 }
 async function end(): Promise<void> {

@@ -9,6 +9,7 @@ export * from './compute/worker-pool.js';
 export * from './embedded-engine.js';
 export * from './engine.js';
 export * from './items/index.js';
+export * from './messenger/dead-letters.js';
 export * from './messenger/messenger.js';
 export * from './pipeline.js';
 export * from './scheduler/assignment.js';

@@ -67,11 +67,7 @@ export class ComputeUnit {
     private readonly onFailure: (process: string, error: unknown) => void,
   ) {
     scheduler.onPlaced((process) => void this.advance(process));
-    this.addSink({
-      async take(manager, batches) {
-        for (const { results, module } of batches) await messenger.enqueue(manager, results, module);
-      },
-    });
+    this.addSink(messenger);
   }
 
   /** Calls the sink in every transaction that stores results, after those added before; to be added before anything is evaluated. */

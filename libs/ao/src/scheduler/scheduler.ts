@@ -148,13 +148,13 @@ export class Scheduler {
   }
 
   /**
-   * Places a message that the caller has signed itself, in the order of the calls: it is not verified again.
+   * Places a message or a spawn that the caller has signed itself, in the order of the calls: it is not verified again.
    * @throws ItemError, ScheduleError
    */
   async schedulePushed(raw: Buffer): Promise<Placed> {
     const item = parseItem(raw);
     assertSize(item);
-    return this.enter(item, item.target);
+    return this.enter(item, tagOf(item, 'Type') === 'Process' ? item.id : item.target);
   }
 
   /**

@@ -1,0 +1,389 @@
+/** The messenger on a real database: what results ask for is carried out once, within bounds, and what cannot be is told and can be let go. */
+import { gatewayMigrations } from '@isthmus/migrations';
+import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import fc from 'fast-check';
+import type { DataSource } from 'typeorm';
+import { createItem, ed25519Signer, ethereumSigner } from '../items/index.js';
+import { tagOf } from '../scheduler/assignment.js';
+import { Scheduler } from '../scheduler/scheduler.js';
+import type { EvaluationResult, OutboundMessage, ScheduleEntry, Tag } from '../types.js';
+import type { DispatchBounds } from './dispatch.js';
+import { Messenger } from './messenger.js';
+import { MAX_ASSIGNED, MAX_HOPS, sentBy } from './sent.js';
+
+const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);
+const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
+const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
+const NOBODY = 'N'.repeat(43);
+const tags = (pairs: Record<string, string>): Tag[] => Object.entries(pairs).map(([name, value]) => ({ name, value }));
+
+let cluster: TestCluster;
+let database: DataSource;
+let scheduler: Scheduler;
+let messenger: Messenger;
+let module: string;
+let anchor = 0;
+
+const next = () => String((anchor += 1)).padStart(32, '0');
+const message = (target: string, more: Record<string, string> = {}, data = ''): OutboundMessage => ({
+  Target: target,
+  Anchor: next(),
+  Tags: tags(more),
+  Data: data,
+});
+const spawn = (more: Record<string, string> = {}): OutboundMessage => ({
+  Anchor: next(),
+  Tags: tags({ Module: module, ...more }),
+  Data: 'NODATA',
+});
+const result = (more: Partial<EvaluationResult>): EvaluationResult => ({
+  Messages: [],
+  Spawns: [],
+  Assignments: [],
+  Output: '',
+  ...more,
+});
+const begin = (bounds: Partial<DispatchBounds> = {}) =>
+  (messenger = new Messenger(database, scheduler, MESSENGER, bounds));
+
+async function born(): Promise<string> {
+  const item = await createItem(
+    { anchor: next(), tags: tags({ 'Data-Protocol': 'ao', Type: 'Process', Module: module }), data: '' },
+    ALICE,
+  );
+  return (await scheduler.schedule(item.raw)).process;
+}
+async function said(process: string, more: Record<string, string> = {}): Promise<ScheduleEntry> {
+  const item = await createItem(
+    { target: process, anchor: next(), tags: tags({ 'Data-Protocol': 'ao', Type: 'Message', ...more }), data: '' },
+    ALICE,
+  );
+  const { nonce } = await scheduler.schedule(item.raw);
+  return (await scheduler.entries(process, nonce, 1))[0] as ScheduleEntry;
+}
+/** A result as the compute unit stores it, with what it leads to. */
+async function gave(entry: ScheduleEntry, more: Partial<EvaluationResult>): Promise<void> {
+  const given = result(more);
+  await database.transaction(async (manager) => {
+    await manager.query(
+      'insert into result (process, nonce, message_id, outcome) values ($1, $2, $3, $4) on conflict do nothing',
+      [entry.process, entry.nonce, entry.message.id, JSON.stringify(given)],
+    );
+    await messenger.take(manager, [{ process: entry.process, module, results: [{ entry, result: given }] }]);
+  });
+}
+const schedule = async (process: string) => (await scheduler.entries(process, 1, 1000)).map((e) => e.message);
+const dead = async () => (await messenger.deadLetters()).letters.reverse();
+const newest = async (process: string) => (await scheduler.latest(process)) as ScheduleEntry;
+const spawnedBy = async (parent: string): Promise<string[]> => {
+  const rows: { item_id: string }[] = await database.query(
+    `select item_id from outbox where process = $1 and kind = 'spawn' and state = 'delivered' order by id`,
+    [parent],
+  );
+  return rows.map((r) => r.item_id);
+};
+
+beforeAll(async () => {
+  cluster = await testCluster();
+});
+afterAll(() => cluster.close());
+beforeEach(async () => {
+  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
+  await runMigrations(database);
+  scheduler = new Scheduler({ database, signer: SCHEDULER });
+  begin();
+  const item = await createItem(
+    { tags: tags({ 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' }), data: '' },
+    ALICE,
+  );
+  module = (await scheduler.schedule(item.raw)).id;
+});
+afterEach(async () => {
+  await messenger.stop();
+  await scheduler.stop();
+  await database.destroy();
+});
+
+describe('spawns', () => {
+  it('are processes of their own, and the parent is told under its own name with the tags it asked with', async () => {
+    const parent = await born();
+    const entry = await said(parent);
+    const asked = spawn({ Reference: '7', 'X-Name': 'child', Action: 'Boot', 'From-Process': NOBODY, Type: 'Message' });
+    await gave(entry, { Spawns: [asked] });
+    await messenger.deliver();
+    const [child] = await spawnedBy(parent);
+    const [first] = await scheduler.entries(child as string, 0, 1);
+    expect(first?.message.ownerAddress).toBe(MESSENGER.address);
+    expect(Object.fromEntries(first?.message.tags.map((t) => [t.name, t.value]) ?? [])).toEqual({
+      'Data-Protocol': 'ao',
+      Variant: 'ao.TN.1',
+      Type: 'Process',
+      'From-Process': parent,
+      'From-Module': module,
+      'Pushed-For': entry.message.id,
+      'Pushed-Hops': '1',
+      Module: module,
+      Reference: '7',
+      'X-Name': 'child',
+      Action: 'Boot',
+      Scheduler: SCHEDULER.address,
+    });
+    const told = (await schedule(parent)).at(-1);
+    expect(
+      told?.tags.filter((t) => ['Action', 'Process', 'Reference', 'From-Process', 'X-Name'].includes(t.name)),
+    ).toEqual([
+      { name: 'From-Process', value: parent },
+      { name: 'Action', value: 'Spawned' },
+      { name: 'Process', value: child },
+      { name: 'Reference', value: '7' },
+      { name: 'X-Name', value: 'child' },
+    ]);
+    expect(await dead()).toEqual([]);
+  });
+
+  it('I12 X4 happen once, however often they are delivered, and whatever was lost between the steps', async () => {
+    const parent = await born();
+    const entry = await said(parent);
+    await gave(entry, { Spawns: [spawn(), spawn()], Messages: [message(parent)] });
+    const before: unknown[] = await database.query('select id, item from outbox');
+    const lose = () =>
+      database.query(
+        `update outbox o set state = case when kind = 'spawned' then 'held' else 'waiting' end, due = now(), item = b.item
+         from unnest($1::bigint[], $2::bytea[]) as b(id, item) where b.id = o.id`,
+        [(before as { id: string }[]).map((r) => r.id), (before as { item: Buffer }[]).map((r) => r.item)],
+      );
+    for (let i = 0; i < 3; i += 1) {
+      await messenger.deliver();
+      await gave(entry, { Spawns: [spawn()] }); // a result that is stored again changes nothing
+      await lose();
+    }
+    await messenger.deliver();
+    expect(await schedule(parent)).toHaveLength(1 + 1 + 2); // Alice's, its own, two answers
+    expect(new Set(await spawnedBy(parent)).size).toBe(2);
+  });
+
+  it.each([
+    ['a scheduler that is another’s', { Scheduler: NOBODY }, 'foreign-scheduler'],
+    ['a module nobody knows', { Module: NOBODY }, 'unknown-module'],
+    ['a module no id can be', { Module: 'a\0b' }, 'bad-item'],
+  ])('A6 with %s are dead letters that say so, and nobody is told of a process', async (_, more, reason) => {
+    const parent = await born();
+    await gave(await said(parent), { Spawns: [spawn(more), spawn()] });
+    await messenger.deliver();
+    expect(await dead()).toMatchObject([{ process: parent, kind: 'spawn', reason }]);
+    expect(await schedule(parent)).toHaveLength(2);
+  });
+
+  it('I13 a fork bomb ends: so many processes come of one signed message, and of one process', async () => {
+    begin({ spawnsOfRoot: 10, spawnsOfProcess: 6 });
+    const parent = await born();
+    const entry = await said(parent);
+    await gave(entry, { Spawns: Array.from({ length: 5 }, () => spawn()) });
+    await messenger.deliver();
+    const children = await spawnedBy(parent);
+    expect(children).toHaveLength(5);
+    for (const child of children) {
+      const [birth] = await scheduler.entries(child, 0, 1);
+      await gave(birth as ScheduleEntry, { Spawns: [spawn(), spawn()] });
+    }
+    await messenger.deliver();
+    const counts = await Promise.all(children.map(async (c) => (await spawnedBy(c)).length));
+    expect(counts.reduce((a, b) => a + b)).toBe(5); // ten in all, of Alice's one message
+    expect((await dead()).every((l) => l.reason === 'spawns' && l.root === entry.message.id)).toBe(true);
+    // Another message may go on, until the process itself has had its share.
+    await gave(await said(parent), { Spawns: [spawn(), spawn()] });
+    await messenger.deliver();
+    expect(await spawnedBy(parent)).toHaveLength(6);
+  });
+});
+
+describe('assignments', () => {
+  const ask = (Message: string, ...Processes: string[]) => ({ Processes, Message });
+
+  it('place messages on further schedules once, their own Target kept', async () => {
+    const [a, b, c] = [await born(), await born(), await born()];
+    const [entry, original] = [await said(a), await said(a)];
+    await gave(entry, { Assignments: [ask(original.message.id, b, c), ask(original.message.id, b)] });
+    await messenger.deliver();
+    for (const process of [b, c])
+      expect((await schedule(process)).map((m) => [m.id, m.target])).toEqual([[original.message.id, a]]);
+    expect(await dead()).toEqual([]);
+  });
+
+  it('go with the message that names them in its tag, after it', async () => {
+    const [a, b, c] = [await born(), await born(), await born()];
+    await gave(await said(a), { Messages: [message(b, { Assignments: JSON.stringify([c]) })] });
+    await messenger.deliver();
+    const [own] = await schedule(b);
+    expect((await schedule(c)).map((m) => m.id)).toEqual([own?.id]);
+    expect(tagOf(own as never, 'Assignments')).toBe('');
+  });
+
+  it('I13 A6 malformed, to nobody, of nothing, or too many of them are dead letters; the rest go out', async () => {
+    const [a, b] = [await born(), await born()];
+    const entry = await said(a);
+    const odd = [null, 'x', {}, { Processes: b }, { Processes: [1, {}], Message: entry.message.id }, ask('\0', b)];
+    await gave(entry, {
+      Assignments: [...odd, ask(entry.message.id, NOBODY), ask(NOBODY, b), ask(entry.message.id, b)],
+    });
+    for (let i = 0; i < 4; i += 1) {
+      await messenger.deliver();
+      await database.query(`update outbox set due = now() where state = 'waiting'`);
+    }
+    expect((await dead()).map((l) => l.reason)).toEqual([
+      ...Array.from({ length: 7 }, () => 'bad-assignment'),
+      'unknown-process',
+      'unknown-message',
+    ]);
+    expect(await schedule(b)).toHaveLength(1);
+    const flood = ask(entry.message.id, ...Array.from({ length: 3 * MAX_ASSIGNED }, () => b));
+    expect(sentBy(result({ Assignments: [flood] }))).toHaveLength(MAX_ASSIGNED + 1);
+  });
+
+  it('I13 what is answered to an assigned message is on behalf of whoever assigned it, and takes nothing of its author’s share', async () => {
+    begin({ answers: 5, spawnsOfRoot: 1 });
+    const [evil, honest] = [await born(), await born()];
+    const victim = await said(honest);
+    const entry = await said(evil);
+    await gave(entry, { Assignments: [ask(victim.message.id, evil)] });
+    await messenger.deliver();
+    await gave(await newest(evil), { Spawns: [spawn()], Messages: [message(honest)] });
+    await messenger.deliver();
+    const sent = (await newest(honest)).message;
+    expect([tagOf(sent, 'Pushed-For'), tagOf(sent, 'Pushed-Hops')]).toEqual([entry.message.id, '2']);
+    await gave(victim, { Spawns: [spawn()] });
+    await messenger.deliver();
+    expect(await spawnedBy(honest)).toHaveLength(1);
+    // Asked for over HTTP, it begins anew.
+    await scheduler.assign(evil, sent.id);
+    await gave(await newest(evil), { Messages: [message(honest)] });
+    await messenger.deliver();
+    expect(tagOf((await newest(honest)).message, 'Pushed-For')).toBe((await newest(evil)).assignment.id);
+  });
+
+  it('I13 cycles of assignments end with the hops of their beginning', async () => {
+    const [a, b] = [await born(), await born()];
+    let entry = await said(a);
+    for (let hop = 0; hop < MAX_HOPS; hop += 1) {
+      const fresh = await said(hop % 2 ? a : b); // someone else's, that nobody has assigned yet
+      await gave(entry, { Assignments: [ask(fresh.message.id, hop % 2 ? b : a)] });
+      await messenger.deliver();
+      entry = await newest(hop % 2 ? b : a);
+      expect(entry.message.id).toBe(fresh.message.id);
+    }
+    await gave(entry, { Assignments: [ask((await said(a)).message.id, b)] });
+    expect(await dead()).toMatchObject([{ reason: 'hops', hops: MAX_HOPS + 1 }]);
+  });
+});
+
+describe('dead letters', () => {
+  it('are listed page by page, of one process, reason or beginning, and counted', async () => {
+    const [a, b] = [await born(), await born()];
+    const bad = () => message(b, { 'X-Long': 'x'.repeat(4000) });
+    const first = await said(a);
+    await gave(first, { Messages: [bad(), bad()], Spawns: [spawn({ Scheduler: NOBODY })] });
+    await gave(await said(b), { Messages: [bad()] });
+    expect(await messenger.deadLetterCounts()).toEqual([
+      { reason: 'bad-item', count: 3 },
+      { reason: 'foreign-scheduler', count: 1 },
+    ]);
+    const page = await messenger.deadLetters({ process: a }, undefined, 2);
+    expect(page.letters.map((l) => [l.kind, l.position, l.root])).toEqual([
+      ['spawn', 0, first.message.id],
+      ['message', 1, first.message.id],
+    ]);
+    expect((await messenger.deadLetters({ process: a }, page.next ?? '', 2)).letters.map((l) => l.position)).toEqual([
+      0,
+    ]);
+    expect((await messenger.deadLetters({ reason: 'bad-item', root: first.message.id })).letters).toHaveLength(2);
+    expect((await messenger.deadLetters({ process: NOBODY })).letters).toEqual([]);
+  });
+
+  it('a release is one try more; what can never go says so', async () => {
+    const [a, b] = [await born(), await born()];
+    await gave(await said(a), {
+      Spawns: [spawn({ Module: NOBODY })],
+      Messages: [message(b, { 'X-Long': 'x'.repeat(4000) })],
+    });
+    await messenger.deliver();
+    const letters = await dead();
+    const of = (reason: string) => letters.find((l) => l.reason === reason)?.id ?? '';
+    expect(letters.map((l) => [l.reason, l.releasable])).toEqual([
+      ['bad-item', false],
+      ['unknown-module', true],
+    ]);
+    await expect(messenger.release(of('bad-item'))).rejects.toMatchObject({ code: 'final' });
+    for (const id of ['0', '999999', 'x', '-1'])
+      await expect(messenger.release(id)).rejects.toMatchObject({ code: 'unknown-letter' });
+    await messenger.release(of('unknown-module'));
+    await messenger.deliver();
+    expect((await dead()).map((l) => l.reason)).toContain('unknown-module'); // the module is as unknown as it was
+  });
+
+  it('what was too much goes out with what followed it in its slot, when an operator says so', async () => {
+    begin({ answers: 2, spawnsOfRoot: 1 });
+    const [a, b] = [await born(), await born()];
+    await gave(await said(a), { Messages: Array.from({ length: 6 }, (_, i) => message(b, {}, String(i))) });
+    await gave(await said(a), { Spawns: [spawn(), spawn()] });
+    await messenger.deliver();
+    expect((await dead()).map((l) => [l.reason, l.position, l.itemId])).toEqual([
+      ['answers', 2, null],
+      ['spawns', 1, null],
+    ]);
+    expect(await messenger.releaseAll(a)).toBe(2);
+    await messenger.deliver();
+    expect((await schedule(b)).map((m) => m.data.toString())).toEqual(['0', '1', '2', '3', '4', '5']);
+    expect(await spawnedBy(a)).toHaveLength(2);
+    expect(await dead()).toEqual([]);
+    expect(await messenger.releaseAll(a)).toBe(0);
+  });
+
+  it('I12 a scheduler that fails is tried again, later each time, and set aside in the end', async () => {
+    const [a, b] = [await born(), await born()];
+    await gave(await said(a), { Messages: [message(b)] });
+    const failing = Object.assign(Object.create(scheduler) as Scheduler, {
+      schedulePushed: () => Promise.reject(new Error('down')),
+    });
+    const broken = new Messenger(database, failing, MESSENGER);
+    const waits: number[] = [];
+    for (let i = 0; i < 12; i += 1) {
+      await broken.deliver();
+      const [row] = (await database.query(
+        'select round(extract(epoch from due - now()) * 1000) as wait from outbox',
+      )) as { wait: string }[];
+      waits.push(Number(row?.wait));
+      await database.query('update outbox set due = now()');
+    }
+    await broken.stop();
+    const failures = waits.slice(0, 11);
+    for (const [i, wait] of failures.entries()) expect(wait).toBeGreaterThan(i === 0 ? 0 : (failures[i - 1] as number));
+    expect(await dead()).toMatchObject([{ reason: 'failed', error: 'down', attempts: 12, releasable: true }]);
+    await messenger.releaseAll(a);
+    await messenger.deliver();
+    expect(await schedule(b)).toHaveLength(1);
+  });
+});
+
+it('A1 whatever a process asks for, what goes out is in its own name, on its beginning’s behalf, and no more than it asked', () => {
+  const text = fc.oneof(fc.string(), fc.constantFrom(NOBODY, 'Data-Protocol', 'Assignments', 'From-Process', '["x"]'));
+  const anything = fc.oneof(text, fc.anything(), fc.record({ Processes: fc.anything(), Message: fc.anything() }));
+  const out = fc.record({
+    Target: text,
+    Anchor: text,
+    Data: text,
+    Tags: fc.array(fc.record({ name: text, value: text })),
+  });
+  fc.assert(
+    fc.property(fc.array(out), fc.array(anything), (Messages, Assignments) => {
+      const sent = sentBy(result({ Messages, Assignments }));
+      const places = sent.map((s) => `${s.kind === 'malformed' ? 'assignment' : s.kind} ${s.position}`);
+      expect(new Set(places).size).toBe(sent.length);
+      for (const s of sent)
+        if (s.kind === 'assignment') {
+          expect(s.target).toMatch(/^[\w-]{43}$/);
+          if (typeof s.message === 'string') expect(s.message).toMatch(/^[\w-]{43}$/);
+        }
+      expect(sentBy(result({ Messages, Assignments, Error: 'x' }))).toEqual([]);
+    }),
+  );
+});
