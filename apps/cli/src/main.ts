@@ -1,10 +1,10 @@
-/** The command line. Whatever goes wrong is one line that says what to change, and exit code 1. */
+/** The command line. Whatever goes wrong is one line that says what to change, and an exit code that is not 0. */
 import { program } from './program.js';
-import { said } from './said.js';
+import { CommandError, said } from './said.js';
 
 program()
   .parseAsync()
   .catch((error: unknown) => {
     console.error(said(error));
-    process.exit(1);
+    process.exit(error instanceof CommandError ? error.exitCode : 1);
   });

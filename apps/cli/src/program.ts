@@ -1,5 +1,6 @@
 /** What the command line offers. Commands load what they need only when they run. */
 import { Command } from 'commander';
+import { ao } from './ao/command.js';
 import type { DecideOptions } from './decide.js';
 
 export function program(): Command {
@@ -46,5 +47,6 @@ export function program(): Command {
     .argument('<kind>', 'guardian, relayer, scheduler or messenger')
     .requiredOption('--out <file>', 'file to make; an existing one is never overwritten')
     .action(async (kind: string, options: { out: string }) => (await import('./keys.js')).keys(kind, options.out));
+  isthmus.addCommand(ao());
   return isthmus;
 }

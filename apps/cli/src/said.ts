@@ -2,7 +2,10 @@
 
 /** What a command could not do, and what to change. */
 export class CommandError extends Error {
-  constructor(message: string) {
+  constructor(
+    message: string,
+    readonly exitCode = 1,
+  ) {
     super(message);
     this.name = 'CommandError';
   }

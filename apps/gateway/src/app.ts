@@ -12,15 +12,16 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule } from '@nestjs/swagger';
 import express, { type NextFunction, type Request, type Response } from 'express';
-import { RateLimiterMemory } from 'rate-limiter-flexible';
 import type { DataSource } from 'typeorm';
 import { createPublicClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
+import { AoOperationsModule } from './ao/ao-operations.module.js';
+import { limits } from './ao/limits.js';
 import { BridgeController } from './api/bridge.controller.js';
 import { registerMetrics } from './api/metrics.js';
 import { documentOf, RouteIndex } from './api/openapi.js';
 import { OperationsController } from './api/operations.controller.js';
-import { Problem, ProblemFilter, sendProblem } from './api/problem.js';
+import { Problem, ProblemFilter } from './api/problem.js';
 import { QuotesController } from './api/quotes.controller.js';
 import { AO_ADDRESSES, CONFIG, type AoAddresses } from './api/tokens.js';
 import { TransfersController } from './api/transfers.controller.js';
@@ -101,10 +102,11 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const ao: AoAddresses = { scheduler: engine.scheduler, messenger: engine.messenger };
   const { registry } = health;
   const balance = () => client.getBalance({ address: relayer.address });
+  const operations = pipeline ? [AoOperationsModule.register(config, database, pipeline, store, registry)] : [];
   registerMetrics({ registry, database, books, engine, assets: config.assets, relayer: relayer.address, balance });
 
   @Module({
-    imports: [units],
+    imports: [units, ...operations],
     controllers: [BridgeController, QuotesController, TransfersController, OperationsController],
     providers: [
       { provide: CONFIG, useValue: config },
@@ -123,7 +125,8 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const app = await NestFactory.create<NestExpressApplication>(GatewayModule, options);
   app.disable('x-powered-by');
   app.use(securityHeaders);
-  app.use(limiter(config.rateLimit));
+  if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy);
+  app.use(limits(config, registry));
   app.use('/v1', jsonOnly, express.json({ limit: MAX_BODY, strict: true }));
   app.useGlobalFilters(new ProblemFilter(log));
   app.useStaticAssets(path.join(projectRoot(), 'apps/web/src'), { index: 'index.html', maxAge: 0 });
@@ -184,20 +187,4 @@ function jsonOnly(request: Request, _response: Response, next: NextFunction): vo
   const isJson = /^application\/json *(;|$)/i.test(request.headers['content-type'] ?? '');
   if (request.method !== 'POST' || isJson) next();
   else next(new Problem('unsupported-media-type', 'send content-type: application/json, and a JSON body'));
-}
-
-/** Reads are bounded per address; AO's units carry the guardians' traffic and are bounded by their own queues. */
-function limiter(perMinute: number) {
-  const limit = new RateLimiterMemory({ points: perMinute, duration: 60 });
-  return (request: Request, response: Response, next: NextFunction): void => {
-    if (!request.path.startsWith('/v1')) return next();
-    limit.consume(request.ip ?? '').then(
-      () => next(),
-      () => {
-        response.setHeader('retry-after', '60');
-        const detail = `At most ${perMinute} requests a minute; wait a moment.`;
-        sendProblem(new Problem('too-many-requests', detail), request, response);
-      },
-    );
-  };
 }

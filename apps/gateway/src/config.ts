@@ -71,8 +71,34 @@ export const gatewaySchema = z.strictObject({
   pollMs: z.int().min(20).max(60_000).default(1000),
   /** Milliseconds without a receipt after which a transaction is sent again at a higher fee. */
   stuckMs: z.int().min(100).max(3_600_000).default(30_000),
-  /** Requests one address may make in a minute. */
+  /** Requests to /v1 one address may make in a minute. */
   rateLimit: z.int().min(1).default(1200),
+  /** Requests to the AO units one address may make in a minute, by what they cost. */
+  aoLimits: z
+    .strictObject({
+      /** Signed items and whatever else is written. */
+      items: z.int().min(1).default(12_000),
+      /** Schedules, results, items, states. */
+      reads: z.int().min(1).default(12_000),
+      dryRuns: z.int().min(1).default(1200),
+      /** GraphQL. */
+      searches: z.int().min(1).default(1200),
+    })
+    .prefault({}),
+  /** Count what comes from this machine too. */
+  limitLoopback: z.boolean().default(false),
+  /** Proxies before this gateway, whose X-Forwarded-For says who the client is: how many, or their addresses. Without it the address of the connection counts. */
+  trustProxy: z
+    .union([
+      z.int().min(1).max(8),
+      z
+        .array(z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]))
+        .min(1)
+        .max(32),
+    ])
+    .optional(),
+  /** File of the operator's key (mode 0600); without it what only operators may do is refused. */
+  operatorKeyFile: z.string().min(1).optional(),
 });
 
 export type GatewayConfig = z.output<typeof gatewaySchema>;

@@ -1,5 +1,5 @@
 /**
- * The bridge's figures for Prometheus, read when they are scraped, at most once in `FRESH_MS` however many scrape.
+ * The bridge's figures for Prometheus.
  *
  * isthmus_gateway_transfers{direction,state}              transfers by where they are
  * isthmus_gateway_oldest_waiting_seconds{direction}       age of the oldest transfer that is not done; 0 when none waits
@@ -13,14 +13,12 @@
  */
 import type { AoEngine } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { Hex } from 'viem';
 import type { AssetConfig } from '../config.js';
 import type { BookKeeper } from '../transfers/book-keeper.js';
+import { bounded, Figures, type Reading } from './figures.js';
 
-const FRESH_MS = 1_000;
-/** A count that takes longer is left out rather than kept waiting for. */
-const QUERY_MS = 2_000;
 const DONE = `('minted', 'refused', 'released', 'held')`;
 
 export interface MetricsSources {
@@ -34,34 +32,8 @@ export interface MetricsSources {
   balance: () => Promise<bigint>;
 }
 
-type Reading = { labels: Record<string, string>; value: number }[];
-
 export function registerMetrics({ registry, database, books, engine, assets, relayer, balance }: MetricsSources): void {
-  const unread = new Counter({
-    name: 'isthmus_gateway_unread_figures_total',
-    help: 'Times a figure could not be read',
-    labelNames: ['figure'],
-    registers: [registry],
-  });
-  const figure = (name: string, help: string, labelNames: string[], read: () => Promise<Reading>): void => {
-    const fresh = shared(read);
-    const gauge = new Gauge({
-      name: `isthmus_gateway_${name}`,
-      help,
-      labelNames,
-      registers: [],
-      async collect() {
-        const reading = await fresh().catch(() => {
-          unread.inc({ figure: name });
-          return [];
-        });
-        this.reset();
-        for (const { labels, value } of reading) this.set(labels, value);
-      },
-    });
-    registry.registerMetric(gauge);
-  };
-
+  const { figure } = new Figures(registry, 'isthmus_gateway');
   figure('transfers', 'Transfers by direction and state', ['direction', 'state'], () => countTransfers(database));
   figure('oldest_waiting_seconds', 'Age of the oldest transfer that is not done', ['direction'], () =>
     oldest(database),
@@ -89,22 +61,6 @@ export function registerMetrics({ registry, database, books, engine, assets, rel
       }),
     ),
   );
-}
-
-/** One reading for all who ask at once or soon after. */
-function shared<T>(read: () => Promise<T>): () => Promise<T> {
-  let kept: { at: number; reading: Promise<T> } | undefined;
-  return () => {
-    if (!kept || Date.now() - kept.at >= FRESH_MS) kept = { at: Date.now(), reading: read() };
-    return kept.reading;
-  };
-}
-
-function bounded<T>(database: DataSource, sql: string, values: unknown[] = []): Promise<T> {
-  return database.transaction(async (manager) => {
-    await manager.query(`set local statement_timeout = ${QUERY_MS}`);
-    return manager.query<T>(sql, values);
-  });
 }
 
 async function countTransfers(database: DataSource): Promise<Reading> {

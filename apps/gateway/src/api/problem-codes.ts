@@ -9,6 +9,8 @@ export const PROBLEMS = {
   'above-capacity': [400, 'Too much'],
   'above-limit': [400, 'Too much'],
   'forbidden-recipient': [400, 'The recipient cannot be paid'],
+  unauthorized: [401, 'For operators only'],
+  forbidden: [403, 'For operators only'],
   'not-found': [404, 'Not found'],
   'unknown-asset': [404, 'Unknown asset'],
   paused: [409, 'Paused'],

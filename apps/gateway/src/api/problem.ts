@@ -52,6 +52,7 @@ export function read<S extends z.ZodType>(schema: S, input: unknown, where: 'bod
 
 /** Writes a problem as the answer. */
 export function sendProblem(problem: Problem, request: Request, response: Response): void {
+  if (problem.status === 401) response.setHeader('www-authenticate', 'Bearer');
   response
     .status(problem.status)
     .type('application/problem+json')

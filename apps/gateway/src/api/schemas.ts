@@ -1,32 +1,9 @@
 /** Everything the API answers and takes, written once: the types of the code and the documentation at /docs both come from here. */
 import type { TransferState, WaitReason } from '@isthmus/bridge';
 import { z } from 'zod';
+import { aoSchemas } from '../ao/schemas.js';
+import { address, amount, aoId, assetId, chainId, hash, time, units } from './fields.js';
 import { PROBLEMS, type ProblemCode } from './problem-codes.js';
-
-const units = z.string().regex(/^(0|[1-9][0-9]{0,38})$/);
-const amount = (what: string) => units.describe(`${what}, base units`);
-const time = (what: string) =>
-  z
-    .string()
-    .regex(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/)
-    .describe(`${what}, UTC`);
-const hash = (what: string) =>
-  z
-    .string()
-    .regex(/^0x[0-9a-f]{64}$/)
-    .describe(what);
-const address = (what: string) =>
-  z
-    .string()
-    .regex(/^0x[0-9a-fA-F]{40}$/)
-    .describe(what);
-const aoId = (what: string) =>
-  z
-    .string()
-    .regex(/^[A-Za-z0-9_-]{43}$/)
-    .describe(what);
-const assetId = z.string().describe('CAIP-19');
-const chainId = z.string().describe('CAIP-2');
 
 export const STATES = [
   'seen',
@@ -294,6 +271,7 @@ export const schemas = {
   Health: health,
   Ready: ready,
   Problem: problem,
+  ...aoSchemas,
 } as const;
 
 type Of<S extends z.ZodType> = z.infer<S>;

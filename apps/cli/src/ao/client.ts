@@ -1,0 +1,143 @@
+/** A gateway's AO side as its users reach it. Whatever it answers is bounded in time and checked; whatever fails is one line that says what to do. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { EvaluationResult, Tag } from '@isthmus/ao';
+import { CommandError } from '../said.js';
+
+const ANSWER_MS = 30_000;
+/** Between two questions for a result that is not there yet. */
+const ASK_AGAIN_MS = 250;
+
+/** A server-sent event. */
+export interface LiveEvent {
+  type: string;
+  id: string | null;
+  data: string;
+}
+
+type Fetched = { status: number; text: string; headers: Headers };
+
+export class AoClient {
+  constructor(readonly url: string) {}
+
+  /** @throws CommandError with the gateway's own words */
+  async get<T>(path: string): Promise<T> {
+    return JSON.parse(good(await this.fetch(path)).text) as T;
+  }
+
+  /** The text of an answer whose form is the caller's to know. @throws CommandError */
+  async text(path: string): Promise<string> {
+    return good(await this.fetch(path)).text;
+  }
+
+  /** @throws CommandError */
+  async post<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
+    const init = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+    };
+    return JSON.parse(good(await this.fetch(path, init)).text) as T;
+  }
+
+  /** Hands over a signed item. @throws CommandError when it is refused */
+  async send(raw: Uint8Array, path = '/mu', method: 'POST' | 'DELETE' = 'POST'): Promise<void> {
+    const headers = { 'content-type': 'application/octet-stream' };
+    good(await this.fetch(path, { method, headers, body: new Uint8Array(raw) }));
+  }
+
+  /** The result of a message, once it is there. @throws CommandError when it is not within `seconds` */
+  async result(process: string, message: string, seconds: number): Promise<EvaluationResult> {
+    const until = Date.now() + seconds * 1000;
+    const left = () => Math.max(until - Date.now(), 1);
+    for (;;) {
+      const answer = await this.fetch(`/cu/result/${message}?process-id=${process}`, {}, left());
+      if (answer.status === 200) return JSON.parse(answer.text) as EvaluationResult;
+      if (answer.status !== 503 && answer.status !== 202) throw refused(answer);
+      if (left() <= ASK_AGAIN_MS)
+        throw new CommandError(
+          `Message ${message} has no result after ${seconds} s (${wordsOf(answer)}): it is placed and stays so; see "isthmus ao journey ${message}".`,
+        );
+      await delay(ASK_AGAIN_MS); // asked again until the time is over
+    }
+  }
+
+  /** @throws CommandError */
+  async dryRun(process: string, message: { Owner: string; Data: string; Tags: Tag[] }): Promise<EvaluationResult> {
+    return this.post(`/cu/dry-run?process-id=${process}`, { Id: '0', Target: process, ...message });
+  }
+
+  /** Addresses of the gateway's scheduler and messenger. @throws CommandError */
+  async units(): Promise<{ scheduler: string; messenger: string }> {
+    const [su, mu] = await Promise.all([this.get<{ address: string }>('/su'), this.get<{ address: string }>('/mu')]);
+    return { scheduler: su.address, messenger: mu.address };
+  }
+
+  /**
+   * Server-sent events until the gateway ends the stream.
+   * @throws CommandError when there is no such stream
+   */
+  async *events(path: string, last: string | null, signal: AbortSignal): AsyncGenerator<LiveEvent> {
+    const headers: Record<string, string> = {
+      accept: 'text/event-stream',
+      ...(last === null ? {} : { 'last-event-id': last }),
+    };
+    const response = await fetch(`${this.url}${path}`, { headers, signal }).catch(() => {
+      throw this.unreachable();
+    });
+    if (!response.ok || !response.body)
+      throw refused({ status: response.status, text: await response.text(), headers: response.headers });
+    let rest = '';
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+      rest += chunk;
+      const blocks = rest.split('\n\n');
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) yield readEvent(block);
+    }
+  }
+
+  private async fetch(path: string, init: RequestInit = {}, timeoutMs = ANSWER_MS): Promise<Fetched> {
+    try {
+      const signal = AbortSignal.timeout(Math.min(timeoutMs, ANSWER_MS));
+      const response = await fetch(`${this.url}${path}`, { ...init, signal, redirect: 'error' });
+      return { status: response.status, text: await response.text(), headers: response.headers };
+    } catch {
+      throw this.unreachable();
+    }
+  }
+
+  private unreachable(): CommandError {
+    return new CommandError(
+      `The gateway at ${this.url} does not answer: is "npm start" running? Another is named with --gateway.`,
+    );
+  }
+}
+
+function readEvent(block: string): LiveEvent {
+  const field = (name: string): string | null =>
+    block
+      .split('\n')
+      .find((line) => line.startsWith(`${name}: `))
+      ?.slice(name.length + 2) ?? null;
+  return { type: field('event') ?? 'message', id: field('id'), data: field('data') ?? '' };
+}
+
+/** What the gateway says is wrong: in AO's form or as problem details. */
+function wordsOf({ status, text }: Fetched): string {
+  try {
+    const body = JSON.parse(text) as { detail?: unknown; error?: unknown };
+    for (const words of [body.detail, body.error]) if (typeof words === 'string') return words;
+  } catch {
+    // said below
+  }
+  return `HTTP ${status}`;
+}
+
+function refused(answer: Fetched): CommandError {
+  const wait = answer.status === 429 ? ` Try again in ${answer.headers.get('retry-after') ?? '60'} s.` : '';
+  return new CommandError(`${wordsOf(answer)}${wait}`);
+}
+
+function good(answer: Fetched): Fetched {
+  if (answer.status < 200 || answer.status > 299) throw refused(answer);
+  return answer;
+}

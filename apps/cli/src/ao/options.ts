@@ -1,0 +1,64 @@
+/** What the commands under `isthmus ao` are told, and how each option is read: what is wrong is said with what to write instead. */
+import { InvalidArgumentError } from 'commander';
+import type { Tag } from '@isthmus/ao';
+import type { KeyType } from './signer.js';
+
+/** Options of every command. */
+export interface Common {
+  gateway?: string;
+  json?: boolean;
+}
+
+/** Options of what is signed. */
+export interface Signed extends Common {
+  key?: string;
+  keyType: KeyType;
+  wait: number;
+}
+
+export interface MessageOptions extends Signed {
+  action?: string;
+  data?: string;
+  dataFile?: string;
+  tag: Tag[];
+}
+
+export interface SpawnOptions extends Signed {
+  module?: string;
+  format?: string;
+  name?: string;
+  data?: string;
+  dataFile?: string;
+  tag: Tag[];
+  eval?: string;
+}
+
+const ID = /^[A-Za-z0-9_-]{43}$/;
+
+export function anId(text: string): string {
+  if (ID.test(text)) return text;
+  throw new InvalidArgumentError('An id has 43 characters of A-Z, a-z, 0-9, - and _.');
+}
+
+export function gatewayUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (!url || !/^https?:$/.test(url.protocol)) throw new InvalidArgumentError('Write it as http://host:port.');
+  if (url.username || url.password) throw new InvalidArgumentError('Leave names and passwords out of it.');
+  return text.replace(/\/+$/, '');
+}
+
+export function addTag(text: string, before: Tag[]): Tag[] {
+  const [, name, value] = /^([^=]+)=([^]*)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined) throw new InvalidArgumentError('Write a tag as Name=Value.');
+  return [...before, { name, value }];
+}
+
+export function whole(text: string): number {
+  if (!/^[1-9][0-9]{0,4}$/.test(text)) throw new InvalidArgumentError('Write a whole number from 1 to 99999.');
+  return Number(text);
+}
+
+export function slot(text: string): number {
+  if (!/^[0-9]{1,15}$/.test(text)) throw new InvalidArgumentError('Write a slot: a whole number from 0 on.');
+  return Number(text);
+}

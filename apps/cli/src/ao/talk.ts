@@ -1,0 +1,85 @@
+/** `isthmus ao eval`, `message` and `read`: what is said to a process, and what it answers. */
+import type { EvaluationResult, OutboundMessage, Tag } from '@isthmus/ao';
+import { CommandError } from '../said.js';
+import type { AoClient } from './client.js';
+import type { MessageOptions, Signed } from './options.js';
+import { clientOf, dataOf, outputOf, print, PROCESS_FAILED, signerFor, signItem, tagsOf } from './context.js';
+import { brief, plain, plural } from './text.js';
+
+const PROTOCOL = { 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: 'Message' };
+
+/** @throws CommandError; with `PROCESS_FAILED` when the code failed */
+export async function evaluate(process: string, lua: string, options: Signed): Promise<void> {
+  const client = clientOf(options);
+  const { id, result } = await send(client, process, tagsOf({ Action: 'Eval' }), Buffer.from(lua), options);
+  const output = outputOf(result);
+  print(options.json, { message: id, ...answerView(result) }, () => plain(output));
+  refuse(result);
+  // aos says nothing at all to who is not its owner: it keeps the message in its Inbox.
+  if (output === '' && result.Messages.length === 0 && !options.json)
+    console.error('(no output: only an aos process evaluates, and only for its owner)');
+}
+
+/** @throws CommandError; with `PROCESS_FAILED` when the message failed */
+export async function message(process: string, options: MessageOptions): Promise<void> {
+  const client = clientOf(options);
+  const { id, result } = await send(client, process, writtenTags(options), dataOf(options), options);
+  print(options.json, { message: id, ...answerView(result) }, () =>
+    [`message ${id}`, ...answerLines(result)].join('\n'),
+  );
+  refuse(result);
+}
+
+/** @throws CommandError; with `PROCESS_FAILED` when the read failed */
+export async function read(process: string, options: MessageOptions & { owner?: string }): Promise<void> {
+  const body = {
+    Owner: options.owner ?? '0',
+    Data: dataOf(options).toString('utf8'),
+    Tags: [...tagsOf(PROTOCOL), ...writtenTags(options)],
+  };
+  const result = await clientOf(options).dryRun(process, body);
+  print(options.json, answerView(result), () => answerLines(result).join('\n') || '(no answer)');
+  refuse(result);
+}
+
+async function send(
+  client: AoClient,
+  process: string,
+  own: Tag[],
+  data: Buffer,
+  options: Signed,
+): Promise<{ id: string; result: EvaluationResult }> {
+  const item = await signItem(
+    { target: process, tags: [...tagsOf(PROTOCOL), ...own], data },
+    signerFor(client, options),
+  );
+  await client.send(item.raw);
+  return { id: item.id, result: await client.result(process, item.id, options.wait) };
+}
+
+function writtenTags({ action, tag }: MessageOptions): Tag[] {
+  return [...(action === undefined ? [] : tagsOf({ Action: action })), ...tag];
+}
+
+function answerView({ Messages, Spawns, Assignments, Output, Error: error }: EvaluationResult) {
+  return { messages: Messages, spawns: Spawns, assignments: Assignments, output: Output, error: error ?? null };
+}
+
+function answerLines(result: EvaluationResult): string[] {
+  const output = plain(outputOf(result));
+  return [
+    ...result.Messages.flatMap(messageLines),
+    ...(result.Spawns.length > 0 ? [plural(result.Spawns.length, 'spawn')] : []),
+    ...(result.Assignments.length > 0 ? [plural(result.Assignments.length, 'assignment')] : []),
+    ...(output ? [`output ${output}`] : []),
+  ];
+}
+
+function messageLines({ Target, Tags, Data }: OutboundMessage): string[] {
+  const tags = Tags.map(({ name, value }) => `${plain(name)}=${brief(value, 80)}`).join('  ');
+  return [`→ ${Target ? plain(Target) : '(nobody)'}  ${tags}`.trimEnd(), ...(Data ? [`  ${plain(Data)}`] : [])];
+}
+
+function refuse({ Error: error }: EvaluationResult): void {
+  if (error !== undefined) throw new CommandError(`The process failed: ${plain(error)}`, PROCESS_FAILED);
+}

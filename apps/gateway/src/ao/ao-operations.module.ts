@@ -1,0 +1,42 @@
+/** Everything under /v1/ao, for a gateway that runs the pipeline itself. */
+import type { AoPipeline } from '@isthmus/ao';
+import { readKeyFile } from '@isthmus/store';
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { Registry } from 'prom-client';
+import type { DataSource } from 'typeorm';
+import type { GatewayConfig } from '../config.js';
+import type { TransferStore } from '../transfers/transfer-store.js';
+import { AoController } from './ao.controller.js';
+import { AoStore } from './ao-store.js';
+import { Journeys } from './journey.js';
+import { registerAoMetrics } from './metrics.js';
+import { Operator } from './operator.js';
+import { ProcessFeed } from './process-feed.js';
+import { AO_PARTS, type AoParts } from './tokens.js';
+
+@Module({})
+export class AoOperationsModule {
+  /** @throws ConfigError when the operator's key file cannot be used */
+  static register(
+    { operatorKeyFile }: Pick<GatewayConfig, 'operatorKeyFile'>,
+    database: DataSource,
+    pipeline: AoPipeline,
+    transfers: TransferStore,
+    registry: Registry,
+  ): DynamicModule {
+    const store = new AoStore(database);
+    const parts: AoParts = {
+      pipeline,
+      store,
+      journeys: new Journeys(pipeline, store, transfers),
+      feed: new ProcessFeed(pipeline, store),
+      operator: new Operator(operatorKeyFile === undefined ? null : readKeyFile(operatorKeyFile)),
+    };
+    registerAoMetrics(registry, pipeline, store);
+    return {
+      module: AoOperationsModule,
+      controllers: [AoController],
+      providers: [{ provide: AO_PARTS, useValue: parts }],
+    };
+  }
+}

@@ -1,0 +1,116 @@
+/** The pipeline as its users and its operator see it: processes, live and listed, and the whole way of each message. */
+import { Controller, Get, Headers, Inject, Param, Query, Res, Sse, type MessageEvent } from '@nestjs/common';
+import { ApiHeader, ApiParam, ApiTags } from '@nestjs/swagger';
+import { tagOf } from '@isthmus/ao';
+import type { Response } from 'express';
+import type { Observable } from 'rxjs';
+import { readQuery } from '../api/input.js';
+import { Answers, QueryOf } from '../api/openapi.js';
+import { notFound } from '../api/problem.js';
+import { shared } from '../api/figures.js';
+import type { Backlog, ProcessRow } from './ao-store.js';
+import { idIn, lastSlot, processesQuery } from './input.js';
+import { processView, timeOf } from './process-view.js';
+import type { AoHealth, AoJourney, AoProcessDetail, AoProcessPage } from './schemas.js';
+import { AO_PARTS, type AoParts } from './tokens.js';
+
+/** Longer than this nothing should wait for its result. */
+const WAITS_TOO_LONG_MS = 60_000;
+
+const PROCESS = { name: 'id', description: 'The process: 43 characters' };
+const NO_PROCESS = 'process of this id';
+
+@ApiTags('ao')
+@Controller('v1/ao')
+export class AoController {
+  private readonly backlog: () => Promise<Backlog>;
+
+  constructor(@Inject(AO_PARTS) private readonly ao: AoParts) {
+    this.backlog = shared(() => ao.store.backlog());
+  }
+
+  @Get('processes')
+  @Answers('AoProcessPage', 'AO processes: virtual machine, schedule, lag, memory, messages a second')
+  @QueryOf(processesQuery)
+  async processes(@Query() query: unknown): Promise<AoProcessPage> {
+    const { cursor, limit } = readQuery(processesQuery, query);
+    const rows = await this.ao.store.processes(cursor, limit + 1);
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      processes: page.map((row) => this.view(row)),
+      nextCursor: rows.length > limit && last ? last.spawn.id : null,
+    };
+  }
+
+  @Get('processes/:id')
+  @Answers('AoProcessDetail', 'One AO process')
+  @ApiParam(PROCESS)
+  async process(@Param('id') path: string): Promise<AoProcessDetail> {
+    const id = idIn(path, NO_PROCESS);
+    const row = await this.ao.store.process(id);
+    const spawn = row && (await this.ao.pipeline.scheduler.entryOf(id, id));
+    if (!row || !spawn) throw notFound(NO_PROCESS);
+    return {
+      ...this.view(row),
+      spawnedAt: timeOf(Number(tagOf(spawn.assignment, 'Timestamp'))),
+      scheduler: spawn.assignment.ownerAddress,
+      tags: row.spawn.tags,
+    };
+  }
+
+  @Sse('processes/:id/events')
+  @Answers('AoSlotEvent', 'Each slot of a process as it is evaluated (server-sent events)', 'text/event-stream')
+  @ApiParam(PROCESS)
+  @ApiHeader({
+    name: 'last-event-id',
+    required: false,
+    description: 'The slot that was read last, -1 for all from the first; from now on without it',
+  })
+  async events(
+    @Param('id') path: string,
+    @Headers('last-event-id') last: string | undefined,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<Observable<MessageEvent>> {
+    const id = idIn(path, NO_PROCESS);
+    if ((await this.ao.store.evaluated(id)) === null) throw notFound(NO_PROCESS);
+    return this.ao.feed.stream(id, lastSlot(last), response);
+  }
+
+  @Get('messages/:id')
+  @Answers('AoJourney', 'The whole way of a message: item, places, results, and what became of what was sent')
+  @ApiParam({ name: 'id', description: 'The message, or its assignment: 43 characters' })
+  async message(@Param('id') path: string): Promise<AoJourney> {
+    const what = 'message of this id';
+    const journey = await this.ao.journeys.of(idIn(path, what));
+    if (!journey) throw notFound(what);
+    return journey;
+  }
+
+  @Get('health')
+  @Answers('AoHealth', 'How the pipeline does: what waits, since when, and what was set aside')
+  async health(): Promise<AoHealth> {
+    const { pipeline } = this.ao;
+    const { processes, placed, evaluated, waitingMs, waiting, dead } = await this.backlog();
+    const reasons = [
+      ...(waitingMs > WAITS_TOO_LONG_MS
+        ? [`A message has waited ${Math.round(waitingMs / 1000)} s for its result.`]
+        : []),
+      ...(dead > 0 ? [`${dead} messages are set aside: see /v1/ao/dead-letters.`] : []),
+    ];
+    return {
+      ok: waitingMs <= WAITS_TOO_LONG_MS,
+      scheduler: pipeline.scheduler.address,
+      messenger: pipeline.messenger.address,
+      processes,
+      lag: placed - evaluated,
+      waitingMs,
+      deliveries: { waiting, dead },
+      reasons,
+    };
+  }
+
+  private view(row: ProcessRow) {
+    return processView(row, null, Date.now());
+  }
+}

@@ -1,0 +1,307 @@
+/** The pipeline’s routes over real HTTP: what is listed, followed and told is what happened, and strangers can neither slow it nor change it. */
+import http from 'node:http';
+import { createItem, ethereumSigner, type Item, type Tag } from '@isthmus/ao';
+import { devKey } from '@isthmus/devnet';
+import { GatewayStage, until } from '../../harness.js';
+import type { z } from 'zod';
+import { aoSchemas, type AoProcess, type AoSlotEvent } from './schemas.js';
+
+const ALICE = ethereumSigner(devKey(5));
+const NOBODY = 'A'.repeat(43);
+const RELAY = `
+function handle(msg)
+  local a = msg.Tags.Action
+  if a == "Fail" then error("on purpose") end
+  if a == "Relay" then
+    ao.send({ Target = msg.Tags.To, Action = "Hello", Data = "from a relay" })
+    ao.send({ Target = "${'B'.repeat(43)}", Action = "Away" })
+    ao.send({ Action = "Report" })
+    return "relayed"
+  end
+end`;
+
+let world: GatewayStage;
+let module: Item;
+let sent = 0;
+
+const tags = (pairs: Record<string, string>): Tag[] => Object.entries(pairs).map(([name, value]) => ({ name, value }));
+const item = (content: Partial<Item>, more: Record<string, string>) => {
+  sent += 1;
+  const all = tags({ 'Data-Protocol': 'ao', Variant: 'ao.TN.1', ...more });
+  return createItem({ target: '', anchor: String(sent).padStart(32, '0'), data: '', ...content, tags: all }, ALICE);
+};
+
+async function spawn(more: Record<string, string> = {}): Promise<string> {
+  const made = await item({}, { Type: 'Process', Module: module.id, Scheduler: NOBODY, ...more });
+  await world.post(made);
+  return made.id;
+}
+
+async function send(process: string, more: Record<string, string>, data = ''): Promise<string> {
+  const made = await item({ target: process, data: Buffer.from(data) }, { Type: 'Message', ...more });
+  await world.post(made);
+  await world.gateway.pipeline?.compute.result(process, made.id);
+  return made.id;
+}
+
+/** An answer, held against what the documentation says of it. */
+async function get<N extends keyof typeof aoSchemas>(name: N, path: string): Promise<z.output<(typeof aoSchemas)[N]>> {
+  return aoSchemas[name].parse(await world.get(path)) as z.output<(typeof aoSchemas)[N]>;
+}
+const journey = (id: string) => get('AoJourney', `/v1/ao/messages/${id}`);
+async function problem(path: string, init: RequestInit = {}): Promise<[status: number, code: string]> {
+  const response = await fetch(`${world.url}${path}`, init);
+  expect(response.headers.get('content-type')).toContain('application/problem+json');
+  return [response.status, ((await response.json()) as { code: string }).code];
+}
+
+beforeAll(async () => {
+  world = await GatewayStage.open((config) => ({
+    ...config,
+    trustProxy: ['127.0.0.1'],
+    aoLimits: { items: 1, reads: 1, dryRuns: 1, searches: 1 },
+  }));
+  module = await item({ data: Buffer.from(RELAY) }, { Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' });
+  await world.post(module);
+});
+afterAll(async () => world.close());
+
+describe('processes', () => {
+  it('are listed page after page, each once, as they stand', async () => {
+    const mine = [await spawn({ Name: 'one' }), await spawn({ Name: 'two' }), await spawn()];
+    await send(mine[0] as string, { Action: 'Count' });
+    const seen: AoProcess[] = [];
+    for (let cursor = ''; ;) {
+      const page = await get('AoProcessPage', `/v1/ao/processes?limit=1${cursor}`);
+      expect(page.processes).toHaveLength(1);
+      seen.push(...page.processes);
+      if (page.nextCursor === null) break;
+      cursor = `&cursor=${page.nextCursor}`;
+    }
+    expect(new Set(seen.map((p) => p.id)).size).toBe(seen.length);
+    expect(seen.map((p) => p.id)).toEqual(expect.arrayContaining([...mine, world.process]));
+    const one = seen.find((p) => p.name === 'one');
+    expect(one).toMatchObject({
+      id: mine[0],
+      vm: 'isthmus-lua-5.4',
+      module: module.id,
+      owner: ALICE.address,
+      slot: 1,
+      evaluated: 1,
+      lag: 0,
+      waitingMs: 0,
+      messagesPerSecond: 0.2,
+    });
+    expect(seen.find((p) => p.id === mine[2])?.name).toBeNull();
+    const detail = await get('AoProcessDetail', `/v1/ao/processes/${mine[0]}`);
+    expect(detail).toMatchObject({ id: mine[0], slot: 1, scheduler: world.gateway.pipeline?.scheduler.address });
+    expect(detail.tags).toContainEqual({ name: 'Name', value: 'one' });
+  });
+
+  it('that wait say so, and since when', async () => {
+    const process = await spawn();
+    await send(process, { Action: 'Count' });
+    await world.gateway.database.query('update process set evaluated = 0 where id = $1', [process]);
+    await world.gateway.database.query('update assignment set timestamp = timestamp - 61000 where process = $1', [
+      process,
+    ]);
+    const { lag, waitingMs } = await get('AoProcessDetail', `/v1/ao/processes/${process}`);
+    expect([lag, waitingMs > 60_000]).toEqual([1, true]);
+    const health = await until('health says it', async () => {
+      const found = await get('AoHealth', '/v1/ao/health');
+      return found.ok ? null : found;
+    });
+    expect(health).toMatchObject({ lag: 1, reasons: [expect.stringMatching(/has waited \d+ s/)] });
+    await world.gateway.database.query('update process set evaluated = 1 where id = $1', [process]);
+    await until('it is well again', async () => (await get('AoHealth', '/v1/ao/health')).ok);
+  });
+
+  it('that are not there, and questions that are none, are refused', async () => {
+    expect(await problem(`/v1/ao/processes/${NOBODY}`)).toEqual([404, 'not-found']);
+    expect(await problem('/v1/ao/processes/%00')).toEqual([404, 'not-found']);
+    for (const query of ['limit=0', 'limit=101', 'limit=x', 'cursor=x', 'page=2', 'limit=1&limit=2'])
+      expect([query, ...(await problem(`/v1/ao/processes?${query}`))]).toEqual([query, 400, 'bad-request']);
+  });
+});
+
+describe('a message’s journey', () => {
+  it('has its item, its place, its result, and where what it sent has come to', async () => {
+    const [relay, other] = [await spawn(), await spawn()];
+    const id = await send(relay, { Action: 'Relay', To: other }, 'x'.repeat(5000));
+    const found = await until('what it sent is evaluated', async () => {
+      const now = await journey(id);
+      return now.places[0]?.sent[0]?.delivery.outcome === 'done' ? now : null;
+    });
+    expect(found.item).toMatchObject({
+      type: 'Message',
+      signer: ALICE.address,
+      signature: 'ethereum',
+      target: relay,
+      bytes: 5000,
+    });
+    expect(found.item.data).toBe('x'.repeat(2000));
+    const [place] = found.places;
+    expect(place).toMatchObject({
+      process: relay,
+      slot: 1,
+      behind: 0,
+      scheduler: world.gateway.pipeline?.scheduler.address,
+      result: { error: null, output: 'relayed', messages: 3, spawns: 0, assignments: 0 },
+    });
+    expect(place?.sent.map((s) => [s.action, s.target, s.delivery.state])).toEqual([
+      ['Hello', other, 'delivered'],
+      ['Away', 'B'.repeat(43), 'elsewhere'],
+      ['Report', null, 'none'],
+    ]);
+    const { delivery } = place?.sent[0] ?? {};
+    expect(delivery).toMatchObject({ process: other, slot: 1, reason: null });
+    expect(await journey(delivery?.message as string)).toMatchObject({
+      sentBy: { process: relay, slot: 1 },
+      pushedFor: id,
+      places: [{ process: other, slot: 1, sent: [] }],
+    });
+    expect(await journey(place?.assignment as string)).toEqual(found);
+    expect(found).toMatchObject({ sentBy: null, settlement: null, transfers: [] });
+  });
+
+  it('says why a message failed, what was not sent, and what still waits', async () => {
+    const process = await spawn();
+    const id = await send(process, { Action: 'Fail' });
+    const [place] = (await journey(id)).places;
+    expect(place).toMatchObject({ result: { error: expect.stringContaining('on purpose'), messages: 0 }, sent: [] });
+    await world.gateway.database.query('update process set evaluated = -1 where id = $1', [process]);
+    expect((await journey(id)).places).toMatchObject([{ result: null, behind: 1 }]);
+    await world.gateway.database.query('update process set evaluated = 1 where id = $1', [process]);
+  });
+
+  it('does not take a stranger’s word for who sent a message', async () => {
+    const process = await spawn();
+    const id = await send(process, { Action: 'Count', 'From-Process': world.process });
+    expect((await journey(id)).sentBy).toBeNull();
+  });
+
+  it('of modules and spawns, and of what nobody knows', async () => {
+    expect(await journey(module.id)).toMatchObject({ item: { type: 'Module' }, places: [] });
+    expect(await journey(world.process)).toMatchObject({ item: { type: 'Process' }, places: [{ slot: 0 }] });
+    expect(await problem(`/v1/ao/messages/${NOBODY}`)).toEqual([404, 'not-found']);
+    expect(await problem('/v1/ao/messages/%27')).toEqual([404, 'not-found']);
+  });
+});
+
+describe('a process live', () => {
+  /** Slots of the stream until `count` are there. */
+  async function read(process: string, last: string | null, count: number): Promise<AoSlotEvent[]> {
+    const stop = new AbortController();
+    const headers: Record<string, string> = last === null ? {} : { 'last-event-id': last };
+    const response = await fetch(`${world.url}/v1/ao/processes/${process}/events`, { headers, signal: stop.signal });
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'text/event-stream']);
+    const events: AoSlotEvent[] = [];
+    let text = '';
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+      text += chunk;
+      const blocks = text.split('\n\n');
+      text = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const data = /^data: (.*)$/m.exec(block)?.[1];
+        if (block.includes('event: slot') && data !== undefined)
+          events.push(aoSchemas.AoSlotEvent.parse(JSON.parse(data)));
+      }
+      if (events.length >= count) break;
+    }
+    stop.abort();
+    return events;
+  }
+
+  it('tells each slot once, in order, and goes on from the last one read', async () => {
+    const process = await spawn();
+    for (const Action of ['Count', 'Fail', 'Relay']) await send(process, { Action, To: process });
+    const all = await until('the answer to itself too', async () => {
+      const events = await read(process, '-1', 5);
+      return events.length === 5 ? events : null;
+    });
+    expect(all.map((e) => [e.slot, e.action, e.error === null, e.messages])).toEqual([
+      [0, null, true, 0],
+      [1, 'Count', true, 0],
+      [2, 'Fail', false, 0],
+      [3, 'Relay', true, 3],
+      [4, 'Hello', true, 0],
+    ]);
+    expect([all[1]?.from, all[4]?.from]).toEqual([ALICE.address, process]);
+    expect(await read(process, '2', 2)).toEqual(all.slice(3));
+    const next = read(process, null, 1);
+    const later = await send(process, { Action: 'Count' });
+    const again = setInterval(() => void send(process, { Action: 'Count' }), 50); // the stream may have been opened after the first
+    expect((await next)[0]?.slot).toBeGreaterThanOrEqual((await journey(later)).places[0]?.slot ?? 0);
+    clearInterval(again);
+  });
+
+  it('I13 has so many readers and no more, and one that leaves makes room', async () => {
+    const process = await spawn();
+    const open = () =>
+      new Promise<{ request: http.ClientRequest; status: number }>((resolve, reject) => {
+        const request = http.get(`${world.url}/v1/ao/processes/${process}/events`, (response) => {
+          response.on('error', () => undefined).resume();
+          resolve({ request, status: response.statusCode ?? 0 });
+        });
+        request.on('error', reject);
+      });
+    const readers = [];
+    for (let i = 0; i < 200; i += 1) readers.push(open());
+    const opened = await Promise.all(readers);
+    expect(new Set(opened.map((o) => o.status))).toEqual(new Set([200]));
+    expect(await problem(`/v1/ao/processes/${process}/events`)).toEqual([503, 'too-many-streams']);
+    for (const { request } of opened) request.on('error', () => undefined).destroy();
+    await until('there is room again', async () => {
+      const { request, status } = await open();
+      request.on('error', () => undefined).destroy();
+      return status === 200;
+    });
+  });
+
+  it('of nobody, or from no slot, is refused', async () => {
+    expect(await problem(`/v1/ao/processes/${NOBODY}/events`)).toEqual([404, 'not-found']);
+    const headers = { 'last-event-id': 'last week' };
+    expect(await problem(`/v1/ao/processes/${world.process}/events`, { headers })).toEqual([400, 'bad-request']);
+  });
+});
+
+it('figures say what happened, with labels that strangers cannot multiply', async () => {
+  const exact = async (name: string) => {
+    const text = await (await fetch(`${world.url}/metrics`)).text();
+    return Number(
+      text
+        .split('\n')
+        .find((l) => l.startsWith(`${name} `))
+        ?.split(' ')[1],
+    );
+  };
+  const process = await spawn();
+  const [failed, messages] = [
+    await exact('isthmus_ao_results_total{outcome="failed"}'),
+    await exact('isthmus_ao_sent_total{kind="message"}'),
+  ];
+  await send(process, { Action: 'Fail' });
+  await send(process, { Action: 'Relay', To: process });
+  await until('they are counted', async () => (await exact('isthmus_ao_sent_total{kind="message"}')) === messages + 3);
+  expect(await exact('isthmus_ao_results_total{outcome="failed"}')).toBe(failed + 1);
+  expect(await exact('isthmus_ao_processes')).toBeGreaterThan(5);
+  await until('nothing waits', async () => (await exact('isthmus_ao_lag_slots')) === 0);
+  expect(await exact('isthmus_ao_slots{state="placed"}')).toBe(await exact('isthmus_ao_slots{state="evaluated"}'));
+  expect(await exact('isthmus_ao_requests_total{group="items",status="2xx"}')).toBeGreaterThan(10);
+  const text = await (await fetch(`${world.url}/metrics`)).text();
+  expect(text.split('\n').filter((l) => l.startsWith('isthmus_ao') && l.includes(process))).toEqual([]);
+});
+
+it('clients behind a trusted proxy are bounded one by one, this machine’s own tools are not', async () => {
+  const post = (client: string | null) =>
+    fetch(`${world.url}/graphql`, {
+      method: 'POST',
+      body: '{}',
+      headers: client === null ? {} : { 'x-forwarded-for': client },
+    });
+  expect((await post('192.0.2.1')).status).not.toBe(429);
+  const refused = await post('192.0.2.1');
+  expect([refused.status, await refused.json()]).toEqual([429, { error: expect.stringContaining('At most 1 ') }]);
+  expect((await post('192.0.2.2')).status).not.toBe(429);
+  for (let i = 0; i < 3; i += 1) expect((await post(null)).status).not.toBe(429);
+});

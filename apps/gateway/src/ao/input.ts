@@ -1,0 +1,57 @@
+/** How requests under /v1/ao are read. */
+import { isArweaveAddress } from '@isthmus/bridge';
+import { z } from 'zod';
+import { notFound, Problem } from '../api/problem.js';
+
+const LATER = 'use the nextCursor of the page before';
+
+const id = (what: string) =>
+  z.string({ error: 'write it once' }).refine(isArweaveAddress, `write the 43 characters of ${what}`);
+const limit = (most: number, what: string) =>
+  z
+    .string({ error: 'write it once' })
+    .regex(/^[1-9][0-9]{0,2}$/, `a page has 1 to ${most} ${what}`)
+    .default('25')
+    .transform(Number)
+    .refine((n) => n <= most, `a page has 1 to ${most} ${what}`)
+    .describe(`Most on one page, 1 to ${most}`);
+
+export const processesQuery = z.strictObject({
+  cursor: id('an id: ' + LATER)
+    .optional()
+    .describe('nextCursor of the page before'),
+  limit: limit(100, 'processes'),
+});
+
+export const deadLettersQuery = z.strictObject({
+  process: id('a process').optional().describe('Only those of this sender'),
+  cursor: z
+    .string({ error: LATER })
+    .regex(/^[1-9][0-9]{0,17}$/, LATER)
+    .optional()
+    .describe('nextCursor of the page before'),
+  limit: limit(100, 'dead letters'),
+});
+
+/** An id in a path: what can be none is as unknown as one nobody has. @throws Problem `not-found` */
+export function idIn(path: string, what: string): string {
+  if (!isArweaveAddress(path)) throw notFound(what);
+  return path;
+}
+
+/** @throws Problem `not-found` */
+export function deadLetterId(path: string): string {
+  if (!/^[1-9][0-9]{0,17}$/.test(path)) throw notFound('dead letter of this number');
+  return path;
+}
+
+/** The last slot a reader has seen. @throws Problem `bad-request` */
+export function lastSlot(header: string | undefined): number | null {
+  if (header === undefined || header === '') return null;
+  if (!/^(-1|[0-9]{1,15})$/.test(header))
+    throw new Problem(
+      'bad-request',
+      'header last-event-id: write the slot that was read last, -1 for all from the first',
+    );
+  return Number(header);
+}

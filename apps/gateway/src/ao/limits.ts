@@ -1,0 +1,82 @@
+/**
+ * How many requests one client may make in a minute, by what they cost. A client is an address; of IPv6, a /64, which one customer has.
+ * This machine itself is not counted (its guardians and its operator's tools post many), unless what comes from it was passed on by a proxy.
+ */
+import { isIPv6 } from 'node:net';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import { Counter, type Registry } from 'prom-client';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { Problem, sendProblem } from '../api/problem.js';
+import type { GatewayConfig } from '../config.js';
+
+const WINDOW_SECONDS = 60;
+
+type Group = 'api' | keyof GatewayConfig['aoLimits'];
+
+/** What a request costs; null for what is not counted: the page, the documentation, health and metrics. */
+export function groupOf(method: string, path: string): Group | null {
+  if (/^\/v1(\/|$)/.test(path)) return 'api';
+  if (/^\/graphql(\/|$)/.test(path)) return 'searches';
+  if (path.startsWith('/cu/dry-run') || path.includes('/as=execution')) return 'dryRuns';
+  if (method !== 'GET' && method !== 'HEAD') return 'items';
+  return /^\/((su|mu|cu|raw)(\/|$)|~|[A-Za-z0-9_-]{43})/.test(path) ? 'reads' : null;
+}
+
+const LOOPBACK = /^(127\.|::1$)/;
+const PASSED_ON = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'];
+
+/** Who is counted together. */
+export function clientOf(address: string): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
+  if (!isIPv6(plain)) return plain;
+  const [before = '', after] = plain.split('::');
+  const groups = (text: string | undefined): string[] => (text ? text.split(':') : []);
+  const head = groups(before);
+  const zeros = after === undefined ? 0 : 8 - head.length - groups(after).length;
+  const all = [...head, ...Array.from({ length: zeros }, () => '0'), ...groups(after)];
+  return `${all
+    .slice(0, 4)
+    .map((g) => Number.parseInt(g, 16).toString(16))
+    .join(':')}::/64`;
+}
+
+/** Whether a request was made on this machine, and not passed on by a proxy nobody told us to trust. */
+function isOurs(request: Request): boolean {
+  const address = (request.ip ?? '').replace(/^::ffff:/i, '');
+  return LOOPBACK.test(address) && !PASSED_ON.some((name) => request.headers[name] !== undefined);
+}
+
+type Limited = Pick<GatewayConfig, 'rateLimit' | 'aoLimits' | 'limitLoopback'>;
+
+/** Refuses what is above the limits with 429 and when to come again, and counts the units' requests. */
+export function limits({ rateLimit, aoLimits, limitLoopback }: Limited, registry: Registry): RequestHandler {
+  const requests = new Counter({
+    name: 'isthmus_ao_requests_total',
+    help: 'Requests to the AO units',
+    labelNames: ['group', 'status'],
+    registers: [registry],
+  });
+  const points: Record<Group, number> = { api: rateLimit, ...aoLimits };
+  const limiters = Object.fromEntries(
+    Object.entries(points).map(([group, most]) => [
+      group,
+      new RateLimiterMemory({ points: most, duration: WINDOW_SECONDS }),
+    ]),
+  ) as Record<Group, RateLimiterMemory>;
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const group = groupOf(request.method, request.path);
+    if (group === null) return next();
+    if (group !== 'api')
+      response.once('finish', () => requests.inc({ group, status: `${Math.trunc(response.statusCode / 100)}xx` }));
+    if (group !== 'api' && !limitLoopback && isOurs(request)) return next();
+    limiters[group].consume(clientOf(request.ip ?? '')).then(
+      () => next(),
+      (refused: { msBeforeNext?: number }) => {
+        response.setHeader('retry-after', String(Math.ceil((refused.msBeforeNext ?? WINDOW_SECONDS * 1000) / 1000)));
+        const detail = `At most ${points[group]} requests of this kind a minute; wait a moment.`;
+        if (group === 'api') sendProblem(new Problem('too-many-requests', detail), request, response);
+        else response.status(429).json({ error: detail });
+      },
+    );
+  };
+}

@@ -1,0 +1,73 @@
+/**
+ * The pipeline's figures for Prometheus. Labels are few and fixed: never a process, a signer or a path.
+ *
+ * of this database (however many gateways share it), read when scraped
+ *   isthmus_ao_processes                          processes
+ *   isthmus_ao_slots{state}                       slots of all schedules: placed, and of those evaluated
+ *   isthmus_ao_lag_slots                          placed and not evaluated
+ *   isthmus_ao_oldest_waiting_seconds             how long the first slot without a result has waited; 0 when none does
+ *   isthmus_ao_deliveries{state}                  deliveries waiting, and dead letters
+ *
+ * of this gateway, since it started
+ *   isthmus_ao_results_total{outcome}             results stored: done, failed
+ *   isthmus_ao_sent_total{kind}                   what they sent: message, spawn, assignment
+ *   isthmus_ao_requests_total{group,status}       requests to the units by what they cost (items, reads, dryRuns, searches) and status (2xx ...)
+ */
+import type { AoPipeline, ResultBatch } from '@isthmus/ao';
+import { Counter, type Registry } from 'prom-client';
+import { Figures, shared } from '../api/figures.js';
+import type { AoStore } from './ao-store.js';
+
+const KINDS = { message: 'Messages', spawn: 'Spawns', assignment: 'Assignments' } as const;
+
+export function registerAoMetrics(registry: Registry, pipeline: AoPipeline, store: AoStore): void {
+  const { figure } = new Figures(registry, 'isthmus_ao');
+  const backlog = shared(() => store.backlog());
+  const one = (value: number) => [{ labels: {}, value }];
+  figure('processes', 'AO processes', [], async () => one((await backlog()).processes));
+  figure('slots', 'Slots of all schedules', ['state'], async () => {
+    const { placed, evaluated } = await backlog();
+    return [
+      { labels: { state: 'placed' }, value: placed },
+      { labels: { state: 'evaluated' }, value: evaluated },
+    ];
+  });
+  figure('lag_slots', 'Slots placed and not evaluated', [], async () => {
+    const { placed, evaluated } = await backlog();
+    return one(placed - evaluated);
+  });
+  figure('oldest_waiting_seconds', 'How long the first slot without a result has waited', [], async () =>
+    one((await backlog()).waitingMs / 1000),
+  );
+  figure('deliveries', 'Deliveries by state', ['state'], async () => {
+    const { waiting, dead } = await backlog();
+    return [
+      { labels: { state: 'waiting' }, value: waiting },
+      { labels: { state: 'dead' }, value: dead },
+    ];
+  });
+  countResults(registry, pipeline);
+}
+
+/** Counts what is stored: what a transaction took counts when its process says that results were stored. */
+function countResults(registry: Registry, pipeline: AoPipeline): void {
+  const counter = (name: string, help: string, label: string) =>
+    new Counter({ name: `isthmus_ao_${name}`, help, labelNames: [label], registers: [registry] });
+  const results = counter('results_total', 'Results stored', 'outcome');
+  const sent = counter('sent_total', 'What results sent', 'kind');
+  const taken = new Map<string, ResultBatch['results']>();
+  pipeline.compute.addSink({
+    take(_manager, batches) {
+      for (const { process, results: some } of batches) taken.set(process, some);
+      return Promise.resolve();
+    },
+  });
+  pipeline.compute.onResults((process) => {
+    const stored = taken.get(process) ?? [];
+    taken.delete(process);
+    for (const { result } of stored) {
+      results.inc({ outcome: result.Error === undefined ? 'done' : 'failed' });
+      for (const [kind, field] of Object.entries(KINDS)) sent.inc({ kind }, result[field].length);
+    }
+  });
+}

@@ -1,0 +1,50 @@
+/** Processes as people see them. */
+import { tagOf, type ScheduleEntry, type StoredResult } from '@isthmus/ao';
+import type { ProcessRow } from './ao-store.js';
+import type { AoProcess, AoSlotEvent } from './schemas.js';
+
+export const timeOf = (ms: number): string => new Date(ms).toISOString();
+
+/** `memory`: bytes its machine holds here, if it is open. */
+export function processView(row: ProcessRow, memory: number | null, now: number): AoProcess {
+  const { spawn, slot, evaluated, waitingSince } = row;
+  return {
+    id: spawn.id,
+    vm: row.format,
+    module: row.module,
+    owner: spawn.ownerAddress,
+    name: tagOf(spawn, 'Name') || null,
+    slot,
+    evaluated,
+    lag: slot - evaluated,
+    waitingMs: waitingSince === null ? 0 : Math.max(0, Math.trunc(now - waitingSince)),
+    memory,
+    messagesPerSecond: row.messagesPerSecond,
+    lastMessageAt: timeOf(row.lastMessageAt),
+  };
+}
+
+/** Counts of what a result holds. */
+export function outcomeOf({ Error: error, Messages, Spawns, Assignments }: StoredResult['result']) {
+  return {
+    error: error ?? null,
+    messages: Messages.length,
+    spawns: Spawns.length,
+    assignments: Assignments.length,
+  };
+}
+
+export function slotView(
+  { process, nonce, assignment, message }: ScheduleEntry,
+  { result }: StoredResult,
+): AoSlotEvent {
+  return {
+    process,
+    slot: nonce,
+    message: message.id,
+    action: tagOf(message, 'Action') || null,
+    from: tagOf(message, 'From-Process') || message.ownerAddress,
+    at: timeOf(Number(tagOf(assignment, 'Timestamp'))),
+    ...outcomeOf(result),
+  };
+}

@@ -1,0 +1,177 @@
+/** What the routes under /v1/ao answer, written once: types and documentation come from here. */
+import { z } from 'zod';
+import { aoId, time } from '../api/fields.js';
+
+const tag = z.strictObject({ name: z.string(), value: z.string() });
+const slot = (what: string) => z.int().describe(what);
+
+const processShape = {
+  id: aoId('The process'),
+  vm: z.string().describe('Module-Format of its module: the virtual machine it runs on'),
+  module: aoId('Its module'),
+  owner: z.string().describe('AO address that spawned it'),
+  name: z.string().nullable().describe('Its tag Name'),
+  slot: slot('Newest slot of its schedule'),
+  evaluated: slot('Newest slot with a result; -1 before the first'),
+  lag: z.int().describe('Slots that wait for their result'),
+  waitingMs: z.int().describe('How long the first of them has waited; 0 when none does'),
+  memory: z.int().nullable().describe('Bytes its machine holds in this gateway; null while it is not open here'),
+  messagesPerSecond: z.number().describe('Messages placed in the last ten seconds, a second'),
+  lastMessageAt: time('Newest message'),
+};
+const process = z.strictObject(processShape);
+const processDetail = z.strictObject({
+  ...processShape,
+  spawnedAt: time('Slot 0'),
+  scheduler: z.string().describe('AO address that signs its schedule'),
+  tags: z.array(tag).describe('Of its spawn item'),
+});
+const processPage = z.strictObject({
+  processes: z.array(process).describe('In the order of their ids'),
+  nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last'),
+});
+
+const outcome = {
+  error: z.string().nullable().describe('Why the message failed and had no effect; null when it did not'),
+  messages: z.int().describe('Messages it sent'),
+  spawns: z.int().describe('Processes it spawned'),
+  assignments: z.int().describe('Items it assigned'),
+};
+const slotEvent = z
+  .strictObject({
+    process: aoId('The process'),
+    slot: slot('Its place'),
+    message: aoId('The message'),
+    action: z.string().nullable().describe('Its tag Action'),
+    from: z.string().describe('Who sent it: the process it was pushed for, or its signer'),
+    at: time('When it was placed'),
+    ...outcome,
+  })
+  .describe(
+    'The data of an event of the type `slot`; its id is the slot, good as Last-Event-ID. Events of the type `heartbeat` carry a time.',
+  );
+
+const delivery = z
+  .strictObject({
+    state: z
+      .enum(['waiting', 'delivered', 'dead', 'none', 'elsewhere'])
+      .describe('none: without a target it is only reported. elsewhere: its target is no process of this scheduler'),
+    attempts: z.int(),
+    reason: z.string().nullable().describe('Why it waits or is set aside'),
+    message: aoId('The pushed message').nullable(),
+    process: aoId('Where it is placed').nullable(),
+    slot: slot('Its slot there').nullable(),
+    outcome: z.enum(['waiting', 'done', 'failed']).nullable().describe('Of its own evaluation'),
+  })
+  .describe('What became of it');
+const sent = z.strictObject({
+  kind: z.enum(['message', 'spawn', 'assignment']),
+  position: z.int().describe('Its place among its kind'),
+  target: z.string().nullable(),
+  action: z.string().nullable(),
+  delivery,
+});
+const place = z.strictObject({
+  process: aoId('The process'),
+  slot: slot('Its slot'),
+  at: time('When it was placed'),
+  assignment: aoId('The scheduler’s signed item'),
+  scheduler: z.string().describe('Who signed it'),
+  epoch: z.string(),
+  hashChain: z.string().describe('Binds it to all before it'),
+  blockHeight: z.string(),
+  behind: z.int().describe('Slots to be evaluated before it; 0 when it has its result'),
+  result: z
+    .strictObject({
+      ...outcome,
+      output: z.string().describe('Its output as text, of a long one the beginning'),
+      gas: z.number().nullable(),
+    })
+    .nullable()
+    .describe('null until it is evaluated'),
+  sent: z.array(sent).describe('What it sent and where that is, the first hundred of each kind'),
+});
+const journey = z.strictObject({
+  id: aoId('The message'),
+  item: z.strictObject({
+    type: z.string().describe('Message, Process or Module'),
+    signer: z.string().describe('AO address that signed it'),
+    signature: z.enum(['arweave', 'ed25519', 'ethereum', 'ed25519-hex']).describe('Kind of its key'),
+    target: z.string().nullable(),
+    anchor: z.string(),
+    tags: z.array(tag),
+    bytes: z.int().describe('Of its data'),
+    data: z.string().describe('The beginning of its data as text'),
+  }),
+  sentBy: z
+    .strictObject({ process: aoId('The sender'), slot: slot('The slot whose result sent it').nullable() })
+    .nullable()
+    .describe('For a message a process sent'),
+  pushedFor: aoId('The signed message at the beginning').nullable(),
+  places: z.array(place).describe('Each process it is a message of, at most 20'),
+  transfers: z
+    .array(z.strictObject({ id: z.string(), direction: z.enum(['deposit', 'withdrawal']), state: z.string() }))
+    .describe('Transfers of the bridge this message is a step of'),
+  settlement: z
+    .strictObject({ transaction: z.string() })
+    .nullable()
+    .describe('The Arweave transaction its place is kept in; null while only this gateway’s database keeps it'),
+});
+
+const deadLetter = z.strictObject({
+  id: z.string().describe('Its number'),
+  process: aoId('The process that sent it'),
+  slot: slot('The slot whose result sent it'),
+  position: z.int().describe('Its place among what the slot sent'),
+  message: aoId('The pushed message').nullable().describe('null when no message could be made of it'),
+  target: z.string().nullable(),
+  attempts: z.int(),
+  reason: z.string().describe('Why it was set aside'),
+  releasable: z.boolean().describe('Whether it can be sent again'),
+});
+const deadLetters = z.strictObject({
+  deadLetters: z.array(deadLetter).describe('Newest first'),
+  nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last'),
+});
+const released = z.strictObject({ released: z.int().describe('Messages that are sent again') });
+
+const health = z.strictObject({
+  ok: z.boolean().describe('Whether nothing has waited longer than a minute for its result'),
+  scheduler: z.string().describe('AO address that signs schedules'),
+  messenger: z.string().describe('AO address that pushes messages'),
+  processes: z.int(),
+  lag: z.int().describe('Slots that wait for their result, of all processes'),
+  waitingMs: z.int().describe('How long the first of them has waited; 0 when none does'),
+  deliveries: z.strictObject({ waiting: z.int(), dead: z.int() }),
+  reasons: z.array(z.string()).describe('What is not well'),
+});
+
+/** By the name each has in the documentation. */
+export const aoSchemas = {
+  AoProcess: process,
+  AoProcessDetail: processDetail,
+  AoProcessPage: processPage,
+  AoSlotEvent: slotEvent,
+  AoDelivery: delivery,
+  AoSent: sent,
+  AoPlace: place,
+  AoJourney: journey,
+  AoDeadLetter: deadLetter,
+  AoDeadLetterPage: deadLetters,
+  AoReleased: released,
+  AoHealth: health,
+} as const;
+
+type Of<S extends z.ZodType> = z.infer<S>;
+export type AoProcess = Of<typeof process>;
+export type AoProcessDetail = Of<typeof processDetail>;
+export type AoProcessPage = Of<typeof processPage>;
+export type AoSlotEvent = Of<typeof slotEvent>;
+export type AoDelivery = Of<typeof delivery>;
+export type AoSent = Of<typeof sent>;
+export type AoPlace = Of<typeof place>;
+export type AoJourney = Of<typeof journey>;
+export type AoDeadLetter = Of<typeof deadLetter>;
+export type AoDeadLetterPage = Of<typeof deadLetters>;
+export type AoReleased = Of<typeof released>;
+export type AoHealth = Of<typeof health>;
