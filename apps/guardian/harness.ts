@@ -37,7 +37,7 @@ import type { DataSource } from 'typeorm';
 import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { COIN, Stage } from '../../contracts/ethereum/stage.js';
-import { guardianSchema, type GuardianConfig } from './src/config.js';
+import { guardianSchema, networkOf, type GuardianConfig } from './src/config.js';
 import { Guardian } from './src/guardian.js';
 import { Ledger } from './src/ledger.js';
 import { Motions } from './src/motions.js';
@@ -462,6 +462,7 @@ export class Subject {
       motions: this.motions,
       watcher: new VaultWatcher(pool, chain.vault),
       pool,
+      network: networkOf(this.config),
       workers: this.workers,
       signer: ethereumSigner(key),
       account: privateKeyToAccount(key),

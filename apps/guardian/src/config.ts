@@ -1,5 +1,7 @@
 /** A guardian's configuration: one JSON file (ISTHMUS_CONFIG), checked whole at start. */
+import { IsthmusNetwork, LegacyNetwork, networkSchema, unitUrl, type AoNetwork } from '@isthmus/ao';
 import { assetId, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
+import { ConfigError } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
 
@@ -51,8 +53,10 @@ export const guardianSchema = z
     host: z.string().default('127.0.0.1'),
     /** Port of health and metrics. */
     port: z.int().min(0).max(65_535),
-    /** The gateway whose schedule is followed and to which messages are sent. */
-    gatewayUrl: webUrl.transform((url) => url.replace(/\/+$/, '')),
+    /** The Isthmus gateway whose schedule is followed and to which messages are sent; or else `network`. */
+    gatewayUrl: unitUrl.optional(),
+    /** The units of AO's public network that the processes live on. */
+    network: networkSchema.optional(),
     /** Address of the only scheduler whose assignments count. */
     scheduler: aoId,
     chain: chainSchema,
@@ -67,7 +71,9 @@ export const guardianSchema = z
     /** Milliseconds between two rounds. */
     pollMs: z.int().min(20).max(60_000).default(1000),
   })
-  .superRefine(({ chain, assets }, context) => {
+  .superRefine(({ chain, assets, gatewayUrl, network }, context) => {
+    if ((gatewayUrl === undefined) === (network === undefined))
+      context.addIssue({ code: 'custom', path: ['gatewayUrl'], message: 'name either gatewayUrl or network' });
     for (const [i, { id, address }] of assets.entries())
       if (id !== assetId(chain.id, address))
         context.addIssue({
@@ -78,3 +84,10 @@ export const guardianSchema = z
   });
 
 export type GuardianConfig = z.output<typeof guardianSchema>;
+
+/** The network a guardian's processes live on. */
+export function networkOf({ gatewayUrl, network }: Pick<GuardianConfig, 'gatewayUrl' | 'network'>): AoNetwork {
+  if (network) return new LegacyNetwork(network);
+  if (gatewayUrl !== undefined) return new IsthmusNetwork(gatewayUrl);
+  throw new ConfigError('A guardian needs gatewayUrl or network.');
+}

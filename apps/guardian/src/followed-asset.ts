@@ -2,7 +2,15 @@
  * One asset's token process as this guardian computes it for itself. Its view may be acted on only while the whole schedule was followed
  * soundly; until then there is none, and whoever would sign by it has nothing to sign by.
  */
-import { Replica, ReplicaError, tagOf, type EvaluationResult, type ScheduleEntry, type WorkerPool } from '@isthmus/ao';
+import {
+  Replica,
+  ReplicaError,
+  tagOf,
+  type AoNetwork,
+  type EvaluationResult,
+  type ScheduleEntry,
+  type WorkerPool,
+} from '@isthmus/ao';
 import {
   eventsOf,
   foldEvent,
@@ -52,6 +60,7 @@ export interface FollowedAssetParts {
   config: GuardianConfig;
   asset: Asset;
   ledger: Ledger;
+  network: AoNetwork;
   workers: WorkerPool;
   /** AO address of this guardian: its own messages in the schedule need no more sending. */
   self: string;
@@ -130,13 +139,13 @@ export class FollowedAsset {
   }
 
   private newReplica(): Replica {
-    const { config, asset, ledger, workers } = this.parts;
+    const { config, asset, ledger, network, workers } = this.parts;
     return new Replica({
       process: asset.process,
       scheduler: config.scheduler,
       store: ledger,
       workers,
-      gatewayUrl: config.gatewayUrl,
+      network,
       onResult: (entry, result) => this.learn(entry, result),
     });
   }
@@ -190,7 +199,7 @@ export class FollowedAsset {
   /** @throws ForgedSender, GatewayUnreachable */
   private async checkSenders(): Promise<void> {
     for (const sender of this.newSenders) {
-      await assertProcess(this.parts.config.gatewayUrl, sender);
+      await assertProcess(this.parts.network, sender);
       if (this.senders.size >= SENDERS_KNOWN) this.senders.clear(); // they are looked at again when they move something
       this.senders.add(sender);
       this.newSenders.delete(sender);

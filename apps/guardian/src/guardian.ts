@@ -2,7 +2,7 @@
  * One guardian: sees the chain for itself, computes AO for itself, and says and signs only what both agree to. Each step is one method,
  * durable before the next depends on it, so that it can end anywhere and go on. What fails for one asset holds up that asset only.
  */
-import { createItem, type Item, type Signer, type Tag, type WorkerPool } from '@isthmus/ao';
+import { createItem, type AoNetwork, type Item, type Signer, type Tag, type WorkerPool } from '@isthmus/ao';
 import {
   aoAddressFromBytes,
   BridgeError,
@@ -91,6 +91,8 @@ export interface GuardianParts {
   watcher: VaultWatcher;
   /** The watcher's sources, for what a token says itself. */
   pool: Pick<RpcPool, 'call'>;
+  /** Where the schedule is read and messages are sent. */
+  network: AoNetwork;
   workers: WorkerPool;
   /** Signs AO messages. */
   signer: Signer;
@@ -116,12 +118,12 @@ export class Guardian {
   private readonly atHeight = new Map<string, Promise<unknown>>();
 
   constructor(private readonly parts: GuardianParts) {
-    const { config, ledger, workers, account } = parts;
+    const { config, ledger, network, workers, account } = parts;
     this.byAsset = new Map(config.assets.map((a) => [a.address.toLowerCase(), a]));
     this.domain = { chainId: chainIdOf(config.chain.id), vault: config.chain.vault };
     this.scan = scanName(config);
     this.followed = config.assets.map(
-      (asset) => new FollowedAsset({ config, asset, ledger, workers, self: account.address }),
+      (asset) => new FollowedAsset({ config, asset, ledger, network, workers, self: account.address }),
     );
   }
 
@@ -215,14 +217,14 @@ export class Guardian {
    * @throws GatewayUnreachable, MessageRefused
    */
   async send(): Promise<number> {
-    const { ledger, config } = this.parts;
+    const { ledger, network } = this.parts;
     const sound = this.followed.filter((f) => f.view !== null).map((f) => f.asset.process);
     const due = await ledger.toSend(sound, RESEND_MS, SENDS_AT_ONCE);
     const refusals: MessageRefused[] = [];
     for (const { item_id: id, item } of due) {
       crashPoint('post.before-send');
       try {
-        await postItem(config.gatewayUrl, id, item);
+        await postItem(network, id, item);
       } catch (error) {
         if (!(error instanceof MessageRefused)) throw error;
         refusals.push(error); // what it will not take keeps nothing else back

@@ -8,7 +8,7 @@ import { createLogger, loadConfig, openDatabase, plainMessage, readKeyFile, runM
 import { Controller, Get, Header, Inject, Module, ServiceUnavailableException } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { privateKeyToAccount } from 'viem/accounts';
-import { guardianSchema } from './config.js';
+import { guardianSchema, networkOf } from './config.js';
 import { Guardian } from './guardian.js';
 import { Ledger } from './ledger.js';
 import { Motions } from './motions.js';
@@ -77,6 +77,7 @@ async function main(): Promise<void> {
     motions: new Motions(database),
     watcher: new VaultWatcher(pool, chain.vault),
     pool,
+    network: networkOf(config),
     workers,
     signer: ethereumSigner(key),
     account,

@@ -8,6 +8,7 @@ import {
   AoPipeline,
   createItem,
   ed25519Signer,
+  IsthmusNetwork,
   encodeBundle,
   ethereumSigner,
   Replica,
@@ -367,7 +368,7 @@ describe('replica', () => {
       scheduler,
       store,
       workers,
-      gatewayUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      network: new IsthmusNetwork(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
       onResult: (_, result) => void seen.push(result.Messages[0]?.Data ?? ''),
     });
 

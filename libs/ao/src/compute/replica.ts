@@ -2,11 +2,11 @@
  * A replica: one's own copy of a process, for those who trust no gateway. It takes a schedule only as the pinned scheduler signed it,
  * slot after slot, and evaluates it itself. What it has accepted it never unlearns: another history for a known slot is a fork, and stops it.
  */
-import { decodeBundle, ItemError, parseItem, verifyItem } from '../items/index.js';
+import { EngineError, type AoNetwork, type ShownEntry } from '../engine.js';
+import { ItemError, parseItem, verifyItem } from '../items/index.js';
 import { firstHash, nextHash, tagOf, type ScheduleHead } from '../scheduler/assignment.js';
 import type { EvaluationResult, Item, ScheduleEntry, VmMessage } from '../types.js';
 import { environmentOf, messageOf } from './message.js';
-import { fetchBounded } from './fetch-bounded.js';
 import type { WorkerPool } from './worker-pool.js';
 
 export type ReplicaErrorCode =
@@ -51,15 +51,13 @@ export interface ReplicaOptions {
   scheduler: string;
   store: ReplicaStore;
   workers: WorkerPool;
-  /** Base URL of the gateway: schedule under /su, items under /raw. */
-  gatewayUrl: string;
+  /** Where the schedule and the module are read. */
+  network: AoNetwork;
   /** Called once for each slot, in order, from slot 0 at every start. */
   onResult: (entry: ScheduleEntry, result: EvaluationResult) => Promise<void> | void;
 }
 
 const PAGE = 500;
-/** A page of the schedule takes about 32 MiB at most, a module a few. */
-const MAX_RESPONSE_BYTES = 128 * 1024 * 1024;
 
 export class Replica {
   private evaluated = -1;
@@ -139,42 +137,19 @@ export class Replica {
   }
 
   private async fetchModule(id: string): Promise<Buffer> {
-    const raw = await this.get(`/raw/${id}`);
-    const module = read(() => parseItem(raw));
-    if (module.id !== id || !(await verifyItem(module)))
-      throw new ReplicaError('wrong-module', `The gateway gave other bytes for module ${id}.`);
-    await this.options.store.saveModule(id, raw);
-    return raw;
+    const { network, store } = this.options;
+    const shown = await reached(() => network.item(id));
+    const module = shown && (await asSigned(network, shown));
+    if (!module || module.id !== id)
+      throw new ReplicaError('wrong-module', `Nobody shows module ${id} as it was signed.`);
+    await store.saveModule(id, module.raw);
+    return module.raw;
   }
 
-  /** The next page, checked whole. Asks from the head itself on, so that another history for a known slot is seen. */
   private async fetchEntries(head: ScheduleHead | null): Promise<ScheduleEntry[]> {
-    const { process } = this.options;
-    const from = head?.nonce ?? 0;
-    const bytes = await this.get(`/su/${process}?process-id=${process}&from-nonce=${from}&limit=${PAGE}`);
-    const items = read(() => decodeBundle(bytes));
-    if (items.length % 2 !== 0)
-      throw new ReplicaError('malformed', 'The schedule has an assignment without its message.');
-    const entries: ScheduleEntry[] = [];
-    let previous: ScheduleHead | null = null;
-    for (let i = 0; i < items.length; i += 2) {
-      const [assignment, message] = [items[i] as Item, items[i + 1] as Item];
-      if (i === 0 && head) {
-        if (assignment.id !== head.assignmentId)
-          throw new ReplicaError(
-            'fork',
-            `Slot ${head.nonce} of ${process} is now ${assignment.id}; it was ${head.assignmentId}. The scheduler has shown two histories.`,
-          );
-        previous = head;
-        continue;
-      }
-      previous = checkPlace(process, this.options.scheduler, assignment, message, previous);
-      entries.push({ process, nonce: previous.nonce, assignment, message });
-    }
-    if (head && items.length === 0)
-      throw new ReplicaError('fork', `Slot ${head.nonce} of ${process} is gone from the schedule.`);
+    const { process, scheduler, network } = this.options;
+    const entries = await readSchedule({ network, process, scheduler }, head, PAGE);
     await this.checkNew(entries);
-    await checkSignatures(entries);
     return entries;
   }
 
@@ -192,28 +167,60 @@ export class Replica {
       known.add(message.id);
     }
   }
+}
 
-  private async get(path: string): Promise<Buffer> {
-    try {
-      const { status, body } = await fetchBounded(`${this.options.gatewayUrl}${path}`, MAX_RESPONSE_BYTES);
-      if (status !== 200) throw new Error(`HTTP ${status}`);
-      return body;
-    } catch (error) {
-      throw new ReplicaError(
-        'unreachable',
-        `The gateway does not answer ${path}: ${error instanceof Error ? error.message : String(error)}`,
-      );
-    }
+/** A schedule to be read: of which process, signed by whom, shown where. */
+export interface ScheduleSource {
+  network: AoNetwork;
+  process: string;
+  scheduler: string;
+}
+
+/**
+ * What comes after `head` in a schedule, every place and signature checked. Asks from the head itself on, so that another history for a
+ * known slot is seen. @throws ReplicaError
+ */
+export async function readSchedule(
+  { network, process, scheduler }: ScheduleSource,
+  head: ScheduleHead | null,
+  limit: number,
+): Promise<ScheduleEntry[]> {
+  const shown = await reached(() => network.schedule(process, head, limit));
+  if (head) checkHead(process, head, shown[0]);
+  const entries: ScheduleEntry[] = [];
+  let previous = head;
+  // As signed first: what is then looked at is what its author wrote, not what somebody shows of it.
+  for (const { assignment, message } of await allSigned(network, process, shown.slice(head ? 1 : 0))) {
+    previous = checkPlace(process, scheduler, assignment, message, previous);
+    entries.push({ process, nonce: previous.nonce, assignment, message });
+  }
+  return entries;
+}
+
+function checkHead(process: string, head: ScheduleHead, shown: ShownEntry | undefined): void {
+  if (!shown) throw new ReplicaError('fork', `Slot ${head.nonce} of ${process} is gone from the schedule.`);
+  if (shown.assignment.id !== head.assignmentId)
+    throw new ReplicaError(
+      'fork',
+      `Slot ${head.nonce} of ${process} is now ${shown.assignment.id}; it was ${head.assignmentId}. The scheduler has shown two histories.`,
+    );
+}
+
+/** What a network gives, its errors as those of a replica. */
+async function reached<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof ItemError) throw new ReplicaError('malformed', error.message);
+    if (!(error instanceof EngineError)) throw error;
+    throw new ReplicaError(error.code === 'malformed' ? 'malformed' : 'unreachable', error.message);
   }
 }
 
-function read<T>(parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (error instanceof ItemError) throw new ReplicaError('malformed', error.message);
-    throw error;
-  }
+/** The item as its owner signed it, or null. */
+async function asSigned(network: AoNetwork, item: Item): Promise<Item | null> {
+  if (await verifyItem(item)) return item;
+  return reached(async () => (await network.asSigned?.(item)) ?? null);
 }
 
 /** Everything about one entry but the signatures. Returns the head after it. @throws ReplicaError */
@@ -230,7 +237,8 @@ export function checkPlace(
     Nonce: String(nonce),
     'Data-Protocol': 'ao',
     Type: 'Assignment',
-    Message: message.id,
+    // AO's own scheduler units name no message where a process is assigned to itself.
+    ...(nonce === 0 && tagOf(assignment, 'Message') === '' ? {} : { Message: message.id }),
   };
   if (assignment.ownerAddress !== scheduler)
     throw new ReplicaError(
@@ -256,14 +264,18 @@ export function checkPlace(
   return { nonce, assignmentId: assignment.id, hashChain, timestamp };
 }
 
-async function checkSignatures(entries: readonly ScheduleEntry[]): Promise<void> {
-  const good = await Promise.all(entries.flatMap((e) => [verifyItem(e.assignment), verifyItem(e.message)]));
-  const bad = good.indexOf(false);
-  if (bad >= 0) {
-    const entry = entries[Math.floor(bad / 2)];
-    throw new ReplicaError(
-      'bad-signature',
-      `Slot ${entry?.nonce} of ${entry?.process}: the ${bad % 2 === 0 ? 'assignment' : 'message'} is not signed by its owner.`,
-    );
-  }
+async function allSigned(network: AoNetwork, process: string, shown: readonly ShownEntry[]): Promise<ShownEntry[]> {
+  return Promise.all(
+    shown.map(async (entry) => {
+      const [assignment, message] = await Promise.all([
+        asSigned(network, entry.assignment),
+        asSigned(network, entry.message),
+      ]);
+      if (assignment && message) return { assignment, message };
+      throw new ReplicaError(
+        'bad-signature',
+        `Slot ${tagOf(entry.assignment, 'Nonce')} of ${process}: the ${assignment ? 'message' : 'assignment'} is not signed by its owner.`,
+      );
+    }),
+  );
 }

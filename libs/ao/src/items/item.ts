@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Item, Signer, Tag } from '../types.js';
 import { ItemError } from './error.js';
-import { partsOf, signedMessage } from './layout.js';
+import { partsOf, SIGNATURE_LAYOUT, signatureType, signedMessage } from './layout.js';
 import { addressOfOwner } from './signers.js';
 import { decodeItemTags, encodeItemTags } from './tags.js';
 
@@ -26,14 +26,35 @@ export async function createItem(content: ItemContent, signer: Signer): Promise<
   const data = typeof content.data === 'string' ? Buffer.from(content.data) : Buffer.from(content.data);
   const message = signedMessage({ type: signer.signatureType, owner: signer.publicKey, target, anchor, tags, data });
   const signature = await signer.sign(message);
+  const parts = { type: signer.signatureType, owner: signer.publicKey, target, anchor, tags: content.tags, data };
+  return joinItem({ ...parts, signature });
+}
+
+/** The parts of an item that was signed already. */
+export interface SignedContent {
+  type: number;
+  signature: Buffer;
+  owner: Buffer;
+  /** 32 bytes, or none; so too `anchor`. */
+  target: Buffer;
+  anchor: Buffer;
+  tags: readonly Tag[];
+  data: Buffer;
+}
+
+/** Puts an item together; its signature is not checked (see `verifyItem`). @throws ItemError when a part has no place in one. */
+export function joinItem({ type, signature, owner, target, anchor, tags, data }: SignedContent): Item {
+  const layout = SIGNATURE_LAYOUT[signatureType(type)];
+  if (signature.length !== layout.signature || owner.length !== layout.owner)
+    throw new ItemError('bad-item', 'A signature or key has not the length of its type.');
+  const encoded = encodeItemTags(tags);
   const head = Buffer.alloc(2);
-  head.writeUInt16LE(signer.signatureType);
+  head.writeUInt16LE(type);
   const counts = Buffer.alloc(16);
-  counts.writeBigUInt64LE(BigInt(content.tags.length), 0);
-  counts.writeBigUInt64LE(BigInt(tags.length), 8);
-  return parseItem(
-    Buffer.concat([head, signature, signer.publicKey, optional(target), optional(anchor), counts, tags, data]),
-  );
+  counts.writeBigUInt64LE(BigInt(tags.length), 0);
+  counts.writeBigUInt64LE(BigInt(encoded.length), 8);
+  const places = [fixed(target, 'target'), fixed(anchor, 'anchor')].map(optional);
+  return parseItem(Buffer.concat([head, signature, owner, ...places, counts, encoded, data]));
 }
 
 /**

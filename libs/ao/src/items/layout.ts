@@ -55,7 +55,7 @@ const DATAITEM = Buffer.from('dataitem');
 const VERSION = Buffer.from('1');
 
 /** @throws ItemError `unknown-signature-type` */
-function signatureType(type: number): SignatureType {
+export function signatureType(type: number): SignatureType {
   if (type === 1 || type === 2 || type === 3 || type === 4) return type;
   throw new ItemError(
     'unknown-signature-type',

@@ -15,6 +15,7 @@ import {
   createItem,
   decodeBundle,
   ed25519Signer,
+  IsthmusNetwork,
   ethereumSigner,
   Replica,
   WorkerPool,
@@ -256,7 +257,7 @@ it('a replica follows the gateway over HTTP', async () => {
     scheduler: SCHEDULER.address,
     store,
     workers,
-    gatewayUrl: url,
+    network: new IsthmusNetwork(url),
     onResult: (_, r) => void seen.push(r.Messages[0]?.Data ?? ''),
   });
   expect(await replica.sync()).toBe(5);
