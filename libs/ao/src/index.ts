@@ -8,6 +8,7 @@ export type * from './compute/result-sink.js';
 export * from './compute/worker-pool.js';
 export * from './embedded-engine.js';
 export * from './engine.js';
+export * from './core/http-signature.js';
 export * from './items/index.js';
 export * from './messenger/dead-letters.js';
 export * from './messenger/messenger.js';

@@ -2,6 +2,7 @@
 import type { DataSource } from 'typeorm';
 import { ComputeUnit } from './compute/compute-unit.js';
 import { WorkerPool } from './compute/worker-pool.js';
+import { AnswerSigner } from './core/http-signature.js';
 import { Messenger } from './messenger/messenger.js';
 import { Scheduler } from './scheduler/scheduler.js';
 import { PublicState } from './state/public-state.js';
@@ -23,6 +24,8 @@ export class AoPipeline {
   readonly messenger: Messenger;
   readonly compute: ComputeUnit;
   readonly state: PublicState;
+  /** Signs what is answered over HTTP, with the scheduler's key; null when that is no ed25519 key. */
+  readonly answers: AnswerSigner | null;
 
   constructor({ database, schedulerSigner, messengerSigner, workers, onFailure, now }: PipelineOptions) {
     this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
@@ -30,6 +33,7 @@ export class AoPipeline {
     this.compute = new ComputeUnit(database, this.scheduler, this.messenger, new WorkerPool(workers), onFailure);
     this.state = new PublicState(database);
     this.compute.addSink(this.state);
+    this.answers = schedulerSigner.signatureType === 2 ? new AnswerSigner(schedulerSigner) : null;
   }
 
   /** Goes on with whatever an earlier run left undone. */

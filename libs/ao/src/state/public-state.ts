@@ -106,6 +106,15 @@ export class PublicState implements ResultSink {
     await removeAt(manager, fresh.flatMap(above), sizes);
   }
 
+  /** The newest slot of a process, and the last one evaluated (-1 before the first); null when there is no such process. */
+  async progress(process: string): Promise<{ placed: number; evaluated: number } | null> {
+    const rows: { nonce: string; evaluated: string }[] = await this.database.query(
+      'select nonce, evaluated from process where id = $1',
+      [process],
+    );
+    return rows[0] ? { placed: Number(rows[0].nonce), evaluated: Number(rows[0].evaluated) } : null;
+  }
+
   /**
    * What a process shows under a path ([]: all of it). A table is given whole, or a page of it when `limit` says how many leaves at most,
    * after the leaf `after` (as `next` named it). Null when there is no such process.

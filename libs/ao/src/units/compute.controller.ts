@@ -1,14 +1,12 @@
 /** `/cu`: a compute unit. Results as stored, and dry-runs on the newest state. */
 import { Body, Controller, Get, HttpCode, Param, Post, Query, UseFilters } from '@nestjs/common';
 import { z } from 'zod';
-import { ComputeError } from '../compute/compute-unit.js';
 import { AoPipeline } from '../pipeline.js';
 import type { EvaluationResult } from '../types.js';
 import { UnitError, UnitErrors } from './errors.js';
 import { jsonOf } from './raw-body.js';
+import { within } from './within.js';
 
-/** Longest a client is kept waiting; the evaluation goes on after that. */
-const WAIT_MS = 25_000;
 const MAX_RESULTS = 1000;
 
 const resultsShape = z.object({
@@ -105,19 +103,4 @@ function nonceOf(cursor: string): number {
     : /"ordinate":"([0-9]{1,15})"/.exec(Buffer.from(cursor, 'base64').toString())?.[1];
   if (ordinate === undefined) throw new UnitError(400, `${cursor} is not a cursor of these results.`);
   return Number(ordinate);
-}
-
-async function within<T>(work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new ComputeError('not-ready', 'The evaluation is still under way: ask again.')),
-      WAIT_MS,
-    );
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

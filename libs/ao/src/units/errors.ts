@@ -4,6 +4,7 @@ import type { Response } from 'express';
 import { QueryFailedError } from 'typeorm';
 import { z } from 'zod';
 import { ComputeError, type ComputeErrorCode } from '../compute/compute-unit.js';
+import { HttpSignatureError } from '../core/http-signature.js';
 import { ItemError } from '../items/index.js';
 import { ScheduleError } from '../scheduler/scheduler.js';
 
@@ -24,18 +25,20 @@ export class UnitErrors implements ExceptionFilter {
 
   catch(error: unknown, host: ArgumentsHost): void {
     const response = host.switchToHttp().getResponse<Response>();
-    const { status, reason } = describe(error);
+    const { status, reason } = describeError(error);
     if (status === 500) this.log.error(error instanceof Error ? error.stack : String(error));
     if (status === 503) response.setHeader('retry-after', '1');
     response.status(status).json({ error: reason });
   }
 }
 
-function describe(error: unknown): { status: number; reason: string } {
+/** Status and text an error is answered with. */
+export function describeError(error: unknown): { status: number; reason: string } {
   if (error instanceof UnitError) return { status: error.status, reason: error.message };
   if (error instanceof ItemError) return { status: error.code === 'too-large' ? 413 : 400, reason: error.message };
   if (error instanceof ScheduleError) return { status: scheduleStatus(error), reason: error.message };
   if (error instanceof ComputeError) return { status: COMPUTE_STATUS[error.code], reason: error.message };
+  if (error instanceof HttpSignatureError) return { status: 400, reason: error.message };
   if (error instanceof z.ZodError) return { status: 400, reason: z.prettifyError(error) };
   if (error instanceof HttpException) return { status: error.getStatus(), reason: error.message };
   if (error instanceof QueryFailedError && codeOf(error.driverError) === NOT_TEXT)

@@ -1,4 +1,4 @@
-/** AO's legacy HTTP interface over one pipeline: /su, /mu, /cu, /graphql and /raw, as AO's own clients call them. */
+/** AO's HTTP interfaces over one pipeline: the legacy units' /su, /mu, /cu, /graphql and /raw, and AO-Core's paths, as AO's own clients call them. */
 import {
   Module,
   type DynamicModule,
@@ -8,6 +8,7 @@ import {
   type NestModule,
   RequestMethod,
 } from '@nestjs/common';
+import { CoreMiddleware } from '../core/core.middleware.js';
 import { AoPipeline } from '../pipeline.js';
 import { ComputeController } from './compute.controller.js';
 import { ItemsController } from './items.controller.js';
@@ -40,6 +41,7 @@ export class AoUnitsModule implements NestModule {
   }
 
   configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(CoreMiddleware).forRoutes({ path: '*path', method: RequestMethod.ALL });
     const paths = ['su', 'mu', 'cu/dry-run', 'graphql'];
     consumer.apply(rawBody).forRoutes(...paths.map((path) => ({ path, method: RequestMethod.POST })));
   }
