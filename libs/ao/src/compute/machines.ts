@@ -2,8 +2,9 @@
 import type { Vm } from '../types.js';
 import { AosVm } from './aos/aos-vm.js';
 import { LuaVm } from './lua/lua-vm.js';
+import { QuickJsVm } from './quickjs/quickjs-vm.js';
 
-const MACHINES: readonly Vm[] = [new LuaVm(), new AosVm()];
+const MACHINES: readonly Vm[] = [new LuaVm(), new QuickJsVm(), new AosVm()];
 
 /** The machine for a Module-Format; undefined when there is none. */
 export function machineFor(format: string): Vm | undefined {

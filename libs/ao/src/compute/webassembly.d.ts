@@ -8,7 +8,8 @@ declare namespace WebAssembly {
     constructor(module: Module, imports: Imports);
     readonly exports: Record<string, unknown>;
   }
-  interface Memory {
+  class Memory {
+    constructor(limits: { initial: number; maximum: number });
     readonly buffer: ArrayBuffer;
     grow(pages: number): number;
   }
@@ -19,6 +20,6 @@ declare namespace WebAssembly {
   interface Table {
     get(index: number): unknown;
   }
-  type ImportValue = (...args: never[]) => unknown;
+  type ImportValue = ((...args: never[]) => unknown) | Memory;
   type Imports = Record<string, Record<string, ImportValue>>;
 }

@@ -1,7 +1,6 @@
 /** The lean Lua virtual machine: a process is a Lua source with a global `handle(msg)`. */
 import type {
   EvaluationResult,
-  MemoryChange,
   MemoryImage,
   OutboundMessage,
   ProcessEnv,
@@ -11,12 +10,10 @@ import type {
   VmMessage,
 } from '../../types.js';
 import { excessOf, failed, MAX_RESULT_BYTES, MAX_SENT, TOO_LARGE, TOO_MANY } from '../bounds.js';
-import { KeptMemory } from '../image.js';
+import type { KeptMemory } from '../image.js';
+import { ReplayedProcess, type MemoryMachine } from '../replayed-process.js';
 import { LuaError, LuaMachine, WORK_LIMIT } from './machine.js';
 import { PRELUDE } from './prelude.js';
-
-/** Messages handled since the last image before a new one is taken: how much an error costs to undo. */
-const IMAGE_EVERY = 512;
 
 /** Module-Format of what runs here. Its work is counted, so that it ends by itself, at the same step everywhere. */
 export const LUA_FORMAT = 'isthmus-lua-5.4';
@@ -28,127 +25,47 @@ export class LuaVm implements Vm {
 
   /** @throws LuaError when the module's source does not load. */
   load(module: Uint8Array, _format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
-    return Promise.resolve(new LuaProcess(image ? prepare() : start(module, env), image));
+    const fresh = () => new LuaScript();
+    const started = image ? null : fresh();
+    started?.begin(Buffer.from(module).toString('utf8'), env);
+    return Promise.resolve(new ReplayedProcess(fresh, started, image, WORK_LIMIT));
   }
 }
 
 /** An interpreter with the prelude run, and the two ways into it, which the process itself cannot reach. */
-interface Prepared {
-  machine: LuaMachine;
-  setEnvironment: number;
-  handle: number;
-}
+class LuaScript implements MemoryMachine {
+  private readonly machine = new LuaMachine();
+  private readonly setEnvironment: number;
+  private readonly handle: number;
 
-function prepare(): Prepared {
-  const machine = new LuaMachine();
-  machine.run(PRELUDE, 'isthmus');
-  return { machine, setEnvironment: machine.take('__environment'), handle: machine.take('__handle') };
-}
-
-function start(module: Uint8Array, env: ProcessEnv): Prepared {
-  const prepared = prepare();
-  const { machine, setEnvironment } = prepared;
-  machine.call(
-    setEnvironment,
-    Buffer.concat([text(env.Process.Id), text(env.Process.Owner), text(env.Module.Id), tagBytes(env.Process.Tags)]),
-  );
-  machine.run(Buffer.from(module).toString('utf8'), 'module');
-  return prepared;
-}
-
-/**
- * One Lua process. An error in `handle` undoes the message: the last image is put back and what came since is handled again, which
- * gives the same memory, since nothing but messages goes in.
- */
-class LuaProcess implements VmInstance {
-  private readonly kept: KeptMemory;
-  private since: Buffer[] = [];
-  /** Steps of the messages since the image: doing them again must not take longer than one message may. */
-  private workSince = 0;
-
-  constructor(
-    private prepared: Prepared,
-    image: MemoryImage | null,
-  ) {
-    this.kept = new KeptMemory(image);
-    if (image) this.machine.restore(this.kept);
-    else this.keep();
+  constructor() {
+    this.machine.run(PRELUDE, 'isthmus');
+    this.setEnvironment = this.machine.take('__environment');
+    this.handle = this.machine.take('__handle');
   }
 
-  handle(message: VmMessage): Promise<EvaluationResult> {
-    const bytes = messageBytes(message);
-    const result = this.attempt(bytes);
-    if (result.Error === undefined) {
-      this.since.push(bytes);
-      this.workSince += this.machine.workDone;
-      if (this.since.length >= IMAGE_EVERY || this.workSince >= WORK_LIMIT) this.keep();
-    } else {
-      this.undo();
-    }
-    return Promise.resolve(result);
+  begin(source: string, { Process, Module }: ProcessEnv): void {
+    const environment = [text(Process.Id), text(Process.Owner), text(Module.Id), tagBytes(Process.Tags)];
+    this.machine.call(this.setEnvironment, Buffer.concat(environment));
+    this.machine.run(source, 'module');
   }
 
-  dryRun(message: VmMessage): Promise<EvaluationResult> {
-    this.keepNew();
-    const result = this.attempt(messageBytes({ ...message, 'Read-Only': true }));
-    this.rewind();
-    return Promise.resolve(result);
+  get memory(): Uint8Array {
+    return this.machine.memory;
   }
 
-  snapshot(): Promise<MemoryImage> {
-    this.keepNew();
-    return Promise.resolve(this.kept.image());
+  get workDone(): number {
+    return this.machine.workDone;
   }
 
-  checkpoint(): Promise<MemoryChange> {
-    this.keepNew();
-    return Promise.resolve(this.kept.checkpoint());
+  restore(kept: KeptMemory): void {
+    this.machine.restore(kept);
   }
 
-  usage(): number {
-    return 2 * this.kept.bytes + Math.max(0, this.machine.memory.length - this.kept.size);
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve(); // memory is all it holds
-  }
-
-  private attempt(message: Buffer): EvaluationResult {
-    try {
-      const result = readResult(this.machine.call(this.prepared.handle, message));
-      const excess = excessOf(result);
-      return excess === null ? result : failed(excess);
-    } catch (error) {
-      // Whatever ended it, Lua's own error or a WebAssembly trap (a stack overflow, say): the message failed, the process lives on.
-      const reason = error instanceof LuaError || error instanceof Error ? error.message : String(error);
-      return failed(reason);
-    }
-  }
-
-  private get machine(): LuaMachine {
-    return this.prepared.machine;
-  }
-
-  /** A memory that grew cannot shrink: it goes, with its machine. */
-  private rewind(): void {
-    if (this.machine.memory.length !== this.kept.size) this.prepared = prepare();
-    this.machine.restore(this.kept);
-  }
-
-  private undo(): void {
-    this.rewind();
-    for (const message of this.since) this.machine.call(this.prepared.handle, message);
-    this.keepNew(); // the next failure costs one copy only
-  }
-
-  private keepNew(): void {
-    if (this.since.length > 0) this.keep();
-  }
-
-  private keep(): void {
-    this.kept.keep(this.machine.memory);
-    this.since = [];
-    this.workSince = 0;
+  evaluate(message: VmMessage): EvaluationResult {
+    const result = readResult(this.machine.call(this.handle, messageBytes(message)));
+    const excess = excessOf(result);
+    return excess === null ? result : failed(excess);
   }
 }
 

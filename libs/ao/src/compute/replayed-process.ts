@@ -1,0 +1,130 @@
+/**
+ * A process on a machine whose whole state is its linear memory. A message that fails is undone: the memory is put back as it was last kept and what
+ * came since is handled again, which gives the same memory, since nothing but messages goes in.
+ */
+import type { EvaluationResult, MemoryChange, MemoryImage, VmInstance, VmMessage } from '../types.js';
+import { failed } from './bounds.js';
+import { KeptMemory } from './image.js';
+
+/** Messages handled since the memory was kept before it is kept again, and bytes of theirs: how much an error costs to undo. */
+const KEEP_EVERY = 512;
+const KEEP_EVERY_BYTES = 16 * 1024 * 1024;
+
+/** The host could not give what it always gives (memory, say): no result of the message, which another host handles well. */
+export class HostFailure extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'HostFailure';
+  }
+}
+
+/** A machine with its code loaded. */
+export interface MemoryMachine {
+  readonly memory: Uint8Array;
+  /** Makes the memory what was kept, growing it when it is smaller. */
+  restore(kept: KeptMemory): void;
+  /** Evaluates a message on the memory as it is. With an Error, or when it throws, the memory may be anything. */
+  evaluate(message: VmMessage): EvaluationResult;
+  /** Steps of the last message. */
+  readonly workDone: number;
+}
+
+export class ReplayedProcess implements VmInstance {
+  private readonly kept: KeptMemory;
+  private machine: MemoryMachine;
+  private since: VmMessage[] = [];
+  private bytesSince = 0;
+  /** Steps of the messages since the memory was kept: doing them again must not take longer than one message may. */
+  private workSince = 0;
+
+  /**
+   * @param fresh a machine like any other fresh one of these, for an image to be put in @param started the machine this begins with,
+   * when it begins without an image @param workLimit steps one message may take
+   */
+  constructor(
+    private readonly fresh: () => MemoryMachine,
+    started: MemoryMachine | null,
+    image: MemoryImage | null,
+    private readonly workLimit: number,
+  ) {
+    this.kept = new KeptMemory(image);
+    this.machine = started ?? fresh();
+    if (image) this.machine.restore(this.kept);
+    else this.keep();
+  }
+
+  handle(message: VmMessage): Promise<EvaluationResult> {
+    const result = this.attempt(message);
+    if (result.Error !== undefined) {
+      this.undo();
+      return Promise.resolve(result);
+    }
+    this.since.push(message);
+    this.bytesSince += message.Data.length;
+    this.workSince += this.machine.workDone;
+    if (this.since.length >= KEEP_EVERY || this.bytesSince >= KEEP_EVERY_BYTES || this.workSince >= this.workLimit)
+      this.keep();
+    return Promise.resolve(result);
+  }
+
+  dryRun(message: VmMessage): Promise<EvaluationResult> {
+    this.keepNew();
+    const result = this.attempt({ ...message, 'Read-Only': true });
+    this.rewind();
+    return Promise.resolve(result);
+  }
+
+  snapshot(): Promise<MemoryImage> {
+    this.keepNew();
+    return Promise.resolve(this.kept.image());
+  }
+
+  checkpoint(): Promise<MemoryChange> {
+    this.keepNew();
+    return Promise.resolve(this.kept.checkpoint());
+  }
+
+  usage(): number {
+    return 2 * this.kept.bytes + Math.max(0, this.machine.memory.length - this.kept.size);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve(); // memory is all it holds
+  }
+
+  private attempt(message: VmMessage): EvaluationResult {
+    try {
+      return this.machine.evaluate(message);
+    } catch (error) {
+      if (error instanceof HostFailure) {
+        this.undo();
+        throw error;
+      }
+      // Whatever ended it, the code's own error or a trap: the message failed, the process lives on.
+      return failed(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** A memory that grew cannot shrink: it goes, with its machine. */
+  private rewind(): void {
+    if (this.machine.memory.length !== this.kept.size) this.machine = this.fresh();
+    this.machine.restore(this.kept);
+  }
+
+  private undo(): void {
+    this.rewind();
+    for (const message of this.since) this.machine.evaluate(message);
+    this.keepNew(); // the next failure costs one copy only
+  }
+
+  private keepNew(): void {
+    if (this.since.length > 0) this.keep();
+  }
+
+  private keep(): void {
+    this.kept.keep(this.machine.memory);
+    this.since = [];
+    this.bytesSince = 0;
+    this.workSince = 0;
+  }
+}
