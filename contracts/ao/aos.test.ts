@@ -2,7 +2,7 @@
  * One source, several machines: the same messages lead to the same replies, events and state on the lean Lua machine and on real aos
  * modules, and what nobody may do on one, nobody may on the others.
  */
-import { WorkerPool, type EvaluationResult, type MemoryImage, type VmMessage } from '@isthmus/ao';
+import { patchesOf, WorkerPool, type EvaluationResult, type MemoryImage, type VmMessage } from '@isthmus/ao';
 import { depositId } from '@isthmus/bridge';
 import fc from 'fast-check';
 import { getAddress, type Hex } from 'viem';
@@ -45,8 +45,11 @@ const packed = (guardian: Hex, fill = 'ab') =>
   `0x${GUARDIANS.indexOf(guardian).toString(16).padStart(2, '0')}${fill.repeat(64)}`;
 const refusals = (result: EvaluationResult | undefined) =>
   (result?.Messages ?? []).flatMap((m) => tag(m, 'Error') ?? []);
+/** What a result changes of the public state: the order of keys is each machine's own. */
+const stateIn = (result: EvaluationResult | undefined) =>
+  (result ? patchesOf(result)?.changes : undefined)?.map(({ path, value }) => `${path.join('/')}=${value}`).sort();
 const eventsIn = (result: EvaluationResult | undefined) =>
-  (result?.Messages ?? []).filter((m) => !m.Target).map((m) => m.Data);
+  (result?.Messages ?? []).filter((m) => !m.Target && tag(m, 'Action')).map((m) => m.Data);
 
 /** A live token with 1,000 units of ALICE's and 1,000 of BOB's, a process: made once for each machine, then gone on from. */
 async function funded(machine: Machine): Promise<HostedToken> {
@@ -95,6 +98,7 @@ function effect(message: VmMessage, result: EvaluationResult | undefined): unkno
   return {
     failed: result?.Error !== undefined,
     events: eventsIn(result),
+    state: stateIn(result),
     sent: heard
       ? sent.map(({ Target, Tags, Data }) => ({
           Target,
@@ -346,6 +350,7 @@ describe.each(REAL_AOS)('$name', (machine) => {
       const steps = [...WALK, ...READS];
       const [there, here] = [await effects(aos, steps), await effects(lean, steps)];
       expect(there).toEqual(here);
+      expect(JSON.stringify(here)).toContain(`"balances/${ALICE}=`);
       const seen = JSON.stringify(here).match(
         /(?<=["\\n])(deposit|withdrawal|decision|guardian)\.[a-z-]+|(?<=["\\n])transfer(?= )/g,
       );

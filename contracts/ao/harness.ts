@@ -1,7 +1,7 @@
 /** The token process on the lean Lua machine, for tests: one call sends one message and reads what came of it. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { LuaVm } from '@isthmus/ao';
+import { LuaVm, patchesOf } from '@isthmus/ao';
 import type {
   EvaluationResult,
   MemoryImage,
@@ -48,6 +48,8 @@ export interface Outcome {
   /** Replies and notices, in order. */
   sent: OutboundMessage[];
   events: BridgeEvent[];
+  /** What changes of the public state, by path: `balances/<account>`, `totalsupply`. */
+  shown: Record<string, string>;
   error: string | undefined;
 }
 
@@ -142,5 +144,13 @@ export class TokenProcess {
 }
 
 function outcome(result: EvaluationResult): Outcome {
-  return { sent: result.Messages.filter((m) => m.Target), events: eventsOf(result.Messages), error: result.Error };
+  const { changes = [] } = patchesOf(result) ?? {};
+  return {
+    sent: result.Messages.filter((m) => m.Target),
+    events: eventsOf(result.Messages),
+    shown: Object.fromEntries(
+      changes.map(({ path, value }) => [path.join('/'), JSON.parse(value ?? 'null') as string]),
+    ),
+    error: result.Error,
+  };
 }

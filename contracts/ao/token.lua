@@ -287,7 +287,14 @@ end
 
 -- Balances -----------------------------------------------------------------------------------------------------------
 
+local changed, isChanged = {}, {}       -- accounts whose balance this message changed
+
+local function touch(account)
+  if not isChanged[account] then changed[#changed + 1], isChanged[account] = account, true end
+end
+
 local function credit(account, amount)
+  touch(account)
   local before = balances[account]
   if not before then
     local place = table.remove(freePlaces) or #holders + 1
@@ -297,6 +304,7 @@ local function credit(account, amount)
 end
 
 local function debit(account, amount)
+  touch(account)
   local left = subtract(balances[account], amount)
   if left ~= "0" then
     balances[account] = left
@@ -309,6 +317,26 @@ end
 
 local function supply()
   return subtract(totals.minted, totals.burned)
+end
+
+-- Public state: one patch with what this message changed, and nothing else, so that anyone reads it without asking the process. A
+-- balance that is gone is shown as "0", which every reader knows what to make of.
+
+local shownSupply, shownPaused          -- as they were last shown; nothing before the first time
+
+local function showState()
+  local total, stopped = supply(), tostring(paused)
+  local tags = tagList("device", "patch@1.0")
+  if not shownSupply then tags = tagList("device", "patch@1.0", "name", NAME, "ticker", TICKER, "logo", LOGO, "denomination", DENOMINATION, "asset", ASSET) end
+  if total ~= shownSupply then tags[#tags + 1] = { name = "totalsupply", value = total } end
+  if stopped ~= shownPaused then tags[#tags + 1] = { name = "paused", value = stopped } end
+  if #changed > 0 then
+    local amounts = {}
+    for _, account in ipairs(changed) do amounts[account] = balances[account] or "0" end
+    tags[#tags + 1] = { name = "balances", value = amounts }
+  end
+  shownSupply, shownPaused, changed, isChanged = total, stopped, {}, {}
+  if #tags > 1 then ao.send({ Tags = tags }) end
 end
 
 -- Votes: distinct guardians of the current set per whole content. `contents` keeps what was said in the order it came, `choice` which
@@ -873,6 +901,7 @@ local function receive(msg)
   act(msg)
   catchUp()
   flushEvents()
+  showState()
 end
 
 if Handlers then
@@ -885,8 +914,9 @@ if Handlers then
   -- What is no text is no message's sender: neither a signer nor a name an authority could forge. A process with no owner at all would
   -- go to the first who gives his message the process' id.
   Owner = true
+  showState()
 else
   function handle(msg)
-    if msg.Id ~= ao.id then receive(msg) end -- the first message is the spawn itself
+    if msg.Id ~= ao.id then receive(msg) else showState() end -- the first message is the spawn itself
   end
 end

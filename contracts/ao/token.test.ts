@@ -73,7 +73,11 @@ it('A6 what was said to another process, or to nobody, is neither obeyed nor ans
   ];
   for (const Target of [BOB, '']) {
     for (const [from, tags, data] of said)
-      expect(await token.take({ ...token.message(from, tags, data), Target })).toEqual({ sent: [], events: [] });
+      expect(await token.take({ ...token.message(from, tags, data), Target })).toEqual({
+        sent: [],
+        events: [],
+        shown: {},
+      });
   }
   expect([await books(token), await token.read('Balances')]).toEqual(before);
   for (const [from, tags, data] of said.slice(2, 4)) await token.send(from, tags, data);
@@ -717,6 +721,34 @@ describe('reads', () => {
   });
 });
 
+describe('public state', () => {
+  it('shows what a message changed and nothing else, and nothing of a message that changed nothing', async () => {
+    const token = await TokenProcess.spawn();
+    const spawned = { ...token.message(OUTSIDER, {}), Id: PROCESS };
+    expect((await token.take(spawned)).shown).toEqual({
+      name: 'Bridged dollar',
+      ticker: 'dUSD',
+      logo: '',
+      denomination: '6',
+      asset: SPAWN_TAGS['Isthmus-Asset'],
+      totalsupply: '0',
+      paused: 'false',
+    });
+    const first = deposit(1, { amount: 100n });
+    expect((await attest(token, G1, first)).shown).toEqual({});
+    expect((await attest(token, G2, first)).shown).toEqual({ totalsupply: '100', [`balances/${ALICE}`]: '100' });
+    expect((await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: '100' })).shown).toEqual({
+      [`balances/${ALICE}`]: '0',
+      [`balances/${BOB}`]: '100',
+    });
+    expect((await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: '1' })).shown).toEqual({});
+    expect((await token.send(BOB, { Action: 'Balance' })).shown).toEqual({});
+    expect((await token.send(G1, { Action: 'Attest-Decision', 'Decision-Nonce': '1' }, 'pause')).shown).toEqual({
+      paused: 'true',
+    });
+  });
+});
+
 describe('books, against a model', () => {
   type Step = { kind: 'deposit' | 'transfer' | 'withdraw' | 'release'; who: number; n: number; amount: bigint };
   const step: fc.Arbitrary<Step> = fc.record({
@@ -735,13 +767,14 @@ describe('books, against a model', () => {
         const votes = new Map<number, Map<number, bigint>>();
         const done = new Set<number>();
         const open: { amount: bigint; votes: Set<number>; released: boolean }[] = [];
+        const shown: Record<string, string> = {};
         let minted = 0n;
         for (const { kind, who, n, amount } of steps) {
           const person = people[who] as string;
           const guardian = GUARDIANS[who] as Hex;
           if (kind === 'deposit' && amount > 0n) {
             const size = n % 2 === 0 ? amount : BigInt(n); // even numbers: guardians disagree on the amount
-            await attest(token, guardian, deposit(n, { amount: size }));
+            Object.assign(shown, (await attest(token, guardian, deposit(n, { amount: size }))).shown);
             const ballot = votes.get(n) ?? new Map<number, bigint>();
             votes.set(n, ballot);
             if (!ballot.has(who)) ballot.set(who, size);
@@ -752,13 +785,21 @@ describe('books, against a model', () => {
             }
           } else if (kind === 'transfer') {
             const to = people[n % 3] as string;
-            await token.send(person, { Action: 'Transfer', Recipient: to, Quantity: String(amount) });
+            const { shown: now } = await token.send(person, {
+              Action: 'Transfer',
+              Recipient: to,
+              Quantity: String(amount),
+            });
+            Object.assign(shown, now);
             if (amount > 0n && amount <= (balances.get(person) ?? 0n)) {
               balances.set(person, (balances.get(person) ?? 0n) - amount);
               balances.set(to, (balances.get(to) ?? 0n) + amount);
             }
           } else if (kind === 'withdraw') {
-            await withdraw(token, { Quantity: String(amount), 'Max-Fee': '5' }, person as Hex);
+            Object.assign(
+              shown,
+              (await withdraw(token, { Quantity: String(amount), 'Max-Fee': '5' }, person as Hex)).shown,
+            );
             if (amount >= 10n && amount <= (balances.get(person) ?? 0n)) {
               balances.set(person, (balances.get(person) ?? 0n) - amount);
               open.push({ amount, votes: new Set(), released: false });
@@ -780,7 +821,11 @@ describe('books, against a model', () => {
           released: String(released),
         });
         expect(sum + inFlight + released).toBe(minted);
-        for (const person of people) expect(await token.balance(person)).toBe(balances.get(person) ?? 0n);
+        for (const person of people) {
+          expect(await token.balance(person)).toBe(balances.get(person) ?? 0n);
+          expect(shown[`balances/${person}`] ?? '0').toBe(String(balances.get(person) ?? 0n));
+        }
+        expect(shown['totalsupply'] ?? '0').toBe(String(sum));
       }),
       { numRuns: 60 },
     );

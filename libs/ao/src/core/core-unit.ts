@@ -226,11 +226,11 @@ export class CoreUnit {
       after,
     });
     if (!answer) throw unknownProcess(process);
-    return shown(answer, call, request, query, wantsJson(call, request, query, asker));
+    return stateAnswer(answer, call, request, query, wantsJson(call, request, query, asker));
   }
 }
 
-function shown(
+function stateAnswer(
   answer: StateAnswer,
   { path }: { path: string[] },
   { target }: CoreRequest,
@@ -246,7 +246,7 @@ function shown(
       if (answer.next === null) return jsonText(answer.json, fields);
       const next = new URLSearchParams(query);
       next.set('after', answer.next);
-      return jsonText(answer.json, { ...fields, link: `<${target.split('?', 1)[0]}?${next}>; rel="next"` });
+      return jsonText(answer.json, { ...fields, link: `<${target.split('?', 1)[0]}?${next.toString()}>; rel="next"` });
     }
     case 'too-large':
       throw new UnitError(

@@ -99,7 +99,7 @@ export function verifyRequest(request: SignedRequest, now = Date.now()): Signatu
     const base = signatureBase(input, { request, answer: null });
     if (!key(Buffer.from(base), signature))
       throw new HttpSignatureError('bad-signature', `Signature ${label} is not by its key over this request.`);
-    return { label, address, covers: input[0].map((component) => serializeItem(component)) };
+    return { label, address, covers: input[0].map((c) => serializeItem(c)) };
   });
 }
 
@@ -302,7 +302,7 @@ function valueOf(name: string, parameters: Parameters, { request, answer }: Cont
 
 function derived(name: string, source: SignedRequest | SignedAnswer): string {
   if ('status' in source) return name === '@status' ? String(source.status) : unknownComponent(name);
-  const [path = '/', query] = split(source.target);
+  const [path, query] = split(source.target);
   if (name === '@method') return source.method;
   if (name === '@path') return path;
   if (name === '@query') return `?${query ?? ''}`;
