@@ -12,6 +12,7 @@ export * from './core/http-signature.js';
 export * from './items/index.js';
 export * from './messenger/dead-letters.js';
 export * from './messenger/messenger.js';
+export * from './messenger/monitors.js';
 export * from './pipeline.js';
 export * from './remote/config.js';
 export * from './remote/isthmus-network.js';

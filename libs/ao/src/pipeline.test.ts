@@ -19,7 +19,7 @@ import {
   type Signer,
   type Tag,
 } from './index.js';
-import { messageOf } from './compute/message.js';
+import { environmentOf, messageOf } from './compute/message.js';
 import { assign, type ScheduleHead } from './scheduler/assignment.js';
 import { MAX_ASSIGNED_BYTES } from './scheduler/scheduler.js';
 
@@ -187,7 +187,8 @@ describe('assignments without a message', () => {
     await pipeline.scheduler.assign(b, (await send(a, 'Count')).id);
     await pipeline.scheduler.assign(b, a); // another's spawn names nobody
     const entries = await pipeline.scheduler.entries(b, 0, 10);
-    expect(entries.map((e) => messageOf(e, module.id).Target)).toEqual([b, a, '']);
+    const env = environmentOf((entries[0] as ScheduleEntry).message, module);
+    expect(entries.map((e) => messageOf(e, env).Target)).toEqual([b, a, '']);
   });
 
   it('refuse what is not known, what is too large to send to everybody who follows, and processes of elsewhere', async () => {

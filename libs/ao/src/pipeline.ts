@@ -4,6 +4,7 @@ import { ComputeUnit } from './compute/compute-unit.js';
 import { WorkerPool } from './compute/worker-pool.js';
 import { AnswerSigner } from './core/http-signature.js';
 import { Messenger } from './messenger/messenger.js';
+import { Monitors } from './messenger/monitors.js';
 import { Scheduler } from './scheduler/scheduler.js';
 import { PublicState } from './state/public-state.js';
 import type { Signer } from './types.js';
@@ -22,6 +23,7 @@ export interface PipelineOptions {
 export class AoPipeline {
   readonly scheduler: Scheduler;
   readonly messenger: Messenger;
+  readonly monitors: Monitors;
   readonly compute: ComputeUnit;
   readonly state: PublicState;
   /** Signs what is answered over HTTP, with the scheduler's key; null when that is no ed25519 key. */
@@ -30,6 +32,13 @@ export class AoPipeline {
   constructor({ database, schedulerSigner, messengerSigner, workers, onFailure, now }: PipelineOptions) {
     this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
     this.messenger = new Messenger(database, this.scheduler, messengerSigner);
+    this.monitors = new Monitors({
+      database,
+      messenger: this.messenger,
+      signer: schedulerSigner,
+      now,
+      onFailure: (error) => onFailure('', error),
+    });
     this.compute = new ComputeUnit(database, this.scheduler, this.messenger, new WorkerPool(workers), onFailure);
     this.state = new PublicState(database);
     this.compute.addSink(this.state);
@@ -40,9 +49,11 @@ export class AoPipeline {
   async start(): Promise<void> {
     await this.compute.resume();
     await this.messenger.deliver();
+    this.monitors.run();
   }
 
   async stop(): Promise<void> {
+    await this.monitors.stop();
     await this.messenger.stop();
     await this.compute.stop();
     await this.scheduler.stop();

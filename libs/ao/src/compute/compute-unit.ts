@@ -213,7 +213,7 @@ export class ComputeUnit {
     try {
       return await this.workers.handleSome(
         process,
-        entries.map((e) => messageOf(e, live.module.id)),
+        entries.map((e) => messageOf(e, live.env)),
       );
     } catch (error) {
       if (!(error instanceof WorkerLost) || error.fault !== 'too-long') throw error;
@@ -299,7 +299,7 @@ export class ComputeUnit {
       const kept = entries.filter((e) => !failures.has(e.nonce));
       await this.workers.replay(
         process,
-        kept.map((e) => messageOf(e, live.module.id)),
+        kept.map((e) => messageOf(e, live.env)),
       );
       at += entries.length;
       if (entries.length === 0)

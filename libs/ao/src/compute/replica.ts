@@ -4,8 +4,9 @@
  */
 import { EngineError, type AoNetwork, type ShownEntry } from '../engine.js';
 import { ItemError, parseItem, verifyItem } from '../items/index.js';
+import { TickCheck } from '../messenger/cron.js';
 import { firstHash, nextHash, tagOf, type ScheduleHead } from '../scheduler/assignment.js';
-import type { EvaluationResult, Item, ScheduleEntry, VmMessage } from '../types.js';
+import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry, VmMessage } from '../types.js';
 import { environmentOf, messageOf } from './message.js';
 import type { WorkerPool } from './worker-pool.js';
 
@@ -61,7 +62,9 @@ const PAGE = 500;
 
 export class Replica {
   private evaluated = -1;
-  private module: Item | null = null;
+  private env: ProcessEnv | null = null;
+  /** Of what was evaluated. */
+  private ticks: TickCheck | null = null;
 
   constructor(private readonly options: ReplicaOptions) {}
 
@@ -89,10 +92,10 @@ export class Replica {
   async dryRun(
     message: Omit<VmMessage, 'Module' | 'Epoch' | 'Nonce' | 'Hash-Chain' | 'Cron'>,
   ): Promise<EvaluationResult> {
-    if (!this.module) throw new ReplicaError('unreachable', 'Nothing of the process is known yet.');
+    if (!this.env) throw new ReplicaError('unreachable', 'Nothing of the process is known yet.');
     return this.options.workers.dryRun(this.options.process, {
       ...message,
-      Module: this.module.id,
+      Module: this.env.Module.Id,
       Epoch: 0,
       Nonce: this.evaluated,
       'Hash-Chain': '',
@@ -106,34 +109,31 @@ export class Replica {
       const entries = await this.options.store.entries(this.options.process, this.evaluated + 1, PAGE);
       const first = entries[0];
       if (!first) return count;
-      const module = (this.module ??= await this.open(first));
+      const env = (this.env ??= await this.open(first));
       const results = await this.options.workers.handleSome(
         this.options.process,
-        entries.map((e) => messageOf(e, module.id)),
+        entries.map((e) => messageOf(e, env)),
       );
       for (const [i, result] of results.entries()) {
         const entry = entries[i] as ScheduleEntry;
         await this.options.onResult(entry, result);
         this.evaluated = entry.nonce;
+        this.ticks ??= TickCheck.of(entry);
+        this.ticks.next(entry);
         count += 1;
       }
     }
   }
 
   /** The process, opened from its spawn: the id names the spawn, the spawn names the module, each by the hash of its signature. */
-  private async open(spawn: ScheduleEntry): Promise<Item> {
+  private async open(spawn: ScheduleEntry): Promise<ProcessEnv> {
     const id = tagOf(spawn.message, 'Module');
     const raw = (await this.options.store.module(id)) ?? (await this.fetchModule(id));
     const module = parseItem(raw);
+    const env = environmentOf(spawn.message, module);
     const { process, workers } = this.options;
-    await workers.open(
-      process,
-      module.data,
-      tagOf(module, 'Module-Format'),
-      environmentOf(spawn.message, module),
-      null,
-    );
-    return module;
+    await workers.open(process, module.data, tagOf(module, 'Module-Format'), env, null);
+    return env;
   }
 
   private async fetchModule(id: string): Promise<Buffer> {
@@ -150,7 +150,20 @@ export class Replica {
     const { process, scheduler, network } = this.options;
     const entries = await readSchedule({ network, process, scheduler }, head, PAGE);
     await this.checkNew(entries);
+    this.checkTicks(entries);
     return entries;
+  }
+
+  /** The process' clock strikes when its spawn says, once. @throws ReplicaError `wrong-place` */
+  private checkTicks(entries: readonly ScheduleEntry[]): void {
+    const [first] = entries;
+    if (!first) return;
+    const ticks = this.ticks?.copy() ?? TickCheck.of(first);
+    for (const entry of entries) {
+      const wrong = ticks.next(entry);
+      if (wrong !== null)
+        throw new ReplicaError('wrong-place', `Slot ${entry.nonce} of ${this.options.process} ${wrong}.`);
+    }
   }
 
   /** A message has one place, for good: its author signed it once. @throws ReplicaError `repeated` */

@@ -135,6 +135,34 @@ export class DeadLetters {
     return count;
   }
 
+  /**
+   * Has the n-th message of a result delivered if it is not yet: also to a process that has come since. What was set aside for good, or by
+   * the bounds, stays so. @throws DeadLetterError
+   */
+  async deliverAgain(process: string, nonce: number, n: number): Promise<void> {
+    if ((await this.state(process, nonce, n)) === null) {
+      const batch = await this.batchOf(process, nonce);
+      const itself = (sent: Sent): boolean => sent.kind === 'message' && sent.position === n;
+      if (batch) await this.database.transaction((manager) => this.dispatch.take(manager, [batch], itself));
+    }
+    const row = await this.state(process, nonce, n);
+    if (!row) throw new DeadLetterError('unknown-letter', `Message ${n} of slot ${nonce} is to no process here.`);
+    if (row.state === 'dead' && (row.item_id === '' || FINAL.has(row.reason)))
+      throw new DeadLetterError('final', `Message ${n} of slot ${nonce} is set aside: ${row.error}`);
+    await this.database.query(
+      `update outbox set state = 'waiting', due = now(), attempts = 0 where id = $1 and state in ('waiting', 'dead')`,
+      [row.id],
+    );
+  }
+
+  private async state(process: string, nonce: number, n: number): Promise<(Row & { state: string }) | null> {
+    const rows: (Row & { state: string })[] = await this.database.query(
+      `select ${COLUMNS}, state from outbox where process = $1 and kind = 'message' and nonce = $2 and position = $3`,
+      [process, nonce, n],
+    );
+    return rows[0] ?? null;
+  }
+
   private async revive(ids: readonly string[]): Promise<void> {
     if (ids.length === 0) return;
     await this.database.query(

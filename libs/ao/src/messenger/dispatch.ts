@@ -73,9 +73,9 @@ type Beginning = Pick<Share, 'root' | 'cause'> & { hops: number };
 export class Dispatch implements ResultSink {
   constructor(private readonly options: DispatchOptions) {}
 
-  /** Writes down what results ask for, within the bounds. */
-  async take(manager: EntityManager, batches: readonly ResultBatch[]): Promise<void> {
-    const outgoing = await this.outgoing(manager, batches);
+  /** Writes down what results ask for (or some of it), within the bounds. */
+  async take(manager: EntityManager, batches: readonly ResultBatch[], wanted = all): Promise<void> {
+    const outgoing = (await this.outgoing(manager, batches)).filter(({ sent }) => wanted(sent));
     const here = await knownProcesses(manager, outgoing);
     const allowed = await this.withinBounds(manager, outgoing.filter(isFor(here)));
     await this.options.outbox.add(manager, await this.write(allowed, here));
@@ -257,6 +257,8 @@ export class Dispatch implements ResultSink {
     ];
   }
 }
+
+const all = (_: Sent): boolean => true;
 
 const isSigned = (sent: Sent): boolean => sent.kind === 'message' || sent.kind === 'spawn';
 

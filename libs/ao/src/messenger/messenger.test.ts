@@ -6,15 +6,18 @@ import type { DataSource } from 'typeorm';
 import { createItem, ed25519Signer, ethereumSigner } from '../items/index.js';
 import { tagOf } from '../scheduler/assignment.js';
 import { Scheduler } from '../scheduler/scheduler.js';
-import type { EvaluationResult, OutboundMessage, ScheduleEntry, Tag } from '../types.js';
+import type { EvaluationResult, OutboundMessage, ScheduleEntry, Signer, Tag } from '../types.js';
 import type { DispatchBounds } from './dispatch.js';
+import { TickCheck, tickOf } from './cron.js';
 import { Messenger } from './messenger.js';
+import { Monitors } from './monitors.js';
 import { MAX_ASSIGNED, MAX_HOPS, sentBy } from './sent.js';
 
 const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);
+const MALLORY = ethereumSigner(`0x${'4'.repeat(64)}`);
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
 const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
-const NOBODY = 'N'.repeat(43);
+const NOBODY = Buffer.alloc(32, 9).toString('base64url');
 const tags = (pairs: Record<string, string>): Tag[] => Object.entries(pairs).map(([name, value]) => ({ name, value }));
 
 let cluster: TestCluster;
@@ -46,9 +49,9 @@ const result = (more: Partial<EvaluationResult>): EvaluationResult => ({
 const begin = (bounds: Partial<DispatchBounds> = {}) =>
   (messenger = new Messenger(database, scheduler, MESSENGER, bounds));
 
-async function born(): Promise<string> {
+async function born(more: Record<string, string> = {}): Promise<string> {
   const item = await createItem(
-    { anchor: next(), tags: tags({ 'Data-Protocol': 'ao', Type: 'Process', Module: module }), data: '' },
+    { anchor: next(), tags: tags({ 'Data-Protocol': 'ao', Type: 'Process', Module: module, ...more }), data: '' },
     ALICE,
   );
   return (await scheduler.schedule(item.raw)).process;
@@ -73,7 +76,7 @@ async function gave(entry: ScheduleEntry, more: Partial<EvaluationResult>): Prom
   });
 }
 const schedule = async (process: string) => (await scheduler.entries(process, 1, 1000)).map((e) => e.message);
-const dead = async () => (await messenger.deadLetters()).letters.reverse();
+const dead = async () => (await messenger.deadLetters()).letters.toReversed();
 const newest = async (process: string) => (await scheduler.latest(process)) as ScheduleEntry;
 const spawnedBy = async (parent: string): Promise<string[]> => {
   const rows: { item_id: string }[] = await database.query(
@@ -85,11 +88,15 @@ const spawnedBy = async (parent: string): Promise<string[]> => {
 
 beforeAll(async () => {
   cluster = await testCluster();
-});
-afterAll(() => cluster.close());
-beforeEach(async () => {
   database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
   await runMigrations(database);
+});
+afterAll(async () => {
+  await database.destroy();
+  await cluster.close();
+});
+beforeEach(async () => {
+  await database.query('truncate module, result, outbox, pushed, spawned, monitor cascade');
   scheduler = new Scheduler({ database, signer: SCHEDULER });
   begin();
   const item = await createItem(
@@ -101,7 +108,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await messenger.stop();
   await scheduler.stop();
-  await database.destroy();
 });
 
 describe('spawns', () => {
@@ -362,6 +368,174 @@ describe('dead letters', () => {
     await messenger.deliver();
     expect(await schedule(b)).toHaveLength(1);
   });
+});
+
+describe('clocks', () => {
+  let now: number;
+  let monitors: Monitors;
+  const clocked = (interval = '10-seconds') => born({ 'Cron-Interval': interval, 'Cron-Tag-Action': 'Cron' });
+  const signed = async (process: string, signer: Signer = ALICE) =>
+    (await createItem({ target: process, tags: [], data: ' ' }, signer)).raw;
+  const start = async (process: string, signer?: Signer) => monitors.start(process, await signed(process, signer));
+  const stop = async (process: string, signer?: Signer) => monitors.end(process, await signed(process, signer));
+  const times = async (process: string) => (await schedule(process)).map((m) => Number(tagOf(m, 'Cron-Time')) - 1e12);
+  const evaluated = () => database.query('update process set evaluated = nonce');
+  const step = async (seconds: number) => {
+    now += seconds * 1000;
+    await evaluated();
+    await monitors.tick();
+  };
+  let opened: Monitors[];
+  const open = () => {
+    monitors = new Monitors({
+      database,
+      messenger,
+      signer: SCHEDULER,
+      now: () => now,
+      onFailure: (error) => {
+        throw error;
+      },
+    });
+    opened.push(monitors);
+    return monitors;
+  };
+
+  beforeEach(async () => {
+    now = 1e12;
+    scheduler = new Scheduler({ database, signer: SCHEDULER, now: () => now });
+    begin();
+    opened = [];
+    open();
+  });
+  afterEach(() => Promise.all(opened.map((m) => m.stop())));
+
+  it('strike from monitor to unmonitor, each tick an entry of the schedule by the scheduler', async () => {
+    const process = await clocked();
+    await step(25);
+    expect(await times(process)).toEqual([]);
+    await start(process);
+    await start(process); // once more changes nothing
+    for (let i = 0; i < 4; i += 1) await step(5);
+    expect(await times(process)).toEqual([30_000, 40_000]);
+    const [first] = await scheduler.entries(process, 1, 1);
+    expect(first?.message).toMatchObject({ ownerAddress: SCHEDULER.address, target: process });
+    expect(tickOf(first as ScheduleEntry)).toEqual({ cron: 0, time: 1e12 + 30_000 });
+    await stop(process);
+    await stop(process);
+    await step(60);
+    expect(await times(process)).toEqual([30_000, 40_000]);
+  });
+
+  it('I12 X4 make up one tick after an outage, whatever was lost, and two gateways make no more than one', async () => {
+    const process = await clocked();
+    await start(process);
+    await step(10);
+    await monitors.stop();
+    const two = [open(), open()];
+    now += 95_000;
+    await evaluated();
+    await Promise.all(two.map((m) => m.tick()));
+    await messenger.deliver();
+    expect(await times(process)).toEqual([10_000, 100_000]);
+    await database.query('update monitor set ticked = 0, due = 0'); // as if what was written last had been lost
+    await Promise.all(two.map((m) => m.tick()));
+    expect(await times(process)).toEqual([10_000, 100_000]);
+  });
+
+  it('A8 a tick made by a clock that goes ahead has its place no earlier than it says', async () => {
+    const process = await clocked();
+    await start(process);
+    const real = now;
+    scheduler = new Scheduler({ database, signer: SCHEDULER, now: () => real });
+    begin();
+    open();
+    await step(10);
+    const [entry] = await scheduler.entries(process, 1, 1);
+    expect(Number(tagOf(entry?.assignment as never, 'Timestamp'))).toBe(real + 10_000);
+    expect(TickCheck.of((await scheduler.entries(process, 0, 1))[0] as ScheduleEntry).next(entry as never)).toBeNull();
+  });
+
+  it('I13 wait for a process that is behind, and leave the others alone', async () => {
+    const [slow, fine] = [await clocked('1-second'), await clocked('1-second')];
+    for (const process of [slow, fine]) await start(process);
+    await database.query('update process set evaluated = nonce - 101 where id = $1', [slow]);
+    now += 3000;
+    await database.query('update process set evaluated = nonce where id = $1', [fine]);
+    await monitors.tick();
+    expect([await times(slow), await times(fine)]).toEqual([[], [3000]]);
+    await step(1);
+    expect([await times(slow), await times(fine)]).toEqual([[4000], [3000, 4000]]);
+  });
+
+  it('A1 A2 only the wallet a process belongs to starts and stops them; of a spawned process, the wallet at the beginning', async () => {
+    const process = await clocked();
+    const entry = await said(process);
+    await gave(entry, { Spawns: [spawn({ 'Cron-Interval': '1-second' })] });
+    await messenger.deliver();
+    const [child] = await spawnedBy(process);
+    await start(process);
+    for (const id of [process, child as string])
+      for (const signer of [MALLORY, MESSENGER, SCHEDULER]) {
+        await expect(start(id, signer)).rejects.toMatchObject({ code: 'not-owner' });
+        await expect(stop(id, signer)).rejects.toMatchObject({ code: 'not-owner' });
+      }
+    await start(child as string);
+    expect(await monitors.has(child as string)).toBe(true);
+    // Who writes another's name into his own spawn has not begun there.
+    const posed = await createItem(
+      { tags: tags({ 'Data-Protocol': 'ao', Type: 'Process', Module: module, 'From-Process': process }), data: '' },
+      MALLORY,
+    );
+    await scheduler.schedule(posed.raw);
+    await expect(start(posed.id)).rejects.toMatchObject({ code: 'not-owner' });
+    const forged = await signed(process);
+    forged[forged.length - 1] = 0;
+    await expect(monitors.end(process, forged)).rejects.toMatchObject({ code: 'bad-signature' });
+    await expect(monitors.end(process, await signed(child as string))).rejects.toMatchObject({ code: 'wrong-process' });
+    await expect(start(NOBODY)).rejects.toMatchObject({ code: 'unknown-process' });
+    expect(await monitors.has(process)).toBe(true);
+  });
+
+  it('I13 A8 blocks and nonsense are refused with a reason; no clock is nothing to start; so many of one owner', async () => {
+    await expect(start(await clocked('10-blocks'))).rejects.toMatchObject({ code: 'blocks' });
+    await expect(start(await clocked('soon'))).rejects.toMatchObject({ code: 'bad-interval' });
+    const plain = await born();
+    await start(plain);
+    expect(await monitors.has(plain)).toBe(false);
+    await database.query(
+      `with p as (select * from process where id = $1), made as (
+         insert into process (id, module, item, nonce, assignment_id, hash_chain, timestamp)
+         select 'p' || n, module, item, 0, 'a', 'h', 0 from p, generate_series(1, 100) as n returning id)
+       insert into monitor select id, $2, 0, 9000000000000 from made`,
+      [plain, ALICE.address],
+    );
+    await expect(start(await clocked())).rejects.toMatchObject({ code: 'too-many' });
+  });
+});
+
+it('messages of a result are delivered again on demand: to who has come since, and not what was set aside', async () => {
+  begin({ answers: 2 });
+  const [a, b] = [await born(), await born()];
+  const late = await createItem(
+    { anchor: next(), tags: tags({ 'Data-Protocol': 'ao', Type: 'Process', Module: module }), data: '' },
+    ALICE,
+  );
+  const entry = await said(a);
+  await gave(entry, { Messages: [message(late.id), message(b), message(b), message(b), message('')] });
+  await messenger.deliver();
+  const again = (n: number) => messenger.deliverAgain(a, entry.nonce, n);
+  await expect(again(0)).rejects.toMatchObject({ code: 'unknown-letter' });
+  await scheduler.schedule(late.raw);
+  await again(1); // has its place already
+  for (const n of [4, 5]) await expect(again(n)).rejects.toMatchObject({ code: 'unknown-letter' });
+  await expect(again(3)).rejects.toMatchObject({ code: 'final' }); // one answer too many
+  await expect(again(0)).rejects.toMatchObject({ code: 'final' }); // this one by now as well
+  await messenger.deliver();
+  expect(await schedule(b)).toHaveLength(2);
+  const other = await said(a);
+  await gave(other, { Messages: [message(NOBODY)] });
+  const [row] = await database.query('select 1 from outbox where nonce = $1', [other.nonce]);
+  expect(row).toBeUndefined();
 });
 
 it('A1 whatever a process asks for, what goes out is in its own name, on its beginning’s behalf, and no more than it asked', () => {

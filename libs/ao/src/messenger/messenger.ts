@@ -110,6 +110,15 @@ export class Messenger implements ResultSink {
     return count;
   }
 
+  /**
+   * Has the n-th message of a result delivered now if it is not yet: also to a process that has come since. What was set aside for good, or
+   * by the bounds, stays so. @throws DeadLetterError
+   */
+  async deliverAgain(process: string, nonce: number, n: number): Promise<void> {
+    await this.letters.deliverAgain(process, nonce, n);
+    this.deliverSoon();
+  }
+
   /** A delivery that fails is tried again by itself; a failure of the database itself shows where the next result is stored. */
   private deliverSoon(): void {
     void this.deliver().catch(() => undefined);

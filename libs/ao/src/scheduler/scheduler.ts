@@ -4,6 +4,7 @@
  */
 import type { DataSource, EntityManager } from 'typeorm';
 import { parseItem, verifyItem } from '../items/index.js';
+import { timeOfTick } from '../messenger/cron.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
 import { assign, tagOf, type Assigned, type ScheduleHead } from './assignment.js';
 
@@ -368,7 +369,7 @@ export class Scheduler {
       process,
       item.id,
       head,
-      { timestamp: this.now(), blockHeight: this.blockHeight },
+      { timestamp: Math.max(this.now(), this.momentOf(item)), blockHeight: this.blockHeight },
       this.options.signer,
     );
     if (isSpawn) {
@@ -391,6 +392,11 @@ export class Scheduler {
     };
     known.set(`${process} ${item.id}`, { placed, fresh: { assigned, item, process } });
     return placed;
+  }
+
+  /** A tick has its place no earlier than it says, by whichever gateway's clock it was made. */
+  private momentOf(item: Item): number {
+    return item.ownerAddress === this.address ? (timeOfTick(item) ?? 0) : 0;
   }
 
   private now(): number {

@@ -1,6 +1,7 @@
 /** `/cu`: a compute unit. Results as stored, and dry-runs on the newest state. */
 import { Body, Controller, Get, HttpCode, Param, Post, Query, UseFilters } from '@nestjs/common';
 import { z } from 'zod';
+import type { TickResult } from '../messenger/monitors.js';
 import { AoPipeline } from '../pipeline.js';
 import type { EvaluationResult } from '../types.js';
 import { UnitError, UnitErrors } from './errors.js';
@@ -14,6 +15,16 @@ const resultsShape = z.object({
   to: z.string().optional(),
   sort: z.enum(['ASC', 'DESC']).default('ASC'),
   limit: z.coerce.number().int().min(1).max(MAX_RESULTS).default(25),
+});
+const cronShape = z.object({
+  from: z.string().optional(),
+  to: z.string().optional(),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(500)
+    .transform((n) => Math.min(n, MAX_RESULTS)),
 });
 const text = z.union([z.string(), z.number().transform(String)]);
 const dryRunShape = z.object({
@@ -71,6 +82,25 @@ export class ComputeController {
     return next[0]?.nonce;
   }
 
+  /** Results of ticks of the process' clocks, in the order of their times; `from` exclusive, `to` inclusive, as cursors of this route or times. */
+  @Get('cron/:process')
+  async cron(@Param('process') process: string, @Query() query: unknown): Promise<Record<string, unknown>> {
+    const { from, to, limit } = cronShape.parse(query);
+    if (!(await this.pipeline.scheduler.hasProcess(process)))
+      throw new UnitError(404, `There is no process ${process} here.`);
+    const range = { after: from === undefined ? null : tickOf(from), until: to === undefined ? null : tickOf(to) };
+    const ticks = await this.pipeline.monitors.results(process, range, limit + 1);
+    // A page of large results is shorter than was asked for.
+    const last = ticks.length <= limit ? ticks.at(-1) : undefined;
+    const more =
+      ticks.length > limit ||
+      (last !== undefined && (await this.pipeline.monitors.results(process, { ...range, after: last }, 1)).length > 0);
+    return {
+      pageInfo: { hasNextPage: more },
+      edges: ticks.slice(0, limit).map((tick) => ({ node: tick.result, cursor: cursorOfTick(tick) })),
+    };
+  }
+
   @Post('dry-run')
   @HttpCode(200)
   async dryRun(@Query('process-id') process: string, @Body() body: unknown): Promise<EvaluationResult> {
@@ -104,3 +134,21 @@ function nonceOf(cursor: string): number {
   if (ordinate === undefined) throw new UnitError(400, `${cursor} is not a cursor of these results.`);
   return Number(ordinate);
 }
+
+function cursorOfTick({ time, cron, nonce }: TickResult): string {
+  return Buffer.from(
+    JSON.stringify({ timestamp: String(time), ordinate: String(nonce), cron: String(cron), sort: 'ASC' }),
+  ).toString('base64');
+}
+
+/** The tick a cursor names; of a bare time, the last one up to it. @throws UnitError when it is neither */
+function tickOf(cursor: string): { time: number; cron: number } {
+  if (/^[0-9]{1,15}$/.test(cursor)) return { time: Number(cursor), cron: MAX_CRON };
+  const read = Buffer.from(cursor, 'base64').toString();
+  const [time, cron] = [/"timestamp":"([0-9]{1,15})"/.exec(read)?.[1], /"cron":"([0-9]{1,3})/.exec(read)?.[1]];
+  if (time === undefined || cron === undefined) throw new UnitError(400, `${cursor} is not a cursor of these results.`);
+  return { time: Number(time), cron: Number(cron) };
+}
+
+/** Above the number of any clock: a spawn has not so many tags. */
+const MAX_CRON = 999;

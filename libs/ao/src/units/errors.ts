@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { ComputeError, type ComputeErrorCode } from '../compute/compute-unit.js';
 import { HttpSignatureError } from '../core/http-signature.js';
 import { ItemError } from '../items/index.js';
+import { DeadLetterError } from '../messenger/dead-letters.js';
+import { MonitorError, type MonitorErrorCode } from '../messenger/monitors.js';
 import { ScheduleError } from '../scheduler/scheduler.js';
 
 /** A request a unit cannot answer. */
@@ -38,6 +40,8 @@ export function describeError(error: unknown): { status: number; reason: string 
   if (error instanceof ItemError) return { status: error.code === 'too-large' ? 413 : 400, reason: error.message };
   if (error instanceof ScheduleError) return { status: scheduleStatus(error), reason: error.message };
   if (error instanceof ComputeError) return { status: COMPUTE_STATUS[error.code], reason: error.message };
+  if (error instanceof MonitorError) return { status: MONITOR_STATUS[error.code], reason: error.message };
+  if (error instanceof DeadLetterError) return { status: error.code === 'final' ? 409 : 404, reason: error.message };
   if (error instanceof HttpSignatureError) return { status: 400, reason: error.message };
   if (error instanceof z.ZodError) return { status: 400, reason: z.prettifyError(error) };
   if (error instanceof HttpException) return { status: error.getStatus(), reason: error.message };
@@ -52,6 +56,16 @@ const COMPUTE_STATUS: Readonly<Record<ComputeErrorCode, number>> = {
   'too-long': 400,
   'not-ready': 503,
   overloaded: 503,
+};
+
+const MONITOR_STATUS: Readonly<Record<MonitorErrorCode, number>> = {
+  'bad-signature': 400,
+  'wrong-process': 400,
+  'bad-interval': 400,
+  blocks: 501,
+  'unknown-process': 404,
+  'not-owner': 403,
+  'too-many': 429,
 };
 
 /** PostgreSQL's code for text it cannot hold: a NUL in an id. */

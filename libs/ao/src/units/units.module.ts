@@ -43,6 +43,11 @@ export class AoUnitsModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
     consumer.apply(CoreMiddleware).forRoutes({ path: '*path', method: RequestMethod.ALL });
     const paths = ['su', 'mu', 'cu/dry-run', 'graphql'];
-    consumer.apply(rawBody).forRoutes(...paths.map((path) => ({ path, method: RequestMethod.POST })));
+    consumer
+      .apply(rawBody)
+      .forRoutes(
+        ...paths.map((path) => ({ path, method: RequestMethod.POST })),
+        ...[RequestMethod.POST, RequestMethod.DELETE].map((method) => ({ path: 'mu/monitor/:process', method })),
+      );
   }
 }
