@@ -5,6 +5,7 @@ import { Decisions1700000000300 } from './gateway/1700000000300-decisions.js';
 import { AoBounds1700000000400 } from './gateway/1700000000400-ao-bounds.js';
 import { PublicState1700000000800 } from './gateway/1700000000800-public-state.js';
 import { Messenger1700000000700 } from './gateway/1700000000700-messenger.js';
+import { Followed1700000000900 } from './gateway/1700000000900-followed.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -16,5 +17,6 @@ export const gatewayMigrations = [
   AoBounds1700000000400,
   PublicState1700000000800,
   Messenger1700000000700,
+  Followed1700000000900,
 ];
 export const guardianMigrations = [Guardian1700000000100, Motions1700000000200, MessageOnce1700000000300];

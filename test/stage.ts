@@ -7,7 +7,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, ethereumSigner } from '@isthmus/ao';
 import { aoAddressToBytes } from '@isthmus/bridge';
 import { encodeCoinDeposit } from '@isthmus/chains';
-import { devAccount, devKey, guardianNames, startStack, type DevAsset, type Stack } from '@isthmus/devnet';
+import {
+  devAccount,
+  devKey,
+  guardianNames,
+  startStack,
+  type AosModule,
+  type DevAsset,
+  type Stack,
+} from '@isthmus/devnet';
 import { freePort, freePorts } from '@isthmus/store';
 import { createPublicClient, createTestClient, createWalletClient, http, zeroAddress, type Hex } from 'viem';
 import { foundry } from 'viem/chains';
@@ -33,7 +41,8 @@ export class Stage {
     readonly home: string,
   ) {}
 
-  static async open(): Promise<Stage> {
+  /** @param aos has the processes live on another gateway's units, on this module of aos */
+  static async open(aos?: AosModule): Promise<Stage> {
     const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-e2e-'));
     fs.chmodSync(home, 0o755);
     const ports = {
@@ -42,7 +51,9 @@ export class Stage {
       postgres: await freePort(),
       guardians: await freePorts(guardianNames().length),
     };
-    return new Stage(await startStack({ home, ports, contracts: compileContracts(), pollMs: 50 }), home);
+    const elsewhere = aos ? { elsewhere: { port: await freePort(), aos } } : {};
+    const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 50, ...elsewhere });
+    return new Stage(stack, home);
   }
 
   async close(): Promise<void> {

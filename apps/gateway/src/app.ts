@@ -67,10 +67,13 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const pool = new RpcPool({ urls: chain.rpcUrls, agreement: chain.agreement, chainId, finality: chain.finality });
   const watcher = new VaultWatcher(pool, chain.vault);
   const health = new Health(log);
-  const { engine, pipeline, units } = openEngine(config, database, (process, error) => {
+  const { engine, pipeline, units } = await openEngine(config, database, {
     // Anyone may spawn a process that cannot be computed: only those of the bridge say how the gateway does.
-    if (config.assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
-    else log.warn({ process, err: error }, 'a process cannot be computed');
+    onFailure: (process, error) => {
+      if (config.assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
+      else log.warn({ process, err: error }, 'a process cannot be computed');
+    },
+    onSound: (process) => health.recovered(`compute ${process}`),
   });
   const store = new TransferStore(database);
   const decisions = new DecisionStore(database);

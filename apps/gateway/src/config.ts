@@ -1,4 +1,5 @@
 /** The gateway's configuration: one JSON file (ISTHMUS_CONFIG) with the environment on top, checked whole at start. */
+import { networkShape, unitUrl } from '@isthmus/ao';
 import { isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
 import { z } from 'zod';
 
@@ -23,6 +24,29 @@ const embedded = z.strictObject({
   workers: z.int().min(1).max(64).default(1),
 });
 
+/** AO as others' units carry it: this gateway schedules and computes nothing, and checks what it is shown. */
+const remote = z
+  .strictObject({
+    engine: z.literal('remote'),
+    ...networkShape,
+    /** Compute units, independent of each other. */
+    computeUrls: z
+      .array(unitUrl)
+      .min(1)
+      .max(8)
+      .refine((urls) => new Set(urls).size === urls.length, 'name each compute unit once'),
+    /** How many of them must agree on a result. */
+    agreement: z.int().min(1).max(8).default(1),
+    /** Address of the only scheduler whose assignments count. */
+    scheduler: aoId,
+    /** Address of the messenger that is the processes' authority. */
+    messenger: aoId,
+  })
+  .refine((r) => r.agreement <= r.computeUrls.length, {
+    path: ['agreement'],
+    error: 'at most as many compute units can agree as computeUrls names',
+  });
+
 export const gatewaySchema = z.strictObject({
   databaseUrl: z.string().min(1),
   /** Run missing migrations at start; elsewhere `isthmus migrate` does. */
@@ -33,7 +57,8 @@ export const gatewaySchema = z.strictObject({
   publicUrl: z.url(),
   /** File of 32 secret bytes as hex, mode 0600. */
   relayerKeyFile: z.string().min(1),
-  ao: embedded,
+  /** Who runs AO: this gateway itself, or a network of others' units. */
+  ao: z.discriminatedUnion('engine', [embedded, remote]),
   chain: z.strictObject({
     /** CAIP-2 */
     id: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'name the chain as eip155:<chain id>'),

@@ -39,6 +39,13 @@ export interface Deployment {
   items: string[];
 }
 
+/** A module of aos, on which token processes are booted with their source. */
+export interface AosModule {
+  /** Its Module-Format. */
+  format: string;
+  bytes: Uint8Array;
+}
+
 export interface DeployOptions {
   rpcUrl: string;
   chainId: number;
@@ -48,6 +55,8 @@ export interface DeployOptions {
   /** Address of the scheduler that will take the processes, and of the messenger they trust. */
   scheduler: string;
   messenger: string;
+  /** Put the token processes on aos instead of the lean Lua machine. */
+  aos?: AosModule;
   contracts: Record<string, { abi: unknown[]; bytecode: Hex }>;
 }
 
@@ -98,11 +107,11 @@ async function prepareProcesses(
         'Data-Protocol': 'ao',
         Variant: 'ao.TN.1',
         Type: 'Module',
-        'Module-Format': 'isthmus-lua-5.4',
+        'Module-Format': options.aos?.format ?? 'isthmus-lua-5.4',
         'Input-Encoding': 'JSON-1',
         'Output-Encoding': 'JSON-1',
       }),
-      data: source,
+      data: options.aos?.bytes ?? source,
     },
     signer,
   );
@@ -155,8 +164,10 @@ async function prepareProcesses(
           'Isthmus-Min-Withdrawal': String(minWithdrawal),
           'Isthmus-Limit': String(limit),
           'Isthmus-Limit-Window': String(HOUR * 1000),
+          // On aos the process is live, and without an owner, from its first slot.
+          ...(options.aos ? { 'On-Boot': 'Data' } : {}),
         }),
-        data: '',
+        data: options.aos ? source : '',
       },
       signer,
     );

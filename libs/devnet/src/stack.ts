@@ -14,7 +14,7 @@ import {
 import { privateKeyToAccount } from 'viem/accounts';
 import type { Hex } from 'viem';
 import { startAnvil, type Anvil } from './anvil.js';
-import { deploy, devKey, type Deployment } from './deploy.js';
+import { deploy, devKey, type AosModule, type Deployment } from './deploy.js';
 import { SupervisedChild } from './supervisor.js';
 
 export const CHAIN_ID = 31_337;
@@ -44,6 +44,8 @@ export interface StackOptions {
   pollMs?: number;
   /** Keep the chain on disk. */
   keepChain?: boolean;
+  /** Have the processes live on another gateway's units at this port, as they do on AO's public network, and on aos. */
+  elsewhere?: { port: number; aos: AosModule };
 }
 
 export interface Stack {
@@ -79,7 +81,8 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
 
   const postgres = await startEmbeddedPostgres({ dataDir: file('postgres'), port: ports.postgres });
   stops.push(() => postgres.stop());
-  for (const name of ['gateway', ...guardianNames()]) await postgres.createDatabase(name);
+  for (const name of ['gateway', ...(options.elsewhere ? ['ao'] : []), ...guardianNames()])
+    await postgres.createDatabase(name);
   part('PostgreSQL');
 
   await endOldChain(file('anvil.pid'));
@@ -98,19 +101,27 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   part('contracts');
 
   const configs = writeConfigs(options, postgres, anvil, keys, deployment);
+  const startGateway = async (name: string, port: number, config: string): Promise<SupervisedChild> => {
+    const logFile = file('logs', `${name}.log`);
+    const healthUrl = `http://127.0.0.1:${port}/health`;
+    const child = new SupervisedChild({ name, entry: entry('gateway'), config, logFile, healthUrl });
+    await child.start();
+    stops.push(() => child.stop());
+    return child;
+  };
+  const spawnProcesses = async (port: number): Promise<void> => {
+    for (const item of deployment.items) await post(`http://127.0.0.1:${port}/mu`, Buffer.from(item, 'base64'));
+    part('token processes');
+  };
+  if (options.elsewhere) {
+    await startGateway('ao', options.elsewhere.port, configs.ao);
+    part('AO units of another gateway');
+    await spawnProcesses(options.elsewhere.port);
+  }
   const gatewayUrl = `http://127.0.0.1:${ports.gateway}`;
-  const gateway = new SupervisedChild({
-    name: 'gateway',
-    entry: entry('gateway'),
-    config: configs.gateway,
-    logFile: file('logs', 'gateway.log'),
-    healthUrl: `${gatewayUrl}/health`,
-  });
-  await gateway.start();
-  stops.push(() => gateway.stop());
-  part('gateway with AO units');
-  for (const item of deployment.items) await post(`${gatewayUrl}/mu`, Buffer.from(item, 'base64'));
-  part('token processes');
+  const gateway = await startGateway('gateway', ports.gateway, configs.gateway);
+  part(options.elsewhere ? 'gateway' : 'gateway with AO units');
+  if (!options.elsewhere) await spawnProcesses(ports.gateway);
 
   const guardians: SupervisedChild[] = [];
   for (const [i, name] of guardianNames().entries()) {
@@ -200,6 +211,7 @@ async function deployOnce(options: StackOptions, anvil: Anvil, keys: Keys, file:
     pauseThreshold: PAUSE_THRESHOLD,
     scheduler: unitAddress(keys.scheduler),
     messenger: unitAddress(keys.messenger),
+    ...(options.elsewhere ? { aos: options.elsewhere.aos } : {}),
     contracts: options.contracts,
   });
   fs.writeFileSync(`${file}.new`, JSON.stringify(deployment, null, 2));
@@ -220,7 +232,7 @@ function writeConfigs(
   anvil: Anvil,
   keys: Keys,
   deployment: Deployment,
-): { gateway: string; guardians: string[] } {
+): { gateway: string; ao: string; guardians: string[] } {
   const { home, ports, pollMs = 500 } = options;
   const write = (name: string, content: object): string => {
     const file = path.join(home, `${name}.json`);
@@ -235,15 +247,29 @@ function writeConfigs(
     vault: deployment.vault,
     deployBlock: deployment.deployBlock,
   };
-  const gateway = write('gateway', {
-    databaseUrl: postgres.url('gateway'),
+  const embedded = { engine: 'embedded', schedulerKeyFile: keys.scheduler, messengerKeyFile: keys.messenger };
+  const [scheduler, messenger] = [unitAddress(keys.scheduler), unitAddress(keys.messenger)];
+  const elsewhere = options.elsewhere && `http://127.0.0.1:${options.elsewhere.port}`;
+  const network = { schedulerUrl: `${elsewhere}/su`, messengerUrl: `${elsewhere}/mu`, gatewayUrl: elsewhere };
+  const remote = { engine: 'remote', ...network, computeUrls: [`${elsewhere}/cu`], scheduler, messenger };
+  const common = (port: number) => ({
     migrate: true,
-    port: ports.gateway,
-    publicUrl: `http://127.0.0.1:${ports.gateway}`,
-    ao: { engine: 'embedded', schedulerKeyFile: keys.scheduler, messengerKeyFile: keys.messenger },
+    port,
+    publicUrl: `http://127.0.0.1:${port}`,
     relayerKeyFile: keys.relayer,
     pollMs,
     chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3 },
+  });
+  const ao = write('ao', {
+    ...common(options.elsewhere?.port ?? 0),
+    databaseUrl: postgres.url('ao'),
+    ao: embedded,
+    assets: [],
+  });
+  const gateway = write('gateway', {
+    ...common(ports.gateway),
+    databaseUrl: postgres.url('gateway'),
+    ao: elsewhere ? remote : embedded,
     assets: deployment.assets.map(({ chain: _, relayFee, ...asset }) =>
       relayFee === null ? asset : { ...asset, relayFee },
     ),
@@ -254,14 +280,14 @@ function writeConfigs(
       keyFile: keys.guardians[i],
       databaseUrl: postgres.url(name),
       port: ports.guardians + i,
-      gatewayUrl: `http://127.0.0.1:${ports.gateway}`,
-      scheduler: unitAddress(keys.scheduler),
+      ...(elsewhere ? { network } : { gatewayUrl: `http://127.0.0.1:${ports.gateway}` }),
+      scheduler,
       chain,
       assets: deployment.assets.map(({ id, address, process }) => ({ id, address, process })),
       pollMs,
     }),
   );
-  return { gateway, guardians };
+  return { gateway, ao, guardians };
 }
 
 async function post(url: string, body: Buffer): Promise<void> {
