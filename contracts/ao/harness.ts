@@ -149,7 +149,7 @@ function outcome(result: EvaluationResult): Outcome {
     sent: result.Messages.filter((m) => m.Target),
     events: eventsOf(result.Messages),
     shown: Object.fromEntries(
-      changes.map(({ path, value }) => [path.join('/'), JSON.parse(value ?? 'null') as string]),
+      changes.map(({ path: keys, value }) => [keys.join('/'), JSON.parse(value ?? 'null') as string]),
     ),
     error: result.Error,
   };
