@@ -3,6 +3,7 @@ import { AoPipeline1700000000100 } from './gateway/1700000000100-ao-pipeline.js'
 import { Bridge1700000000200 } from './gateway/1700000000200-bridge.js';
 import { Decisions1700000000300 } from './gateway/1700000000300-decisions.js';
 import { AoBounds1700000000400 } from './gateway/1700000000400-ao-bounds.js';
+import { Computing1700000000500 } from './gateway/1700000000500-computing.js';
 import { PublicState1700000000800 } from './gateway/1700000000800-public-state.js';
 import { Messenger1700000000700 } from './gateway/1700000000700-messenger.js';
 import { Followed1700000000900 } from './gateway/1700000000900-followed.js';
@@ -15,6 +16,7 @@ export const gatewayMigrations = [
   Bridge1700000000200,
   Decisions1700000000300,
   AoBounds1700000000400,
+  Computing1700000000500,
   PublicState1700000000800,
   Messenger1700000000700,
   Followed1700000000900,

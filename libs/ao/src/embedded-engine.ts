@@ -45,7 +45,7 @@ export class EmbeddedEngine implements AoEngine {
 
   async head(process: string): Promise<EngineHead> {
     const rows: { nonce: string; evaluated: string }[] = await this.database.query(
-      'select nonce, evaluated from process where id = $1',
+      'select nonce, evaluated from computed_process where id = $1',
       [process],
     );
     return { scheduled: Number(rows[0]?.nonce ?? -1), evaluated: Number(rows[0]?.evaluated ?? -1) };

@@ -67,7 +67,7 @@ async function send(target: string, action: string, data = '', more: [string, st
 /** Until nothing is left to evaluate or to deliver. */
 async function settle(): Promise<void> {
   for (;;) {
-    const behind: { id: string }[] = await database.query('select id from process where evaluated < nonce');
+    const behind: { id: string }[] = await database.query('select id from computed_process where evaluated < nonce');
     const waiting: unknown[] = await database.query(`select 1 from outbox where state = 'waiting' limit 1`);
     if (behind.length + waiting.length === 0) return;
     await Promise.all(behind.map(({ id }) => compute.advance(id)));

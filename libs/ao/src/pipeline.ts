@@ -15,6 +15,8 @@ export interface PipelineOptions {
   messengerSigner: Signer;
   /** Compute threads. */
   workers: number;
+  /** Bytes of memory all open processes may hold together; MEMORY_BUDGET_BYTES unless told. */
+  memoryBudget?: number | undefined;
   /** Told of failures that are tried again by themselves. */
   onFailure: (process: string, error: unknown) => void;
   now?: () => number;
@@ -29,7 +31,7 @@ export class AoPipeline {
   /** Signs what is answered over HTTP, with the scheduler's key; null when that is no ed25519 key. */
   readonly answers: AnswerSigner | null;
 
-  constructor({ database, schedulerSigner, messengerSigner, workers, onFailure, now }: PipelineOptions) {
+  constructor({ database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, now }: PipelineOptions) {
     this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
     this.messenger = new Messenger(database, this.scheduler, messengerSigner);
     this.monitors = new Monitors({
@@ -39,7 +41,9 @@ export class AoPipeline {
       now,
       onFailure: (error) => onFailure('', error),
     });
-    this.compute = new ComputeUnit(database, this.scheduler, this.messenger, new WorkerPool(workers), onFailure);
+    this.compute = new ComputeUnit(database, this.scheduler, this.messenger, new WorkerPool(workers), onFailure, {
+      memoryBudget,
+    });
     this.state = new PublicState(database);
     this.compute.addSink(this.state);
     this.answers = schedulerSigner.signatureType === 2 ? new AnswerSigner(schedulerSigner) : null;

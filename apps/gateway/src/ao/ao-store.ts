@@ -82,7 +82,7 @@ export class AoStore {
   /** Processes by their ids, those after `after`. */
   async processes(after: string | undefined, limit: number): Promise<ProcessRow[]> {
     const rows: RawProcess[] = await this.database.query(
-      `select ${COLUMNS} from (select * from process where id > $2 order by id limit $3) as p join module m on m.id = p.module order by p.id`,
+      `select ${COLUMNS} from (select * from computed_process where id > $2 order by id limit $3) as p join module m on m.id = p.module order by p.id`,
       [Date.now() - RATE_MS, after ?? '', limit],
     );
     return rows.map(readProcess);
@@ -90,7 +90,7 @@ export class AoStore {
 
   async process(id: string): Promise<ProcessRow | null> {
     const rows: RawProcess[] = await this.database.query(
-      `select ${COLUMNS} from process p join module m on m.id = p.module where p.id = $2`,
+      `select ${COLUMNS} from computed_process p join module m on m.id = p.module where p.id = $2`,
       [Date.now() - RATE_MS, id],
     );
     return rows[0] ? readProcess(rows[0]) : null;
@@ -98,16 +98,17 @@ export class AoStore {
 
   /** Newest slot with a result, -1 before the first; null for what is no process here. */
   async evaluated(process: string): Promise<number | null> {
-    const rows: { evaluated: string }[] = await this.database.query('select evaluated from process where id = $1', [
-      process,
-    ]);
+    const rows: { evaluated: string }[] = await this.database.query(
+      'select evaluated from computed_process where id = $1',
+      [process],
+    );
     return rows[0] ? Number(rows[0].evaluated) : null;
   }
 
   /** Processes this message is scheduled in, its oldest place first. */
   async places(message: string, limit: number): Promise<PlaceRow[]> {
     const rows: { process: string; nonce: string; evaluated: string }[] = await this.database.query(
-      `select a.process, a.nonce, p.evaluated from assignment a join process p on p.id = a.process
+      `select a.process, a.nonce, p.evaluated from assignment a join computed_process p on p.id = a.process
        where a.message_id = $1 order by a.timestamp, a.process limit $2`,
       [message, limit],
     );
@@ -163,8 +164,8 @@ export class AoStore {
     const [heads] = await bounded<{ count: string; placed: string; evaluated: string; since: string | null }[]>(
       this.database,
       `select count(*), coalesce(sum(nonce + 1), 0) as placed, coalesce(sum(evaluated + 1), 0) as evaluated, (
-         select min(a.timestamp) from process b join assignment a on a.process = b.id and a.nonce = b.evaluated + 1 where b.evaluated < b.nonce
-       ) as since from process`,
+         select min(a.timestamp) from computed_process b join assignment a on a.process = b.id and a.nonce = b.evaluated + 1 where b.evaluated < b.nonce
+       ) as since from computed_process`,
     );
     const states = await bounded<{ state: string; count: string }[]>(
       this.database,

@@ -101,7 +101,7 @@ describe('processes', () => {
   it('that wait say so, and since when', async () => {
     const process = await spawn();
     await send(process, { Action: 'Count' });
-    await world.gateway.database.query('update process set evaluated = 0 where id = $1', [process]);
+    await world.gateway.database.query('update progress set evaluated = 0 where process = $1', [process]);
     await world.gateway.database.query('update assignment set timestamp = timestamp - 61000 where process = $1', [
       process,
     ]);
@@ -112,7 +112,7 @@ describe('processes', () => {
       return found.ok ? null : found;
     });
     expect(health).toMatchObject({ lag: 1, reasons: [expect.stringMatching(/has waited \d+ s/)] });
-    await world.gateway.database.query('update process set evaluated = 1 where id = $1', [process]);
+    await world.gateway.database.query('update progress set evaluated = 1 where process = $1', [process]);
     await until('it is well again', async () => (await get('AoHealth', '/v1/ao/health')).ok);
   });
 
@@ -169,9 +169,9 @@ describe('a message’s journey', () => {
     const id = await send(process, { Action: 'Fail' });
     const [place] = (await journey(id)).places;
     expect(place).toMatchObject({ result: { error: expect.stringContaining('on purpose'), messages: 0 }, sent: [] });
-    await world.gateway.database.query('update process set evaluated = -1 where id = $1', [process]);
+    await world.gateway.database.query('update progress set evaluated = -1 where process = $1', [process]);
     expect((await journey(id)).places).toMatchObject([{ result: null, behind: 1 }]);
-    await world.gateway.database.query('update process set evaluated = 1 where id = $1', [process]);
+    await world.gateway.database.query('update progress set evaluated = 1 where process = $1', [process]);
   });
 
   it('does not take a stranger’s word for who sent a message', async () => {

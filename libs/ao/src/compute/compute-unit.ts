@@ -1,38 +1,36 @@
 /**
  * The compute unit: evaluates each process' schedule in order and keeps every result. A result, the messages it sends, and the process'
- * progress are one transaction that only the compute whose view was current can make, so two computes never both write.
+ * progress are one transaction that only the holder of the process' newest lease can make, so two computes never both write.
  */
 import type { DataSource } from 'typeorm';
-import { parseItem } from '../items/index.js';
 import type { Messenger } from '../messenger/messenger.js';
-import { tagOf } from '../scheduler/assignment.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
-import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry, VmMessage } from '../types.js';
-import { environmentOf, messageOf } from './message.js';
+import type { EvaluationResult, ScheduleEntry, VmMessage } from '../types.js';
 import { failed } from './bounds.js';
+import { CheckpointStore } from './checkpoint-store.js';
+import { ComputeError } from './error.js';
+import { HotProcesses, type Hot, type HotStatus } from './hot-processes.js';
+import { LeaseLost, Leases, type LeaseTimes } from './leases.js';
 import type { ResultSink } from './result-sink.js';
-import { decodeImage, encodeImage } from './image.js';
+import { ResultWriter } from './result-writer.js';
+import { Turns } from './turns.js';
 import { TooManyReads, WorkerLost, type WorkerPool } from './worker-pool.js';
 
+/** Slots read and evaluated together. */
 const BATCH = 200;
 /** Results of one page take about this much at most; a single larger one is still given. */
 const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 /** Times a dry-run is begun again because another one took its thread along. */
 const READ_TRIES = 3;
-/** Slots between two checkpoints of a process. */
-const CHECKPOINT_EVERY = 5000;
-
-export type ComputeErrorCode = 'unknown-process' | 'unknown-message' | 'not-ready' | 'too-long' | 'overloaded';
-
-export class ComputeError extends Error {
-  constructor(
-    readonly code: ComputeErrorCode,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'ComputeError';
-  }
-}
+/** A process that others wait for room beside ends its turn after this. */
+const CROWDED_TURN_MS = 1000;
+/** A process that could not be computed is tried again after a while, and after a longer one each time. */
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 300_000;
+/** Longest anybody waits here for a slot to be computed. */
+const WAIT_MS = 60_000;
+/** Messages a process sends between two looks at how many of them are undelivered. */
+const ROOM_EVERY = 500;
 
 export interface StoredResult {
   process: string;
@@ -41,22 +39,34 @@ export interface StoredResult {
   result: EvaluationResult;
 }
 
-interface Live {
-  env: ProcessEnv;
-  module: Item;
-  /** Last slot this compute has evaluated. */
-  evaluated: number;
-  checkpoint: number;
+export interface ComputeOptions {
+  /** Bytes of memory all open processes may hold together. */
+  memoryBudget?: number | undefined;
+  leases?: LeaseTimes;
 }
 
+interface Waiter {
+  nonce: number;
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
+
+/** A dry-run as it is asked for; the rest of the message says which state it sees. */
+export type DryRunMessage = Omit<VmMessage, 'Module' | 'Epoch' | 'Nonce' | 'Hash-Chain' | 'Cron'>;
+
 export class ComputeUnit {
-  private readonly live = new Map<string, Live>();
+  private readonly turns = new Turns();
+  private readonly hot: HotProcesses;
+  private readonly leases: Leases;
+  private readonly writer: ResultWriter;
   private readonly running = new Map<string, Promise<void>>();
   private readonly wanted = new Set<string>();
   /** Processes whose slots up to this one are evaluated one by one, since one of them took too long. */
   private readonly suspects = new Map<string, number>();
   private readonly listeners = new Set<(process: string) => void>();
   private readonly sinks: ResultSink[] = [];
+  private readonly waiters = new Map<string, Set<Waiter>>();
+  private readonly retries = new Map<string, { tries: number; timer: NodeJS.Timeout }>();
   private stopping = false;
 
   constructor(
@@ -65,7 +75,25 @@ export class ComputeUnit {
     private readonly messenger: Messenger,
     private readonly workers: WorkerPool,
     private readonly onFailure: (process: string, error: unknown) => void,
+    options: ComputeOptions = {},
   ) {
+    this.leases = new Leases(
+      database,
+      {
+        placed: (processes) => processes.forEach((process) => void this.advance(process)),
+        stored: (process, evaluated) => this.announce(process, evaluated),
+        lost: () => this.hot.forgetLeases(),
+        failed: (error) => onFailure('', error),
+      },
+      options.leases,
+    );
+    const checkpoints = new CheckpointStore(database);
+    this.hot = new HotProcesses(database, workers, checkpoints, this.turns, {
+      release: (leases) => this.leases.release(leases),
+      onFailure,
+      budget: options.memoryBudget,
+    });
+    this.writer = new ResultWriter(database, this.sinks);
     scheduler.onPlaced((process) => void this.advance(process));
     this.addSink(messenger);
   }
@@ -75,35 +103,52 @@ export class ComputeUnit {
     this.sinks.push(sink);
   }
 
-  /** Calls `listener` after results of a process were stored. */
+  /** Calls `listener` after results of a process were stored, by this compute or by another one on the same database. */
   onResults(listener: (process: string) => void): void {
     this.listeners.add(listener);
   }
 
-  /** Goes on with every process that has slots not evaluated yet. */
+  /** Begins to hear from other computes, and to go on with every process that has slots not evaluated yet and that no other computes. */
   async resume(): Promise<void> {
-    const rows: { id: string }[] = await this.database.query('select id from process where evaluated < nonce');
-    await Promise.all(rows.map((r) => this.advance(r.id)));
+    await this.leases.start();
   }
 
-  /** Evaluates what a process has waiting; resolves when it has caught up with what was there. Failures are reported and tried again at the next message. */
+  /**
+   * Evaluates what a process has waiting; resolves when it has caught up with what was there, or when it is another compute's to do so.
+   * Failures are reported, and tried again after a while or at the next message.
+   */
   advance(process: string): Promise<void> {
+    if (this.stopping) return Promise.resolve();
+    if (this.leases.watches(process)) {
+      this.leases.watch(process);
+      return Promise.resolve();
+    }
     this.wanted.add(process);
-    const running = this.running.get(process) ?? this.work(process);
+    const running = this.running.get(process) ?? this.turns.take(process, () => this.work(process));
     this.running.set(process, running);
     return running;
   }
 
+  /** What is open here now, in no order. */
+  status(): HotStatus[] {
+    return this.hot.status();
+  }
+
   async stop(): Promise<void> {
     this.stopping = true;
-    await Promise.all(this.running.values());
+    for (const { timer } of this.retries.values()) clearTimeout(timer);
+    for (const process of this.waiters.keys())
+      this.refuse(process, new ComputeError('not-ready', 'The compute unit is stopping.'));
+    await this.turns.done();
+    await this.writer.stop();
+    await this.leases.stop();
     await this.workers.stop();
   }
 
   /** Results of a process from a slot on, in order: at most 1,000, and fewer (but one at least) when they are large. */
   async results(process: string, fromNonce: number, limit: number, descending = false): Promise<StoredResult[]> {
     const [compare, order] = descending ? ['<=', 'desc'] : ['>=', 'asc'];
-    const rows: { nonce: string; message_id: string; outcome: string }[] = await this.database.query(
+    const rows: ResultRow[] = await this.database.query(
       `select nonce, message_id, outcome from (
          select nonce, message_id, outcome, row_number() over page as place, sum(octet_length(outcome)) over page as bytes
          from (select nonce, message_id, outcome from result where process = $1 and nonce ${compare} $2 order by nonce ${order} limit $3) as first
@@ -111,50 +156,39 @@ export class ComputeUnit {
        ) as sized where bytes <= $4 or place = 1 order by nonce ${order}`,
       [process, fromNonce, Math.min(limit, 1000), MAX_PAGE_BYTES],
     );
-    return rows.map((r) => ({
-      process,
-      nonce: Number(r.nonce),
-      messageId: r.message_id,
-      result: JSON.parse(r.outcome) as EvaluationResult,
-    }));
+    return rows.map((row) => readResult(process, row));
   }
 
   /**
-   * Result of one message, evaluated first when it is not yet.
-   * @throws ComputeError `unknown-process`, `unknown-message`
+   * Result of one message, by its id or its assignment's, evaluated first when it is not yet.
+   * @throws ComputeError `unknown-message`, `not-ready`
    */
   async result(process: string, messageId: string): Promise<StoredResult> {
-    const entry = await this.scheduler.entryOf(process, messageId);
-    if (!entry)
-      throw new ComputeError('unknown-message', `Message ${messageId} is not scheduled in process ${process}.`);
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      const [found] = await this.results(process, entry.nonce, 1);
-      if (found && found.nonce === entry.nonce) return found;
-      await this.advance(process);
+      const rows: (ResultRow & { outcome: string | null })[] = await this.database.query(
+        `select a.nonce, a.message_id, r.outcome from (
+           select nonce, message_id from assignment where process = $1 and message_id = $2
+           union all select nonce, message_id from assignment where process = $1 and id = $2 limit 1
+         ) as a left join result r on r.process = $1 and r.nonce = a.nonce`,
+        [process, messageId],
+      );
+      const row = rows[0];
+      if (!row)
+        throw new ComputeError('unknown-message', `Message ${messageId} is not scheduled in process ${process}.`);
+      if (row.outcome !== null) return readResult(process, row);
+      await this.computed(process, Number(row.nonce));
     }
     throw new ComputeError('not-ready', `Message ${messageId} could not be evaluated now: ask again.`);
   }
 
   /** Evaluates a message on the newest state, without effect and without a trace. @throws ComputeError */
-  async dryRun(
-    process: string,
-    message: Omit<VmMessage, 'Module' | 'Epoch' | 'Nonce' | 'Hash-Chain' | 'Cron'>,
-  ): Promise<EvaluationResult> {
-    if (!(await this.scheduler.hasProcess(process)))
-      throw new ComputeError('unknown-process', `There is no process ${process} here.`);
-    await this.advance(process);
-    const live = await this.open(process);
-    const read = {
-      ...message,
-      Module: live.module.id,
-      Epoch: 0,
-      Nonce: live.evaluated,
-      'Hash-Chain': '',
-      Cron: false,
-    };
+  async dryRun(process: string, message: DryRunMessage): Promise<EvaluationResult> {
+    const rows: { nonce: string }[] = await this.database.query('select nonce from process where id = $1', [process]);
+    if (!rows[0]) throw new ComputeError('unknown-process', `There is no process ${process} here.`);
+    const nonce = Number(rows[0].nonce);
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.workers.dryRun(process, read);
+        return await this.read(await this.current(process, nonce), message);
       } catch (error) {
         if (error instanceof TooManyReads) throw new ComputeError('overloaded', error.message);
         if (!(error instanceof WorkerLost)) throw error;
@@ -162,45 +196,203 @@ export class ComputeUnit {
           throw new ComputeError('too-long', `This dry-run takes too long: ${error.message}`);
         if (tries === READ_TRIES) throw new ComputeError('not-ready', 'The dry-run was interrupted: ask again.');
       }
-      await this.open(process);
     }
+  }
+
+  private async read(hot: Hot, message: DryRunMessage): Promise<EvaluationResult> {
+    const fixed = { Module: hot.module.id, Epoch: 0, Nonce: hot.at, 'Hash-Chain': '', Cron: false };
+    hot.reads += 1;
+    hot.lastUsed = Date.now();
+    try {
+      return await this.workers.dryRun(hot.process, { ...message, ...fixed });
+    } finally {
+      hot.reads -= 1;
+      this.hot.leave();
+    }
+  }
+
+  /** The process, open at this slot or a later one. One that another compute has gone on with is brought along from what that has stored. */
+  private async current(process: string, nonce: number): Promise<Hot> {
+    const open = this.hot.get(process);
+    if (open && open.at >= nonce) return open;
+    await this.computed(process, nonce);
+    const ready = this.hot.get(process);
+    if (ready && ready.at >= nonce) return ready;
+    return this.turns.take(process, async () => {
+      try {
+        const hot = this.hot.get(process) ?? (await this.hot.open(process));
+        await this.hot.bring(hot, await this.evaluated(process));
+        return hot;
+      } catch (error) {
+        await this.hot.close(process);
+        throw error;
+      }
+    });
+  }
+
+  /** Last slot of a process whose result is stored; -1 before the first. */
+  private async evaluated(process: string): Promise<number> {
+    const rows: { evaluated: string }[] = await this.database.query(
+      'select evaluated from progress where process = $1',
+      [process],
+    );
+    return Number(rows[0]?.evaluated ?? -1);
+  }
+
+  /** Resolves when the result of a slot is stored, whoever computes it. @throws ComputeError `not-ready` */
+  private async computed(process: string, nonce: number): Promise<void> {
+    if ((await this.evaluated(process)) >= nonce) return;
+    await new Promise<void>((resolve, reject) => {
+      const waiters = this.waiters.get(process) ?? new Set();
+      this.waiters.set(process, waiters);
+      const late = (): void =>
+        waiter.reject(new ComputeError('not-ready', 'The evaluation is still under way: ask again.'));
+      const timer = setTimeout(late, WAIT_MS);
+      const leave = (): void => {
+        clearTimeout(timer);
+        waiters.delete(waiter);
+        if (waiters.size === 0 && this.waiters.get(process) === waiters) this.waiters.delete(process);
+      };
+      const waiter: Waiter = {
+        nonce,
+        resolve: () => (leave(), resolve()),
+        reject: (error) => (leave(), reject(error as Error)),
+      };
+      waiters.add(waiter);
+      void this.advance(process);
+    });
+  }
+
+  private announce(process: string, evaluated: number): void {
+    for (const listener of this.listeners) listener(process);
+    for (const waiter of this.waiters.get(process) ?? []) if (waiter.nonce <= evaluated) waiter.resolve();
+  }
+
+  private refuse(process: string, error: unknown): void {
+    for (const waiter of this.waiters.get(process) ?? []) waiter.reject(error);
   }
 
   private async work(process: string): Promise<void> {
     try {
       while (this.wanted.delete(process) && !this.stopping) {
-        await this.catchUp(process).catch((error: unknown) => this.recover(process, error));
+        const rest = await this.catchUp(process).catch((error: unknown) => this.recover(process, error));
+        if (rest !== 'yielded') continue;
+        this.wanted.add(process);
+        break;
       }
     } finally {
       this.running.delete(process);
+      // Only when this turn is over may others close what it has opened.
+      setImmediate(() => this.ended(process));
     }
+  }
+
+  private ended(process: string): void {
+    if (this.stopping) return;
+    this.hot.leave();
+    void this.hot.trim();
+    if (this.wanted.has(process)) void this.advance(process);
   }
 
   /** The process is opened afresh next time: its state here may be ahead of, or behind, what is stored. */
   private async recover(process: string, error: unknown): Promise<void> {
-    this.live.delete(process);
-    await this.workers.close(process).catch(() => undefined);
-    // Whoever lived beside a process that had its thread ended goes on at once: nothing of its own has failed.
-    if (error instanceof WorkerLost && error.fault === 'other') this.wanted.add(process);
-    else this.onFailure(process, error);
+    await this.hot.close(process);
+    // Whoever lived beside a process that had its thread ended goes on at once: nothing of its own has failed. Nor has it when another
+    // compute has gone on: that is seen when the lease is asked for again.
+    if (error instanceof LeaseLost || (error instanceof WorkerLost && error.fault === 'other')) {
+      this.wanted.add(process);
+      return;
+    }
+    this.onFailure(process, error);
+    this.refuse(process, new ComputeError('not-ready', `Process ${process} could not be evaluated now: ask again.`));
+    if (!this.stopping && !(error instanceof ComputeError)) this.retryLater(process);
   }
 
-  private async catchUp(process: string): Promise<void> {
-    for (;;) {
-      const live = await this.open(process);
-      const limit = live.evaluated < (this.suspects.get(process) ?? -1) ? 1 : BATCH;
-      const entries = await this.scheduler.entries(process, live.evaluated + 1, limit);
-      if (entries.length === 0) return;
-      const results = await this.evaluate(process, live, entries.slice(0, limit));
-      if (results.length === 0) continue;
-      await this.store(process, live, entries.slice(0, results.length), results);
-      for (const listener of this.listeners) listener(process);
-      void this.messenger.deliver().catch((error: unknown) => this.onFailure(process, error));
-      if (live.evaluated - live.checkpoint >= CHECKPOINT_EVERY && this.workers.isOpen(process))
-        await this.checkpoint(process, live);
-      if (this.stopping) return;
-      await this.messenger.makeRoom(process);
+  private retryLater(process: string): void {
+    const before = this.retries.get(process);
+    clearTimeout(before?.timer);
+    const tries = (before?.tries ?? 0) + 1;
+    const wait = Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), LONGEST_RETRY_MS);
+    this.retries.set(process, { tries, timer: setTimeout(() => void this.advance(process), wait).unref() });
+  }
+
+  /** Evaluates until nothing waits, or until others have waited long enough for the room this process takes. */
+  private async catchUp(process: string): Promise<'done' | 'yielded'> {
+    const begun = Date.now();
+    let storing: Promise<void> = Promise.resolve();
+    let hot: Hot | null = null;
+    try {
+      for (;;) {
+        if (hot === null || this.hot.get(process) !== hot) {
+          await storing;
+          hot = await this.ready(process);
+          if (hot === null) break;
+        }
+        const entries = await this.scheduler.entries(process, hot.at + 1, this.batchAt(hot));
+        if (entries.length === 0) break;
+        const [before, results] = [hot.at, await this.evaluate(hot, entries)];
+        if (results.length === 0) continue;
+        // The next slots are evaluated while these are stored.
+        await storing;
+        storing = this.store(hot, before, entries.slice(0, results.length), results);
+        storing.catch(() => undefined); // met where it is awaited
+        if (this.hot.checkpointDue(hot)) {
+          await storing;
+          await this.hot.checkpointIfDue(hot);
+        }
+        await this.makeRoom(hot, results);
+        if (this.stopping) break;
+        if (this.hot.crowded && Date.now() - begun > CROWDED_TURN_MS) return 'yielded';
+      }
+    } finally {
+      await storing;
     }
+    if (hot === null) this.leases.watch(process);
+    return 'done';
+  }
+
+  private batchAt(hot: Hot): number {
+    const suspect = this.suspects.get(hot.process);
+    if (suspect === undefined) return BATCH;
+    if (hot.at < suspect) return 1;
+    this.suspects.delete(hot.process);
+    return BATCH;
+  }
+
+  private async store(hot: Hot, before: number, entries: ScheduleEntry[], results: EvaluationResult[]): Promise<void> {
+    const { process, lease, module } = hot;
+    if (!lease) throw new LeaseLost(process);
+    const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
+    await this.writer.store(lease, before, { process, module: module.id, results: paired });
+    clearTimeout(this.retries.get(process)?.timer);
+    this.retries.delete(process);
+    const evaluated = before + results.length;
+    this.announce(process, evaluated);
+    this.leases.announceStored(process, evaluated);
+    if (results.some((r) => sentBy(r) > 0))
+      void this.messenger.deliver().catch((error: unknown) => this.onFailure(process, error));
+  }
+
+  /** A process that sends faster than is delivered waits for itself. */
+  private async makeRoom(hot: Hot, results: readonly EvaluationResult[]): Promise<void> {
+    hot.sent += results.reduce((sum, r) => sum + sentBy(r), 0);
+    if (hot.sent < ROOM_EVERY) return;
+    hot.sent = 0;
+    await this.messenger.makeRoom(hot.process);
+  }
+
+  /** The process, leased and open after the last slot that is stored; null when it is another compute's. */
+  private async ready(process: string): Promise<Hot | null> {
+    const open = this.hot.get(process);
+    if (open?.lease) return open;
+    const lease = await this.leases.acquire(process);
+    if (!lease) return null;
+    // A state ahead of what is stored is of slots that another has evaluated since, perhaps with another outcome.
+    if (open && open.at > lease.evaluated) await this.hot.close(process);
+    const hot = this.hot.get(process) ?? (await this.hot.open(process));
+    hot.lease = lease;
+    await this.hot.bring(hot, lease.evaluated);
+    return hot;
   }
 
   /**
@@ -209,110 +401,31 @@ export class ComputeUnit {
    * long here, so it stops there and says so. On the lean Lua machine every message has ended by its own count, the same everywhere, before.
    * A worker that crashed, or was lost while the process was opened, is nobody's result: the process is tried again later.
    */
-  private async evaluate(process: string, live: Live, entries: ScheduleEntry[]): Promise<EvaluationResult[]> {
+  private async evaluate(hot: Hot, entries: ScheduleEntry[]): Promise<EvaluationResult[]> {
     try {
-      return await this.workers.handleSome(
-        process,
-        entries.map((e) => messageOf(e, live.env)),
-      );
+      return await this.hot.handle(hot, entries.slice(0, this.batchAt(hot)));
     } catch (error) {
       if (!(error instanceof WorkerLost) || error.fault !== 'too-long') throw error;
       if (entries.length === 1) return [failed(error.message)];
-      this.suspects.set(process, live.evaluated + entries.length);
+      this.suspects.set(hot.process, hot.at + entries.length);
       return [];
     }
   }
-
-  private async store(
-    process: string,
-    live: Live,
-    entries: ScheduleEntry[],
-    results: EvaluationResult[],
-  ): Promise<void> {
-    const last = entries.at(-1)?.nonce ?? live.evaluated;
-    await this.database.transaction(async (manager) => {
-      const moved: [unknown[], number] = await manager.query(
-        'update process set evaluated = $3 where id = $1 and evaluated = $2 returning id',
-        [process, live.evaluated, last],
-      );
-      if (moved[1] !== 1) throw new Error(`Another compute has gone on with process ${process}.`);
-      await manager.query(
-        'insert into result (process, nonce, message_id, outcome, failed) select $1, * from unnest($2::bigint[], $3::text[], $4::text[], $5::boolean[])',
-        [
-          process,
-          entries.map((e) => e.nonce),
-          entries.map((e) => e.message.id),
-          results.map((r) => JSON.stringify(r)),
-          results.map((r) => r.Error !== undefined),
-        ],
-      );
-      const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
-      for (const sink of this.sinks) await sink.take(manager, [{ process, module: live.module.id, results: paired }]);
-    });
-    live.evaluated = last;
-  }
-
-  private async checkpoint(process: string, live: Live): Promise<void> {
-    const image = await this.workers.snapshot(process);
-    await this.database.query(
-      'insert into checkpoint (process, nonce, image) values ($1, $2, $3) on conflict (process) do update set nonce = excluded.nonce, image = excluded.image where checkpoint.nonce < excluded.nonce',
-      [process, live.evaluated, encodeImage(image)],
-    );
-    live.checkpoint = live.evaluated;
-  }
-
-  /** The process, open in a worker at the last stored slot. */
-  private async open(process: string): Promise<Live> {
-    const open = this.live.get(process);
-    if (open && this.workers.isOpen(process)) return open;
-    const rows: { item: Buffer; module: Buffer; evaluated: string }[] = await this.database.query(
-      'select process.item, module.item as module, evaluated from process join module on module.id = process.module where process.id = $1',
-      [process],
-    );
-    const row = rows[0];
-    if (!row) throw new ComputeError('unknown-process', `There is no process ${process} here.`);
-    const [spawn, module] = [parseItem(row.item), parseItem(row.module)];
-    const live: Live = { env: environmentOf(spawn, module), module, evaluated: Number(row.evaluated), checkpoint: -1 };
-    await this.restoreTo(process, live, live.evaluated);
-    this.live.set(process, live);
-    return live;
-  }
-
-  /** Newest checkpoint, then the slots after it; what failed when it was first evaluated had no effect and is passed over. */
-  private async restoreTo(process: string, live: Live, nonce: number): Promise<void> {
-    const rows: { nonce: string; image: Buffer }[] = await this.database.query(
-      'select nonce, image from checkpoint where process = $1 and nonce <= $2',
-      [process, nonce],
-    );
-    const from = rows[0];
-    await this.workers.open(
-      process,
-      live.module.data,
-      tagOf(live.module, 'Module-Format'),
-      live.env,
-      from ? decodeImage(from.image) : null,
-    );
-    live.checkpoint = from ? Number(from.nonce) : -1;
-    for (let at = live.checkpoint + 1; at <= nonce;) {
-      const entries = (await this.scheduler.entries(process, at, BATCH)).filter((e) => e.nonce <= nonce);
-      const failures = await this.failures(process, at, at + BATCH);
-      const kept = entries.filter((e) => !failures.has(e.nonce));
-      await this.workers.replay(
-        process,
-        kept.map((e) => messageOf(e, live.env)),
-      );
-      at += entries.length;
-      if (entries.length === 0)
-        throw new Error(`The schedule of process ${process} ends before its last stored result.`);
-    }
-  }
-
-  /** Slots among these whose message failed. */
-  private async failures(process: string, from: number, end: number): Promise<Set<number>> {
-    const rows: { nonce: string }[] = await this.database.query(
-      'select nonce from result where process = $1 and nonce >= $2 and nonce < $3 and failed',
-      [process, from, end],
-    );
-    return new Set(rows.map((r) => Number(r.nonce)));
-  }
 }
+
+interface ResultRow {
+  nonce: string;
+  message_id: string;
+  outcome: string;
+}
+
+const readResult = (process: string, row: ResultRow): StoredResult => ({
+  process,
+  nonce: Number(row.nonce),
+  messageId: row.message_id,
+  result: JSON.parse(row.outcome) as EvaluationResult,
+});
+
+/** How much a result gives the messenger to do. */
+const sentBy = ({ Messages, Spawns, Assignments }: EvaluationResult): number =>
+  Messages.length + Spawns.length + Assignments.length;

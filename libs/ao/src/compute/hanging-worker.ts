@@ -24,7 +24,7 @@ function perform({ op, process, image, message, messages, quiet }) {
   if (op === 'checkpoint') return { size: 65536, changed: [[0, page(process)]] };
   if (op === 'dry-run') return handle(process, message, false);
   const results = messages.map((m) => handle(process, m, true));
-  return { count: results.length, results: quiet ? [] : results };
+  return { count: results.length, results: quiet ? [] : results, milliseconds: 0 };
 }
 parentPort.on('message', (request) => parentPort.postMessage({ id: request.id, usage: 0, value: perform(request) }));
 `;

@@ -16,6 +16,8 @@ export interface Handled {
   count: number;
   /** None when asked quietly. */
   results: EvaluationResult[];
+  /** What they took. */
+  milliseconds: number;
 }
 
 export type Request = Ask & { id: number };

@@ -161,6 +161,8 @@ interface Opened {
   counted: boolean;
   /** Grows with whatever may change the state. */
   version: number;
+  /** Milliseconds of work it has had. */
+  spent: number;
   reads: number;
   /** Copy for dry-runs: in which thread, as of which version. */
   copy: { thread: Thread; version: number } | null;
@@ -209,7 +211,7 @@ export class WorkerPool {
       thread.processes.delete(process);
       throw error;
     }
-    const before = this.opened.get(process) ?? { version: 0, reads: 0, copying: null };
+    const before = this.opened.get(process) ?? { version: 0, spent: 0, reads: 0, copying: null };
     this.opened.set(
       process,
       Object.assign(before, { module, format, env, counted, version: before.version + 1, copy: null }),
@@ -282,6 +284,11 @@ export class WorkerPool {
     return usage;
   }
 
+  /** Milliseconds that evaluating an open process' messages has taken its thread so far; waiting and dry-runs are not counted. */
+  spent(process: string): number {
+    return this.opened.get(process)?.spent ?? 0;
+  }
+
   /** Closes a process; opening it again starts from an image or from nothing. */
   async close(process: string): Promise<void> {
     const thread = this.threadOf(process);
@@ -298,7 +305,9 @@ export class WorkerPool {
   private async turn(process: string, messages: VmMessage[], quiet: boolean): Promise<Handled> {
     const opened = this.opened.get(process);
     try {
-      return (await this.ask({ op: 'handle', process, messages, quiet })) as Handled;
+      const handled = (await this.ask({ op: 'handle', process, messages, quiet })) as Handled;
+      if (opened) opened.spent += handled.milliseconds;
+      return handled;
     } finally {
       if (opened) opened.version += 1;
     }

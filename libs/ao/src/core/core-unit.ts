@@ -2,7 +2,7 @@
  * What is answered on AO-Core's paths: places for signed items, results, dry-runs and public state, of the same scheduler and compute as
  * the legacy units'. docs/ao-http.md says which paths, and what the rest is answered.
  */
-import { ComputeError } from '../compute/compute-unit.js';
+import { ComputeError } from '../compute/error.js';
 import { ItemError, parseItem, verifyItem } from '../items/index.js';
 import type { AoPipeline } from '../pipeline.js';
 import { tagOf } from '../scheduler/assignment.js';

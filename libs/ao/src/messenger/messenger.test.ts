@@ -379,7 +379,10 @@ describe('clocks', () => {
   const start = async (process: string, signer?: Signer) => monitors.start(process, await signed(process, signer));
   const stop = async (process: string, signer?: Signer) => monitors.end(process, await signed(process, signer));
   const times = async (process: string) => (await schedule(process)).map((m) => Number(tagOf(m, 'Cron-Time')) - 1e12);
-  const evaluated = () => database.query('update process set evaluated = nonce');
+  const evaluated = () =>
+    database.query(
+      'insert into progress (process, evaluated) select id, nonce from process on conflict (process) do update set evaluated = excluded.evaluated',
+    );
   const step = async (seconds: number) => {
     now += seconds * 1000;
     await evaluated();
@@ -458,9 +461,15 @@ describe('clocks', () => {
   it('I13 wait for a process that is behind, and leave the others alone', async () => {
     const [slow, fine] = [await clocked('1-second'), await clocked('1-second')];
     for (const process of [slow, fine]) await start(process);
-    await database.query('update process set evaluated = nonce - 101 where id = $1', [slow]);
+    await database.query(
+      'insert into progress (process, evaluated) select id, nonce - 101 from process where id = $1 on conflict (process) do update set evaluated = excluded.evaluated',
+      [slow],
+    );
     now += 3000;
-    await database.query('update process set evaluated = nonce where id = $1', [fine]);
+    await database.query(
+      'insert into progress (process, evaluated) select id, nonce from process where id = $1 on conflict (process) do update set evaluated = excluded.evaluated',
+      [fine],
+    );
     await monitors.tick();
     expect([await times(slow), await times(fine)]).toEqual([[], [3000]]);
     await step(1);

@@ -243,7 +243,7 @@ export class Monitors {
   /** Moves some clocks on; how many. Another gateway's are left to it. */
   private async makeTicks(manager: EntityManager, now: number): Promise<number> {
     const rows: { process: string; ticked: string }[] = await manager.query(
-      `select m.process, m.ticked from monitor m join process p on p.id = m.process
+      `select m.process, m.ticked from monitor m join computed_process p on p.id = m.process
        where m.due <= $1 and p.evaluated >= p.nonce - ${MAX_BEHIND} order by m.due limit ${BATCH} for update of m skip locked`,
       [now],
     );

@@ -109,7 +109,7 @@ export class PublicState implements ResultSink {
   /** The newest slot of a process, and the last one evaluated (-1 before the first); null when there is no such process. */
   async progress(process: string): Promise<{ placed: number; evaluated: number } | null> {
     const rows: { nonce: string; evaluated: string }[] = await this.database.query(
-      'select nonce, evaluated from process where id = $1',
+      'select nonce, evaluated from computed_process where id = $1',
       [process],
     );
     return rows[0] ? { placed: Number(rows[0].nonce), evaluated: Number(rows[0].evaluated) } : null;
@@ -126,7 +126,7 @@ export class PublicState implements ResultSink {
   ): Promise<StateAnswer | null> {
     const written = writePath(path);
     const rows: HeadRow[] = await this.database.query(
-      `select p.evaluated, s.value, z.refused_nonce, z.refused from process p
+      `select p.evaluated, s.value, z.refused_nonce, z.refused from computed_process p
        left join process_state s on s.process = p.id and s.path = $2 left join process_state_size z on z.process = p.id where p.id = $1`,
       [process, written],
     );

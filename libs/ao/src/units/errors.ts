@@ -3,7 +3,7 @@ import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter 
 import type { Response } from 'express';
 import { QueryFailedError } from 'typeorm';
 import { z } from 'zod';
-import { ComputeError, type ComputeErrorCode } from '../compute/compute-unit.js';
+import { ComputeError, type ComputeErrorCode } from '../compute/error.js';
 import { HttpSignatureError } from '../core/http-signature.js';
 import { ItemError } from '../items/index.js';
 import { DeadLetterError } from '../messenger/dead-letters.js';

@@ -1,5 +1,5 @@
 /** A client is kept waiting so long and no longer. */
-import { ComputeError } from '../compute/compute-unit.js';
+import { ComputeError } from '../compute/error.js';
 
 /** Longest a client is kept waiting; the evaluation goes on after that. */
 const WAIT_MS = 25_000;
