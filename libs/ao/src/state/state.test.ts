@@ -106,9 +106,10 @@ describe('stored', () => {
   async function newProcess(): Promise<string> {
     const id = `p${(count += 1)}`;
     await database.query(
-      "insert into process (id, module, item, nonce, assignment_id, hash_chain, timestamp, evaluated) values ($1, 'm', '', 9, '', '', 0, 9)",
+      "insert into process (id, module, item, nonce, assignment_id, hash_chain, timestamp) values ($1, 'm', '', 9, '', '', 0)",
       [id],
     );
+    await database.query('insert into progress (process, evaluated) values ($1, 9)', [id]);
     return id;
   }
   const take = (to: PublicState, process: string, from: number, results: readonly EvaluationResult[]) =>
