@@ -192,6 +192,24 @@ describe('stored', () => {
     );
   });
 
+  it('several processes of one transaction stay apart', async () => {
+    const [one, two] = [await newProcess(), await newProcess()];
+    const batch = (process: string, ...patches: Table[]) => ({
+      process,
+      module: 'm',
+      results: patches.map((patch, i) => ({ entry: { nonce: i } as ScheduleEntry, result: resultOf(patch) })),
+    });
+    const tight = new PublicState(database, { leaves: 2, bytes: 1000 });
+    await database.transaction((m) =>
+      tight.take(m, [batch(one, { a: { b: '1' } }), batch(two, { a: { b: '2' }, c: '2' })]),
+    );
+    await database.transaction((m) => tight.take(m, [batch(one, { a: '3' }), batch(two, { d: '4' }, { c: UNSET })]));
+    expect([await whole(one), await whole(two)]).toEqual([{ a: '3' }, { a: { b: '2' } }]);
+    expect([await size(one), await size(two)]).toEqual([true, true]);
+    expect((await tight.read(one, ['x']))?.incomplete).toBeNull();
+    expect((await tight.read(two, ['x']))?.incomplete).toMatchObject({ nonce: 0 });
+  });
+
   it('I11 what is refused at the bounds does not depend on the batches either', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(table, { minLength: 2, maxLength: 8 }), fc.nat(7), async (patches, cut) => {
