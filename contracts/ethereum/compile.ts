@@ -25,9 +25,9 @@ const SETTINGS = {
   outputSelection: { '*': { '*': ['abi', 'evm.bytecode.object'] } },
 };
 
-/** All contracts of `contracts/ethereum/src` by name. @throws Error with solc's messages when one does not compile. */
-export function compileContracts(): Artifacts {
-  const folder = path.join(projectRoot(), 'contracts/ethereum/src');
+/** All contracts of a folder by name. @throws Error with solc's messages when one does not compile. */
+export function compileContracts(sourceFolder = 'contracts/ethereum/src'): Artifacts {
+  const folder = path.join(projectRoot(), sourceFolder);
   const sources = Object.fromEntries(
     solidityFiles(folder).map((file) => [path.relative(folder, file), { content: fs.readFileSync(file, 'utf8') }]),
   );

@@ -1,10 +1,11 @@
 /** The virtual machines there are. A new one is a folder here, and a line in this list. */
 import type { Vm } from '../types.js';
 import { AosVm } from './aos/aos-vm.js';
+import { EvmVm } from './evm/evm-vm.js';
 import { LuaVm } from './lua/lua-vm.js';
 import { QuickJsVm } from './quickjs/quickjs-vm.js';
 
-const MACHINES: readonly Vm[] = [new LuaVm(), new QuickJsVm(), new AosVm()];
+const MACHINES: readonly Vm[] = [new LuaVm(), new QuickJsVm(), new EvmVm(), new AosVm()];
 
 /** The machine for a Module-Format; undefined when there is none. */
 export function machineFor(format: string): Vm | undefined {
