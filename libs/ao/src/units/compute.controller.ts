@@ -1,6 +1,7 @@
 /** `/cu`: a compute unit. Results as stored, and dry-runs on the newest state. */
 import { Body, Controller, Get, HttpCode, Param, Post, Query, UseFilters } from '@nestjs/common';
 import { z } from 'zod';
+import { ComputeError } from '../compute/compute-unit.js';
 import type { TickResult } from '../messenger/monitors.js';
 import { AoPipeline } from '../pipeline.js';
 import type { EvaluationResult } from '../types.js';
@@ -9,6 +10,8 @@ import { jsonOf } from './raw-body.js';
 import { within } from './within.js';
 
 const MAX_RESULTS = 1000;
+/** Longest a list of results waits for what is not evaluated yet. */
+const CATCH_UP_MS = 2000;
 
 const resultsShape = z.object({
   from: z.string().optional(),
@@ -62,6 +65,7 @@ export class ComputeController {
     const { from, to, sort, limit } = resultsShape.parse(query);
     if (!(await this.pipeline.scheduler.hasProcess(process)))
       throw new UnitError(404, `There is no process ${process} here.`);
+    await this.caughtUp(process);
     const [first, last] = [from ? nonceOf(from) + 1 : 0, to ? nonceOf(to) : Number.MAX_SAFE_INTEGER];
     const descending = sort === 'DESC';
     const found = await this.pipeline.compute.results(process, descending ? last : first, limit + 1, descending);
@@ -73,6 +77,13 @@ export class ComputeController {
       pageInfo: { hasNextPage: more },
       edges: inRange.slice(0, limit).map(({ nonce, result }) => ({ node: result, cursor: cursorOf(nonce, sort) })),
     };
+  }
+
+  /** Results of what was sent before are there, as with AO's units, unless they take long: then they are not in this page yet. */
+  private async caughtUp(process: string): Promise<void> {
+    await within(this.pipeline.compute.advance(process), CATCH_UP_MS).catch((error: unknown) => {
+      if (!(error instanceof ComputeError)) throw error;
+    });
   }
 
   /** Slot of the result after this one. */
@@ -88,6 +99,7 @@ export class ComputeController {
     const { from, to, limit } = cronShape.parse(query);
     if (!(await this.pipeline.scheduler.hasProcess(process)))
       throw new UnitError(404, `There is no process ${process} here.`);
+    await this.caughtUp(process);
     const range = { after: from === undefined ? null : tickOf(from), until: to === undefined ? null : tickOf(to) };
     const ticks = await this.pipeline.monitors.results(process, range, limit + 1);
     // A page of large results is shorter than was asked for.
