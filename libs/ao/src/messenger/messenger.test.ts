@@ -96,7 +96,7 @@ afterAll(async () => {
   await cluster.close();
 });
 beforeEach(async () => {
-  await database.query('truncate module, result, outbox, pushed, spawned, monitor cascade');
+  await database.query('truncate module, progress, result, outbox, pushed, spawned, monitor cascade');
   scheduler = new Scheduler({ database, signer: SCHEDULER });
   begin();
   const item = await createItem(

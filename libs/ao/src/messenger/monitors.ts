@@ -165,7 +165,8 @@ export class Monitors {
       `select time, cron, nonce, outcome from (
          select *, row_number() over page as place, sum(octet_length(outcome)) over page as bytes from (
            select o.nonce as time, o.position as cron, r.nonce, r.outcome from outbox o
-           join result r on r.message_id = o.item_id and r.process = o.process
+           join assignment a on a.process = o.process and a.message_id = o.item_id
+           join result r on r.process = a.process and r.nonce = a.nonce
            where o.process = $1 and o.kind = 'tick' and (o.nonce, o.position) > ($2::bigint, $3::int)
              and (o.nonce, o.position) <= ($4::bigint, $5::int) order by o.nonce, o.position limit $6
          ) as found window page as (order by time, cron)

@@ -171,13 +171,13 @@ describe('the client', () => {
     };
     const up = await page({ sort: 'ASC' });
     expect(up.data).toEqual([undefined, '1', '2']);
-    const next = await page({ sort: 'ASC', from: up.last });
-    expect(next.data).toEqual(['3', '4', '5']);
-    expect((await page({ sort: 'ASC', from: next.last })).data).toEqual(['6']);
+    const further = await page({ sort: 'ASC', from: up.last });
+    expect(further.data).toEqual(['3', '4', '5']);
+    expect((await page({ sort: 'ASC', from: further.last })).data).toEqual(['6']);
     const down = await page({ sort: 'DESC' });
     expect(down.data).toEqual(['6', '5', '4']);
     expect((await page({ sort: 'DESC', to: down.last })).data).toEqual(['4', '3', '2']); // to is inclusive
-    expect((await page({ sort: 'DESC', from: up.last, to: next.first })).data).toEqual(['3']);
+    expect((await page({ sort: 'DESC', from: up.last, to: further.first })).data).toEqual(['3']);
   });
 
   it('A6 assigns a message to another process once', async () => {

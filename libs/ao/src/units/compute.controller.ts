@@ -1,7 +1,7 @@
 /** `/cu`: a compute unit. Results as stored, and dry-runs on the newest state. */
 import { Body, Controller, Get, HttpCode, Param, Post, Query, UseFilters } from '@nestjs/common';
 import { z } from 'zod';
-import { ComputeError } from '../compute/compute-unit.js';
+import { ComputeError } from '../compute/error.js';
 import type { TickResult } from '../messenger/monitors.js';
 import { AoPipeline } from '../pipeline.js';
 import type { EvaluationResult } from '../types.js';
