@@ -8,7 +8,7 @@ import type { AoClient } from './client.js';
 import type { SpawnOptions } from './options.js';
 import { clientOf, dataOf, print, PROCESS_FAILED, readFile, signerFor, signItem, tagsOf } from './context.js';
 import { evaluate } from './talk.js';
-import { plain } from './text.js';
+import { brief } from './text.js';
 
 const ID = /^[A-Za-z0-9_-]{43}$/;
 /** Where scripts/aos-module.mjs puts the module that runs without more. */
@@ -44,7 +44,7 @@ export async function spawn(options: SpawnOptions): Promise<void> {
   const result = await client.result(item.id, item.id, options.wait);
   print(options.json, { process: item.id, module, error: result.Error ?? null }, () => item.id);
   if (result.Error !== undefined)
-    throw new CommandError(`The process is spawned, but its spawn item failed: ${plain(result.Error)}`, PROCESS_FAILED);
+    throw new CommandError(`The process is spawned, but its spawn item failed: ${brief(result.Error, 500)}`, PROCESS_FAILED);
   if (code !== null) await evaluate(item.id, code, options);
 }
 

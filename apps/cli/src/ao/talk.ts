@@ -81,5 +81,5 @@ function messageLines({ Target, Tags, Data }: OutboundMessage): string[] {
 }
 
 function refuse({ Error: error }: EvaluationResult): void {
-  if (error !== undefined) throw new CommandError(`The process failed: ${plain(error)}`, PROCESS_FAILED);
+  if (error !== undefined) throw new CommandError(`The process failed: ${brief(error, 500)}`, PROCESS_FAILED);
 }

@@ -1,0 +1,369 @@
+/** `isthmus ao` against a real gateway: what each command prints is what happened, and what is wrong is one line with its exit code. */
+import { spawn as start } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { jest } from '@jest/globals';
+import { arweaveSigner, createItem, ed25519Signer, ethereumSigner } from '@isthmus/ao';
+import { devAccount } from '@isthmus/devnet';
+import { projectRoot, writeKeyFile } from '@isthmus/store';
+import { GatewayStage, until } from '../../../gateway/harness.js';
+import { program } from '../program.js';
+import { CommandError } from '../said.js';
+import { isLoopback, signerOf } from './signer.js';
+import { brief, plain, table } from './text.js';
+
+const NOBODY = 'A'.repeat(43);
+const COUNTER = `
+local n = 0
+function handle(msg)
+  local a = msg.Tags.Action
+  if a == "Fail" then error("on purpose \\27[31min red") end
+  if a == "Count" then
+    n = n + 1
+    ao.send({ Target = msg.From, Action = "Counted", Data = tostring(n) .. msg.Data })
+    return "counted " .. n
+  end
+  if a == "Forward" then ao.send({ Target = msg.Tags.To, Action = "Count" }) end
+end`;
+
+let world: GatewayStage;
+let folder: string;
+let counter: string;
+let pokes = 0;
+
+interface Said {
+  code: number;
+  out: string;
+  error: string;
+}
+
+const file = (name: string, content: string, mode = 0o600): string => {
+  const named = path.join(folder, name);
+  fs.writeFileSync(named, content, { mode });
+  return named;
+};
+
+/** Runs a command in this process, as main.ts does. */
+async function run(...args: string[]): Promise<Said> {
+  const printed: string[] = [];
+  const log = jest.spyOn(console, 'log').mockImplementation((line: string) => void printed.push(line));
+  const warn = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+  const said = (code: number, error: string): Said => ({ code, out: printed.join('\n'), error });
+  try {
+    const command = program();
+    for (const each of [command, ...command.commands, ...command.commands.flatMap((c) => c.commands)])
+      each
+        .exitOverride()
+        .configureOutput({ writeErr: (text) => void printed.push(text), writeOut: (text) => void printed.push(text) });
+    await command.parseAsync(['ao', ...args, '--gateway', world.url], { from: 'user' });
+    return said(0, '');
+  } catch (error) {
+    if (error instanceof CommandError) return said(error.exitCode, error.message);
+    return said(1, error instanceof Error ? error.message : String(error));
+  } finally {
+    log.mockRestore();
+    warn.mockRestore();
+  }
+}
+
+async function json<T>(...args: string[]): Promise<T> {
+  const { code, out, error } = await run(...args, '--json');
+  if (code !== 0) throw new Error(error);
+  return JSON.parse(out) as T;
+}
+
+/** A message from outside the command line. */
+async function poke(process: string): Promise<void> {
+  pokes += 1;
+  const tags = Object.entries({ 'Data-Protocol': 'ao', Type: 'Message', Variant: 'ao.TN.1', Action: 'Count' });
+  const anchor = String(pokes).padStart(32, '0');
+  const content = { target: process, anchor, tags: tags.map(([name, value]) => ({ name, value })), data: '' };
+  await world.post(await createItem(content, ed25519Signer(Buffer.alloc(32, 7))));
+}
+
+beforeAll(async () => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-cli-ao-'));
+  world = await GatewayStage.open();
+  counter = (await run('spawn', '--module', file('counter.lua', COUNTER), '--name', 'counter')).out;
+});
+afterAll(async () => {
+  await world.close();
+  fs.rmSync(folder, { recursive: true });
+});
+
+describe('spawn', () => {
+  it('publishes a file as a module and prints the process; the same file is the same module', async () => {
+    expect(counter).toMatch(/^[A-Za-z0-9_-]{43}$/);
+    const again = await json<{ process: string; module: string }>(
+      'spawn',
+      '--module',
+      path.join(folder, 'counter.lua'),
+      '--tag',
+      'X-A=b=c',
+    );
+    expect(again.process).not.toBe(counter);
+    const first = await world.get<{ module: string; owner: string }>(`/v1/ao/processes/${counter}`);
+    expect(first).toMatchObject({ module: again.module, owner: devAccount(0).address, name: 'counter' });
+    const { tags } = await world.get<{ tags: { name: string; value: string }[] }>(`/v1/ao/processes/${again.process}`);
+    const pipeline = world.gateway.pipeline;
+    expect(tags).toEqual(
+      expect.arrayContaining([
+        { name: 'Scheduler', value: pipeline?.scheduler.address },
+        { name: 'Authority', value: pipeline?.messenger.address },
+        { name: 'X-A', value: 'b=c' },
+      ]),
+    );
+    const byId = await run('spawn', '--module', again.module);
+    expect(byId).toMatchObject({ code: 0, out: expect.stringMatching(/^[A-Za-z0-9_-]{43}$/) });
+  });
+
+  it.each([
+    ['a module nobody has sent', ['--module', NOBODY], /send the module first/],
+    ['a file that is not there', ['--module', 'none.lua'], /none\.lua cannot be read/],
+    ['a file that does not tell its machine', ['--module', 'counter.txt'], /--format/],
+    ['a file that is called WebAssembly', ['--module', 'no.wasm'], /no WebAssembly/],
+    ['a format for what has its own', ['--module', NOBODY, '--format', 'x'], /--format is for/],
+    ['a tag that is none', ['--module', NOBODY, '--tag', 'x'], /Name=Value/],
+    ['a tag too long', ['--module', NOBODY, '--tag', `X=${'x'.repeat(5000)}`], /at most 3072/],
+    ['data twice', ['--module', NOBODY, '--data', 'x', '--data-file', 'counter.txt'], /not both/],
+  ])('refuses %s', async (_, args, words) => {
+    file('counter.txt', COUNTER);
+    file('no.wasm', 'x');
+    const there = args.map((a) => (/\.(txt|wasm)$/.test(a) ? path.join(folder, a) : a));
+    const { code, error, out } = await run('spawn', ...there);
+    expect([code, error || out]).toEqual([1, expect.stringMatching(words)]);
+  });
+
+  it('says when the spawn item itself failed', async () => {
+    const { code, out, error } = await run(
+      'spawn',
+      '--module',
+      file('bad.lua', 'function handle(m) error("not born") end'),
+    );
+    expect([code, out, error]).toEqual([2, expect.stringMatching(/^[\w-]{43}$/), expect.stringContaining('not born')]);
+  });
+});
+
+describe('message', () => {
+  it('waits for the result and shows what was sent in answer', async () => {
+    const { code, out } = await run('message', counter, '--action', 'Count', '--data', ' so far', '--tag', 'X-Y=z');
+    expect(code).toBe(0);
+    expect(out).toMatch(/^message [\w-]{43}\n→ 0x\w{40} {2}Action=Counted\n {2}\d+ so far\noutput counted \d+$/);
+    const answer = await json<{ message: string; messages: { Data: string }[] }>(
+      'message',
+      counter,
+      '--action',
+      'Count',
+    );
+    expect(answer.messages[0]?.Data).toMatch(/^\d+$/);
+    expect(answer.message).toMatch(/^[\w-]{43}$/);
+  });
+
+  it('says what failed in the process with an exit code of its own, and lets nothing steer the terminal', async () => {
+    const { code, error, out } = await run('message', counter, '--action', 'Fail');
+    expect([code, error]).toEqual([2, expect.stringMatching(/^The process failed: .*on purpose in red/)]);
+    expect(out).toMatch(/^message [\w-]{43}$/);
+  });
+
+  it.each([
+    ['no process', [NOBODY, '--action', 'Count'], /There is no process/],
+    ['what can be no id', ['short', '--action', 'Count'], /43 characters/],
+    ['a gateway that is no URL', ['--gateway', 'localhost:1', NOBODY], /http:\/\/host:port/],
+    ['a password in a URL', ['--gateway', 'http://me:secret@127.0.0.1', NOBODY], /Leave names and passwords out/],
+  ])('refuses %s', async (_, args, words) => {
+    const { code, error, out } = await run('message', ...args);
+    expect([code, error + out]).toEqual([1, expect.stringMatching(words)]);
+  });
+});
+
+describe('keys', () => {
+  const sign = async (...args: string[]) => {
+    const { message } = await json<{ message: string }>('message', counter, '--action', 'Count', ...args);
+    return (await world.get<{ item: { signer: string } }>(`/v1/ao/messages/${message}`)).item.signer;
+  };
+
+  it('of each kind sign from their files', async () => {
+    const secret = `0x${'5'.repeat(64)}` as const;
+    const own = path.join(folder, 'own.key');
+    writeKeyFile(own, secret);
+    expect(await sign('--key', own)).toBe(ethereumSigner(secret).address);
+    const seed = Buffer.from('5'.repeat(64), 'hex');
+    expect(await sign('--key', own, '--key-type', 'ed25519')).toBe(ed25519Signer(seed).address);
+    const solana = file('solana.json', JSON.stringify([...seed, ...ed25519Signer(seed).publicKey]));
+    expect(await sign('--key', solana)).toBe(ed25519Signer(seed).address);
+    const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' });
+    const wallet = file('wallet.json', JSON.stringify(jwk));
+    expect(await sign('--key', wallet)).toBe(arweaveSigner(jwk as Parameters<typeof arweaveSigner>[0]).address);
+  });
+
+  it('that are no keys, or others may read, are refused and never shown', () => {
+    const secret = 'aa'.repeat(32);
+    const jwk = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ format: 'jwk' });
+    const refused: [string, RegExp][] = [
+      [file('open.key', JSON.stringify({ privateKey: `0x${secret}` }), 0o644), /open to others: chmod 600/],
+      [file('text.key', secret), /is no key/],
+      [file('short.key', JSON.stringify({ privateKey: `0x${secret}aa` })), /is no key/],
+      [file('small.json', JSON.stringify(jwk)), /4,096 bits/],
+      [file('bytes.json', JSON.stringify([1, 2, 3])), /is no key/],
+      [path.join(folder, 'none.key'), /cannot be read/],
+    ];
+    for (const [named, words] of refused) {
+      expect(() => signerOf(named, 'ethereum', world.url)).toThrow(words);
+      expect(() => signerOf(named, 'ethereum', world.url)).not.toThrow(secret);
+    }
+  });
+
+  it('everybody knows sign for the local stack only', () => {
+    expect(signerOf(undefined, 'ethereum', 'http://localhost:4600').address).toBe(devAccount(0).address);
+    expect(() => signerOf(undefined, 'ethereum', 'https://gateway.example')).toThrow(/--key/);
+    expect(isLoopback('http://127.0.0.1.example:80')).toBe(false);
+  });
+});
+
+it('read asks without a trace, and says what is wrong', async () => {
+  const before = await world.get<{ slot: number }>(`/v1/ao/processes/${counter}`);
+  const [one, two] = [
+    await run('read', counter, '--action', 'Count'),
+    await run('read', counter, '--action', 'Count', '--owner', 'me'),
+  ];
+  expect(one).toMatchObject({ code: 0, out: expect.stringContaining('Action=Counted') });
+  expect(two.out).toContain('→ me');
+  expect(one.out.split('\n')[1]).toBe(two.out.split('\n')[1]);
+  expect((await world.get<{ slot: number }>(`/v1/ao/processes/${counter}`)).slot).toBe(before.slot);
+  expect(await run('read', counter)).toMatchObject({ code: 0, out: '(no answer)' });
+  expect(await run('read', counter, '--action', 'Fail')).toMatchObject({ code: 2 });
+  expect(await run('read', NOBODY)).toMatchObject({ code: 1, error: expect.stringContaining('no process') });
+});
+
+describe('watching', () => {
+  it('tail shows a line for each slot, from where it is told', async () => {
+    const process = (await run('spawn', '--module', path.join(folder, 'counter.lua'))).out;
+    for (const action of ['Count', 'Fail']) await run('message', process, '--action', action);
+    const { code, out } = await run('tail', process, '--from', '0', '--count', '3');
+    const lines = out.split('\n');
+    expect([code, lines.length]).toEqual([0, 3]);
+    expect(lines[1]).toMatch(/^\d\d:\d\d:\d\d\.\d{3} +1 {2}Count +from 0x\w{6}…\w{6} +ok +1 message$/);
+    expect(lines[2]).toMatch(/ 2 {2}Fail .*FAILED {2}.*on purpose in red/);
+    expect(out).not.toContain('\u001b');
+    let shown: { slot: number } | null = null;
+    const live = json<{ slot: number }>('tail', process, '--count', '1').then((event) => (shown = event));
+    await until('a new slot is shown', async () => {
+      await poke(process); // again and again: the first may come before the stream is open
+      return shown !== null;
+    });
+    expect((await live).slot).toBeGreaterThan(2);
+  });
+
+  it('tail of nobody, or of no gateway, ends at once', async () => {
+    expect(await run('tail', NOBODY)).toMatchObject({ code: 1, error: expect.stringContaining('no process') });
+    const { code, error } = await new Promise<{ code: number; error: string }>((resolve) => {
+      const child = start(process.execPath, [
+        path.join(projectRoot(), 'dist/apps/cli/src/main.js'),
+        'ao',
+        'tail',
+        NOBODY,
+        '--gateway',
+        'http://127.0.0.1:1',
+      ]);
+      let text = '';
+      child.stderr.on('data', (chunk) => (text += String(chunk)));
+      child.on('close', (exit) => resolve({ code: exit ?? -1, error: text }));
+    });
+    expect([code, error]).toEqual([
+      1,
+      expect.stringMatching(/^The gateway at http:\/\/127\.0\.0\.1:1 does not answer.*\n$/),
+    ]);
+  });
+
+  it('list has a line for each process, the newest in use first', async () => {
+    await run('message', counter, '--action', 'Count');
+    const { out } = await run('list');
+    const [heads, first] = out.split('\n');
+    expect(heads).toMatch(/^PROCESS +NAME +VM +SLOT +EVALUATED +LAG +MEMORY +MSG\/S$/);
+    expect(first).toMatch(new RegExp(`^${counter} +counter +isthmus-lua-5\\.4 +\\d+ +\\d+ +\\d+ `));
+    expect(out).toContain(world.process);
+    const one = await run('list', '--limit', '1');
+    expect(one.out).toMatch(/\n… and \d+ more: --limit shows more$/);
+    expect(await json<{ id: string }[]>('list', '--limit', '1')).toMatchObject([{ id: counter }]);
+    expect(await run('list', '--limit', 'all')).toMatchObject({ code: 1 });
+  });
+});
+
+it('journey goes from the signature to what came of it', async () => {
+  const other = (await run('spawn', '--module', path.join(folder, 'counter.lua'))).out;
+  const { message } = await json<{ message: string }>(
+    'message',
+    counter,
+    '--action',
+    'Forward',
+    '--tag',
+    `To=${other}`,
+    '--data',
+    'x\u001b[2J',
+  );
+  const { out } = await until('the other has counted', async () => {
+    const said = await run('journey', message);
+    return said.out.includes(', done') ? said : null;
+  });
+  const slot = /assignment +slot (\d+)/.exec(out)?.[1];
+  for (const line of [
+    `message     ${message}`,
+    `item        Message  signed by ${devAccount(0).address} (ethereum)  5 bytes`,
+    '            Action: Forward',
+    'data        x',
+    `assignment  slot ${slot} of ${counter}`,
+    'result      ok  1 message, 0 spawns, 0 assignments',
+    `→ message   Count  to ${other}  delivered: slot 1 of ${other}, done`,
+    'settlement  not yet',
+  ])
+    expect(out).toContain(line);
+  expect(out).not.toContain('\u001b');
+  const pushed = / done {2}([\w-]{43})$/m.exec(out)?.[1] ?? '';
+  const child = await run('journey', pushed);
+  expect(child.out).toContain(`sent by     ${counter}  slot ${slot}`);
+  expect(child.out).toContain(`began with  ${message}`);
+  expect(await run('journey', NOBODY)).toMatchObject({ code: 1, error: 'There is no message of this id here.' });
+});
+
+describe('aos', () => {
+  it('is spawned without more, loads a file, and evaluates for its owner', async () => {
+    const loaded = file(
+      'hello.lua',
+      'Greeting = "good morning"\nHandlers.add("greet", "Greet", function(m) m.reply({ Data = Greeting }) end)\nreturn "loaded"',
+    );
+    const { code, out } = await run('spawn', '--eval', loaded);
+    const [process = '', said] = out.split('\n');
+    expect([code, said]).toEqual([0, 'loaded']);
+    expect(await run('eval', process, 'return Greeting .. "!"')).toMatchObject({ code: 0, out: 'good morning!' });
+    expect((await run('message', process, '--action', 'Greet')).out).toContain('\n  good morning');
+    const failed = await run('eval', process, 'return nothing.here');
+    expect([failed.code, failed.error]).toEqual([2, expect.stringMatching(/^The process failed: .*nil value/)]);
+    const stranger = path.join(folder, 'stranger.key');
+    writeKeyFile(stranger, `0x${'6'.repeat(64)}`);
+    expect((await run('eval', process, 'return Greeting', '--key', stranger)).out).not.toContain('good morning');
+  });
+
+  it('that is not here is missed by name', async () => {
+    process.env['ISTHMUS_AOS_MODULE'] = path.join(folder, 'none.wasm');
+    const { code, error } = await run('spawn');
+    delete process.env['ISTHMUS_AOS_MODULE'];
+    expect([code, error]).toEqual([1, expect.stringContaining('scripts/aos-module.mjs')]);
+  });
+});
+
+it('what processes say cannot steer a terminal, and stays in its column', () => {
+  expect(plain('a\u001b[31mb\u001b]0;title\u0007c\rd\ne\tf\u202eg\u009b2J')).toBe('ab]0;titlecd\ne\tfg2J');
+  expect(brief('a\n\n  b')).toBe('a b');
+  expect(brief('x'.repeat(200), 10)).toBe(`${'x'.repeat(9)}…`);
+  expect(
+    table(
+      ['A', 'NUMBER'],
+      [
+        ['one', '1'],
+        ['three', '22'],
+      ],
+    ),
+  ).toBe('A      NUMBER\none         1\nthree      22');
+});
