@@ -123,6 +123,13 @@ describe('keys', () => {
     expect(printed.join('\n')).toMatch(/address [A-Za-z0-9_-]{43}$/);
   });
 
+  it('of an operator are shown nowhere, and have no address', () => {
+    const file = path.join(folder, 'operator.key');
+    keys('operator', file);
+    expect(printed).toEqual([`operator key in ${file}`]);
+    expect(readKeyFile(file)).toMatch(/^0x[0-9a-f]{64}$/);
+  });
+
   it('of no known kind, or in no folder, are refused', () => {
     expect(() => keys('toString', path.join(folder, 'k'))).toThrow(/guardian, relayer, scheduler, messenger/);
     expect(() => keys('guardian', path.join(folder, 'none', 'k'))).toThrow(/Cannot write/);

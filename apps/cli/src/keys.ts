@@ -7,12 +7,13 @@ import type { Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { CommandError } from './said.js';
 
-/** Guardians and relayers are Ethereum accounts; the units sign with ed25519, named by their AO address. */
-const ADDRESS: Readonly<Record<string, (key: Hex) => string>> = {
+/** Guardians and relayers are Ethereum accounts; the units sign with ed25519, named by their AO address. An operator shows the key itself: it has no address. */
+const ADDRESS: Readonly<Record<string, ((key: Hex) => string) | null>> = {
   guardian: (key) => privateKeyToAccount(key).address,
   relayer: (key) => privateKeyToAccount(key).address,
   scheduler: unitAddress,
   messenger: unitAddress,
+  operator: null,
 };
 
 function unitAddress(key: Hex): string {
@@ -22,7 +23,7 @@ function unitAddress(key: Hex): string {
 /** @throws CommandError for an unknown kind, or a file that is there or cannot be made. */
 export function keys(kind: string, out: string): void {
   const address = Object.hasOwn(ADDRESS, kind) ? ADDRESS[kind] : undefined;
-  if (!address) throw new CommandError(`"${kind}" is no kind of key: ${Object.keys(ADDRESS).join(', ')}.`);
+  if (address === undefined) throw new CommandError(`"${kind}" is no kind of key: ${Object.keys(ADDRESS).join(', ')}.`);
   const key: Hex = `0x${randomBytes(32).toString('hex')}`;
   const file = path.resolve(out);
   try {
@@ -35,5 +36,5 @@ export function keys(kind: string, out: string): void {
         : `Cannot write ${file}: choose a folder that is there and writable with --out.`,
     );
   }
-  console.log(`${kind} key in ${file}\naddress ${address(key)}`);
+  console.log([`${kind} key in ${file}`, ...(address ? [`address ${address(key)}`] : [])].join('\n'));
 }

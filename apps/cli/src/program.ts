@@ -43,8 +43,8 @@ export function program(): Command {
     .action(async (app: string) => (await import('./migrate.js')).migrate(app));
   isthmus
     .command('keys')
-    .description('make a key file only its owner reads, and print its address')
-    .argument('<kind>', 'guardian, relayer, scheduler or messenger')
+    .description('make a key file only its owner reads, and print its address if it has one')
+    .argument('<kind>', 'guardian, relayer, scheduler, messenger or operator')
     .requiredOption('--out <file>', 'file to make; an existing one is never overwritten')
     .action(async (kind: string, options: { out: string }) => (await import('./keys.js')).keys(kind, options.out));
   isthmus.addCommand(ao());

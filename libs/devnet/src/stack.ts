@@ -175,6 +175,7 @@ interface Keys {
   scheduler: string;
   messenger: string;
   relayer: string;
+  operator: string;
   guardians: string[];
 }
 
@@ -189,6 +190,7 @@ function makeKeys(home: string): Keys {
     scheduler: make('scheduler', random),
     messenger: make('messenger', random),
     relayer: make('relayer', () => devKey(RELAYER_ACCOUNT)),
+    operator: make('operator', random),
     guardians: guardianNames().map((name) => make(name, random)),
   };
 }
@@ -257,6 +259,7 @@ function writeConfigs(
     port,
     publicUrl: `http://127.0.0.1:${port}`,
     relayerKeyFile: keys.relayer,
+    operatorKeyFile: keys.operator,
     pollMs,
     chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3 },
   });

@@ -25,6 +25,8 @@ function handle(msg)
     ao.send({ Target = msg.From, Action = "Counted", Data = tostring(n) .. msg.Data })
     return "counted " .. n
   end
+  if a == "Loop" then ao.send({ Target = ao.id, Action = "Loop" }) end
+  if a == "Show" then ao.send({ device = "patch@1.0", balances = { alice = "5" }, note = "x\\27[2J" }) end
   if a == "Forward" then ao.send({ Target = msg.Tags.To, Action = "Count" }) end
 end`;
 
@@ -32,6 +34,7 @@ let world: GatewayStage;
 let folder: string;
 let counter: string;
 let pokes = 0;
+let operatorKey: string;
 
 interface Said {
   code: number;
@@ -57,7 +60,7 @@ async function run(...args: string[]): Promise<Said> {
       each
         .exitOverride()
         .configureOutput({ writeErr: (text) => void printed.push(text), writeOut: (text) => void printed.push(text) });
-    await command.parseAsync(['ao', ...args, '--gateway', world.url], { from: 'user' });
+    await command.parseAsync(['ao', args[0] ?? '', '--gateway', world.url, ...args.slice(1)], { from: 'user' });
     return said(0, '');
   } catch (error) {
     if (error instanceof CommandError) return said(error.exitCode, error.message);
@@ -85,7 +88,9 @@ async function poke(process: string): Promise<void> {
 
 beforeAll(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-cli-ao-'));
-  world = await GatewayStage.open();
+  operatorKey = path.join(folder, 'operator.key');
+  writeKeyFile(operatorKey, `0x${'9'.repeat(64)}`);
+  world = await GatewayStage.open((config) => ({ ...config, operatorKeyFile: operatorKey }));
   counter = (await run('spawn', '--module', file('counter.lua', COUNTER), '--name', 'counter')).out;
 });
 afterAll(async () => {
@@ -325,6 +330,59 @@ it('journey goes from the signature to what came of it', async () => {
   expect(child.out).toContain(`sent by     ${counter}  slot ${slot}`);
   expect(child.out).toContain(`began with  ${message}`);
   expect(await run('journey', NOBODY)).toMatchObject({ code: 1, error: 'There is no message of this id here.' });
+});
+
+it('state shows what a process shows, and that it shows nothing elsewhere', async () => {
+  await run('message', counter, '--action', 'Show');
+  expect(await run('state', counter, 'balances/alice')).toMatchObject({ code: 0, out: '5' });
+  expect(await json('state', counter, '/balances/')).toEqual({ alice: '5' });
+  expect((await run('state', counter, 'note')).out).not.toContain('\u001b');
+  expect(await run('state', counter, 'balances/bob')).toMatchObject({
+    code: 1,
+    error: expect.stringContaining('shows nothing at'),
+  });
+  expect(await run('state', NOBODY, 'x')).toMatchObject({ code: 1, error: expect.stringContaining('no process') });
+});
+
+describe('dead letters', () => {
+  it('are listed with why, and sent again with the operator’s key file', async () => {
+    expect(await run('dead-letters', '--process', NOBODY)).toMatchObject({ code: 0, out: 'no dead letters' });
+    await run('message', counter, '--action', 'Loop');
+    const shown = async () => (await run('dead-letters')).out;
+    const out = await until('the loop ends', async () => /^(?!no dead).*/s.exec(await shown())?.[0]);
+    expect(out).toMatch(new RegExp(`^\\d+ {2}message {2}from slot \\d+ of ${counter}\\n`));
+    const [number = ''] = out.split(' ');
+    expect(out).toMatch(new RegExp(`\n {4}hops after 0 attempts: .*\\(--release ${number}\\)$`));
+    const one = await run('dead-letters', '--release', number, '--operator-key', operatorKey);
+    expect(one).toMatchObject({ code: 0, out: '1 dead letter sent again' });
+    const next = await until('it ends again', async () => {
+      const said = await shown();
+      return said !== 'no dead letters' && !said.startsWith(`${number} `) && said;
+    });
+    const all = await run('dead-letters', '--release-all', counter, '--operator-key', operatorKey);
+    expect(all).toMatchObject({ code: 0, out: '1 dead letter sent again' });
+    await until('and again', async () => (await shown()).split('\n').length === 2 && (await shown()) !== next);
+  });
+
+  it.each([
+    ['a key that is not the operator’s', ['--release', '1', '--operator-key', 'other.key'], /operator’s key/],
+    ['a file that is no key', ['--release', '1', '--operator-key', 'counter.lua'], /is not a JSON object/],
+    ['no key', ['--release', '1', '--operator-key', 'none.key'], /is missing/],
+    ['a number nobody has', ['--release', '999999', '--operator-key', 'operator.key'], /no dead letter/],
+    ['what is no number', ['--release', '../../x', '--operator-key', 'operator.key'], /has a number/],
+    ['both at once', ['--release', '1', '--release-all', NOBODY], /not both/],
+    [
+      'a way others read',
+      ['--release', '1', '--operator-key', 'operator.key', '--gateway', 'http://192.0.2.1'],
+      /is not https/,
+    ],
+  ])('%s is refused', async (_, args, words) => {
+    if (!fs.existsSync(path.join(folder, 'other.key')))
+      writeKeyFile(path.join(folder, 'other.key'), `0x${'8'.repeat(64)}`);
+    const there = args.map((a) => (/\.(key|lua)$/.test(a) ? path.join(folder, a) : a));
+    const { code, error } = await run('dead-letters', ...there);
+    expect([code, error]).toEqual([1, expect.stringMatching(words)]);
+  });
 });
 
 describe('aos', () => {

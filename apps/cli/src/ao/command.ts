@@ -7,6 +7,7 @@ import {
   slot,
   whole,
   type Common,
+  type DeadLetterOptions,
   type MessageOptions,
   type Signed,
   type SpawnOptions,
@@ -92,6 +93,23 @@ export function ao(): Command {
   common(group.command('journey').description('one message’s whole way: item, places, results, deliveries'))
     .argument('<message>', 'the message, or its assignment', anId)
     .action(async (message: string, options: Common) => (await import('./journey.js')).journey(message, options));
+
+  common(group.command('state').description('what a process shows of its state, without asking it (patch@1.0)'))
+    .argument('<process>', 'the process', anId)
+    .argument('[path]', 'what of it, such as balances/0x…; all without it', '')
+    .action(async (process: string, path: string, options: Common) =>
+      (await import('./state.js')).state(process, path, options),
+    );
+
+  common(group.command('dead-letters').description('what could not be delivered and why; has it sent again'))
+    .addOption(new Option('--process <id>', 'only those this process sent').argParser(anId))
+    .addOption(new Option('--limit <n>', 'most shown, the newest first').argParser(whole).default(50))
+    .option('--release <number>', 'send this one again (operators)')
+    .addOption(
+      new Option('--release-all <process>', 'send all of this process again that can be (operators)').argParser(anId),
+    )
+    .option('--operator-key <file>', 'the operator’s key file; the local stack’s without it')
+    .action(async (options: DeadLetterOptions) => (await import('./dead-letters.js')).deadLetters(options));
 
   return group;
 }

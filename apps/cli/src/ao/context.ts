@@ -5,7 +5,7 @@ import { createItem, ItemError, type EvaluationResult, type Item, type Signer, t
 import { CommandError } from '../said.js';
 import { portsOf } from '../settings.js';
 import { AoClient } from './client.js';
-import { isLoopback, signerOf, type KeyType } from './signer.js';
+import { signerOf, type KeyType } from './signer.js';
 
 /** Exit code when the process itself answered with an Error. */
 export const PROCESS_FAILED = 2;
@@ -74,10 +74,4 @@ export function outputOf({ Output }: EvaluationResult): string {
   const text = typeof data === 'object' ? inner(data) : data;
   if (typeof text === 'string') return text;
   return Output === undefined || Output === null ? '' : JSON.stringify(Output);
-}
-
-/** @throws CommandError when a secret would travel readable by others */
-export function refuseOpenWay(url: string): void {
-  if (new URL(url).protocol !== 'https:' && !isLoopback(url))
-    throw new CommandError(`${url} is not https: the operator’s key would travel readable by others.`);
 }

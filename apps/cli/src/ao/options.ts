@@ -33,6 +33,14 @@ export interface SpawnOptions extends Signed {
   eval?: string;
 }
 
+export interface DeadLetterOptions extends Common {
+  process?: string;
+  limit: number;
+  release?: string;
+  releaseAll?: string;
+  operatorKey?: string;
+}
+
 const ID = /^[A-Za-z0-9_-]{43}$/;
 
 export function anId(text: string): string {

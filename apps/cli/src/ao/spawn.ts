@@ -17,7 +17,7 @@ const WASM32 = 'wasm32-unknown-emscripten4';
 const WASM64 = 'wasm64-unknown-emscripten-draft_2024_02_15';
 
 /** Module-Format by what a file is called; of .wasm by its memory. */
-const FORMATS: Readonly<Record<string, string>> = { '.lua': 'isthmus-lua-5.4' };
+const FORMATS: Readonly<Record<string, string>> = { '.lua': 'isthmus-lua-5.4', '.js': 'isthmus-js-quickjs' };
 
 /** @throws CommandError; `PROCESS_FAILED` when the spawn or the code to evaluate ended in an Error */
 export async function spawn(options: SpawnOptions): Promise<void> {
@@ -44,7 +44,10 @@ export async function spawn(options: SpawnOptions): Promise<void> {
   const result = await client.result(item.id, item.id, options.wait);
   print(options.json, { process: item.id, module, error: result.Error ?? null }, () => item.id);
   if (result.Error !== undefined)
-    throw new CommandError(`The process is spawned, but its spawn item failed: ${brief(result.Error, 500)}`, PROCESS_FAILED);
+    throw new CommandError(
+      `The process is spawned, but its spawn item failed: ${brief(result.Error, 500)}`,
+      PROCESS_FAILED,
+    );
   if (code !== null) await evaluate(item.id, code, options);
 }
 

@@ -7,6 +7,7 @@ import type { DataSource } from 'typeorm';
 import type { GatewayConfig } from '../config.js';
 import type { TransferStore } from '../transfers/transfer-store.js';
 import { AoController } from './ao.controller.js';
+import { DeadLettersController } from './dead-letters.controller.js';
 import { AoStore } from './ao-store.js';
 import { Journeys } from './journey.js';
 import { registerAoMetrics } from './metrics.js';
@@ -35,7 +36,7 @@ export class AoOperationsModule {
     registerAoMetrics(registry, pipeline, store);
     return {
       module: AoOperationsModule,
-      controllers: [AoController],
+      controllers: [AoController, DeadLettersController],
       providers: [{ provide: AO_PARTS, useValue: parts }],
     };
   }

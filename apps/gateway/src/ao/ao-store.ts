@@ -45,9 +45,13 @@ export interface PlaceRow {
 
 /** What became of something a slot sent. */
 export interface DeliveryRow {
+  kind: 'message' | 'spawn' | 'spawned' | 'assignment';
   position: number;
+  /** Of an assignment the message that is assigned; '' when no item was made. */
   itemId: string;
-  state: 'waiting' | 'delivered' | 'dead';
+  /** Process whose schedule it is for; '' for a spawn. */
+  target: string;
+  state: 'held' | 'waiting' | 'delivered' | 'dead';
   attempts: number;
   error: string | null;
 }
@@ -124,13 +128,15 @@ export class AoStore {
     return rows[0]?.message_id ?? null;
   }
 
-  /** The outbox of one slot. */
+  /** What one slot sent and where that is: of each kind the first `limit`. */
   async deliveries(process: string, slot: number, limit: number): Promise<DeliveryRow[]> {
-    const rows: { position: number; item_id: string; state: DeliveryRow['state']; attempts: number; error: string }[] =
-      await this.database.query(
-        'select position, item_id, state, attempts, error from outbox where process = $1 and nonce = $2 order by position limit $3',
-        [process, slot, limit],
-      );
+    const rows: (Omit<DeliveryRow, 'itemId'> & { item_id: string })[] = await this.database.query(
+      `select k.kind, o.position, o.item_id, o.target, o.state, o.attempts, o.error from unnest(array['message', 'spawn', 'spawned', 'assignment']) as k(kind)
+       cross join lateral (
+         select * from outbox where process = $1 and kind = k.kind and nonce = $2 order by position limit $3
+       ) as o`,
+      [process, slot, limit],
+    );
     return rows.map(({ item_id: itemId, ...row }) => ({ ...row, itemId }));
   }
 
@@ -146,15 +152,15 @@ export class AoStore {
     return rows.map((r) => ({ message: r.message_id, process: r.process, slot: Number(r.nonce), failed: r.failed }));
   }
 
-  /** The slot of `sender` whose result sent this message, which was placed at `at`; null when it is not among what the sender sent last before. */
-  async sendingSlot(sender: string, message: string, at: number): Promise<number | null> {
+  /** The slot of `sender` whose result sent this item, which was placed at `at`; null when it is not among what the sender sent last before. */
+  async sendingSlot(sender: string, item: string, at: number): Promise<number | null> {
     const rows: { nonce: string }[] = await this.database.query(
-      `select nonce from (
-         select nonce, item_id from outbox where process = $1 and nonce <= (
-           select nonce from assignment where process = $1 and timestamp <= $3 order by timestamp desc, nonce desc limit 1
-         ) order by process desc, nonce desc, position desc limit ${SEARCHED}
-       ) as sent where item_id = $2 limit 1`,
-      [sender, message, at],
+      `with last as (select nonce from assignment where process = $1 and timestamp <= $3 order by timestamp desc, nonce desc limit 1)
+       select o.nonce from unnest(array['message', 'spawned', 'spawn']) as k(kind) cross join lateral (
+         select nonce, item_id from outbox where process = $1 and kind = k.kind and nonce <= (select nonce from last)
+         order by nonce desc, position desc limit ${SEARCHED}
+       ) as o where o.item_id = $2 limit 1`,
+      [sender, item, at],
     );
     return rows[0] ? Number(rows[0].nonce) : null;
   }

@@ -1,9 +1,22 @@
 /** The pipeline’s routes over real HTTP: what is listed, followed and told is what happened, and strangers can neither slow it nor change it. */
+import fs from 'node:fs';
 import http from 'node:http';
-import { createItem, ethereumSigner, type Item, type Tag } from '@isthmus/ao';
+import os from 'node:os';
+import path from 'node:path';
+import {
+  type AoPipeline,
+  createItem,
+  ethereumSigner,
+  type EvaluationResult,
+  type Item,
+  type ScheduleEntry,
+  type Tag,
+} from '@isthmus/ao';
 import { devKey } from '@isthmus/devnet';
+import { writeKeyFile } from '@isthmus/store';
 import { GatewayStage, until } from '../../harness.js';
 import type { z } from 'zod';
+import { Operator } from './operator.js';
 import { aoSchemas, type AoProcess, type AoSlotEvent } from './schemas.js';
 
 const ALICE = ethereumSigner(devKey(5));
@@ -18,11 +31,17 @@ function handle(msg)
     ao.send({ Action = "Report" })
     return "relayed"
   end
+  if a == "Loop" then ao.send({ Target = ao.id, Action = "Loop" }) end
+  if a == "Too-Much" then
+    local tags = {} for i = 1, 8 do tags[i] = { name = "X-" .. i, value = string.rep("x", 3000) } end
+    ao.send({ Target = msg.Tags.To, Tags = tags })
+  end
 end`;
 
 let world: GatewayStage;
 let module: Item;
 let sent = 0;
+let folder: string;
 
 const tags = (pairs: Record<string, string>): Tag[] => Object.entries(pairs).map(([name, value]) => ({ name, value }));
 const item = (content: Partial<Item>, more: Record<string, string>) => {
@@ -40,31 +59,41 @@ async function spawn(more: Record<string, string> = {}): Promise<string> {
 async function send(process: string, more: Record<string, string>, data = ''): Promise<string> {
   const made = await item({ target: process, data: Buffer.from(data) }, { Type: 'Message', ...more });
   await world.post(made);
-  await world.gateway.pipeline?.compute.result(process, made.id);
+  await pipelineOf(world).compute.result(process, made.id);
   return made.id;
 }
 
 /** An answer, held against what the documentation says of it. */
-async function get<N extends keyof typeof aoSchemas>(name: N, path: string): Promise<z.output<(typeof aoSchemas)[N]>> {
-  return aoSchemas[name].parse(await world.get(path)) as z.output<(typeof aoSchemas)[N]>;
+async function get<N extends keyof typeof aoSchemas>(name: N, route: string): Promise<z.output<(typeof aoSchemas)[N]>> {
+  return aoSchemas[name].parse(await world.get(route)) as z.output<(typeof aoSchemas)[N]>;
+}
+function pipelineOf({ gateway }: GatewayStage): AoPipeline {
+  if (!gateway.pipeline) throw new Error('This gateway runs no pipeline.');
+  return gateway.pipeline;
 }
 const journey = (id: string) => get('AoJourney', `/v1/ao/messages/${id}`);
-async function problem(path: string, init: RequestInit = {}): Promise<[status: number, code: string]> {
-  const response = await fetch(`${world.url}${path}`, init);
+async function problem(route: string, init: RequestInit = {}): Promise<[status: number, code: string]> {
+  const response = await fetch(`${world.url}${route}`, init);
   expect(response.headers.get('content-type')).toContain('application/problem+json');
   return [response.status, ((await response.json()) as { code: string }).code];
 }
 
 beforeAll(async () => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-operator-'));
+  writeKeyFile(path.join(folder, 'operator.key'), `0x${'9'.repeat(64)}`);
   world = await GatewayStage.open((config) => ({
     ...config,
+    operatorKeyFile: path.join(folder, 'operator.key'),
     trustProxy: ['127.0.0.1'],
     aoLimits: { items: 1, reads: 1, dryRuns: 1, searches: 1 },
   }));
   module = await item({ data: Buffer.from(RELAY) }, { Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' });
   await world.post(module);
 });
-afterAll(async () => world.close());
+afterAll(async () => {
+  await world.close();
+  fs.rmSync(folder, { recursive: true });
+});
 
 describe('processes', () => {
   it('are listed page after page, each once, as they stand', async () => {
@@ -94,7 +123,7 @@ describe('processes', () => {
     });
     expect(seen.find((p) => p.id === mine[2])?.name).toBeNull();
     const detail = await get('AoProcessDetail', `/v1/ao/processes/${mine[0]}`);
-    expect(detail).toMatchObject({ id: mine[0], slot: 1, scheduler: world.gateway.pipeline?.scheduler.address });
+    expect(detail).toMatchObject({ id: mine[0], slot: 1, scheduler: pipelineOf(world).scheduler.address });
     expect(detail.tags).toContainEqual({ name: 'Name', value: 'one' });
   });
 
@@ -145,7 +174,7 @@ describe('a message’s journey', () => {
       process: relay,
       slot: 1,
       behind: 0,
-      scheduler: world.gateway.pipeline?.scheduler.address,
+      scheduler: pipelineOf(world).scheduler.address,
       result: { error: null, output: 'relayed', messages: 3, spawns: 0, assignments: 0 },
     });
     expect(place?.sent.map((s) => [s.action, s.target, s.delivery.state])).toEqual([
@@ -174,6 +203,53 @@ describe('a message’s journey', () => {
     await world.gateway.database.query('update progress set evaluated = 1 where process = $1', [process]);
   });
 
+  it('of spawns and assignments, too', async () => {
+    const [parent, other] = [await spawn(), await spawn()];
+    const id = await send(parent, { Action: 'Relay', To: other });
+    const pipeline = pipelineOf(world);
+    const stored = await pipeline.compute.results(parent, 1, 1);
+    const tagged = tags({ Module: module.id, Action: 'Born' });
+    const asked = {
+      ...stored?.[0]?.result,
+      Spawns: [{ Anchor: 's'.repeat(32), Tags: tagged, Data: '' }],
+      Assignments: [{ Processes: [other], Message: id }],
+    };
+    // The lean machines send messages only: the same result with more, as aos gives it.
+    const [entry] = await pipeline.scheduler.entries(parent, 1, 1);
+    await world.gateway.database.transaction(async (manager) => {
+      await manager.query('update result set outcome = $2 where process = $1 and nonce = 1', [
+        parent,
+        JSON.stringify(asked),
+      ]);
+      const results = [{ entry: entry as ScheduleEntry, result: asked as EvaluationResult }];
+      await pipeline.messenger.take(manager, [{ process: parent, module: module.id, results }]);
+    });
+    await pipeline.messenger.deliver();
+    const found = await until('all is placed', async () => {
+      const now = await journey(id);
+      return now.places.length === 2 &&
+        now.places[0]?.sent.every((s) => s.kind === 'message' || s.delivery.outcome === 'done')
+        ? now
+        : null;
+    });
+    expect(found.places.map((p) => [p.process, p.slot])).toEqual([
+      [parent, 1],
+      [other, 2],
+    ]);
+    const [born, assigned] = found.places[0]?.sent.filter((s) => s.kind !== 'message') ?? [];
+    expect(born).toMatchObject({ kind: 'spawn', action: 'Born', delivery: { state: 'delivered', slot: 0 } });
+    expect(born?.delivery.process).toBe(born?.delivery.message);
+    expect(await journey(born?.delivery.message as string)).toMatchObject({
+      item: { type: 'Process' },
+      sentBy: { process: parent, slot: 1 },
+    });
+    expect(assigned).toMatchObject({
+      kind: 'assignment',
+      target: other,
+      delivery: { process: other, slot: 2, message: id },
+    });
+  });
+
   it('does not take a stranger’s word for who sent a message', async () => {
     const process = await spawn();
     const id = await send(process, { Action: 'Count', 'From-Process': world.process });
@@ -186,6 +262,78 @@ describe('a message’s journey', () => {
     expect(await problem(`/v1/ao/messages/${NOBODY}`)).toEqual([404, 'not-found']);
     expect(await problem('/v1/ao/messages/%27')).toEqual([404, 'not-found']);
   });
+});
+
+describe('dead letters', () => {
+  const OPERATOR = `0x${'9'.repeat(64)}` as const;
+  const post = (route: string, shown?: string): RequestInit & { route: string } => ({
+    route,
+    method: 'POST',
+    body: '{}',
+    headers: {
+      'content-type': 'application/json',
+      ...(shown === undefined ? {} : { authorization: `Bearer ${shown}` }),
+    },
+  });
+  const ask = (request: ReturnType<typeof post>) => fetch(`${world.url}${request.route}`, request);
+  const list = (query = '') => get('AoDeadLetterPage', `/v1/ao/dead-letters?${query}`);
+
+  it('are seen with why, page after page, and sent again by the operator alone', async () => {
+    const [sender, other] = [await spawn(), await spawn()];
+    const root = await send(sender, { Action: 'Loop' });
+    const dead = await until(
+      'the loop has come to its end',
+      async () => (await list(`process=${sender}`)).deadLetters[0],
+    );
+    expect(dead).toMatchObject({ kind: 'message', position: 0, pushedFor: root, reason: 'hops', releasable: true });
+    await send(sender, { Action: 'Too-Much', To: other });
+    const [final] = (await list(`process=${sender}&reason=bad-item`)).deadLetters;
+    expect(final).toMatchObject({ slot: dead.slot + 1, target: null, message: null, releasable: false });
+    const first = await list(`process=${sender}&limit=1`);
+    expect(first.deadLetters).toEqual([final]);
+    expect((await list(`process=${sender}&limit=1&cursor=${first.nextCursor}`)).deadLetters).toEqual([dead]);
+    expect((await list(`message=${root}`)).deadLetters).toEqual([dead]);
+    const [last] = (await pipelineOf(world).scheduler.entries(sender, dead.slot, 1)) as [ScheduleEntry];
+    const stopped = async () => (await journey(last.message.id)).places[0]?.sent[0]?.delivery;
+    expect(await stopped()).toMatchObject({ state: 'dead', reason: dead.error });
+    await until('health says it', async () => (await get('AoHealth', '/v1/ao/health')).deliveries.dead > 1);
+
+    const release = `/v1/ao/dead-letters/${dead.id}/release`;
+    for (const shown of [undefined, 'x', `0x${'8'.repeat(64)}`, `${OPERATOR}0`, OPERATOR.toUpperCase()])
+      expect([shown, ...(await problem(release, post(release, shown)))]).toEqual([shown, 401, 'unauthorized']);
+    expect((await ask(post(release))).headers.get('www-authenticate')).toBe('Bearer');
+    expect((await list(`process=${sender}`)).deadLetters).toHaveLength(2);
+    expect(await (await ask(post(release, OPERATOR))).json()).toEqual({ released: 1 });
+    await until('it is delivered after all', async () => (await stopped())?.state === 'delivered');
+    const next = await until('and the loop ends again', async () => (await list(`message=${root}`)).deadLetters[0]);
+    expect(next.slot).toBe(dead.slot + 2);
+
+    const hopeless = `/v1/ao/dead-letters/${final?.id}/release`;
+    expect(await problem(hopeless, post(hopeless, OPERATOR))).toEqual([409, 'undeliverable']);
+    expect(await problem(release, post(release, OPERATOR))).toEqual([404, 'not-found']);
+    const all = `/v1/ao/processes/${sender}/dead-letters/release`;
+    expect(await problem(all, post(all))).toEqual([401, 'unauthorized']);
+    expect(await (await ask(post(all, OPERATOR))).json()).toEqual({ released: 1 });
+    await until(
+      'it went on once more',
+      async () => (await list(`message=${root}`)).deadLetters[0]?.slot === dead.slot + 3,
+    );
+    const nobody = `/v1/ao/processes/${NOBODY}/dead-letters/release`;
+    expect(await problem(nobody, post(nobody, OPERATOR))).toEqual([404, 'not-found']);
+  });
+
+  it('of a gateway without an operator’s key are nobody’s to send', () => {
+    for (const shown of [undefined, 'Bearer null', 'Bearer ', `Bearer ${OPERATOR}`])
+      expect(() => new Operator(null).admit(shown)).toThrow(/operatorKeyFile/);
+    expect(() => new Operator(OPERATOR).admit(`bearer ${OPERATOR}`)).not.toThrow();
+  });
+
+  it.each(['process=x', 'reason=%27', 'cursor=-1', 'cursor=x', 'limit=101', 'all=1'])(
+    '%s is refused',
+    async (query) => {
+      expect(await problem(`/v1/ao/dead-letters?${query}`)).toEqual([400, 'bad-request']);
+    },
+  );
 });
 
 describe('a process live', () => {

@@ -25,6 +25,12 @@ export const processesQuery = z.strictObject({
 
 export const deadLettersQuery = z.strictObject({
   process: id('a process').optional().describe('Only those of this sender'),
+  reason: z
+    .string({ error: 'write it once' })
+    .regex(/^[a-z-]{1,40}$/, 'a reason is one word of small letters')
+    .optional()
+    .describe('Only those set aside for this reason'),
+  message: id('a message').optional().describe('Only what this signed message has led to'),
   cursor: z
     .string({ error: LATER })
     .regex(/^[1-9][0-9]{0,17}$/, LATER)

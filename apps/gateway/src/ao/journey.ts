@@ -1,5 +1,13 @@
 /** One message's whole way: the item, its places, what each gave, and what became of what was sent. Everything is read, nothing is guessed. */
-import { parseItem, tagOf, type AoPipeline, type EvaluationResult, type Item, type ScheduleEntry } from '@isthmus/ao';
+import {
+  parseItem,
+  tagOf,
+  type AoPipeline,
+  type EvaluationResult,
+  type Item,
+  type OutboundMessage,
+  type ScheduleEntry,
+} from '@isthmus/ao';
 import type { TransferStore } from '../transfers/transfer-store.js';
 import type { AoStore, ArrivalRow, DeliveryRow, PlaceRow } from './ao-store.js';
 import { outcomeOf, timeOf } from './process-view.js';
@@ -70,15 +78,22 @@ export class Journeys {
   }
 
   private async sent(process: string, slot: number, result: EvaluationResult): Promise<AoSent[]> {
-    const rows = new Map((await this.store.deliveries(process, slot, MAX_SENT)).map((row) => [row.position, row]));
-    const arrivals = await this.store.arrivals([...rows.values()].map((row) => row.itemId).filter(Boolean));
-    return result.Messages.slice(0, MAX_SENT).map((message, position) => ({
-      kind: 'message' as const,
-      position,
-      target: message.Target || null,
-      action: message.Tags.find((t) => t.name === 'Action')?.value ?? null,
-      delivery: deliveryView(message.Target, rows.get(position), arrivals),
-    }));
+    const rows = await this.store.deliveries(process, slot, MAX_SENT);
+    const arrivals = await this.store.arrivals([...new Set(rows.map((row) => row.itemId).filter(Boolean))]);
+    const of = (kind: DeliveryRow['kind'], position: number) =>
+      rows.find((row) => row.kind === kind && row.position === position);
+    return [
+      ...result.Messages.slice(0, MAX_SENT).map((message, position) =>
+        sentView('message', position, message, of('message', position), arrivals),
+      ),
+      ...result.Spawns.slice(0, MAX_SENT).map((spawn, position) =>
+        sentView('spawn', position, spawn, of('spawn', position), arrivals),
+      ),
+      // One asked for may be several places: each that the messenger has made of it is shown.
+      ...rows
+        .filter((row) => row.kind === 'assignment')
+        .map((row) => sentView('assignment', row.position, { Target: row.target, Tags: [] }, row, arrivals)),
+    ];
   }
 
   /** Only what the messenger of this gateway signed was sent by a process. */
@@ -116,20 +131,40 @@ function assignmentView({ process, nonce, assignment }: ScheduleEntry) {
   };
 }
 
-function deliveryView(
-  target: string | undefined,
+function sentView(
+  kind: AoSent['kind'],
+  position: number,
+  { Target: target, Tags: tags }: Pick<OutboundMessage, 'Target' | 'Tags'>,
   row: DeliveryRow | undefined,
   arrivals: readonly ArrivalRow[],
-): AoDelivery {
-  const nowhere = { attempts: 0, reason: null, message: null, process: null, slot: null, outcome: null };
-  if (!row) return { ...nowhere, state: target ? 'elsewhere' : 'none' };
-  const there = arrivals.filter((a) => a.message === row.itemId);
-  const arrival = there.find((a) => a.process === target) ?? there[0];
+): AoSent {
   return {
-    state: row.state,
-    attempts: row.attempts,
-    reason: row.error,
-    message: row.itemId || null,
+    kind,
+    position,
+    target: target || null,
+    action: tags.find((t) => t.name === 'Action')?.value ?? null,
+    delivery: row ? deliveryView(row, arrivals) : notDelivered(target),
+  };
+}
+
+/** What has no place in the outbox is none of this scheduler's. */
+function notDelivered(target: string | undefined): AoDelivery {
+  const state = target ? 'elsewhere' : 'none';
+  return { state, attempts: 0, reason: null, message: null, process: null, slot: null, outcome: null };
+}
+
+function deliveryView(
+  { kind, itemId, target, state, attempts, error }: DeliveryRow,
+  arrivals: readonly ArrivalRow[],
+): AoDelivery {
+  // A message may be assigned to further processes: this is about where it was sent.
+  const process = kind === 'spawn' ? itemId : target;
+  const arrival = arrivals.find((a) => a.message === itemId && a.process === process);
+  return {
+    state,
+    attempts,
+    reason: state === 'delivered' ? null : error,
+    message: itemId || null,
     process: arrival?.process ?? null,
     slot: arrival?.slot ?? null,
     outcome: arrival ? outcomeAt(arrival) : null,

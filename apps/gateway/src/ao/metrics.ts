@@ -6,11 +6,13 @@
  *   isthmus_ao_slots{state}                       slots of all schedules: placed, and of those evaluated
  *   isthmus_ao_lag_slots                          placed and not evaluated
  *   isthmus_ao_oldest_waiting_seconds             how long the first slot without a result has waited; 0 when none does
- *   isthmus_ao_deliveries{state}                  deliveries waiting, and dead letters
+ *   isthmus_ao_deliveries_waiting                 what is not yet delivered
+ *   isthmus_ao_dead_letters{reason}               what was set aside, by why
  *
  * of this gateway, since it started
  *   isthmus_ao_results_total{outcome}             results stored: done, failed
  *   isthmus_ao_sent_total{kind}                   what they sent: message, spawn, assignment
+ *   isthmus_ao_deliveries_total{outcome}          tries to deliver: done, failed
  *   isthmus_ao_requests_total{group,status}       requests to the units by what they cost (items, reads, dryRuns, searches) and status (2xx ...)
  */
 import type { AoPipeline, ResultBatch } from '@isthmus/ao';
@@ -39,22 +41,24 @@ export function registerAoMetrics(registry: Registry, pipeline: AoPipeline, stor
   figure('oldest_waiting_seconds', 'How long the first slot without a result has waited', [], async () =>
     one((await backlog()).waitingMs / 1000),
   );
-  figure('deliveries', 'Deliveries by state', ['state'], async () => {
-    const { waiting, dead } = await backlog();
-    return [
-      { labels: { state: 'waiting' }, value: waiting },
-      { labels: { state: 'dead' }, value: dead },
-    ];
-  });
-  countResults(registry, pipeline);
+  figure('deliveries_waiting', 'What is not yet delivered', [], async () => one((await backlog()).waiting));
+  figure('dead_letters', 'What was set aside', ['reason'], async () =>
+    (await pipeline.messenger.deadLetterCounts()).map(({ reason, count }) => ({ labels: { reason }, value: count })),
+  );
+  countWork(registry, pipeline);
 }
 
 /** Counts what is stored: what a transaction took counts when its process says that results were stored. */
-function countResults(registry: Registry, pipeline: AoPipeline): void {
+function countWork(registry: Registry, pipeline: AoPipeline): void {
   const counter = (name: string, help: string, label: string) =>
     new Counter({ name: `isthmus_ao_${name}`, help, labelNames: [label], registers: [registry] });
   const results = counter('results_total', 'Results stored', 'outcome');
   const sent = counter('sent_total', 'What results sent', 'kind');
+  const deliveries = counter('deliveries_total', 'Tries to deliver', 'outcome');
+  pipeline.messenger.onDeliveries((done, failed) => {
+    deliveries.inc({ outcome: 'done' }, done);
+    deliveries.inc({ outcome: 'failed' }, failed);
+  });
   const taken = new Map<string, ResultBatch['results']>();
   pipeline.compute.addSink({
     take(_manager, batches) {

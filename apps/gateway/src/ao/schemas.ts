@@ -54,8 +54,10 @@ const slotEvent = z
 const delivery = z
   .strictObject({
     state: z
-      .enum(['waiting', 'delivered', 'dead', 'none', 'elsewhere'])
-      .describe('none: without a target it is only reported. elsewhere: its target is no process of this scheduler'),
+      .enum(['waiting', 'held', 'delivered', 'dead', 'none', 'elsewhere'])
+      .describe(
+        'held: until what it tells of has its place. dead: set aside, see /v1/ao/dead-letters. none: without a target it is only reported. elsewhere: its target is no process of this scheduler',
+      ),
     attempts: z.int(),
     reason: z.string().nullable().describe('Why it waits or is set aside'),
     message: aoId('The pushed message').nullable(),
@@ -121,19 +123,24 @@ const journey = z.strictObject({
 const deadLetter = z.strictObject({
   id: z.string().describe('Its number'),
   process: aoId('The process that sent it'),
-  slot: slot('The slot whose result sent it'),
-  position: z.int().describe('Its place among what the slot sent'),
-  message: aoId('The pushed message').nullable().describe('null when no message could be made of it'),
-  target: z.string().nullable(),
+  kind: z
+    .enum(['message', 'spawn', 'spawned', 'assignment', 'tick'])
+    .describe('spawned: what a parent is told of a spawn. tick: of a process’ clock'),
+  slot: slot('The slot whose result sent it; of a tick its time in milliseconds'),
+  position: z.int().describe('Its place among what the slot sent of its kind'),
+  message: aoId('The item, or the message to be assigned').nullable().describe('null when none was made'),
+  target: z.string().nullable().describe('Process whose schedule it is for'),
+  pushedFor: z.string().describe('The signed message at the beginning'),
   attempts: z.int(),
-  reason: z.string().describe('Why it was set aside'),
-  releasable: z.boolean().describe('Whether it can be sent again'),
+  reason: z.string().describe('Why it was set aside, in one word'),
+  error: z.string().describe('Why, for people'),
+  releasable: z.boolean().describe('Whether sending it again can change anything'),
 });
 const deadLetters = z.strictObject({
   deadLetters: z.array(deadLetter).describe('Newest first'),
   nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last'),
 });
-const released = z.strictObject({ released: z.int().describe('Messages that are sent again') });
+const released = z.strictObject({ released: z.int().describe('How many are sent again') });
 
 const health = z.strictObject({
   ok: z.boolean().describe('Whether nothing has waited longer than a minute for its result'),
@@ -142,7 +149,7 @@ const health = z.strictObject({
   processes: z.int(),
   lag: z.int().describe('Slots that wait for their result, of all processes'),
   waitingMs: z.int().describe('How long the first of them has waited; 0 when none does'),
-  deliveries: z.strictObject({ waiting: z.int(), dead: z.int() }),
+  deliveries: z.strictObject({ waiting: z.int(), dead: z.int() }).describe('Not yet delivered, and set aside'),
   reasons: z.array(z.string()).describe('What is not well'),
 });
 

@@ -66,6 +66,7 @@ export function documentOf(app: INestApplication): OpenAPIObject {
     .setTitle('Isthmus gateway')
     .setDescription('Bridge between AO and other chains. All amounts are decimal strings in base units.')
     .setVersion('1')
+    .addBearerAuth({ type: 'http', description: 'The operator’s key, what operatorKeyFile holds' })
     .build();
   const document = SwaggerModule.createDocument(app, head);
   return { ...document, components: { ...document.components, schemas: components() } };

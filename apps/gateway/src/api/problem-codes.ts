@@ -15,6 +15,7 @@ export const PROBLEMS = {
   'unknown-asset': [404, 'Unknown asset'],
   paused: [409, 'Paused'],
   'asset-closed': [409, 'Closed for deposits'],
+  undeliverable: [409, 'It cannot be delivered'],
   'too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body is of another kind'],
   'too-many-requests': [429, 'Too many requests'],

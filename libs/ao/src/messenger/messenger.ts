@@ -28,6 +28,7 @@ export class Messenger implements ResultSink {
   private again = false;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
+  private readonly listeners = new Set<(done: number, failed: number) => void>();
 
   constructor(
     database: DataSource,
@@ -63,6 +64,11 @@ export class Messenger implements ResultSink {
       await this.deliver();
       await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
     }
+  }
+
+  /** Calls `listener` after each round of deliveries, with how many were delivered and how many were tried in vain. */
+  onDeliveries(listener: (done: number, failed: number) => void): void {
+    this.listeners.add(listener);
   }
 
   /** Delivers what is due; called again while it runs, it goes once more. */
@@ -150,6 +156,7 @@ export class Messenger implements ResultSink {
     await place(due.filter((d) => d.kind === 'assignment'));
     await this.outbox.delivered(due.filter((d) => !failures.has(d)));
     await this.outbox.failed([...failures.values()]);
+    for (const listener of this.listeners) listener(due.length - failures.size, failures.size);
   }
 
   private place({ kind, item, item_id: id, target }: Due): Promise<Placed> {
