@@ -1,4 +1,5 @@
 /** The messenger on a real database: what results ask for is carried out once, within bounds, and what cannot be is told and can be let go. */
+import { jest } from '@jest/globals';
 import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
 import fc from 'fast-check';
@@ -108,6 +109,28 @@ beforeEach(async () => {
 afterEach(async () => {
   await messenger.stop();
   await scheduler.stop();
+});
+
+it('I12 what comes while the messenger lies down to sleep is delivered all the same', async () => {
+  const [one, two] = [await born(), await born()];
+  const [first, second] = [await said(one), await said(two)];
+  await gave(first, { Messages: [message(two)] });
+  // The messenger asks when to wake, and is told before what comes then is there.
+  const query = database.query.bind(database);
+  let asleep: Promise<void> | undefined;
+  const asked = jest.spyOn(database, 'query').mockImplementation(async (sql: string, values?: object) => {
+    const answer: unknown = await query(sql, values);
+    if (sql.includes('min(due)') && !asleep) {
+      asleep = gave(second, { Messages: [message(one)] });
+      await asleep;
+      void messenger.deliver();
+    }
+    return answer;
+  });
+  await messenger.deliver();
+  asked.mockRestore();
+  await asleep;
+  expect(await schedule(one)).toHaveLength(2);
 });
 
 describe('spawns', () => {

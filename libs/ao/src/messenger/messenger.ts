@@ -75,7 +75,7 @@ export class Messenger implements ResultSink {
   async deliver(): Promise<void> {
     if (this.stopped) return;
     this.again = true;
-    this.running ??= this.work().finally(() => (this.running = null));
+    this.running ??= this.work();
     await this.running;
   }
 
@@ -131,15 +131,20 @@ export class Messenger implements ResultSink {
   }
 
   private async work(): Promise<void> {
-    while (this.again && !this.stopped) {
-      this.again = false;
-      for (;;) {
-        const due = await this.outbox.due();
-        if (due.length === 0 || this.stopped) break;
-        await this.deliverSome(due);
-      }
+    try {
+      do {
+        this.again = false;
+        for (;;) {
+          const due = await this.outbox.due();
+          if (due.length === 0 || this.stopped) break;
+          await this.deliverSome(due);
+        }
+        await this.sleepUntilNext();
+        // Who called meanwhile may have something that is not yet in what was just read.
+      } while (this.again && !this.stopped);
+    } finally {
+      this.running = null; // at once: whoever calls from here on begins anew
     }
-    await this.sleepUntilNext();
   }
 
   /** Places all of these together; what is assigned comes after what is sent, for that may be what is assigned. */
