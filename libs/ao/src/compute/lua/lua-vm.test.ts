@@ -84,6 +84,36 @@ it('gives messages, tags in the order sent or sorted, bytes untouched', async ()
   });
 });
 
+it('spawns and assigns, each as often as it may', async () => {
+  const instance = await load(`function handle(msg)
+    for i = 1, tonumber(msg.Data) do
+      ao.spawn("the module", { Data = "d", Name = "child", Tags = { { name = "B", value = 1 } } })
+      ao.assign({ Processes = { "p1", "p2" }, Message = msg.Id })
+    end
+    return "said"
+  end`);
+  const asked = message('Go', '1');
+  expect(await instance.handle(asked)).toMatchObject({
+    Messages: [],
+    Spawns: [
+      {
+        Anchor: '1'.padStart(32, '0'),
+        Data: 'd',
+        Tags: [
+          { name: 'Module', value: 'the module' },
+          { name: 'B', value: '1' },
+          { name: 'Name', value: 'child' },
+        ],
+      },
+    ],
+    Assignments: [{ Processes: ['p1', 'p2'], Message: asked.Id }],
+    Output: 'said',
+  });
+  expect((await instance.handle(message('Go', String(MAX_SENT)))).Spawns).toHaveLength(MAX_SENT);
+  const many = await instance.handle(message('Go', String(MAX_SENT + 1)));
+  expect(many).toMatchObject({ Error: expect.stringContaining('at most'), Spawns: [], Assignments: [] });
+});
+
 it('undoes a message that raises an error, however far it came', async () => {
   const instance = await load();
   await instance.handle(message('Keep', 'a'));

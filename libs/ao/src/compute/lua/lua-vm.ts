@@ -102,18 +102,23 @@ function readResult(bytes: Buffer): EvaluationResult {
     const size = number();
     return bytes.toString('utf8', at, (at += size));
   };
-  const count = number();
+  const counts = [number(), number(), number()] as const;
   // Seen before anything is read: a process may have filled its whole memory with what it sends.
-  if (count > MAX_SENT) throw new LuaError(TOO_MANY);
+  if (counts.some((count) => count > MAX_SENT)) throw new LuaError(TOO_MANY);
   if (bytes.length > MAX_RESULT_BYTES) throw new LuaError(TOO_LARGE);
+  const times = <T>(count: number, read: () => T): T[] => Array.from({ length: count }, read);
   const output = string();
-  const messages: OutboundMessage[] = [];
-  for (let i = 0; i < count; i += 1) {
-    const target = string();
-    const anchor = string();
-    const data = string();
-    const tags: Tag[] = Array.from({ length: number() }, () => ({ name: string(), value: string() }));
-    messages.push({ ...(target ? { Target: target } : {}), Anchor: anchor, Tags: tags, Data: data });
-  }
-  return { Messages: messages, Spawns: [], Assignments: [], Output: output };
+  const sent = (): OutboundMessage => {
+    const [target, anchor, data] = [string(), string(), string()];
+    const tags = times(number(), (): Tag => ({ name: string(), value: string() }));
+    return { ...(target ? { Target: target } : {}), Anchor: anchor, Tags: tags, Data: data };
+  };
+  const assigned = () => ({ Message: string(), Processes: times(number(), string) });
+  const [messages, spawns, assignments] = counts;
+  return {
+    Messages: times(messages, sent),
+    Spawns: times(spawns, sent),
+    Assignments: times(assignments, assigned),
+    Output: output,
+  };
 }

@@ -18,7 +18,8 @@ for _, name in ipairs({ "io", "os", "package", "require", "dofile", "loadfile", 
 end
 math.random, math.randomseed, string.dump = nil, nil, nil
 
-local outbox, count, reference = {}, 0, 0
+-- What is sent, spawned and assigned, each packed; and how many messages and spawns there have ever been, for their anchors.
+local messages, spawns, assignments, reference = {}, {}, {}, 0
 ao = { id = "", env = { Process = { Id = "", Owner = "", Tags = {} }, Module = { Id = "" } } }
 
 local function exhausted()
@@ -83,14 +84,32 @@ local function tagList(message)
   return list
 end
 
-function ao.send(message)
+local function packed(target, message, tags)
   reference = reference + 1
-  local tags = tagList(message)
   local anchor = message.Anchor or format("%032d", reference)
-  local parts = { pack("<s4s4s4I4", message.Target or "", anchor, tostring(message.Data or ""), #tags) }
+  local parts = { pack("<s4s4s4I4", target, anchor, tostring(message.Data or ""), #tags) }
   for i = 1, #tags do parts[i + 1] = pack("<s4s4", tags[i][1], tags[i][2]) end
-  count = count + 1
-  outbox[count] = concat(parts)
+  return concat(parts)
+end
+
+function ao.send(message)
+  messages[#messages + 1] = packed(message.Target or "", message, tagList(message))
+end
+
+-- A new process of a module; the message's data and tags become the process'.
+function ao.spawn(module, message)
+  message = message or {}
+  local tags = { { "Module", tostring(module) } }
+  for _, tag in next, tagList(message) do tags[#tags + 1] = tag end
+  spawns[#spawns + 1] = packed("", message, tags)
+end
+
+-- Places a message that is known here on the schedules of further processes.
+function ao.assign(assignment)
+  local processes = assignment.Processes
+  local parts = { pack("<s4I4", assignment.Message, #processes) }
+  for i = 1, #processes do parts[i + 1] = pack("<s4", processes[i]) end
+  assignments[#assignments + 1] = concat(parts)
 end
 
 local function readTags(bytes, at)
@@ -121,12 +140,13 @@ function __handle(bytes)
   m.Id, m.From, m.Owner, m.Target, m.Anchor, m.Data, m.Module, m["Block-Height"], m.Nonce, m.Timestamp, cron, readOnly, at = unpack(NEXT, bytes)
   m.Cron, m["Read-Only"] = cron == 1, readOnly == 1
   m.TagArray, m.Tags = readTags(bytes, at)
-  outbox, count = {}, 0
+  messages, spawns, assignments = {}, {}, {}
   sethook(exhausted, "", LIMIT)
   local output = handle(m)
   sethook()
-  local sent = outbox
-  outbox, count = {}, 0
-  return pack("<I4s4", #sent, type(output) == "string" and output or "") .. concat(sent)
+  local counts = pack("<I4I4I4s4", #messages, #spawns, #assignments, type(output) == "string" and output or "")
+  local sent = counts .. concat(messages) .. concat(spawns) .. concat(assignments)
+  messages, spawns, assignments = {}, {}, {}
+  return sent
 end
 `;
