@@ -4,8 +4,6 @@
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import fs from 'node:fs';
-import path from 'node:path';
 import {
   AoPipeline,
   AoUnitsModule,
@@ -22,22 +20,14 @@ import { assetId, eventsOf, type BridgeEvent } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { devAccount, devKey } from '@isthmus/devnet';
 import { gatewayMigrations, guardianMigrations } from '@isthmus/migrations';
-import {
-  createLogger,
-  openDatabase,
-  projectRoot,
-  runMigrations,
-  testCluster,
-  type Logger,
-  type TestCluster,
-} from '@isthmus/store';
+import { createLogger, openDatabase, runMigrations, testCluster, type Logger, type TestCluster } from '@isthmus/store';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { COIN, Stage } from '../../contracts/ethereum/stage.js';
-import { guardianSchema, networkOf, type GuardianConfig } from './src/config.js';
+import { guardianSchema, networkOf, tokenSource, type GuardianConfig } from './src/config.js';
 import { Guardian } from './src/guardian.js';
 import { Ledger } from './src/ledger.js';
 import { Motions } from './src/motions.js';
@@ -236,6 +226,8 @@ export interface SceneOptions {
   puppet?: boolean;
   /** Tags of the coin's process that differ. */
   spawn?: Record<string, string>;
+  /** Run the coin's process on this module of aos, with its source in the spawn. */
+  aos?: { format: string; module: Buffer; source: string };
 }
 
 export class Scene {
@@ -251,7 +243,7 @@ export class Scene {
   private readonly doors: Door[] = [];
   readonly logged: string[] = [];
 
-  static async open(world: World, { tokens = [], puppet = false, spawn = {} }: SceneOptions): Promise<Scene> {
+  static async open(world: World, { tokens = [], puppet = false, spawn = {}, aos }: SceneOptions): Promise<Scene> {
     const { stage } = world;
     const guardians = stage.guardians.map((g) => g.address);
     stage.vault = await stage.deploy('Vault', [guardians, 2, 1]);
@@ -260,10 +252,11 @@ export class Scene {
     const assets: GuardianConfig['assets'] = [];
     for (const address of [COIN, ...tokens]) {
       await stage.list(address);
-      const source = puppet && address === COIN ? PUPPET : tokenSource();
+      const source = puppet && address === COIN ? PUPPET : tokenSource().toString();
       const id = assetId(CHAIN, address);
       const more = address === COIN ? spawn : {};
-      const process = await spawnProcess(world, source, { 'Isthmus-Asset': id, 'Isthmus-Vault': stage.vault, ...more });
+      const own = { 'Isthmus-Asset': id, 'Isthmus-Vault': stage.vault, ...more };
+      const process = await spawnProcess(world, own, address === COIN && aos ? aos : lean(source));
       assets.push({ id, address, process });
     }
     const [gateway, source] = [await Door.open(world.unitsUrl), await Door.open(stage.anvil.url)];
@@ -471,14 +464,16 @@ export class Subject {
   }
 }
 
-function tokenSource(): string {
-  return fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'), 'utf8');
-}
+const lean = (source: string) => ({ format: 'isthmus-lua-5.4', module: source, source: '' });
 
-async function spawnProcess(world: World, source: string, own: Record<string, string>): Promise<string> {
+async function spawnProcess(
+  world: World,
+  own: Record<string, string>,
+  machine: { format: string; module: Buffer | string; source: string },
+): Promise<string> {
   const deployer = ethereumSigner(devKey(0));
-  const moduleTags = { 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' };
-  const module = await createItem({ tags: tagList(moduleTags), data: source }, deployer);
+  const moduleTags = { 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': machine.format };
+  const module = await createItem({ tags: tagList(moduleTags), data: machine.module }, deployer);
   const tags = {
     'Data-Protocol': 'ao',
     Variant: 'ao.TN.1',
@@ -497,9 +492,10 @@ async function spawnProcess(world: World, source: string, own: Record<string, st
     'Isthmus-Min-Withdrawal': '1000',
     'Isthmus-Limit': String(10n ** 24n),
     'Isthmus-Limit-Window': '3600000',
+    ...(machine.source ? { 'On-Boot': 'Data' } : {}),
     ...own,
   };
-  const spawn = await createItem({ tags: tagList(tags), data: '' }, deployer);
+  const spawn = await createItem({ tags: tagList(tags), data: machine.source }, deployer);
   await world.post(module);
   await world.post(spawn);
   return spawn.id;

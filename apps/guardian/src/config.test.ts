@@ -2,9 +2,10 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { IsthmusNetwork, LegacyNetwork } from '@isthmus/ao';
 import { ConfigError, loadConfig } from '@isthmus/store';
 import { zeroAddress } from 'viem';
-import { guardianSchema } from './config.js';
+import { guardianSchema, networkOf } from './config.js';
 
 const VAULT = '0x70997970C51812dc3A010C7d01b50e0d17dc79C8';
 const TOKEN = '0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc';
@@ -18,6 +19,11 @@ const chain = {
   finality: { tag: 'finalized' },
   vault: VAULT,
   deployBlock: 5,
+};
+const NETWORK = {
+  schedulerUrl: 'https://su.example/',
+  messengerUrl: 'https://mu.example',
+  gatewayUrl: 'https://arweave.example/',
 };
 const good = {
   name: 'guardian 1',
@@ -54,6 +60,18 @@ it('takes a right one, and fills in what may be left out', () => {
   expect(finality).toEqual({ confirmations: 12 });
 });
 
+it('takes an Isthmus gateway or the units of a network, and reads there', () => {
+  expect(networkOf(load(good))).toBeInstanceOf(IsthmusNetwork);
+  const { gatewayUrl: _, ...rest } = good;
+  const config = load({ ...rest, network: NETWORK });
+  expect(config.network).toEqual({
+    schedulerUrl: 'https://su.example',
+    messengerUrl: 'https://mu.example',
+    gatewayUrl: 'https://arweave.example',
+  });
+  expect(networkOf(config)).toBeInstanceOf(LegacyNetwork);
+});
+
 it.each<[string, object]>([
   ['name', { name: '' }],
   ['keyFile', { keyFile: 7 }],
@@ -62,6 +80,11 @@ it.each<[string, object]>([
   ['port', { port: 70_000 }],
   ['gatewayUrl', { gatewayUrl: 'gateway.example' }],
   ['gatewayUrl', { gatewayUrl: 'file:///etc/passwd' }],
+  ['gatewayUrl', { gatewayUrl: undefined }],
+  ['gatewayUrl', { network: NETWORK }],
+  ['network.messengerUrl', { gatewayUrl: undefined, network: { ...NETWORK, messengerUrl: 'ftp://mu.example' } }],
+  ['network.schedulerUrl', { gatewayUrl: undefined, network: { ...NETWORK, schedulerUrl: undefined } }],
+  ['tokenSources.0', { tokenSources: ['AB'] }],
   ['scheduler', { scheduler: 'A'.repeat(42) + 'B' }],
   ['batch', { batch: 501 }],
   ['pollMs', { pollMs: 0 }],

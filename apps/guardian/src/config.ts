@@ -1,7 +1,9 @@
 /** A guardian's configuration: one JSON file (ISTHMUS_CONFIG), checked whole at start. */
+import fs from 'node:fs';
+import path from 'node:path';
 import { IsthmusNetwork, LegacyNetwork, networkSchema, unitUrl, type AoNetwork } from '@isthmus/ao';
 import { assetId, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
-import { ConfigError } from '@isthmus/store';
+import { ConfigError, projectRoot } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
 
@@ -59,6 +61,11 @@ export const guardianSchema = z
     network: networkSchema.optional(),
     /** Address of the only scheduler whose assignments count. */
     scheduler: aoId,
+    /** SHA-256 (hex) of token sources, besides the one this version brings, that may be live in a process on aos. */
+    tokenSources: z
+      .array(z.string().regex(/^[0-9a-f]{64}$/, 'write a SHA-256 as 64 lower-case hex digits'))
+      .max(64)
+      .default([]),
     chain: chainSchema,
     assets: z
       .array(z.strictObject({ id: z.string().min(1), address: assetAddress, process: aoId }))
@@ -84,6 +91,11 @@ export const guardianSchema = z
   });
 
 export type GuardianConfig = z.output<typeof guardianSchema>;
+
+/** The token's source as this version brings it. */
+export function tokenSource(): Buffer {
+  return fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
+}
 
 /** The network a guardian's processes live on. */
 export function networkOf({ gatewayUrl, network }: Pick<GuardianConfig, 'gatewayUrl' | 'network'>): AoNetwork {

@@ -20,6 +20,7 @@ import {
   type ProcessView,
   type Subject,
 } from '@isthmus/bridge';
+import { BootCheck } from './boot-check.js';
 import type { GuardianConfig } from './config.js';
 import type { Ledger } from './ledger.js';
 import { GatewayUnreachable } from './post.js';
@@ -62,6 +63,8 @@ export interface FollowedAssetParts {
   ledger: Ledger;
   network: AoNetwork;
   workers: WorkerPool;
+  /** SHA-256 of each source that may be live in a process on aos. */
+  sources: ReadonlySet<string>;
   /** AO address of this guardian: its own messages in the schedule need no more sending. */
   self: string;
 }
@@ -74,6 +77,7 @@ export class FollowedAsset {
   /** Whether the vault was short of what AO owes when the books were checked last; null before that. */
   short: boolean | null = null;
   private replica: Replica;
+  private boot: BootCheck | null = null;
   private current: ProcessView | null = null;
   private sound = false;
   private own: { id: string; nonce: number }[] = [];
@@ -91,9 +95,9 @@ export class FollowedAsset {
     this.replica = this.newReplica();
   }
 
-  /** What the process has come to; null until its schedule was followed to the end, and again when that fails. */
+  /** What the process has come to; null until its schedule was followed to the end and nobody owns it, and again when that fails. */
   get view(): ProcessView | null {
-    return this.sound ? this.current : null;
+    return this.sound && this.boot?.live ? this.current : null;
   }
 
   /** Last slot evaluated. */
@@ -101,7 +105,7 @@ export class FollowedAsset {
     return this.replica.nonce;
   }
 
-  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess, ForgedSender, GatewayUnreachable */
+  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess, OwnedProcess, ForgedSender, GatewayUnreachable */
   async follow(): Promise<void> {
     this.sound = false;
     try {
@@ -161,7 +165,11 @@ export class FollowedAsset {
   }
 
   private async learn(entry: ScheduleEntry, result: EvaluationResult): Promise<void> {
-    if (entry.nonce === 0) this.current = this.viewAtSpawn(entry);
+    if (entry.nonce === 0) {
+      this.current = this.viewAtSpawn(entry);
+      this.boot = new BootCheck(this.replica.format, this.parts.sources);
+    }
+    this.boot?.see(entry, result);
     if (!this.current) throw new Error(`Process ${entry.process} has no spawn.`);
     // A slot that failed had no effect, whatever it says it sent.
     const isOwn = entry.message.ownerAddress === this.parts.self && isAddressed(entry);

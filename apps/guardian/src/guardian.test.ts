@@ -22,6 +22,7 @@ import {
 } from '@isthmus/bridge';
 import { joinSignatures } from '@isthmus/chains';
 import { encodeAbiParameters, keccak256, toHex, zeroAddress, type Hex } from 'viem';
+import { aosModules } from '../../../contracts/ao/machines.js';
 import { COIN } from '../../../contracts/ethereum/stage.js';
 import {
   ALICE,
@@ -37,6 +38,7 @@ import {
   type Scene,
   type Subject,
 } from '../harness.js';
+import { tokenSource } from './config.js';
 import { DoubleSignRefused } from './ledger.js';
 import { Runner } from './runner.js';
 
@@ -370,6 +372,23 @@ describe('what a guardian follows', () => {
       await expect(subject.guardian.follow()).rejects.toEqual(code('wrong-process'));
       await subject.guardian.attest();
       expect(await subject.guardian.outbox()).toBe(0);
+    }
+  });
+
+  it('A9 says nothing to a process on aos that its spawner may have kept', async () => {
+    const aos = aosModules().find((m) => m.format.startsWith('wasm32'));
+    if (!aos?.module) throw new Error('There is no 32-bit aos module in .cache/aos: run node scripts/aos-module.mjs.');
+    const { format, module } = aos;
+    const source = tokenSource().toString();
+    for (const change of ['', '\nOwner = "me"']) {
+      const scene = await world.scene({ aos: { format, module, source: source + change } });
+      const subject = await scene.guardian(0);
+      await scene.deposited(5n);
+      await subject.guardian.watch();
+      if (change === '') await subject.guardian.follow();
+      else await expect(subject.guardian.follow()).rejects.toEqual(code('owned-process'));
+      await subject.guardian.attest();
+      expect(await subject.guardian.outbox()).toBe(change === '' ? 1 : 0);
     }
   });
 

@@ -41,7 +41,8 @@ import {
   type Hex,
   type PrivateKeyAccount,
 } from 'viem';
-import type { GuardianConfig } from './config.js';
+import { sourceHash } from './boot-check.js';
+import { tokenSource, type GuardianConfig } from './config.js';
 import { crashPoint } from './crash-point.js';
 import { FollowedAsset, type Asset } from './followed-asset.js';
 import { DoubleSignRefused, type DepositRow, type Ledger, type ReleaseRow, type SignedRow } from './ledger.js';
@@ -119,11 +120,12 @@ export class Guardian {
 
   constructor(private readonly parts: GuardianParts) {
     const { config, ledger, network, workers, account } = parts;
+    const sources = new Set([sourceHash(tokenSource()), ...config.tokenSources]);
     this.byAsset = new Map(config.assets.map((a) => [a.address.toLowerCase(), a]));
     this.domain = { chainId: chainIdOf(config.chain.id), vault: config.chain.vault };
     this.scan = scanName(config);
     this.followed = config.assets.map(
-      (asset) => new FollowedAsset({ config, asset, ledger, network, workers, self: account.address }),
+      (asset) => new FollowedAsset({ config, asset, ledger, network, workers, sources, self: account.address }),
     );
   }
 
