@@ -36,7 +36,14 @@ export class LegacyNetwork implements AoNetwork {
   /** What items were put together from, for another try. */
   private readonly fields = new WeakMap<Item, ItemFields>();
 
-  constructor(private readonly urls: NetworkConfig) {}
+  /** How many entries the last page had room for, and twice as many are tried next. */
+  private room = Number.MAX_SAFE_INTEGER;
+
+  /** @param maxPageBytes largest page that is read */
+  constructor(
+    private readonly urls: NetworkConfig,
+    private readonly maxPageBytes = MAX_PAGE_BYTES,
+  ) {}
 
   async schedule(process: string, head: ScheduleHead | null, limit: number): Promise<ShownEntry[]> {
     const page = await this.page(process, head, limit);
@@ -53,21 +60,19 @@ export class LegacyNetwork implements AoNetwork {
 
   /** From the gateway, or a spawn not there yet from the scheduler unit. */
   async item(id: string): Promise<Item | null> {
-    return (await this.fromGateway(id)) ?? this.fromScheduler(id);
+    const [first] = await this.gatewayForms(id);
+    return first ?? this.fromScheduler(id);
   }
 
   send(item: Pick<Item, 'id' | 'raw'>): Promise<void> {
     return sendItem(this.urls.messengerUrl, item);
   }
 
-  /** Other ways to put the same fields together; then with the data, or the whole bytes, of the gateway. */
+  /** Other ways to put the same fields together; then what the gateway has. */
   async asSigned(item: Item): Promise<Item | null> {
     const fields = this.fields.get(item);
-    if (!fields) return null;
-    const found = await firstSigned(formsOf(fields));
-    if (found) return found;
-    const bytes = await this.bytesOf(item.id);
-    return bytes && firstSigned([...wholeItem(bytes, item.id), ...formsOf({ ...fields, data: bytes })]);
+    const found = fields && (await firstSigned(formsOf(fields)));
+    return found ?? firstSigned(await this.gatewayForms(item.id));
   }
 
   private join(fields: ItemFields): Item {
@@ -82,9 +87,11 @@ export class LegacyNetwork implements AoNetwork {
     // Exclusive at AO's own units, which show the spawn only when no slot is named.
     const from = head && head.nonce > 0 ? `&from-nonce=${head.nonce - 1}` : '';
     const url = `${this.urls.schedulerUrl}/${process}?process-id=${process}${from}&show-anchor=1`;
-    for (let count = limit; ; count = Math.max(FEWEST, Math.floor(count / 8))) {
+    for (let count = Math.min(limit, this.room); ; count = Math.max(FEWEST, Math.floor(count / 8))) {
       try {
-        return read(url, pageShape, await askJson(`${url}&limit=${count}`, { maxBytes: MAX_PAGE_BYTES }));
+        const answer = await askJson(`${url}&limit=${count}`, { maxBytes: this.maxPageBytes });
+        this.room = count * 2;
+        return read(url, pageShape, answer);
       } catch (error) {
         if (!(error instanceof AnswerTooLarge)) throw error;
         if (count === FEWEST) throw away(url, error);
@@ -100,11 +107,12 @@ export class LegacyNetwork implements AoNetwork {
     throw new EngineError('not-as-signed', `Item ${id} is assigned, and nobody shows it as a signed data item.`);
   }
 
-  private async fromGateway(id: string): Promise<Item | null> {
+  /** What an item can be by what the gateway has of it: its fields and its data, or, from one of Isthmus, its very bytes. */
+  private async gatewayForms(id: string): Promise<Item[]> {
     const bytes = await this.bytesOf(id);
-    if (!bytes) return null;
-    const [whole] = wholeItem(bytes, id);
-    if (whole) return whole;
+    if (!bytes) return [];
+    const whole = wholeItem(bytes, id);
+    if (whole) return [whole];
     const url = `${this.urls.gatewayUrl}/graphql`;
     const question = {
       method: 'POST',
@@ -114,7 +122,7 @@ export class LegacyNetwork implements AoNetwork {
     };
     const { data } = read(url, metaShape, await askJson(url, question).catch(tooLarge(url)));
     const meta = data.transactions.edges.find(({ node }) => node.id === id)?.node;
-    return meta ? this.join({ ...meta, target: meta.recipient ?? meta.target, data: bytes }) : null;
+    return meta ? formsOf({ ...meta, target: meta.recipient ?? meta.target, data: bytes }) : [];
   }
 
   private async fromScheduler(id: string): Promise<Item | null> {
@@ -150,12 +158,12 @@ async function firstSigned(items: readonly Item[]): Promise<Item | null> {
 }
 
 /** The item whose bytes these are, if they are. */
-function wholeItem(bytes: Buffer, id: string): Item[] {
+function wholeItem(bytes: Buffer, id: string): Item | null {
   try {
     const item = parseItem(bytes);
-    return item.id === id ? [item] : [];
+    return item.id === id ? item : null;
   } catch (error) {
-    if (error instanceof ItemError) return [];
+    if (error instanceof ItemError) return null;
     throw error;
   }
 }
