@@ -6,6 +6,7 @@ import { AoBounds1700000000400 } from './gateway/1700000000400-ao-bounds.js';
 import { Computing1700000000500 } from './gateway/1700000000500-computing.js';
 import { PublicState1700000000800 } from './gateway/1700000000800-public-state.js';
 import { Messenger1700000000700 } from './gateway/1700000000700-messenger.js';
+import { ScheduleAndIndex1700000000600 } from './gateway/1700000000600-schedule-and-index.js';
 import { Followed1700000000900 } from './gateway/1700000000900-followed.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
@@ -17,8 +18,9 @@ export const gatewayMigrations = [
   Decisions1700000000300,
   AoBounds1700000000400,
   Computing1700000000500,
-  PublicState1700000000800,
+  ScheduleAndIndex1700000000600,
   Messenger1700000000700,
+  PublicState1700000000800,
   Followed1700000000900,
 ];
 export const guardianMigrations = [Guardian1700000000100, Motions1700000000200, MessageOnce1700000000300];

@@ -201,6 +201,7 @@ describe('assignments without a message', () => {
     await unknown(b, '\0').toMatchObject({ code: 'unknown-message' });
     await unknown(b, large.id).toMatchObject({ code: 'too-large' });
     await unknown('A'.repeat(43), said.id).toMatchObject({ code: 'unknown-process' });
+    await unknown('\0', said.id).toMatchObject({ code: 'unknown-process' });
     await unknown(module.id, module.id).toMatchObject({ code: 'unknown-process' }); // a module is no spawn
     expect(await pipeline.scheduler.entries(b, 0, 10)).toHaveLength(1);
   });

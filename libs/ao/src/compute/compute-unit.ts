@@ -328,7 +328,7 @@ export class ComputeUnit {
           hot = await this.ready(process);
           if (hot === null) break;
         }
-        const entries = await this.scheduler.entries(process, hot.at + 1, this.batchAt(hot));
+        const entries = await this.scheduler.following(process, hot.at + 1, this.batchAt(hot));
         if (entries.length === 0) break;
         const [before, results] = [hot.at, await this.evaluate(hot, entries)];
         if (results.length === 0) continue;

@@ -1,7 +1,8 @@
 /** Where each part of an ANS-104 item lies in its bytes, and which of them its signature is over. */
 import type { Item } from '../types.js';
-import { deepHash } from './deep-hash.js';
+import { blobHash, emptyList, fold } from './deep-hash.js';
 import { ItemError } from './error.js';
+import { Lru } from './lru.js';
 
 export type SignatureType = Item['signatureType'];
 
@@ -46,13 +47,21 @@ export function partsOf(raw: Buffer): ItemParts {
 
 type Signed = Omit<ItemParts, 'signature' | 'tagCount'>;
 
-/** What the signature of an item is over: the bytes themselves, never re-encoded, so nothing that was not signed can pass. */
+/**
+ * What the signature of an item is over, the deep hash of its parts: the bytes themselves, never re-encoded, so nothing that was not signed
+ * can pass. Its beginning is the same for all items of one key.
+ */
 export function signedMessage({ type, owner, target, anchor, tags, data }: Signed): Buffer {
-  return deepHash([DATAITEM, VERSION, Buffer.from(String(type)), owner, target, anchor, tags, data]);
+  const beginning = beginnings.of(`${type} ${owner.toString('latin1')}`, () =>
+    [Buffer.from('dataitem'), Buffer.from('1'), Buffer.from(String(type)), owner]
+      .map(blobHash)
+      .reduce(fold, emptyList(8)),
+  );
+  return [target, anchor, tags, data].map(blobHash).reduce(fold, beginning);
 }
 
-const DATAITEM = Buffer.from('dataitem');
-const VERSION = Buffer.from('1');
+/** By key, 48 bytes for each. */
+const beginnings = new Lru<Buffer>(2000);
 
 /** @throws ItemError `unknown-signature-type` */
 export function signatureType(type: number): SignatureType {

@@ -1,0 +1,193 @@
+/** Places in one statement: what happens when others place at the same time, when the database fails, and what is kept at hand. */
+import { gatewayMigrations } from '@isthmus/migrations';
+import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import { jest } from '@jest/globals';
+import type { DataSource } from 'typeorm';
+import { createItem, ed25519Signer, parseItem } from '../items/index.js';
+import type { Item, ScheduleEntry, Tag } from '../types.js';
+import { firstHash, nextHash, tagOf } from './assignment.js';
+import { RecentEntries } from './recent.js';
+import { Scheduler, type Placed } from './scheduler.js';
+
+const KEY = ed25519Signer(Buffer.alloc(32, 1));
+const ALICE = ed25519Signer(Buffer.alloc(32, 3));
+const tags = (...pairs: [string, string][]): Tag[] =>
+  [['Data-Protocol', 'ao'] as [string, string], ...pairs].map(([name, value]) => ({ name, value }));
+
+let cluster: TestCluster;
+let database: DataSource;
+let scheduler: Scheduler;
+let module: Item;
+let anchor = 0;
+
+const next = () => String((anchor += 1)).padStart(32, '0');
+const message = (target: string, data = 'x') =>
+  createItem({ target, anchor: next(), tags: tags(['Type', 'Message']), data }, ALICE);
+async function spawn(): Promise<string> {
+  const item = await createItem(
+    { anchor: next(), tags: tags(['Type', 'Process'], ['Module', module.id]), data: '' },
+    ALICE,
+  );
+  return (await scheduler.schedule(item.raw)).process;
+}
+/** The schedule as stored, every link of its chain looked at. */
+async function checked(process: string): Promise<string[]> {
+  const entries = await new Scheduler({ database, signer: KEY }).entries(process, 0, 1000);
+  let [hash, id] = [firstHash(process), ''];
+  for (const [nonce, { assignment, message: said }] of entries.entries()) {
+    if (nonce > 0) hash = nextHash({ assignmentId: id, hashChain: hash });
+    const found = ['Nonce', 'Hash-Chain', 'Message'].map((name) => tagOf(assignment, name));
+    expect(found).toEqual([String(nonce), hash, said.id]);
+    id = assignment.id;
+  }
+  return entries.map((e) => e.message.id);
+}
+
+beforeAll(async () => {
+  cluster = await testCluster();
+  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
+  await runMigrations(database);
+  module = await createItem(
+    { tags: tags(['Type', 'Module'], ['Module-Format', 'isthmus-lua-5.4']), data: 'function handle() end' },
+    ALICE,
+  );
+  await new Scheduler({ database, signer: KEY }).schedule(module.raw);
+});
+afterAll(async () => {
+  await database.destroy();
+  await cluster.close();
+});
+beforeEach(() => {
+  scheduler = new Scheduler({ database, signer: KEY });
+});
+
+it('A6 a batch with messages that have their place already, some twice, and new ones, gives each its one place', async () => {
+  const [a, b] = [await spawn(), await spawn()];
+  const old = await Promise.all([message(a), message(b), message(a)]);
+  const first = await Promise.all(old.map((i) => scheduler.schedule(i.raw)));
+  const fresh = await Promise.all([message(a), message(b)]);
+  const again = await Promise.all([...old, ...fresh, ...old, ...fresh].map((i) => scheduler.schedulePushed(i.raw)));
+  expect(again.slice(0, 3)).toEqual(first);
+  expect(again.slice(5, 8)).toEqual(first);
+  expect(again.slice(8)).toEqual(again.slice(3, 5));
+  expect(await checked(a)).toEqual([a, old[0]?.id, old[2]?.id, fresh[0]?.id]);
+  expect(await checked(b)).toEqual([b, old[1]?.id, fresh[1]?.id]);
+});
+
+it('X5 a scheduler whose remembered heads are out of date places after what others have placed', async () => {
+  const other = new Scheduler({ database, signer: KEY });
+  const [a, b] = [await spawn(), await spawn()];
+  const ids: string[] = [a];
+  for (let turn = 0; turn < 6; turn += 1) {
+    const items = await Promise.all([message(a), message(b), message(a)]);
+    const at = turn % 2 === 0 ? other : scheduler;
+    const placed = await Promise.all(items.map((i) => at.schedulePushed(i.raw)));
+    expect(placed.map((p) => p.nonce)).toEqual([turn * 2 + 1, turn + 1, turn * 2 + 2]);
+    ids.push(items[0]!.id, items[2]!.id);
+  }
+  expect(await checked(a)).toEqual(ids);
+});
+
+it('X5 schedulers that place the same and other messages at the same time fork nothing and lose nothing', async () => {
+  const others = Array.from({ length: 3 }, () => new Scheduler({ database, signer: KEY }));
+  const processes = [await spawn(), await spawn(), await spawn()];
+  const items = await Promise.all(Array.from({ length: 90 }, (_, i) => message(processes[i % 3]!)));
+  const placed = await Promise.all(others.map((o) => Promise.all(items.map((i) => o.schedulePushed(i.raw)))));
+  expect(placed[1]).toEqual(placed[0]);
+  expect(placed[2]).toEqual(placed[0]);
+  for (const process of processes) expect(new Set(await checked(process)).size).toBe(31);
+});
+
+it('X5 the same spawn at two schedulers at once is one process', async () => {
+  const other = new Scheduler({ database, signer: KEY });
+  const item = await createItem(
+    { anchor: next(), tags: tags(['Type', 'Process'], ['Module', module.id]), data: '' },
+    ALICE,
+  );
+  const [one, two] = await Promise.all([scheduler, other].map((s) => s.schedule(item.raw)));
+  expect(two).toEqual(one);
+  expect(await checked(item.id)).toEqual([item.id]);
+});
+
+it('I12 when the database fails nothing is acknowledged, and sending again goes on from what is true', async () => {
+  const a = await spawn();
+  await scheduler.schedule((await message(a)).raw);
+  const lost = jest
+    .spyOn(database.manager, 'query')
+    .mockImplementationOnce(async (text: string, values?: unknown[]) => {
+      await database.query(text, values);
+      throw new Error('the connection is gone'); // after the database has committed
+    });
+  const item = await message(a);
+  await expect(scheduler.schedule(item.raw)).rejects.toThrow('the connection is gone');
+  lost.mockRestore();
+  const placed: Placed[] = [await scheduler.schedule((await message(a)).raw), await scheduler.schedule(item.raw)];
+  expect(placed.map((p) => p.nonce)).toEqual([3, 2]);
+  expect(await checked(a)).toHaveLength(4);
+});
+
+it('messages to a process in the batch of its own spawn come after it', async () => {
+  const item = await createItem(
+    { anchor: next(), tags: tags(['Type', 'Process'], ['Module', module.id]), data: '' },
+    ALICE,
+  );
+  const first = await message(item.id);
+  const placed = await Promise.all([item, first].map((i) => scheduler.schedulePushed(i.raw)));
+  expect(placed.map((p) => p.nonce)).toEqual([0, 1]);
+  expect(await checked(item.id)).toEqual([item.id, first.id]);
+});
+
+it('what cannot be placed is refused alone', async () => {
+  const a = await spawn();
+  const orphan = await createItem(
+    { anchor: next(), tags: tags(['Type', 'Process'], ['Module', 'A'.repeat(43)]), data: '' },
+    ALICE,
+  );
+  const good = await Promise.all([message(a), message(a)]);
+  const all = [orphan, good[0]!, await message('A'.repeat(43)), good[1]!];
+  const outcomes = await Promise.allSettled(all.map((i) => scheduler.schedulePushed(i.raw)));
+  expect(outcomes).toMatchObject([
+    { reason: { code: 'unknown-module' } },
+    { value: { nonce: 1 } },
+    { reason: { code: 'unknown-process' } },
+    { value: { nonce: 2 } },
+  ]);
+});
+
+it('I12 a schedule reads the same from what is at hand, from the database, and from both', async () => {
+  const a = await spawn();
+  await Promise.all(Array.from({ length: 5 }, async () => scheduler.schedule((await message(a)).raw)));
+  const late = new Scheduler({ database, signer: KEY });
+  for (let i = 0; i < 5; i += 1) await late.schedule((await message(a)).raw);
+  const all = await new Scheduler({ database, signer: KEY }).entries(a, 0, 1000);
+  for (const from of [0, 3, 6, 10, 11]) {
+    for (const limit of [1, 4, 1000]) {
+      expect(await late.entries(a, from, limit)).toEqual(all.slice(from, from + limit));
+      expect(await scheduler.entries(a, from, limit)).toEqual(all.slice(from, from + limit));
+      const some = await scheduler.following(a, from, limit);
+      expect(some).toEqual(all.slice(from, from + some.length));
+      expect(some.length > 0).toBe(from < all.length);
+    }
+  }
+});
+
+it('keeps only so much at hand, the newest, and never gives over a gap', async () => {
+  const item = parseItem((await message('A'.repeat(43), 'x'.repeat(6000))).raw);
+  const entry = (process: string, nonce: number): ScheduleEntry => ({
+    process,
+    nonce,
+    assignment: item,
+    message: item,
+  });
+  const recent = new RecentEntries(20_000 * 10);
+  for (let nonce = 0; nonce < 3000; nonce += 1) recent.add(entry(nonce % 100 === 0 ? 'b' : 'a', nonce));
+  const newest = recent.from('a', 2990, 1000, 1e9).map((e) => e.nonce);
+  expect(newest).toEqual(Array.from({ length: 10 }, (_, i) => 2990 + i));
+  expect(recent.from('a', 2000, 1000, 1e9)).toEqual([]);
+  expect(recent.from('b', 0, 1000, 1e9)).toEqual([]);
+  expect(recent.from('a', 2990, 3, 1e9)).toHaveLength(3);
+  expect(recent.from('a', 2990, 1000, 10_000)).toHaveLength(2); // two at least
+  recent.add(entry('c', 1));
+  recent.add(entry('c', 3));
+  expect(recent.from('c', 1, 10, 1e9)).toHaveLength(1);
+});
