@@ -112,12 +112,10 @@ it('X5 the same spawn at two schedulers at once is one process', async () => {
 it('I12 when the database fails nothing is acknowledged, and sending again goes on from what is true', async () => {
   const a = await spawn();
   await scheduler.schedule((await message(a)).raw);
-  const lost = jest
-    .spyOn(database.manager, 'query')
-    .mockImplementationOnce(async (text: string, values?: unknown[]) => {
-      await database.query(text, values);
-      throw new Error('the connection is gone'); // after the database has committed
-    });
+  const lost = jest.spyOn(database.manager, 'query').mockImplementationOnce(async (text, values) => {
+    await database.query(text, values as unknown[]);
+    throw new Error('the connection is gone'); // after the database has committed
+  });
   const item = await message(a);
   await expect(scheduler.schedule(item.raw)).rejects.toThrow('the connection is gone');
   lost.mockRestore();
