@@ -26,6 +26,7 @@ export class AoPipeline {
   readonly scheduler: Scheduler;
   readonly messenger: Messenger;
   readonly monitors: Monitors;
+  readonly workers: WorkerPool;
   readonly compute: ComputeUnit;
   readonly state: PublicState;
   /** Signs what is answered over HTTP, with the scheduler's key; null when that is no ed25519 key. */
@@ -41,7 +42,8 @@ export class AoPipeline {
       now,
       onFailure: (error) => onFailure('', error),
     });
-    this.compute = new ComputeUnit(database, this.scheduler, this.messenger, new WorkerPool(workers), onFailure, {
+    this.workers = new WorkerPool(workers);
+    this.compute = new ComputeUnit(database, this.scheduler, this.messenger, this.workers, onFailure, {
       memoryBudget,
     });
     this.state = new PublicState(database);

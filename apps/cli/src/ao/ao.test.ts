@@ -344,6 +344,48 @@ it('state shows what a process shows, and that it shows nothing elsewhere', asyn
   expect(await run('state', NOBODY, 'x')).toMatchObject({ code: 1, error: expect.stringContaining('no process') });
 });
 
+describe('verify', () => {
+  it('computes a process again and says what checks out, and what does not', async () => {
+    const mine = (await run('spawn', '--module', path.join(folder, 'counter.lua'))).out;
+    for (const action of ['Count', 'Fail', 'Count']) await run('message', mine, '--action', action);
+    const { code, out } = await run('verify', mine);
+    expect([code, out]).toEqual([
+      0,
+      expect.stringMatching(new RegExp(`^verified: 4 slots of ${mine}.*\n.*results check out`)),
+    ]);
+    const scheduler = (await world.get<{ address: string }>('/su')).address;
+    expect(await json('verify', mine, '--scheduler', scheduler)).toMatchObject({ slots: 4, verified: true });
+    const other = await run('verify', mine, '--scheduler', NOBODY);
+    expect([other.code, other.error]).toEqual([1, expect.stringMatching(/^NOT verified \(wrong-scheduler\)/)]);
+    await world.gateway.database.query(
+      `update result set outcome = replace(outcome, 'counted 2', 'counted 9') where process = $1`,
+      [mine],
+    );
+    const lie = await run('verify', mine);
+    expect([lie.code, lie.error]).toEqual([
+      1,
+      'NOT verified: slot 3 gives another Output here than the gateway shows.',
+    ]);
+    expect(await run('verify', NOBODY)).toMatchObject({ code: 1 });
+  });
+});
+
+it('monitor starts and stops the clocks of one’s own process, and of no other', async () => {
+  const clock = ['--tag', 'Cron-Interval=1-second', '--tag', 'Cron-Tag-Action=Count'];
+  const mine = (await run('spawn', '--module', path.join(folder, 'counter.lua'), ...clock)).out;
+  const stranger = file('not-mine.key', JSON.stringify({ privateKey: `0x${'6'.repeat(64)}` }));
+  const slot = async () => (await world.get<{ slot: number }>(`/v1/ao/processes/${mine}`)).slot;
+  const refused = await run('monitor', mine, '--key', stranger);
+  expect([refused.code, refused.error]).toEqual([1, expect.stringMatching(/Only the wallet a process belongs to/)]);
+  expect(await slot()).toBe(0);
+  expect(await run('monitor', mine)).toMatchObject({ code: 0, out: expect.stringContaining('run') });
+  await until('it has ticked', async () => (await slot()) > 0);
+  expect((await run('tail', mine, '--from', '1', '--count', '1')).out).toMatch(/ 1 {2}Count +from its clock +ok/);
+  expect((await run('unmonitor', mine, '--key', stranger)).code).toBe(1);
+  expect(await run('unmonitor', mine)).toMatchObject({ code: 0 });
+  expect(await world.gateway.pipeline?.monitors.has(mine)).toBe(false);
+});
+
 describe('dead letters', () => {
   it('are listed with why, and sent again with the operator’s key file', async () => {
     expect(await run('dead-letters', '--process', NOBODY)).toMatchObject({ code: 0, out: 'no dead letters' });

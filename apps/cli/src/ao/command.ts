@@ -111,5 +111,22 @@ export function ao(): Command {
     .option('--operator-key <file>', 'the operator’s key file; the local stack’s without it')
     .action(async (options: DeadLetterOptions) => (await import('./dead-letters.js')).deadLetters(options));
 
+  common(group.command('verify').description('compute a process again from slot 0 on this machine, and compare'))
+    .argument('<process>', 'the process', anId)
+    .option('--scheduler <address>', 'the scheduler whose signatures count; the gateway’s own without it')
+    .action(async (process: string, options: Common & { scheduler?: string }) =>
+      (await import('./verify.js')).verify(process, options),
+    );
+
+  for (const [name, running] of [
+    ['monitor', true],
+    ['unmonitor', false],
+  ] as const)
+    signed(group.command(name).description(`${running ? 'start' : 'stop'} the clocks of a process that is yours`))
+      .argument('<process>', 'the process', anId)
+      .action(async (process: string, options: Signed) =>
+        (await import('./monitor.js')).monitor(process, running, options),
+      );
+
   return group;
 }

@@ -18,6 +18,7 @@ interface SlotEvent {
   message: string;
   action: string | null;
   from: string;
+  tick: boolean;
   at: string;
   error: string | null;
   messages: number;
@@ -90,14 +91,14 @@ function readSlot({ type, data }: LiveEvent): SlotEvent | null {
   return type === 'slot' ? (JSON.parse(data) as SlotEvent) : null;
 }
 
-function slotLine({ at, slot, action, from, error, messages, spawns, assignments }: SlotEvent): string {
+function slotLine({ at, slot, action, from, tick, error, messages, spawns, assignments }: SlotEvent): string {
   const sent = [
     plural(messages, 'message'),
     ...(spawns > 0 ? [plural(spawns, 'spawn')] : []),
     ...(assignments > 0 ? [plural(assignments, 'assignment')] : []),
   ];
   const outcome = error === null ? `ok      ${sent.join(', ')}` : `FAILED  ${brief(error)}`;
-  return `${clock(at)}  ${String(slot).padStart(6)}  ${brief(action ?? '-', 24).padEnd(18)}  from ${short(plain(from)).padEnd(15)}  ${outcome}`;
+  return `${clock(at)}  ${String(slot).padStart(6)}  ${brief(action ?? '-', 24).padEnd(18)}  from ${(tick ? 'its clock' : short(plain(from))).padEnd(15)}  ${outcome}`;
 }
 
 /** @throws CommandError */

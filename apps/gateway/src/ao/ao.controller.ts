@@ -11,7 +11,7 @@ import { shared } from '../api/figures.js';
 import type { Backlog, ProcessRow } from './ao-store.js';
 import { idIn, lastSlot, processesQuery } from './input.js';
 import { processView, timeOf } from './process-view.js';
-import type { AoHealth, AoJourney, AoProcessDetail, AoProcessPage } from './schemas.js';
+import type { AoHealth, AoJourney, AoProcess, AoProcessDetail, AoProcessPage } from './schemas.js';
 import { AO_PARTS, type AoParts } from './tokens.js';
 
 /** Longer than this nothing should wait for its result. */
@@ -37,8 +37,9 @@ export class AoController {
     const rows = await this.ao.store.processes(cursor, limit + 1);
     const page = rows.slice(0, limit);
     const last = page.at(-1);
+    const memory = this.memory();
     return {
-      processes: page.map((row) => this.view(row)),
+      processes: page.map((row) => this.view(row, memory)),
       nextCursor: rows.length > limit && last ? last.spawn.id : null,
     };
   }
@@ -52,7 +53,7 @@ export class AoController {
     const spawn = row && (await this.ao.pipeline.scheduler.entryOf(id, id));
     if (!row || !spawn) throw notFound(NO_PROCESS);
     return {
-      ...this.view(row),
+      ...this.view(row, this.memory()),
       spawnedAt: timeOf(Number(tagOf(spawn.assignment, 'Timestamp'))),
       scheduler: spawn.assignment.ownerAddress,
       tags: row.spawn.tags,
@@ -73,8 +74,9 @@ export class AoController {
     @Res({ passthrough: true }) response: Response,
   ): Promise<Observable<MessageEvent>> {
     const id = idIn(path, NO_PROCESS);
-    if ((await this.ao.store.evaluated(id)) === null) throw notFound(NO_PROCESS);
-    return this.ao.feed.stream(id, lastSlot(last), response);
+    const row = await this.ao.store.process(id);
+    if (!row) throw notFound(NO_PROCESS);
+    return this.ao.feed.stream(row.spawn, lastSlot(last), response);
   }
 
   @Get('messages/:id')
@@ -110,7 +112,12 @@ export class AoController {
     };
   }
 
-  private view(row: ProcessRow) {
-    return processView(row, null, Date.now());
+  private view(row: ProcessRow, memory: ReadonlyMap<string, number>): AoProcess {
+    return processView(row, memory.get(row.spawn.id) ?? null, Date.now());
+  }
+
+  /** Bytes that each process open here holds. */
+  private memory(): Map<string, number> {
+    return new Map(this.ao.pipeline.compute.status().map(({ process, bytes }) => [process, bytes]));
   }
 }

@@ -67,6 +67,17 @@ async function send(process: string, more: Record<string, string>, data = ''): P
 async function get<N extends keyof typeof aoSchemas>(name: N, route: string): Promise<z.output<(typeof aoSchemas)[N]>> {
   return aoSchemas[name].parse(await world.get(route)) as z.output<(typeof aoSchemas)[N]>;
 }
+const readOf = (process: string) => ({
+  Id: '0',
+  Owner: '0',
+  From: '0',
+  Target: process,
+  Anchor: '',
+  Data: '',
+  Tags: [],
+  Timestamp: 0,
+  'Block-Height': '0',
+});
 function pipelineOf({ gateway }: GatewayStage): AoPipeline {
   if (!gateway.pipeline) throw new Error('This gateway runs no pipeline.');
   return gateway.pipeline;
@@ -433,6 +444,18 @@ it('figures say what happened, with labels that strangers cannot multiply', asyn
   await until('they are counted', async () => (await exact('isthmus_ao_sent_total{kind="message"}')) === messages + 3);
   expect(await exact('isthmus_ao_results_total{outcome="failed"}')).toBe(failed + 1);
   expect(await exact('isthmus_ao_processes')).toBeGreaterThan(5);
+  expect(await exact('isthmus_ao_open_processes{vm="isthmus-lua-5.4"}')).toBeGreaterThan(5);
+  const open = await exact('isthmus_ao_memory_bytes{vm="isthmus-lua-5.4"}');
+  const { memory } = await get('AoProcessDetail', `/v1/ao/processes/${process}`);
+  expect([memory !== null && memory > 65_536, memory !== null && open > memory]).toEqual([true, true]);
+  expect(await exact('isthmus_ao_threads{kind="counted"}')).toBe(1);
+  expect(await exact('isthmus_ao_opened_total')).toBeGreaterThan(5);
+  expect(await exact('isthmus_ao_evicted_total')).toBe(0);
+  const reads = await exact('isthmus_ao_dry_runs_total');
+  await pipelineOf(world).compute.dryRun(process, readOf(process));
+  expect(await exact('isthmus_ao_dry_runs_total')).toBe(reads + 1);
+  expect(await exact('isthmus_ao_deliveries_total{outcome="done"}')).toBeGreaterThan(0);
+  expect(await exact('isthmus_ao_dead_letters{reason="hops"}')).toBe(1);
   await until('nothing waits', async () => (await exact('isthmus_ao_lag_slots')) === 0);
   expect(await exact('isthmus_ao_slots{state="placed"}')).toBe(await exact('isthmus_ao_slots{state="evaluated"}'));
   expect(await exact('isthmus_ao_requests_total{group="items",status="2xx"}')).toBeGreaterThan(10);

@@ -10,14 +10,19 @@
  *   isthmus_ao_dead_letters{reason}               what was set aside, by why
  *
  * of this gateway, since it started
+ *   isthmus_ao_open_processes{vm}                 processes open here, by their machine; bounded by the machines there are
+ *   isthmus_ao_memory_bytes{vm}                   what they hold
+ *   isthmus_ao_threads{kind}                      compute threads: of counted and uncounted machines, and for dry-runs
+ *   isthmus_ao_opened_total, _evicted_total       processes opened, and closed to make room
+ *   isthmus_ao_dry_runs_total                     dry-runs evaluated
  *   isthmus_ao_results_total{outcome}             results stored: done, failed
  *   isthmus_ao_sent_total{kind}                   what they sent: message, spawn, assignment
  *   isthmus_ao_deliveries_total{outcome}          tries to deliver: done, failed
  *   isthmus_ao_requests_total{group,status}       requests to the units by what they cost (items, reads, dryRuns, searches) and status (2xx ...)
  */
-import type { AoPipeline, ResultBatch } from '@isthmus/ao';
+import type { AoPipeline, HotStatus, ResultBatch } from '@isthmus/ao';
 import { Counter, type Registry } from 'prom-client';
-import { Figures, shared } from '../api/figures.js';
+import { Figures, shared, type Reading } from '../api/figures.js';
 import type { AoStore } from './ao-store.js';
 
 const KINDS = { message: 'Messages', spawn: 'Spawns', assignment: 'Assignments' } as const;
@@ -45,7 +50,50 @@ export function registerAoMetrics(registry: Registry, pipeline: AoPipeline, stor
   figure('dead_letters', 'What was set aside', ['reason'], async () =>
     (await pipeline.messenger.deadLetterCounts()).map(({ reason, count }) => ({ labels: { reason }, value: count })),
   );
+  const open = (value: (process: HotStatus) => number) => () => Promise.resolve(byMachine(pipeline, value));
+  figure(
+    'open_processes',
+    'Processes open here',
+    ['vm'],
+    open(() => 1),
+  );
+  figure(
+    'memory_bytes',
+    'Bytes of memory they hold',
+    ['vm'],
+    open(({ bytes }) => bytes),
+  );
+  figure('threads', 'Compute threads', ['kind'], () =>
+    Promise.resolve(Object.entries(pipeline.workers.threads()).map(([kind, value]) => ({ labels: { kind }, value }))),
+  );
+  countTotals(registry, pipeline);
   countWork(registry, pipeline);
+}
+
+function byMachine(pipeline: AoPipeline, value: (process: HotStatus) => number): Reading {
+  const sums = new Map<string, number>();
+  for (const process of pipeline.compute.status())
+    sums.set(process.format, (sums.get(process.format) ?? 0) + value(process));
+  return [...sums].map(([vm, sum]) => ({ labels: { vm }, value: sum }));
+}
+
+/** What the compute unit counts itself. */
+function countTotals(registry: Registry, pipeline: AoPipeline): void {
+  const total = (name: string, help: string, read: () => number): void => {
+    const counter = new Counter({
+      name: `isthmus_ao_${name}_total`,
+      help,
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+    registry.registerMetric(counter);
+  };
+  total('opened', 'Processes opened', () => pipeline.compute.totals().opened);
+  total('evicted', 'Processes closed to make room', () => pipeline.compute.totals().evicted);
+  total('dry_runs', 'Dry-runs evaluated', () => pipeline.compute.totals().dryRuns);
 }
 
 /** Counts what is stored: what a transaction took counts when its process says that results were stored. */

@@ -1,5 +1,5 @@
 /** A process live: one server-sent event for each slot as it is evaluated, for a bounded number of readers, none of whom holds up another. */
-import type { AoPipeline } from '@isthmus/ao';
+import type { AoPipeline, Item } from '@isthmus/ao';
 import type { MessageEvent } from '@nestjs/common';
 import type { Response } from 'express';
 import { Observable } from 'rxjs';
@@ -31,15 +31,16 @@ export class ProcessFeed {
   }
 
   /**
-   * Slots after `last` (null: from now on). A client that reads too slowly is cut off and resumes by its last id.
+   * Slots of the process of this spawn after `last` (null: from now on). A client that reads too slowly is cut off and resumes by its last id.
    * @throws Problem `too-many-streams`
    */
-  stream(process: string, last: number | null, response: Response): Observable<MessageEvent> {
+  stream(spawn: Item, last: number | null, response: Response): Observable<MessageEvent> {
     if (this.readers >= this.maxReaders)
       throw new Problem(
         'too-many-streams',
         'Try again in a moment, or read the results of the process at /cu/results.',
       );
+    const process = spawn.id;
     return new Observable<MessageEvent>((subscriber) => {
       let at = last;
       let busy = false;
@@ -52,7 +53,7 @@ export class ProcessFeed {
           while (again && !subscriber.closed) {
             again = false;
             at ??= (await this.store.evaluated(process)) ?? -1;
-            const slots = await this.read(process, at + 1);
+            const slots = await this.read(spawn, at + 1);
             for (const data of slots) subscriber.next({ id: String(data.slot), type: 'slot', data });
             at = slots.at(-1)?.slot ?? at;
             again ||= slots.length > 0;
@@ -91,23 +92,24 @@ export class ProcessFeed {
     if (wakers?.size === 0) this.wakers.delete(process);
   }
 
-  private read(process: string, from: number): Promise<AoSlotEvent[]> {
-    const key = `${process} ${from}`;
+  private read(spawn: Item, from: number): Promise<AoSlotEvent[]> {
+    const key = `${spawn.id} ${from}`;
     const under = this.reading.get(key);
     if (under) return under;
-    const reading = this.slots(process, from).finally(() => this.reading.delete(key));
+    const reading = this.slots(spawn, from).finally(() => this.reading.delete(key));
     this.reading.set(key, reading);
     return reading;
   }
 
   /** Slots from one on that have their result, in order; both reads may give fewer than asked when they are large. */
-  private async slots(process: string, from: number): Promise<AoSlotEvent[]> {
+  private async slots(spawn: Item, from: number): Promise<AoSlotEvent[]> {
+    const process = spawn.id;
     const results = await this.pipeline.compute.results(process, from, SLOTS_AT_ONCE);
     if (results.length === 0) return [];
     const entries = await this.pipeline.scheduler.entries(process, from, results.length);
     return entries.flatMap((entry, i) => {
       const result = results[i];
-      return result?.nonce === entry.nonce ? [slotView(entry, result)] : [];
+      return result?.nonce === entry.nonce ? [slotView(entry, result, spawn)] : [];
     });
   }
 }

@@ -1,5 +1,5 @@
 /** Processes as people see them. */
-import { tagOf, type ScheduleEntry, type StoredResult } from '@isthmus/ao';
+import { messageOf, tagOf, type Item, type ScheduleEntry, type StoredResult } from '@isthmus/ao';
 import type { ProcessRow } from './ao-store.js';
 import type { AoProcess, AoSlotEvent } from './schemas.js';
 
@@ -34,17 +34,21 @@ export function outcomeOf({ Error: error, Messages, Spawns, Assignments }: Store
   };
 }
 
-export function slotView(
-  { process, nonce, assignment, message }: ScheduleEntry,
-  { result }: StoredResult,
-): AoSlotEvent {
+/** A slot as its process saw it: a tick of its clock speaks with the words of its spawn. */
+export function slotView(entry: ScheduleEntry, { result }: StoredResult, spawn: Item): AoSlotEvent {
+  const { process, nonce, message } = entry;
+  const seen = messageOf(entry, {
+    Process: { Id: process, Owner: spawn.ownerAddress, Tags: spawn.tags },
+    Module: { Id: tagOf(spawn, 'Module'), Owner: '', Tags: [] },
+  });
   return {
     process,
     slot: nonce,
     message: message.id,
-    action: tagOf(message, 'Action') || null,
-    from: tagOf(message, 'From-Process') || message.ownerAddress,
-    at: timeOf(Number(tagOf(assignment, 'Timestamp'))),
+    action: seen.Tags.find((t) => t.name === 'Action')?.value ?? null,
+    from: seen.From,
+    tick: seen.Cron,
+    at: timeOf(seen.Timestamp),
     ...outcomeOf(result),
   };
 }

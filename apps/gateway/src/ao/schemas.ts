@@ -44,6 +44,7 @@ const slotEvent = z
     message: aoId('The message'),
     action: z.string().nullable().describe('Its tag Action'),
     from: z.string().describe('Who sent it: the process it was pushed for, or its signer'),
+    tick: z.boolean().describe('Whether its clock sent it'),
     at: time('When it was placed'),
     ...outcome,
   })

@@ -9,7 +9,7 @@ import type { EvaluationResult, ScheduleEntry, VmMessage } from '../types.js';
 import { failed } from './bounds.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { ComputeError } from './error.js';
-import { HotProcesses, type Hot, type HotStatus } from './hot-processes.js';
+import { HotProcesses, type Hot, type HotStatus, type HotTotals } from './hot-processes.js';
 import { LeaseLost, Leases, type LeaseTimes } from './leases.js';
 import type { ResultSink } from './result-sink.js';
 import { ResultWriter } from './result-writer.js';
@@ -67,6 +67,7 @@ export class ComputeUnit {
   private readonly sinks: ResultSink[] = [];
   private readonly waiters = new Map<string, Set<Waiter>>();
   private readonly retries = new Map<string, { tries: number; timer: NodeJS.Timeout }>();
+  private dryRuns = 0;
   private stopping = false;
 
   constructor(
@@ -132,6 +133,11 @@ export class ComputeUnit {
   /** What is open here now, in no order. */
   status(): HotStatus[] {
     return this.hot.status();
+  }
+
+  /** What this compute has done since it began. */
+  totals(): HotTotals & { dryRuns: number } {
+    return { ...this.hot.totals, dryRuns: this.dryRuns };
   }
 
   async stop(): Promise<void> {
@@ -201,6 +207,7 @@ export class ComputeUnit {
 
   private async read(hot: Hot, message: DryRunMessage): Promise<EvaluationResult> {
     const fixed = { Module: hot.module.id, Epoch: 0, Nonce: hot.at, 'Hash-Chain': '', Cron: false };
+    this.dryRuns += 1;
     hot.reads += 1;
     hot.lastUsed = Date.now();
     try {

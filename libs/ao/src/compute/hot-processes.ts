@@ -77,6 +77,14 @@ export interface HotStatus {
   computeMs: number;
 }
 
+/** Since this compute began. */
+export interface HotTotals {
+  /** Times a process was opened, from a checkpoint or from nothing. */
+  opened: number;
+  /** Of those, closed to make room for others. */
+  evicted: number;
+}
+
 export interface HotOptions {
   /** Gives back the leases of what was closed. */
   release(leases: readonly Lease[]): Promise<void>;
@@ -87,6 +95,7 @@ export interface HotOptions {
 }
 
 export class HotProcesses {
+  readonly totals: HotTotals = { opened: 0, evicted: 0 };
   private readonly hot = new Map<string, Hot>();
   private readonly modules = new Map<string, Item>();
   /** Most memory seen for a process of a module. */
@@ -146,6 +155,7 @@ export class HotProcesses {
         checkpointCost: 0,
       };
       this.hot.set(process, hot);
+      this.totals.opened += 1;
       return hot;
     } finally {
       this.opening -= 1;
@@ -286,6 +296,7 @@ export class HotProcesses {
   private evict(hot: Hot): Promise<void> {
     return this.turns.take(hot.process, async () => {
       const { process, lease } = hot;
+      this.totals.evicted += 1;
       try {
         if (this.get(process) && this.workers.spent(process) - hot.spentBefore > TRIFLE_MS) await this.checkpoint(hot);
       } catch (error) {

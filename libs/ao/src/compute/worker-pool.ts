@@ -148,6 +148,10 @@ class Threads {
     return this.threads.reduce((a, b) => (b.processes.size < a.processes.size ? b : a));
   }
 
+  get running(): number {
+    return this.threads.filter((t) => !t.lost).length;
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.threads.splice(0).map((t) => t.end('The gateway is stopping.')));
   }
@@ -287,6 +291,15 @@ export class WorkerPool {
   /** Milliseconds that evaluating an open process' messages has taken its thread so far; waiting and dry-runs are not counted. */
   spent(process: string): number {
     return this.opened.get(process)?.spent ?? 0;
+  }
+
+  /** Threads that run now: of machines that count their work, of those that do not, and for dry-runs. */
+  threads(): Record<'counted' | 'uncounted' | 'reading', number> {
+    return {
+      counted: this.counted.running,
+      uncounted: this.uncounted.running,
+      reading: this.countedReads.running + this.uncountedReads.running,
+    };
   }
 
   /** Closes a process; opening it again starts from an image or from nothing. */
