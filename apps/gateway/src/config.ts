@@ -24,28 +24,42 @@ const embedded = z.strictObject({
   workers: z.int().min(1).max(64).default(1),
 });
 
-/** AO as others' units carry it: this gateway schedules and computes nothing, and checks what it is shown. */
-const remote = z
+/** What is told of others' network, whatever its kind: this gateway schedules and computes nothing, and checks what it is shown. */
+const elsewhere = {
+  /** How many of those that compute must agree on a result. */
+  agreement: z.int().min(1).max(8).default(1),
+  /** Address of the only scheduler whose assignments count. */
+  scheduler: aoId,
+  /** Address of the messenger that is the processes' authority. */
+  messenger: aoId,
+};
+const independent = (what: string) =>
+  z
+    .array(unitUrl)
+    .min(1)
+    .max(8)
+    .refine((urls) => new Set(urls).size === urls.length, `name each ${what} once`);
+const TOO_MANY = { path: ['agreement'], error: 'at most as many can agree as are named' };
+
+/** AO as its legacy units carry it. */
+const legacy = z
   .strictObject({
     engine: z.literal('remote'),
     ...networkShape,
-    /** Compute units, independent of each other. */
-    computeUrls: z
-      .array(unitUrl)
-      .min(1)
-      .max(8)
-      .refine((urls) => new Set(urls).size === urls.length, 'name each compute unit once'),
-    /** How many of them must agree on a result. */
-    agreement: z.int().min(1).max(8).default(1),
-    /** Address of the only scheduler whose assignments count. */
-    scheduler: aoId,
-    /** Address of the messenger that is the processes' authority. */
-    messenger: aoId,
+    computeUrls: independent('compute unit'),
+    ...elsewhere,
   })
-  .refine((r) => r.agreement <= r.computeUrls.length, {
-    path: ['agreement'],
-    error: 'at most as many compute units can agree as computeUrls names',
-  });
+  .refine((r) => r.agreement <= r.computeUrls.length, TOO_MANY);
+
+/** AO as nodes of AO-Core carry it: the first schedules, all of them compute. */
+const core = z
+  .strictObject({
+    engine: z.literal('core'),
+    nodeUrls: independent('node'),
+    gatewayUrl: unitUrl,
+    ...elsewhere,
+  })
+  .refine((r) => r.agreement <= r.nodeUrls.length, TOO_MANY);
 
 export const gatewaySchema = z.strictObject({
   databaseUrl: z.string().min(1),
@@ -58,7 +72,7 @@ export const gatewaySchema = z.strictObject({
   /** File of 32 secret bytes as hex, mode 0600. */
   relayerKeyFile: z.string().min(1),
   /** Who runs AO: this gateway itself, or a network of others' units. */
-  ao: z.discriminatedUnion('engine', [embedded, remote]),
+  ao: z.discriminatedUnion('engine', [embedded, legacy, core]),
   chain: z.strictObject({
     /** CAIP-2 */
     id: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'name the chain as eip155:<chain id>'),

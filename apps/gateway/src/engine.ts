@@ -4,11 +4,15 @@ import {
   AoPipeline,
   AoUnitsModule,
   ComputeUnits,
+  CoreCompute,
+  CoreNetwork,
   ed25519Signer,
   EmbeddedEngine,
   LegacyNetwork,
   RemoteEngine,
   type AoEngine,
+  type AoNetwork,
+  type UnitPlaces,
 } from '@isthmus/ao';
 import { readKeyFile } from '@isthmus/store';
 import type { DynamicModule } from '@nestjs/common';
@@ -29,8 +33,7 @@ export interface Progress {
   onSound: (process: string) => void;
 }
 
-type Embedded = Extract<GatewayConfig['ao'], { engine: 'embedded' }>;
-type Remote = Extract<GatewayConfig['ao'], { engine: 'remote' }>;
+type Settings<E extends GatewayConfig['ao']['engine']> = Extract<GatewayConfig['ao'], { engine: E }>;
 
 export async function openEngine(
   config: GatewayConfig,
@@ -38,12 +41,19 @@ export async function openEngine(
   progress: Progress,
 ): Promise<OpenedEngine> {
   const { ao } = config;
-  return ao.engine === 'embedded' ? embedded(ao, database, progress) : remote(ao, config, database, progress);
+  switch (ao.engine) {
+    case 'embedded':
+      return embedded(ao, database, progress);
+    case 'remote':
+      return elsewhere(config, database, progress, ao, await legacyParts(ao));
+    case 'core':
+      return elsewhere(config, database, progress, ao, coreParts(ao));
+  }
 }
 
 const seed = (file: string) => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex'));
 
-function embedded(ao: Embedded, database: DataSource, { onFailure }: Progress): OpenedEngine {
+function embedded(ao: Settings<'embedded'>, database: DataSource, { onFailure }: Progress): OpenedEngine {
   const pipeline = new AoPipeline({
     database,
     schedulerSigner: seed(ao.schedulerKeyFile),
@@ -54,29 +64,56 @@ function embedded(ao: Embedded, database: DataSource, { onFailure }: Progress): 
   return { engine: new EmbeddedEngine(pipeline, database), pipeline, units: AoUnitsModule.register(pipeline) };
 }
 
-async function remote(
-  ao: Remote,
+/** What a network of others is reached by. */
+interface Parts {
+  network: AoNetwork;
+  compute: ComputeUnits;
+  /** Where its units are, for those who ask here. */
+  places: UnitPlaces;
+}
+
+async function legacyParts(ao: Settings<'remote'>): Promise<Parts> {
+  const { schedulerUrl, messengerUrl, gatewayUrl, computeUrls, agreement } = ao;
+  return {
+    network: new LegacyNetwork({ schedulerUrl, messengerUrl, gatewayUrl }),
+    compute: await ComputeUnits.connect(computeUrls, agreement),
+    places: { su: schedulerUrl, mu: messengerUrl, cu: computeUrls[0], ...gatewayPlaces(gatewayUrl) },
+  };
+}
+
+function coreParts({ nodeUrls, gatewayUrl, agreement }: Settings<'core'>): Parts {
+  const nodeUrl = nodeUrls[0] ?? '';
+  const compute = new ComputeUnits(
+    nodeUrls.map((url) => new CoreCompute(url)),
+    agreement,
+  );
+  // A node answers at its processes' own paths; of the units' paths there is only where items are pushed.
+  return {
+    network: new CoreNetwork({ nodeUrl, gatewayUrl }),
+    compute,
+    places: { mu: `${nodeUrl}/push`, ...gatewayPlaces(gatewayUrl) },
+  };
+}
+
+const gatewayPlaces = (gatewayUrl: string) => ({ graphql: `${gatewayUrl}/graphql`, raw: `${gatewayUrl}/raw` });
+
+function elsewhere(
   { assets, pollMs }: GatewayConfig,
   database: DataSource,
   progress: Progress,
-): Promise<OpenedEngine> {
-  const { schedulerUrl, messengerUrl, gatewayUrl, computeUrls, agreement, scheduler, messenger } = ao;
+  { scheduler, messenger }: { scheduler: string; messenger: string },
+  { network, compute, places }: Parts,
+): OpenedEngine {
+  const processes = assets.map((a) => a.process);
   const engine = new RemoteEngine({
     database,
-    network: new LegacyNetwork({ schedulerUrl, messengerUrl, gatewayUrl }),
-    compute: await ComputeUnits.connect(computeUrls, agreement),
+    network,
+    compute,
     scheduler,
     messenger,
-    processes: assets.map((a) => a.process),
+    processes,
     pollMs,
     ...progress,
   });
-  const units = AoElsewhereModule.register({
-    su: schedulerUrl,
-    mu: messengerUrl,
-    cu: computeUrls[0] ?? '',
-    graphql: `${gatewayUrl}/graphql`,
-    raw: `${gatewayUrl}/raw`,
-  });
-  return { engine, pipeline: null, units };
+  return { engine, pipeline: null, units: AoElsewhereModule.register(places) };
 }

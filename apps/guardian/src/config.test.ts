@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { IsthmusNetwork, LegacyNetwork } from '@isthmus/ao';
+import { CoreNetwork, IsthmusNetwork, LegacyNetwork } from '@isthmus/ao';
 import { ConfigError, loadConfig } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { guardianSchema, networkOf } from './config.js';
@@ -70,6 +70,8 @@ it('takes an Isthmus gateway or the units of a network, and reads there', () => 
     gatewayUrl: 'https://arweave.example',
   });
   expect(networkOf(config)).toBeInstanceOf(LegacyNetwork);
+  const core = { nodeUrl: 'https://hb.example/', gatewayUrl: 'https://arweave.example' };
+  expect(networkOf(load({ ...rest, network: core }))).toBeInstanceOf(CoreNetwork);
 });
 
 it.each<[string, object]>([
@@ -83,7 +85,7 @@ it.each<[string, object]>([
   ['gatewayUrl', { gatewayUrl: undefined }],
   ['gatewayUrl', { network: NETWORK }],
   ['network.messengerUrl', { gatewayUrl: undefined, network: { ...NETWORK, messengerUrl: 'ftp://mu.example' } }],
-  ['network.schedulerUrl', { gatewayUrl: undefined, network: { ...NETWORK, schedulerUrl: undefined } }],
+  ['network', { gatewayUrl: undefined, network: { ...NETWORK, schedulerUrl: undefined } }],
   ['tokenSources.0', { tokenSources: ['AB'] }],
   ['scheduler', { scheduler: 'A'.repeat(42) + 'B' }],
   ['batch', { batch: 501 }],

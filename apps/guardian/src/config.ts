@@ -1,12 +1,22 @@
 /** A guardian's configuration: one JSON file (ISTHMUS_CONFIG), checked whole at start. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { IsthmusNetwork, LegacyNetwork, networkSchema, unitUrl, type AoNetwork } from '@isthmus/ao';
+import {
+  CoreNetwork,
+  coreSchema,
+  IsthmusNetwork,
+  LegacyNetwork,
+  networkSchema,
+  unitUrl,
+  type AoNetwork,
+} from '@isthmus/ao';
 import { assetId, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
 import { ConfigError, projectRoot } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
 
+const NETWORK =
+  'write schedulerUrl, messengerUrl and gatewayUrl of legacy units, or nodeUrl and gatewayUrl of a node of AO-Core';
 const CHECKSUM = 'write the address with its EIP-55 checksum';
 const contract = z.custom<`0x${string}`>(isEthereumAddress, CHECKSUM);
 /** The zero address stands for the chain's coin. */
@@ -57,8 +67,8 @@ export const guardianSchema = z
     port: z.int().min(0).max(65_535),
     /** The Isthmus gateway whose schedule is followed and to which messages are sent; or else `network`. */
     gatewayUrl: unitUrl.optional(),
-    /** The units of AO's public network that the processes live on. */
-    network: networkSchema.optional(),
+    /** The units, or the node, of AO's public network that the processes live on. */
+    network: z.union([networkSchema, coreSchema], { error: NETWORK }).optional(),
     /** Address of the only scheduler whose assignments count. */
     scheduler: aoId,
     /** SHA-256 (hex) of token sources, besides the one this version brings, that may be live in a process on aos. */
@@ -99,7 +109,7 @@ export function tokenSource(): Buffer {
 
 /** The network a guardian's processes live on. */
 export function networkOf({ gatewayUrl, network }: Pick<GuardianConfig, 'gatewayUrl' | 'network'>): AoNetwork {
-  if (network) return new LegacyNetwork(network);
+  if (network) return 'nodeUrl' in network ? new CoreNetwork(network) : new LegacyNetwork(network);
   if (gatewayUrl !== undefined) return new IsthmusNetwork(gatewayUrl);
   throw new ConfigError('A guardian needs gatewayUrl or network.');
 }

@@ -19,6 +19,7 @@ export * from './messenger/monitors.js';
 export * from './pipeline.js';
 export * from './remote/compute-units.js';
 export * from './remote/config.js';
+export * from './remote/core-network.js';
 export * from './remote/elsewhere.module.js';
 export * from './remote/isthmus-network.js';
 export * from './remote/legacy-network.js';

@@ -14,7 +14,7 @@ import { z } from 'zod';
 /** A page of results is asked for one by one when it is larger. */
 const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 /** JSON takes more than the texts in it. */
-const MAX_ANSWER_BYTES = 4 * MAX_RESULT_BYTES;
+export const MAX_ANSWER_BYTES = 4 * MAX_RESULT_BYTES;
 /** Results asked for one by one, of what a page does not show, before what there is goes on. */
 const MAX_SINGLE = 32;
 
@@ -42,13 +42,21 @@ interface AoClient {
   dryrun(args: { process: string; owner: string; tags: readonly object[]; data: string }): Promise<unknown>;
 }
 
+/** One unit that computes. @throws EngineError of every method */
+export interface ComputeClient {
+  /** Results of the first of these entries. */
+  results(entries: readonly ScheduleEntry[]): Promise<EvaluationResult[]>;
+  dryRun(process: string, query: EngineRead): Promise<EvaluationResult>;
+}
+
 export class ComputeUnits {
-  private constructor(
-    private readonly units: readonly ComputeUnitClient[],
+  /** @param units independent of each other @param agreement how many must say the same */
+  constructor(
+    private readonly units: readonly ComputeClient[],
     private readonly agreement: number,
   ) {}
 
-  /** @param urls base URLs of independent units @param agreement how many must say the same */
+  /** AO's legacy units at these base URLs. */
   static async connect(urls: readonly string[], agreement: number): Promise<ComputeUnits> {
     return new ComputeUnits(await Promise.all(urls.map((url) => ComputeUnitClient.connect(url))), agreement);
   }
@@ -72,7 +80,7 @@ export class ComputeUnits {
   }
 
   /** Answers of as many units as must agree, or more. @throws EngineError of those that gave none */
-  private async askAll<T>(question: (unit: ComputeUnitClient) => Promise<T>): Promise<T[]> {
+  private async askAll<T>(question: (unit: ComputeClient) => Promise<T>): Promise<T[]> {
     const settled = await Promise.allSettled(this.units.map(question));
     const given = settled.flatMap((s) => (s.status === 'fulfilled' ? [s.value] : []));
     if (given.length >= this.agreement) return given;
@@ -96,8 +104,8 @@ export class ComputeUnits {
   }
 }
 
-/** One compute unit. */
-class ComputeUnitClient {
+/** One legacy unit. */
+class ComputeUnitClient implements ComputeClient {
   private constructor(
     private readonly url: string,
     private readonly client: AoClient,
@@ -182,7 +190,7 @@ function slotOf(cursor: string, node: unknown): [number, unknown][] {
 }
 
 /** @throws EngineError `malformed` */
-function resultOf(url: string, answer: unknown): EvaluationResult {
+export function resultOf(url: string, answer: unknown): EvaluationResult {
   const { Messages, Spawns, Assignments, Output, Error: reason } = read(url, resultShape, answer);
   if (reason !== undefined && reason !== null && reason !== '' && reason !== false) return failed(textOf(reason));
   return {

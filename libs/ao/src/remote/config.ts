@@ -15,5 +15,15 @@ export const networkShape = {
   /** Arweave gateway: /graphql and /raw of modules, processes and messages. */
   gatewayUrl: unitUrl,
 };
+/** Keys that say where a node of AO-Core is. */
+export const coreShape = {
+  /** A node: schedules, messages and results under /<process>~process@1.0. */
+  nodeUrl: unitUrl,
+  /** Arweave gateway: /graphql and /raw of modules, processes and messages. */
+  gatewayUrl: unitUrl,
+};
+export const coreSchema = z.strictObject(coreShape);
+export type CoreConfig = z.output<typeof coreSchema>;
+
 export const networkSchema = z.strictObject(networkShape);
 export type NetworkConfig = z.output<typeof networkSchema>;

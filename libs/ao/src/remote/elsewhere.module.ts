@@ -21,7 +21,7 @@ import { UnitError, UnitErrors } from '../units/errors.js';
 import { rawBody } from '../units/raw-body.js';
 
 /** Base URLs by the first part of the path. */
-export type UnitPlaces = Readonly<Record<'su' | 'mu' | 'cu' | 'graphql' | 'raw', string>>;
+export type UnitPlaces = Readonly<Partial<Record<'su' | 'mu' | 'cu' | 'graphql' | 'raw', string | undefined>>>;
 
 const PLACES = 'ao-unit-places';
 const PATHS = ['su', 'mu', 'cu', 'graphql', 'raw'].flatMap((unit) => [unit, `${unit}/*rest`]);
@@ -36,7 +36,13 @@ class ElsewhereController {
   @All(PATHS)
   async pass(@Req() request: Request, @Body() body: unknown, @Res() response: Response): Promise<void> {
     const [, unit, rest] = /^\/([a-z]+)(.*)$/s.exec(request.originalUrl) ?? [];
-    const url = `${this.places[unit as keyof UnitPlaces]}${rest ?? ''}`;
+    const place = this.places[unit as keyof UnitPlaces];
+    if (place === undefined)
+      throw new UnitError(
+        501,
+        `The network this gateway is on has no /${unit}: ask its node at the process’ own path.`,
+      );
+    const url = `${place}${rest ?? ''}`;
     if (request.method === 'GET' || request.method === 'HEAD') return response.redirect(307, url);
     const { accept = '*/*', 'content-type': type = 'application/octet-stream' } = request.headers;
     const answer = await fetchBounded(url, MAX_ANSWER_BYTES, {
