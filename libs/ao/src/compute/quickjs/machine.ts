@@ -15,8 +15,10 @@ import { HostFailure } from '../replayed-process.js';
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
 /** Memory is taken in steps of this many bytes. */
 const GROWTH_BYTES = 1024 * 1024;
-/** Bytes the interpreter declares to begin with. */
-const FIRST_BYTES = 16 * 1024 * 1024;
+/** Bytes to begin with: the interpreter's data and stack (5.1 MiB) and a first heap. It declares 16 MiB, which every process would be written down with. */
+const FIRST_BYTES = 6 * 1024 * 1024;
+/** Where the build below says how large its memory is at first: 256 pages, as two bytes of LEB128. */
+const FIRST_PAGES = { before: Buffer.from([2, 1, 0x80, 2, 0x80, 0x80, 2]), at: 2 };
 
 /** Steps (passes of loops and calls, in the interpreter's own code) one message may take: a second or two of work. Nothing in JavaScript can catch their end. */
 export const WORK_LIMIT = 600_000_000;
@@ -130,6 +132,8 @@ function quickJsModule(): WebAssembly.Module {
   const sha256 = createHash('sha256').update(binary).digest('hex');
   if (sha256 !== BUILD_SHA256)
     throw new Error(`@jitl/quickjs-wasmfile-release-sync holds another build (${sha256}): install version 0.32.0.`);
+  const pages = FIRST_BYTES / PAGE_BYTES;
+  binary.set([0x80 | (pages % 128), pages >> 7], binary.indexOf(FIRST_PAGES.before) + FIRST_PAGES.at);
   compiled = new WebAssembly.Module(metered(binary, STACK_SLOTS));
   return compiled;
 }
