@@ -169,6 +169,13 @@ it('I9 one of three that lies or is away changes nothing; two do, and nothing is
   await expect(compute.results(entries.slice(0, 1))).rejects.toMatchObject({ code: 'unreachable' });
 });
 
+it('I9 where all must agree, one that lies is enough to stop', async () => {
+  const compute = await connect(3, 3);
+  expect(await compute.results(entries.slice(0, 1))).toHaveLength(1);
+  units[2]!.reply = lying(units[2]!);
+  await expect(compute.results(entries.slice(0, 1))).rejects.toMatchObject({ code: 'disagreement' });
+});
+
 it('I9 where one is enough, two that differ are not', async () => {
   const compute = await connect(2, 1);
   units[1]!.reply = lying(units[1]!);
