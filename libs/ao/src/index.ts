@@ -1,6 +1,7 @@
 /** AO as Isthmus carries it: items, scheduler, compute, messenger. */
 export * from './compute/compute-unit.js';
 export * from './compute/error.js';
+export * from './compute/full-replay.js';
 export { MEMORY_BUDGET_BYTES, type HotStatus } from './compute/hot-processes.js';
 export * from './compute/fetch-bounded.js';
 export * from './compute/image.js';

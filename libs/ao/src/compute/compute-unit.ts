@@ -9,7 +9,7 @@ import type { EvaluationResult, ScheduleEntry, VmMessage } from '../types.js';
 import { failed } from './bounds.js';
 import { CheckpointStore } from './checkpoint-store.js';
 import { ComputeError } from './error.js';
-import { HotProcesses, type Hot, type HotStatus, type HotTotals } from './hot-processes.js';
+import { HotProcesses, type Hot, type HotOptions, type HotStatus, type HotTotals } from './hot-processes.js';
 import { LeaseLost, Leases, type LeaseTimes } from './leases.js';
 import type { ResultSink } from './result-sink.js';
 import { ResultWriter } from './result-writer.js';
@@ -42,6 +42,8 @@ export interface StoredResult {
 export interface ComputeOptions {
   /** Bytes of memory all open processes may hold together. */
   memoryBudget?: number | undefined;
+  /** When a checkpoint is due; CHECKPOINT_EVERY unless told. */
+  checkpointEvery?: HotOptions['checkpointEvery'];
   leases?: LeaseTimes;
 }
 
@@ -93,6 +95,7 @@ export class ComputeUnit {
       release: (leases) => this.leases.release(leases),
       onFailure,
       budget: options.memoryBudget,
+      checkpointEvery: options.checkpointEvery,
     });
     this.writer = new ResultWriter(database, this.sinks);
     scheduler.onPlaced((process) => void this.advance(process));
@@ -194,7 +197,7 @@ export class ComputeUnit {
     const nonce = Number(rows[0].nonce);
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.read(await this.current(process, nonce), message);
+        return await this.read(await this.pin(process, nonce), message);
       } catch (error) {
         if (error instanceof TooManyReads) throw new ComputeError('overloaded', error.message);
         if (!(error instanceof WorkerLost)) throw error;
@@ -205,11 +208,10 @@ export class ComputeUnit {
     }
   }
 
+  /** With a process that was pinned. */
   private async read(hot: Hot, message: DryRunMessage): Promise<EvaluationResult> {
     const fixed = { Module: hot.module.id, Epoch: 0, Nonce: hot.at, 'Hash-Chain': '', Cron: false };
     this.dryRuns += 1;
-    hot.reads += 1;
-    hot.lastUsed = Date.now();
     try {
       return await this.workers.dryRun(hot.process, { ...message, ...fixed });
     } finally {
@@ -218,18 +220,27 @@ export class ComputeUnit {
     }
   }
 
-  /** The process, open at this slot or a later one. One that another compute has gone on with is brought along from what that has stored. */
-  private async current(process: string, nonce: number): Promise<Hot> {
-    const open = this.hot.get(process);
-    if (open && open.at >= nonce) return open;
+  /**
+   * The process, open at this slot or a later one, not to be closed until it is let go. One that another compute has gone on with is brought
+   * along from what that has stored.
+   */
+  private async pin(process: string, nonce: number): Promise<Hot> {
+    const pinned = (hot: Hot | null): Hot | null => {
+      if (!hot || hot.at < nonce) return null;
+      hot.reads += 1;
+      hot.lastUsed = Date.now();
+      return hot;
+    };
+    const open = pinned(this.hot.get(process));
+    if (open) return open;
     await this.computed(process, nonce);
-    const ready = this.hot.get(process);
-    if (ready && ready.at >= nonce) return ready;
+    const ready = pinned(this.hot.get(process));
+    if (ready) return ready;
     return this.turns.take(process, async () => {
       try {
         const hot = this.hot.get(process) ?? (await this.hot.open(process));
         await this.hot.bring(hot, await this.evaluated(process));
-        return hot;
+        return pinned(hot) ?? Promise.reject(new ComputeError('not-ready', 'The process is behind: ask again.'));
       } catch (error) {
         await this.hot.close(process);
         throw error;

@@ -15,11 +15,9 @@ import type { Turns } from './turns.js';
 import type { WorkerPool } from './worker-pool.js';
 
 /** What is done again at most when a process is opened: so much work, so many slots and bytes of the schedule to read. About a second. */
-const CHECKPOINT_MS = 1000;
-const CHECKPOINT_SLOTS = 10_000;
-const CHECKPOINT_BYTES = 32 * 1024 * 1024;
-/** A checkpoint may cost this part of the work done since the last one; a large memory that changes all over is written less often. */
-const CHECKPOINT_SHARE = 0.1;
+export const CHECKPOINT_EVERY = { milliseconds: 1000, slots: 10_000, bytes: 32 * 1024 * 1024 } as const;
+/** A memory that changes all over is written less often: about so many bytes for each such stretch, a tenth of the time it stands for. */
+const CHECKPOINT_WRITES = 16 * 1024 * 1024;
 /** Less than this is done again sooner than a checkpoint is written. */
 const TRIFLE_MS = 5;
 /** Pause between two looks at the memory in use. */
@@ -52,8 +50,8 @@ export interface Hot {
   /** Since the checkpoint: entries' bytes, and work as of the checkpoint. */
   bytesSince: number;
   spentBefore: number;
-  /** Milliseconds the last checkpoint took. */
-  checkpointCost: number;
+  /** Bytes of the pages the last checkpoint wrote. */
+  written: number;
 }
 
 /** What an operator sees of an open process. */
@@ -92,6 +90,8 @@ export interface HotOptions {
   onFailure(process: string, error: unknown): void;
   /** Bytes of memory all may hold together. */
   budget?: number | undefined;
+  /** Work, slots or bytes after which a checkpoint is due; CHECKPOINT_EVERY unless told. */
+  checkpointEvery?: Partial<Record<keyof typeof CHECKPOINT_EVERY, number>> | undefined;
 }
 
 export class HotProcesses {
@@ -152,7 +152,7 @@ export class HotProcesses {
         sent: 0,
         bytesSince: 0,
         spentBefore: this.workers.spent(process),
-        checkpointCost: 0,
+        written: 0,
       };
       this.hot.set(process, hot);
       this.totals.opened += 1;
@@ -193,10 +193,13 @@ export class HotProcesses {
 
   /** Whether replaying from the last checkpoint would take too long, and a new one is worth its cost. */
   checkpointDue(hot: Hot): boolean {
-    const slots = hot.at - (hot.checkpoint ?? -1);
-    const spent = this.workers.spent(hot.process) - hot.spentBefore;
-    if (hot.checkpointCost > CHECKPOINT_SHARE * Math.max(spent, CHECKPOINT_MS)) return false;
-    return spent >= CHECKPOINT_MS || slots >= CHECKPOINT_SLOTS || hot.bytesSince >= CHECKPOINT_BYTES;
+    const every = { ...CHECKPOINT_EVERY, ...this.options.checkpointEvery };
+    const stretches = Math.max(
+      (this.workers.spent(hot.process) - hot.spentBefore) / every.milliseconds,
+      (hot.at - (hot.checkpoint ?? -1)) / every.slots,
+      hot.bytesSince / every.bytes,
+    );
+    return stretches >= 1 && stretches * CHECKPOINT_WRITES >= hot.written;
   }
 
   /** Writes a checkpoint when one is due. All results up to here must be stored. */
@@ -247,10 +250,10 @@ export class HotProcesses {
 
   private async checkpoint(hot: Hot): Promise<void> {
     if (!hot.lease || hot.at === hot.checkpoint) return;
-    const begun = Date.now();
     try {
       const change = await this.workers.checkpoint(hot.process);
       await this.checkpoints.save(hot.lease, hot.checkpoint, hot.at, change);
+      hot.written = change.changed.reduce((sum, [, bytes]) => sum + (bytes?.length ?? 0), 0);
     } catch (error) {
       // The change is told once: who loses it begins again at the stored checkpoint.
       await this.close(hot.process);
@@ -259,7 +262,6 @@ export class HotProcesses {
     hot.checkpoint = hot.at;
     hot.bytesSince = 0;
     hot.spentBefore = this.workers.spent(hot.process);
-    hot.checkpointCost = Date.now() - begun;
   }
 
   /** Waits until a process of this size may be opened as well: idle ones make room at once, those at work when they have ended their turn. */

@@ -233,9 +233,19 @@ export class Leases {
     this.others = false;
     void session.runner.release().catch(() => undefined);
     this.events.lost();
-    void delay(REOPEN_MS)
-      .then(() => (this.stopped ? undefined : this.start()))
-      .catch((error: unknown) => this.events.failed(error));
+    void this.reopen();
+  }
+
+  private async reopen(): Promise<void> {
+    for (;;) {
+      await delay(REOPEN_MS, undefined, { signal: this.ending.signal }).catch(() => undefined);
+      if (this.stopped) return;
+      try {
+        return await this.start();
+      } catch (error) {
+        this.events.failed(error);
+      }
+    }
   }
 
   private async beat(session: Session): Promise<void> {

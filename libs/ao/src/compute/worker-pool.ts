@@ -256,7 +256,9 @@ export class WorkerPool {
     this.reads += 1;
     opened.reads += 1;
     try {
-      const thread = await this.reader(process, opened);
+      let thread = await this.reader(process, opened);
+      // Other copies may have taken its place in the same breath.
+      while (!thread.processes.has(process)) thread = await this.reader(process, opened);
       const ask: Ask = { op: 'dry-run', process, message };
       return (await thread.ask(ask, this.readTimeoutMs)) as EvaluationResult;
     } finally {
@@ -340,11 +342,13 @@ export class WorkerPool {
   private async copy(process: string, opened: Opened, thread: Thread): Promise<void> {
     const { module, format, env, version } = opened;
     const image = await this.snapshot(process);
+    thread.processes.delete(process); // nobody closes it while it is opened
     await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
     opened.copy = { thread, version };
-    thread.processes.delete(process);
     thread.processes.set(process, 0); // the newest last
-    for (const old of [...thread.processes.keys()].slice(0, -MAX_COPIES)) {
+    while (thread.processes.size > MAX_COPIES) {
+      const [old] = thread.processes.keys();
+      if (old === undefined) return;
       thread.processes.delete(old);
       const other = this.opened.get(old);
       if (other) other.copy = null;
