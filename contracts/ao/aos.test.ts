@@ -608,18 +608,10 @@ end
     expect(starved).toMatchObject({ Error: expect.stringMatching(/memory/), Messages: [] });
     expect(await books(token)).toEqual(settled);
 
-    const image = await token.snapshot();
-    const hasty = new WorkerPool(1, machine === LEAN ? undefined : 3000); // aos does not count its work: its time is bounded
-    const again = await HostedToken.resumed(machine, hasty, image, { before });
-    const endless = again.send(G2, ATTEST, [line(3), spin].join('\n'));
-    if (machine === LEAN) expect(await endless).toMatchObject({ Error: 'out of instructions', Messages: [] });
-    else {
-      await expect(endless).rejects.toThrow(/longer than/);
-      await again.open(image);
-    }
-    expect(await books(again)).toEqual(settled);
-    expect(eventsIn(await again.send(G2, ATTEST, line(3)))).toEqual([expect.stringContaining('deposit.minted')]);
-    await hasty.stop();
+    const endless = await token.send(G2, ATTEST, [line(3), spin].join('\n'));
+    expect(endless).toMatchObject({ Error: expect.stringMatching(/out of (instructions|work)/), Messages: [] });
+    expect(await books(token)).toEqual(settled);
+    expect(eventsIn(await token.send(G2, ATTEST, line(3)))).toEqual([expect.stringContaining('deposit.minted')]);
   });
 
   it('A18 a recipient that traps on its Credit-Notice harms neither the token nor the others', async () => {

@@ -113,6 +113,8 @@ export interface VmInstance {
   /** Bytes of memory held for the process, about. */
   usage(): number;
   close(): Promise<void>;
+  /** Undoes what a dry-run left, if anything: called when its answer is out. */
+  settle?(): void;
 }
 
 /** A kind of virtual machine, chosen by the module's `Module-Format`. */

@@ -74,11 +74,15 @@ export class KeptMemory {
     this.size = now.length;
   }
 
-  /** Makes a memory of at least this size what was kept; what it has beyond is made zero. */
-  putBack(memory: Uint8Array): void {
+  /**
+   * Makes a memory of at least this size what was kept; what it has beyond is made zero.
+   * @param written its pages that are not all zero, where that is known; else all are looked at
+   */
+  putBack(memory: Uint8Array, written?: ReadonlySet<number>): void {
     const now = bufferOf(memory);
     if (now.length < this.size) throw new RangeError(`A memory of ${now.length} bytes holds no image of ${this.size}.`);
-    for (let page = 0; page * PAGE_BYTES < now.length; page += 1) {
+    const pages = written ? new Set([...written, ...this.pages.keys()]) : numbersTo(now.length / PAGE_BYTES);
+    for (const page of pages) {
       const bytes = now.subarray(page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
       const kept = this.pages.get(page) ?? ZERO;
       if (!kept.equals(bytes)) kept.copy(bytes);
@@ -102,6 +106,17 @@ export class KeptMemory {
     });
     return { size: this.size, changed: [...copied(pages), ...zero.map((page): [number, null] => [page, null])] };
   }
+}
+
+function* numbersTo(count: number): Iterable<number> {
+  for (let i = 0; i < count; i += 1) yield i;
+}
+
+/** Pages of a memory that are not all zero. */
+export function writtenPages(memory: Uint8Array): ReadonlySet<number> {
+  const kept = new KeptMemory(null);
+  kept.keep(memory);
+  return new Set(kept.image().pages.keys());
 }
 
 /** Pages in one piece of memory, which passes from thread to thread without another copy. */

@@ -3,7 +3,14 @@ import type { EvaluationResult, MemoryImage, ProcessEnv, VmMessage } from '../ty
 
 /** What to ask of a worker, without the number of the request. */
 export type Ask =
-  | { op: 'open'; process: string; module: Uint8Array; format: string; env: ProcessEnv; image: MemoryImage | null }
+  | {
+      op: 'open';
+      process: string;
+      module: Uint8Array;
+      format: string;
+      env: ProcessEnv;
+      image: MemoryImage | null;
+    }
   /** Answered for the first of the messages only when they give or take much; `quiet`: how many were handled, not what they gave. */
   | { op: 'handle'; process: string; messages: VmMessage[]; quiet: boolean }
   | { op: 'dry-run'; process: string; message: VmMessage }

@@ -6,9 +6,13 @@ import type { EvaluationResult, MemoryChange, MemoryImage, VmInstance, VmMessage
 import { failed } from './bounds.js';
 import { KeptMemory } from './image.js';
 
-/** Messages handled since the memory was kept before it is kept again, and bytes of theirs: how much an error costs to undo. */
+/**
+ * Messages handled since the memory was kept before it is kept again, bytes of theirs, and steps they took (a fifth of a second of work): how
+ * much an error costs to undo. Keeping an aos memory takes one or two milliseconds.
+ */
 const KEEP_EVERY = 512;
 const KEEP_EVERY_BYTES = 16 * 1024 * 1024;
+const KEEP_EVERY_STEPS = 64_000_000;
 
 /** The host could not give what it always gives (memory, say): no result of the message, which another host handles well. */
 export class HostFailure extends Error {
@@ -34,18 +38,18 @@ export class ReplayedProcess implements VmInstance {
   private machine: MemoryMachine;
   private since: VmMessage[] = [];
   private bytesSince = 0;
-  /** Steps of the messages since the memory was kept: doing them again must not take longer than one message may. */
   private workSince = 0;
+  /** Whether the memory is as a dry-run left it. */
+  private unsettled = false;
 
   /**
    * @param fresh a machine like any other fresh one of these, for an image to be put in @param started the machine this begins with,
-   * when it begins without an image @param workLimit steps one message may take
+   * when it begins without an image
    */
   constructor(
     private readonly fresh: () => MemoryMachine,
     started: MemoryMachine | null,
     image: MemoryImage | null,
-    private readonly workLimit: number,
   ) {
     this.kept = new KeptMemory(image);
     this.machine = started ?? fresh();
@@ -54,6 +58,7 @@ export class ReplayedProcess implements VmInstance {
   }
 
   handle(message: VmMessage): Promise<EvaluationResult> {
+    this.settle();
     const result = this.attempt(message);
     if (result.Error !== undefined) {
       this.undo();
@@ -62,16 +67,22 @@ export class ReplayedProcess implements VmInstance {
     this.since.push(message);
     this.bytesSince += message.Data.length;
     this.workSince += this.machine.workDone;
-    if (this.since.length >= KEEP_EVERY || this.bytesSince >= KEEP_EVERY_BYTES || this.workSince >= this.workLimit)
+    if (this.since.length >= KEEP_EVERY || this.bytesSince >= KEEP_EVERY_BYTES || this.workSince >= KEEP_EVERY_STEPS)
       this.keep();
     return Promise.resolve(result);
   }
 
+  /** Its effects are undone when the process is told to settle, or asked for anything else: the answer need not wait for that. */
   dryRun(message: VmMessage): Promise<EvaluationResult> {
     this.keepNew();
     const result = this.attempt({ ...message, 'Read-Only': true });
-    this.rewind();
+    this.unsettled = true;
     return Promise.resolve(result);
+  }
+
+  settle(): void {
+    if (this.unsettled) this.rewind();
+    this.unsettled = false;
   }
 
   snapshot(): Promise<MemoryImage> {
@@ -94,15 +105,20 @@ export class ReplayedProcess implements VmInstance {
 
   private attempt(message: VmMessage): EvaluationResult {
     try {
-      return this.machine.evaluate(message);
+      return this.counted(this.machine.evaluate(message));
     } catch (error) {
       if (error instanceof HostFailure) {
         this.undo();
         throw error;
       }
       // Whatever ended it, the code's own error or a trap: the message failed, the process lives on.
-      return failed(error instanceof Error ? error.message : String(error));
+      return this.counted(failed(error instanceof Error ? error.message : String(error)));
     }
+  }
+
+  private counted(result: EvaluationResult): EvaluationResult {
+    result.GasUsed = this.machine.workDone;
+    return result;
   }
 
   /** A memory that grew cannot shrink: it goes, with its machine. */
@@ -113,11 +129,15 @@ export class ReplayedProcess implements VmInstance {
 
   private undo(): void {
     this.rewind();
-    for (const message of this.since) this.machine.evaluate(message);
+    for (const message of this.since) {
+      const { Error: reason } = this.machine.evaluate(message);
+      if (reason !== undefined) throw new Error(`A message that was handled before now fails: ${reason}`);
+    }
     this.keepNew(); // the next failure costs one copy only
   }
 
   private keepNew(): void {
+    this.settle();
     if (this.since.length > 0) this.keep();
   }
 

@@ -8,16 +8,19 @@ declare namespace WebAssembly {
     constructor(module: Module, imports: Imports);
     readonly exports: Record<string, unknown>;
   }
+  class CompileError extends Error {}
+  class RuntimeError extends Error {}
   class Memory {
     constructor(limits: { initial: number; maximum: number });
     readonly buffer: ArrayBuffer;
-    grow(pages: number): number;
+    /** Newer engines take a bigint where addresses have 64 bits. */
+    grow(pages: number | bigint): number | bigint;
   }
   /** An i32 of the module. */
   interface Global {
     value: number;
   }
-  interface Table {
+  class Table {
     get(index: number): unknown;
   }
   type ImportValue = ((...args: never[]) => unknown) | Memory;

@@ -4,7 +4,7 @@
  * Workers always run the built code (`dist/`), since Node runs no TypeScript.
  */
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { projectRoot } from '@isthmus/store';
 import type { EvaluationResult, MemoryChange, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
 import { machineFor } from './machines.js';
@@ -45,6 +45,12 @@ const MAX_READS_OF_ONE = 64;
 /** Processes a reading thread keeps a copy of. */
 const MAX_COPIES = 8;
 
+/**
+ * A thread knows nothing of its process' environment (secrets are in it), and has room for the deepest stack that the machines count to.
+ * Its heap holds what one message gives as objects, many times over; what processes hold is in their machines' memories, beside it.
+ */
+const LIMITS: WorkerOptions = { env: {}, resourceLimits: { stackSizeMb: 64, maxOldGenerationSizeMb: 2048 } };
+
 interface Job {
   ask: Ask;
   timeoutMs: number;
@@ -63,7 +69,7 @@ class Thread {
   lost = false;
 
   constructor(script: string) {
-    this.worker = new Worker(script);
+    this.worker = new Worker(script, LIMITS);
     this.worker.on('message', (response: Response) => this.settle(response));
     this.worker.on('error', (error) => this.fail(error.message, 'crash'));
     this.worker.on('exit', () => this.fail('The compute worker ended.', 'crash'));

@@ -10,9 +10,6 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const TURN_MS = 1000;
 
 const processes = new Map<string, VmInstance>();
-// A machine may fix this thread's clocks for what it runs; this one stays true.
-const { hrtime } = globalThis.process;
-const milliseconds = (): number => Number(hrtime.bigint()) / 1e6;
 const port = parentPort;
 if (!port) throw new Error('The compute worker runs as a worker thread.');
 
@@ -21,6 +18,7 @@ port.on('message', (request: Request) => {
   queue = queue.then(async () => {
     const response = await answer(request);
     port.postMessage(response, 'value' in response ? buffersOf(response.value) : []);
+    processes.get(request.process)?.settle?.();
   });
 });
 
@@ -61,7 +59,7 @@ async function perform(request: Request): Promise<unknown> {
 
 async function handle(process: VmInstance, messages: readonly VmMessage[], quiet: boolean): Promise<Handled> {
   const handled: Handled = { count: 0, results: [], milliseconds: 0 };
-  const begun = milliseconds();
+  const begun = performance.now();
   let bytes = 0;
   for (const message of messages) {
     const result = await process.handle(message);
@@ -70,7 +68,7 @@ async function handle(process: VmInstance, messages: readonly VmMessage[], quiet
       handled.results.push(result);
       bytes += sizeOf(result);
     }
-    handled.milliseconds = milliseconds() - begun;
+    handled.milliseconds = performance.now() - begun;
     if (bytes >= MAX_ANSWER_BYTES || handled.milliseconds >= TURN_MS) break;
   }
   return handled;

@@ -1,11 +1,9 @@
 /**
- * The aos virtual machine: WebAssembly modules as AO's own compute units run them, kept hot instead of copied in and out for each message.
- * Only for worker threads: the loader it uses replaces its thread's clock and random numbers.
+ * The aos virtual machine: WebAssembly modules for emscripten's runtime, as AO's own compute units run them, but counted in their own code,
+ * kept hot instead of copied in and out for each message, and without anything of the world.
  */
-import v8 from 'node:v8';
 import type {
   EvaluationResult,
-  MemoryChange,
   MemoryImage,
   OutboundMessage,
   ProcessEnv,
@@ -13,179 +11,130 @@ import type {
   VmInstance,
   VmMessage,
 } from '../../types.js';
-import { excessOf, failed } from '../bounds.js';
-import { KeptMemory } from '../image.js';
+import { excessOf, failed, TOO_LARGE } from '../bounds.js';
+import type { KeptMemory } from '../image.js';
+import { ReplayedProcess, type MemoryMachine } from '../replayed-process.js';
+import { AosMachine, WORK_LIMIT } from './machine.js';
 
-/** Messages handled since the last image before a new one is taken: how much an error costs to undo. */
-const IMAGE_EVERY = 64;
-
-interface RawResult {
-  Memory: ArrayBufferLike;
-  Error?: unknown;
-  Output?: unknown;
-  Messages?: RawMessage[];
-  Spawns?: RawMessage[];
-  Assignments?: unknown[];
-}
-
-interface RawMessage {
-  Target?: unknown;
-  Anchor?: unknown;
-  Data?: unknown;
-  Tags?: { name: string; value: unknown }[];
-}
-
-type Handle = (memory: Uint8Array | null, message: VmMessage, env: ProcessEnv) => Promise<RawResult>;
-type Loader = (binary: Uint8Array, options: { format: string; UNSAFE_MEMORY: boolean }) => Promise<Handle>;
+/** Most memory one process may have, whatever its module says. */
+export const MAX_MEMORY_BYTES = 512 * 1024 * 1024;
 
 export class AosVm implements Vm {
-  readonly formats = ['wasm32-unknown-emscripten4', 'wasm64-unknown-emscripten-draft_2024_02_15'];
+  readonly formats = [
+    'wasm32-unknown-emscripten4',
+    'wasm32-unknown-emscripten-metering',
+    'wasm64-unknown-emscripten-draft_2024_02_15',
+    'wasm64-unknown-emscripten-draft_2024_10_16-metering',
+  ];
 
-  readonly counted = false;
+  readonly counted = true;
 
-  /** @throws Error when the module is no WebAssembly of this format. */
-  async load(module: Uint8Array, format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
-    const instantiate = await loader(module, format);
-    return new AosProcess(instantiate, env, await instantiate(), image);
+  /** @param workLimit steps one message may take: the same in every copy of a process */
+  constructor(private readonly workLimit = WORK_LIMIT) {}
+
+  /** @throws ModuleRefused; WebAssembly.CompileError when the module is no WebAssembly of this format */
+  load(module: Uint8Array, format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
+    const options = {
+      wide: format.startsWith('wasm64'),
+      maxMemoryBytes: Math.min(MAX_MEMORY_BYTES, memoryLimit(env)),
+      workLimit: this.workLimit,
+    };
+    const environment = JSON.stringify(env);
+    const fresh = (): MemoryMachine => new AosProgram(new AosMachine(module, options), environment);
+    return Promise.resolve(new ReplayedProcess(fresh, fresh(), image));
   }
 }
 
-async function loader(module: Uint8Array, format: string): Promise<() => Promise<Handle>> {
-  // Node 20 has 64-bit memories behind this flag, which a thread may still set for itself.
-  if (format.startsWith('wasm64')) v8.setFlagsFromString('--experimental-wasm-memory64');
-  const { default: load } = (await import('@permaweb/ao-loader')) as { default: Loader };
-  return () => load(module, { format, UNSAFE_MEMORY: true });
+const UNITS: Readonly<Record<string, number>> = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 };
+
+/** What the module's tag Memory-Limit allows (`500-mb`); without one, or with one nobody understands, no less than anybody may have. */
+export function memoryLimit({ Module }: ProcessEnv): number {
+  const tag = Module.Tags.find(({ name }) => name === 'Memory-Limit')?.value ?? '';
+  const [, count, unit] = /^(\d{1,9})-(b|kb|mb|gb)$/.exec(tag) ?? [];
+  return count ? Number(count) * (UNITS[unit ?? ''] ?? 0) : Infinity;
 }
 
-/** One aos process. A message that fails is undone in a fresh instance, from the last image and the messages since. */
-class AosProcess implements VmInstance {
-  private memory: ArrayBufferLike | null = null;
-  private since: VmMessage[] = [];
-  private readonly kept: KeptMemory;
-  /** Memory to be put in place before the next message. */
-  private pending: Uint8Array | null = null;
-
+/** A machine that speaks AO's JSON interface. */
+class AosProgram implements MemoryMachine {
   constructor(
-    private readonly instantiate: () => Promise<Handle>,
-    private readonly env: ProcessEnv,
-    private evaluate: Handle,
-    image: MemoryImage | null,
-  ) {
-    this.kept = new KeptMemory(image);
-    this.rewind();
+    private readonly machine: AosMachine,
+    private readonly environment: string,
+  ) {}
+
+  get memory(): Uint8Array {
+    return this.machine.memory;
   }
 
-  async handle(message: VmMessage): Promise<EvaluationResult> {
-    const result = await this.attempt(message);
-    if (result.Error !== undefined) {
-      await this.undo();
-      return result;
-    }
-    this.since.push(message);
-    if (this.since.length >= IMAGE_EVERY) this.keep();
-    return result;
+  get workDone(): number {
+    return this.machine.workDone;
   }
 
-  async dryRun(message: VmMessage): Promise<EvaluationResult> {
-    this.keep();
-    const result = await this.attempt({ ...message, 'Read-Only': true });
-    await this.undo();
-    return result;
+  restore(kept: KeptMemory): void {
+    this.machine.restore(kept);
   }
 
-  snapshot(): Promise<MemoryImage> {
-    this.keep();
-    return Promise.resolve(this.kept.image());
-  }
-
-  checkpoint(): Promise<MemoryChange> {
-    this.keep();
-    return Promise.resolve(this.kept.checkpoint());
-  }
-
-  usage(): number {
-    return 2 * this.kept.bytes + Math.max(0, (this.memory?.byteLength ?? 0) - this.kept.size);
-  }
-
-  close(): Promise<void> {
-    this.memory = null;
-    return Promise.resolve();
-  }
-
-  private async attempt(message: VmMessage): Promise<EvaluationResult> {
-    const memory = this.pending;
-    this.pending = null;
-    try {
-      const raw = await withFixedWorld(message.Timestamp, () => this.evaluate(memory, message, this.env));
-      this.memory = raw.Memory;
-      return readResult(raw);
-    } catch (error) {
-      this.memory = null; // a trap may have left anything behind
-      return failed(error instanceof Error ? error.message : describe(error));
-    }
-  }
-
-  private async undo(): Promise<void> {
-    // A memory that grew cannot shrink, and a trapped instance cannot be trusted: both go.
-    if (!this.memory || this.memory.byteLength !== this.kept.size) this.evaluate = await this.instantiate();
-    this.rewind();
-    const again = this.since;
-    for (const message of again) {
-      const { Error: reason } = await this.attempt(message);
-      if (reason !== undefined) throw new Error(`A message that was handled before now fails: ${reason}`);
-    }
-  }
-
-  /** The memory as it was kept, to be put in place before the next message. */
-  private rewind(): void {
-    if (this.kept.size === 0) return;
-    this.pending = new Uint8Array(this.kept.size);
-    this.kept.putBack(this.pending);
-  }
-
-  private keep(): void {
-    if (this.since.length === 0 || !this.memory) return;
-    this.kept.keep(new Uint8Array(this.memory));
-    this.since = [];
+  evaluate(message: VmMessage): EvaluationResult {
+    return readResult(parse(this.machine.answer(message, this.environment)));
   }
 }
 
-/** Time is the message's, chance and duration are fixed: the same in every thread that evaluates the same message. */
-async function withFixedWorld<T>(timestamp: number, work: () => Promise<T>): Promise<T> {
-  const { log } = console;
-  Date.now = () => timestamp;
-  performance.now = () => 0;
-  Math.random = () => 0.5;
-  try {
-    return await work();
-  } finally {
-    console.log = log; // the loader takes it away while it runs
-  }
+interface Answer {
+  ok?: unknown;
+  response?: unknown;
 }
 
-function readResult(raw: RawResult): EvaluationResult {
-  if (raw.Error) return failed(describe(raw.Error));
+/** Objects, lists and their members in one answer: as many as a largest result can have with shortest tags, and as deep as any text needs. */
+const MAX_VALUES = 2_000_000;
+const MAX_DEPTH = 64;
+
+/** An answer as JSON. Seen before it is parsed: what is small as a text may be large, or too deep, as objects. @throws Error */
+function parse(text: string): Answer {
+  let [values, depth, inText] = [0, 0, false];
+  for (let i = 0; i < text.length; i += 1) {
+    const code = text.charCodeAt(i);
+    if (inText) {
+      if (code === 0x5c) i += 1;
+      else if (code === 0x22) inText = false;
+    } else if (code === 0x22) inText = true;
+    else if (code === 0x2c) values += 1;
+    else if (code === 0x5b || code === 0x7b) {
+      values += 1;
+      depth += 1;
+    } else if (code === 0x5d || code === 0x7d) depth -= 1;
+    if (values > MAX_VALUES || depth > MAX_DEPTH) throw new Error(TOO_LARGE);
+  }
+  const answer: unknown = JSON.parse(text);
+  return typeof answer === 'object' && answer !== null ? answer : {};
+}
+
+function readResult({ ok, response }: Answer): EvaluationResult {
+  if (!ok) return failed(describe(response));
+  const raw = (typeof response === 'object' && response !== null ? response : {}) as Record<string, unknown>;
+  if (raw['Error']) return failed(describe(raw['Error']));
   const result: EvaluationResult = {
-    Messages: (raw.Messages ?? []).map(readMessage),
-    Spawns: (raw.Spawns ?? []).map(readMessage),
-    Assignments: raw.Assignments ?? [],
-    Output: raw.Output ?? '',
+    Messages: listOf(raw['Messages']).map(readMessage),
+    Spawns: listOf(raw['Spawns']).map(readMessage),
+    Assignments: listOf(raw['Assignments']),
+    Output: raw['Output'] ?? '',
   };
   const excess = excessOf(result);
   return excess === null ? result : failed(excess);
 }
 
+const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []);
+
 /** Processes put numbers and tables where texts belong; items carry texts only. */
-function readMessage({ Target, Anchor, Data, Tags }: RawMessage): OutboundMessage {
+function readMessage(value: unknown): OutboundMessage {
+  const { Target, Anchor, Data, Tags } = (value ?? {}) as Record<string, unknown>;
   const target = describe(Target);
   return {
     ...(target ? { Target: target } : {}),
     Anchor: describe(Anchor),
     Data: describe(Data),
-    Tags: (Array.isArray(Tags) ? Tags : []).map(({ name, value }) => ({
-      name: describe(name),
-      value: describe(value),
-    })),
+    Tags: listOf(Tags).map((tag) => {
+      const { name, value: content } = (tag ?? {}) as Record<string, unknown>;
+      return { name: describe(name), value: describe(content) };
+    }),
   };
 }
 

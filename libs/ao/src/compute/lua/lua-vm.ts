@@ -10,9 +10,9 @@ import type {
   VmMessage,
 } from '../../types.js';
 import { excessOf, failed, MAX_RESULT_BYTES, MAX_SENT, TOO_LARGE, TOO_MANY } from '../bounds.js';
-import type { KeptMemory } from '../image.js';
+import { writtenPages, type KeptMemory } from '../image.js';
 import { ReplayedProcess, type MemoryMachine } from '../replayed-process.js';
-import { LuaError, LuaMachine, WORK_LIMIT } from './machine.js';
+import { LuaError, LuaMachine } from './machine.js';
 import { PRELUDE } from './prelude.js';
 
 /** Module-Format of what runs here. Its work is counted, so that it ends by itself, at the same step everywhere. */
@@ -28,23 +28,29 @@ export class LuaVm implements Vm {
     const fresh = () => new LuaScript();
     const started = image ? null : fresh();
     started?.begin(Buffer.from(module).toString('utf8'), env);
-    return Promise.resolve(new ReplayedProcess(fresh, started, image, WORK_LIMIT));
+    return Promise.resolve(new ReplayedProcess(fresh, started, image));
   }
 }
+
+/** Pages that are not all zero in the memory of a script that has not begun. */
+let written: ReadonlySet<number> | undefined;
 
 /** An interpreter with the prelude run, and the two ways into it, which the process itself cannot reach. */
 class LuaScript implements MemoryMachine {
   private readonly machine = new LuaMachine();
   private readonly setEnvironment: number;
   private readonly handle: number;
+  private begun = false;
 
   constructor() {
     this.machine.run(PRELUDE, 'isthmus');
     this.setEnvironment = this.machine.take('__environment');
     this.handle = this.machine.take('__handle');
+    written ??= writtenPages(this.memory);
   }
 
   begin(source: string, { Process, Module }: ProcessEnv): void {
+    this.begun = true;
     const environment = [text(Process.Id), text(Process.Owner), text(Module.Id), tagBytes(Process.Tags)];
     this.machine.call(this.setEnvironment, Buffer.concat(environment));
     this.machine.run(source, 'module');
@@ -59,7 +65,8 @@ class LuaScript implements MemoryMachine {
   }
 
   restore(kept: KeptMemory): void {
-    this.machine.restore(kept);
+    this.machine.restore(kept, this.begun ? undefined : written);
+    this.begun = true;
   }
 
   evaluate(message: VmMessage): EvaluationResult {

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { FUEL, metered } from './metering.js';
+import { FUEL, metered } from '../metering.js';
 
 /** Most memory one interpreter may have; beyond it Lua's own "not enough memory" is raised. */
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -73,7 +73,9 @@ let compiled: WebAssembly.Module | undefined;
 
 function luaModule(): WebAssembly.Module {
   const folder = path.dirname(createRequire(import.meta.url).resolve('wasmoon'));
-  return (compiled ??= new WebAssembly.Module(metered(fs.readFileSync(path.join(folder, 'glue.wasm')))));
+  return (compiled ??= new WebAssembly.Module(
+    metered(fs.readFileSync(path.join(folder, 'glue.wasm')), { maxMemoryBytes: MEMORY_LIMIT_BYTES, oneNaN: true }),
+  ));
 }
 
 /** longjmp as the compiler's runtime has it: a thrown Infinity, caught where setjmp was. */
@@ -140,11 +142,11 @@ export class LuaMachine {
     return this.bytes();
   }
 
-  /** Puts the memory back as it was kept, of this or of another machine. */
-  restore(kept: KeptMemory): void {
+  /** Puts the memory back as it was kept, of this or of another machine. @param written its pages that are not all zero, if known */
+  restore(kept: KeptMemory, written?: ReadonlySet<number>): void {
     const missing = kept.size - this.lua.memory.buffer.byteLength;
     if (missing > 0) this.lua.memory.grow(Math.ceil(missing / PAGE_BYTES));
-    kept.putBack(this.bytes());
+    kept.putBack(this.bytes(), written);
   }
 
   private bytes(): Buffer {

@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { FUEL, metered, STACK } from '../lua/metering.js';
+import { FUEL, metered, STACK } from '../metering.js';
 import { HostFailure } from '../replayed-process.js';
 
 /** Most memory one interpreter may have; beyond it JavaScript's own "out of memory" is thrown. */
@@ -134,7 +134,7 @@ function quickJsModule(): WebAssembly.Module {
     throw new Error(`@jitl/quickjs-wasmfile-release-sync holds another build (${sha256}): install version 0.32.0.`);
   const pages = FIRST_BYTES / PAGE_BYTES;
   binary.set([0x80 | (pages % 128), pages >> 7], binary.indexOf(FIRST_PAGES.before) + FIRST_PAGES.at);
-  compiled = new WebAssembly.Module(metered(binary, STACK_SLOTS));
+  compiled = new WebAssembly.Module(metered(binary, { maxMemoryBytes: MEMORY_LIMIT_BYTES, stackSlots: STACK_SLOTS }));
   return compiled;
 }
 

@@ -1,0 +1,329 @@
+/**
+ * What an emscripten module finds around it. It has no files, no network, no clock but its message's time, no chance, no environment: what it
+ * computes depends on its memory and its input alone. What it asks for beyond that fails when it is called, or the module is refused
+ * when it is no part of what such modules are given at all.
+ */
+import { BYTES_PER_UNIT_LOG2, FUEL, ModuleRefused, STACK, type Signature } from '../metering.js';
+import { PAGE_BYTES } from '../image.js';
+import { HostFailure } from '../replayed-process.js';
+import { calendarOf, secondsOf, strftime, type Calendar } from './calendar.js';
+
+/** The code asked for something no computation may have, or broke a rule of its runtime. */
+export class AosTrap extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'AosTrap';
+  }
+}
+
+/** The part of an instance that its host works with. */
+export interface Hosted {
+  memory: WebAssembly.Memory;
+  table: WebAssembly.Table | null;
+  fuel: WebAssembly.Global;
+  stack: WebAssembly.Global;
+  /** Milliseconds: the time of the message. */
+  now: number;
+  wide: boolean;
+  maxMemoryBytes: number;
+  stackSave(): number | bigint;
+  stackRestore(pointer: number | bigint): void;
+  setThrew(threw: number | bigint, value: number): void;
+  setHigh(high: number): void;
+}
+
+type Wasm = number | bigint;
+/** Numbers as the host uses them; a result of none is 0. */
+type Given = (host: Hosted, ...args: number[]) => number | void;
+
+/** Error numbers of WASI, which musl uses in emscripten. */
+const [EBADF, EINVAL, ENOENT, ENOSYS, ENOTTY, EPERM, ESPIPE] = [8, 28, 44, 52, 59, 63, 70];
+/** longjmp as the compiler's runtime has it: a thrown Infinity, caught where setjmp was. */
+const LONGJMP = Infinity;
+/** Most parts of one write (IOV_MAX of Linux) and most bytes of a format. */
+const MAX_PARTS = 1024;
+const MAX_FORMAT = 4096;
+
+const refused = (what: string) => () => {
+  throw new AosTrap(`${what} is not available to a process.`);
+};
+const fails = (error: number) => () => error;
+
+/**
+ * What modules are given: the parameters' kinds, then the result's, then what it does. `p` address or size, `i` int, `l` a 64-bit integer
+ * (in 32-bit modules often its two halves), `d` double, `v` none.
+ */
+const GIVEN: Readonly<Record<string, [string, string, Given]>> = {
+  emscripten_date_now: ['', 'd', (host) => host.now],
+  emscripten_get_now: ['', 'd', () => 0],
+  _emscripten_get_now_is_monotonic: ['', 'i', () => 1],
+  _tzset_js: ['pppp', 'v', setTimeZone],
+  _gmtime_js: ['lp', 'v', writeCalendar],
+  _localtime_js: ['lp', 'v', writeCalendar],
+  _mktime_js: ['p', 'l', normalized],
+  _timegm_js: ['p', 'l', normalized],
+  strftime: ['pppp', 'p', writeTime],
+  strftime_l: ['ppppp', 'p', writeTime],
+  emscripten_resize_heap: ['p', 'i', grow],
+  emscripten_get_heap_max: ['', 'p', (host) => host.maxMemoryBytes],
+  _emscripten_memcpy_js: ['ppp', 'v', copy],
+  _emscripten_throw_longjmp: [
+    '',
+    'v',
+    () => {
+      // oxlint-disable-next-line no-throw-literal -- the compiled code's own protocol, see invoke
+      throw LONGJMP;
+    },
+  ],
+  _abort_js: ['', 'v', refused('abort')],
+  abort: ['', 'v', refused('abort')],
+  exit: ['i', 'v', refused('exit')],
+  proc_exit: ['i', 'v', refused('exit')],
+  __assert_fail: ['ppip', 'v', refused('A failed assertion')],
+  __cxa_throw: ['ppp', 'v', refused('An exception')],
+  emscripten_err: ['p', 'v', () => 0],
+  emscripten_out: ['p', 'v', () => 0],
+  metering_gasUsed: ['', 'i', () => 0],
+  // No shell: that there is none, or that running a command fails.
+  _emscripten_system: ['p', 'i', (_, command) => (command === 0 ? 0 : -ENOSYS)],
+  environ_sizes_get: ['pp', 'i', noEnvironment],
+  environ_get: ['pp', 'i', () => 0],
+  fd_write: ['ippp', 'i', discard],
+  fd_read: ['ippp', 'i', fails(EBADF)],
+  fd_close: ['i', 'i', fails(EBADF)],
+  fd_seek: ['ilip', 'i', fails(ESPIPE)],
+  fd_sync: ['i', 'i', fails(EBADF)],
+  fd_fdstat_get: ['ip', 'i', fails(EBADF)],
+  __syscall_openat: ['ipip', 'i', fails(-ENOENT)],
+  __syscall_ioctl: ['iip', 'i', fails(-ENOTTY)],
+  // Files on Arweave: none is found.
+  __asyncjs__weavedrive_open: ['pp', 'i', () => 0],
+  __asyncjs__weavedrive_read: ['ipi', 'i', refused('WeaveDrive')],
+  __asyncjs__weavedrive_close: ['i', 'i', refused('WeaveDrive')],
+};
+
+const I64 = 0x7e;
+const F64 = 0x7c;
+
+/** The functions a module asks for. @throws ModuleRefused when one is no part of what modules are given */
+export function importsFor(
+  wanted: readonly { module: string; name: string; signature: Signature }[],
+  host: Hosted,
+): WebAssembly.Imports {
+  const imports: Record<string, Record<string, WebAssembly.ImportValue>> = Object.create(null) as WebAssembly.Imports;
+  for (const { module, name, signature } of wanted) {
+    const space = (imports[module] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>);
+    const known = module === 'env' || module === 'wasi_snapshot_preview1';
+    const given = known ? givenFor(name, signature, host) : null;
+    if (!given) throw new ModuleRefused(`The module asks for ${module}.${name}, which no process has.`);
+    space[name] = given;
+  }
+  return imports;
+}
+
+function givenFor(name: string, signature: Signature, host: Hosted): WebAssembly.ImportValue | null {
+  if (/^invoke_[vijfd]+$/.test(name)) return invoke(host);
+  if (Object.hasOwn(GIVEN, name)) return adapted(name, signature, host);
+  // Whatever else of a system there is: it may be called, and fails.
+  if (!/^(__syscall_|fd_)/.test(name) || signature.results.some((type) => type === I64)) return null;
+  return fails(name.startsWith('fd_') ? EBADF : -EPERM);
+}
+
+/** Calls what setjmp guards: a longjmp ends here, anything else goes on to whoever called the module. */
+function invoke(host: Hosted): WebAssembly.ImportValue {
+  return (index: Wasm, ...args: Wasm[]): unknown => {
+    const [stack, depth] = [host.stackSave(), host.stack.value];
+    const called = host.table?.get(Number(index));
+    if (typeof called !== 'function') throw new AosTrap('A call leads to no function.');
+    try {
+      return (called as (...values: Wasm[]) => unknown)(...args);
+    } catch (thrown) {
+      if (thrown !== LONGJMP) throw thrown;
+      host.stackRestore(stack);
+      host.stack.value = depth;
+      host.setThrew(host.wide ? 1n : 1, 0);
+      return undefined;
+    }
+  };
+}
+
+/** A given function as this module calls it: addresses of its width, 64-bit integers as it passes them. */
+function adapted(name: string, signature: Signature, host: Hosted): WebAssembly.ImportValue | null {
+  const [kinds, result, run] = GIVEN[name] as [string, string, Given];
+  const readers = readersFor(kinds, signature.params);
+  if (!readers) return null;
+  const wideResult = signature.results[0] === I64;
+  return (...values: Wasm[]): Wasm | undefined => {
+    const given = run(host, ...readers.map((read) => read(values))) ?? 0;
+    if (result === 'v') return undefined;
+    if (wideResult) return BigInt(Math.trunc(given));
+    if (result === 'l') host.setHigh(Math.floor(given / 2 ** 32) | 0);
+    return result === 'd' ? given : given | 0;
+  };
+}
+
+/** How to read each argument; null when the module passes others. */
+function readersFor(kinds: string, params: readonly number[]): ((values: Wasm[]) => number)[] | null {
+  const readers: ((values: Wasm[]) => number)[] = [];
+  let at = 0;
+  for (const kind of kinds) {
+    const position = at;
+    const type = params[at];
+    const halves = kind === 'l' && type !== I64;
+    at += halves ? 2 : 1;
+    if (type === undefined || (kind === 'd') !== (type === F64)) return null;
+    if (halves) readers.push((v) => Number(v[position + 1]) * 2 ** 32 + (Number(v[position]) >>> 0));
+    else if (kind === 'p') readers.push((v) => address(v[position] as Wasm));
+    else readers.push((v) => Number(v[position]));
+  }
+  return at === params.length ? readers : null;
+}
+
+/** An address or a size, which no module means to be negative. */
+export function address(value: Wasm): number {
+  return typeof value === 'bigint' ? Number(BigInt.asUintN(64, value)) : value >>> 0;
+}
+
+const bytesOf = (host: Hosted): Buffer => Buffer.from(host.memory.buffer);
+
+/** What the host does for the code counts as the code's own work. */
+function charge(host: Hosted, bytes: number): void {
+  const left = host.fuel.value - Math.ceil(bytes / 2 ** BYTES_PER_UNIT_LOG2);
+  host.fuel.value = Math.max(left, -1);
+  if (left < 0) throw new AosTrap('out of work');
+}
+
+/** The text at an address, up to its zero. @throws AosTrap when it has none within `limit` bytes */
+export function textAt(memory: Buffer, at: number, limit: number): string {
+  const end = memory.subarray(at, at + limit + 1).indexOf(0);
+  if (end < 0) throw new AosTrap(`A text has no end within ${limit} bytes.`);
+  return memory.toString('utf8', at, at + end);
+}
+
+/** @throws RangeError beyond the largest size */
+export function growMemory(memory: WebAssembly.Memory, bytes: number): void {
+  const pages = Math.ceil(bytes / PAGE_BYTES);
+  try {
+    memory.grow(pages);
+  } catch (error) {
+    // Newer engines take a bigint where addresses have 64 bits.
+    if (!(error instanceof TypeError)) throw error;
+    memory.grow(BigInt(pages));
+  }
+}
+
+function grow(host: Hosted, wanted: number): number {
+  if (wanted > host.maxMemoryBytes) return 0;
+  const missing = wanted - host.memory.buffer.byteLength;
+  try {
+    if (missing > 0) growMemory(host.memory, missing);
+  } catch (error) {
+    throw new HostFailure(`This host has no memory left for a process: ${String(error)}`);
+  }
+  return 1;
+}
+
+function copy(host: Hosted, to: number, from: number, size: number): void {
+  charge(host, size);
+  // As far as it is within the memory: modules copy nothing to nowhere when they are out of memory, and go on.
+  bytesOf(host).copyWithin(to, from, from + size);
+}
+
+/** What a process prints goes nowhere. */
+function discard(host: Hosted, file: number, parts: number, count: number, written: number): number {
+  if (file !== 1 && file !== 2) return EBADF;
+  if (count > MAX_PARTS) return EINVAL;
+  const memory = bytesOf(host);
+  const [word, pair] = host.wide ? [8, 16] : [4, 8];
+  let total = 0;
+  for (let i = 0; i < count; i += 1) total += readWord(host, memory, parts + i * pair + word);
+  writeWord(host, memory, total, written);
+  return 0;
+}
+
+function noEnvironment(host: Hosted, count: number, size: number): number {
+  const memory = bytesOf(host);
+  writeWord(host, memory, 0, count);
+  writeWord(host, memory, 0, size);
+  return 0;
+}
+
+function readWord(host: Hosted, memory: Buffer, at: number): number {
+  return host.wide ? Number(memory.readBigUInt64LE(at)) : memory.readUInt32LE(at);
+}
+
+function writeWord(host: Hosted, memory: Buffer, value: number, at: number): void {
+  if (host.wide) memory.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at);
+  else memory.writeUInt32LE(value >>> 0, at);
+}
+
+const UTC = Buffer.from('UTC\0');
+
+function setTimeZone(host: Hosted, offset: number, summer: number, standardName: number, summerName: number): void {
+  const memory = bytesOf(host);
+  writeWord(host, memory, 0, offset);
+  memory.writeInt32LE(0, summer);
+  for (const name of [standardName, summerName]) memory.set(UTC, name);
+}
+
+const FIELDS = ['second', 'minute', 'hour', 'day', 'month', 'year', 'weekday', 'yearday'] as const;
+
+/** C's struct tm: nine ints, then the offset from UTC as a long. */
+function writeCalendar(host: Hosted, seconds: number, at: number): void {
+  const date = calendarOf(seconds);
+  if (!date) throw new AosTrap('A date is too far away.');
+  const memory = bytesOf(host);
+  FIELDS.forEach((field, i) => memory.writeInt32LE(date[field], at + 4 * i));
+  memory.writeInt32LE(0, at + 32);
+  writeWord(host, memory, 0, at + (host.wide ? 40 : 36));
+}
+
+function readCalendar(host: Hosted, at: number): Calendar {
+  const memory = bytesOf(host);
+  return Object.fromEntries(FIELDS.map((field, i) => [field, memory.readInt32LE(at + 4 * i)])) as Record<
+    (typeof FIELDS)[number],
+    number
+  >;
+}
+
+/** mktime: the date's parts put into their ranges, and its seconds. */
+function normalized(host: Hosted, at: number): number {
+  const seconds = secondsOf(readCalendar(host, at));
+  if (seconds === null) return -1;
+  writeCalendar(host, seconds, at);
+  return seconds;
+}
+
+function writeTime(host: Hosted, to: number, size: number, format: number, date: number): number {
+  charge(host, MAX_FORMAT);
+  const memory = bytesOf(host);
+  const text = Buffer.from(`${strftime(textAt(memory, format, MAX_FORMAT), readCalendar(host, date))}\0`);
+  if (text.length > size || to + text.length > memory.length) return 0;
+  text.copy(memory, to);
+  return text.length - 1;
+}
+
+/** An instance's exports as its host works with them. @throws ModuleRefused when one is missing */
+export function hostedBy(
+  exports: Record<string, unknown>,
+): Pick<Hosted, 'memory' | 'table' | 'fuel' | 'stack' | 'stackSave' | 'stackRestore' | 'setThrew' | 'setHigh'> {
+  const { memory, __indirect_function_table: table } = exports;
+  if (!(memory instanceof WebAssembly.Memory)) throw new ModuleRefused('The module does not export its memory.');
+  return {
+    memory,
+    table: table instanceof WebAssembly.Table ? table : null,
+    fuel: exports[FUEL] as WebAssembly.Global,
+    stack: exports[STACK] as WebAssembly.Global,
+    stackSave: exported(exports, 'emscripten_stack_get_current', 'stackSave') as Hosted['stackSave'],
+    stackRestore: exported(exports, '_emscripten_stack_restore', 'stackRestore') as Hosted['stackRestore'],
+    setThrew: exported(exports, 'setThrew') as Hosted['setThrew'],
+    setHigh: (exports['_emscripten_tempret_set'] ?? exports['setTempRet0'] ?? (() => undefined)) as Hosted['setHigh'],
+  };
+}
+
+/** The first of these functions that a module has. @throws ModuleRefused when it has none */
+export function exported(exports: Record<string, unknown>, ...names: string[]): (...args: Wasm[]) => Wasm {
+  const found = names.map((name) => exports[name]).find((value) => typeof value === 'function');
+  if (!found) throw new ModuleRefused(`The module does not export ${names.join(' or ')}.`);
+  return found as (...args: Wasm[]) => Wasm;
+}

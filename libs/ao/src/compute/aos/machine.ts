@@ -1,0 +1,153 @@
+/**
+ * An aos module as a bare WebAssembly instance: metered, with a host that gives it nothing of the world. Between two messages its whole
+ * state is its memory; what the code keeps in globals is put back before each message.
+ */
+import { createHash } from 'node:crypto';
+import v8 from 'node:v8';
+import type { VmMessage } from '../../types.js';
+import { writtenPages, type KeptMemory } from '../image.js';
+import { GLOBAL, importsOf, largestMemory, metered, type Signature } from '../metering.js';
+import { address, AosTrap, exported, growMemory, hostedBy, importsFor, textAt, type Hosted } from './host.js';
+
+/**
+ * Steps one message may take: one or two seconds of ordinary work. A transfer of the aos token takes 400,000, loading its source 20 million.
+ */
+export const WORK_LIMIT = 600_000_000;
+/** Slots of 8 bytes on the stack at once: Lua's own limit of 200 nested C calls is met long before. */
+const STACK_SLOTS = 400_000;
+/** Most bytes of what a module answers: a largest result, each of its bytes written with an escape of two. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+/** Modules a thread keeps compiled, the last used ones. */
+const MAX_COMPILED = 16;
+
+interface Compiled {
+  module: WebAssembly.Module;
+  imports: { module: string; name: string; signature: Signature }[];
+  wide: boolean;
+  maxMemoryBytes: number;
+  /** Pages of a fresh instance's memory that are not all zero: the same of every one. */
+  written: ReadonlySet<number> | null;
+}
+
+const compiled = new Map<string, Compiled>();
+
+export interface AosOptions {
+  wide: boolean;
+  maxMemoryBytes: number;
+  /** Steps one message may take. */
+  workLimit: number;
+}
+
+/** A module ready to run; compiled once in each thread. @throws ModuleRefused, WebAssembly.CompileError */
+function compile(binary: Uint8Array, { wide, maxMemoryBytes }: AosOptions): Compiled {
+  const key = `${createHash('sha256').update(binary).digest('hex')} ${wide} ${maxMemoryBytes}`;
+  const known = compiled.get(key);
+  compiled.delete(key);
+  const found = known ?? {
+    module: new WebAssembly.Module(metered(binary, { maxMemoryBytes, stackSlots: STACK_SLOTS })),
+    imports: importsOf(binary),
+    wide,
+    maxMemoryBytes: Math.min(maxMemoryBytes, largestMemory(binary)),
+    written: null,
+  };
+  compiled.set(key, found); // the last used last
+  for (const old of [...compiled.keys()].slice(0, -MAX_COMPILED)) compiled.delete(old);
+  return found;
+}
+
+type Wasm = number | bigint;
+
+export class AosMachine {
+  /** Steps the last message took. */
+  workDone = 0;
+  /** Pages that are not all zero in a fresh instance. */
+  private readonly written: ReadonlySet<number>;
+
+  private begun = false;
+  private readonly host: Hosted;
+  private readonly globals: { global: { value: Wasm }; rest: Wasm }[];
+  private readonly evaluate: (...args: Wasm[]) => Wasm;
+  private readonly stackAlloc: (...args: Wasm[]) => Wasm;
+
+  private readonly workLimit: number;
+
+  /** A fresh instance, its constructors run: every fresh one has the same memory. @throws ModuleRefused, WebAssembly.CompileError */
+  constructor(binary: Uint8Array, options: AosOptions) {
+    // Node 20 has 64-bit memories behind this flag, which a thread may still set for itself.
+    if (options.wide) v8.setFlagsFromString('--experimental-wasm-memory64');
+    const code = compile(binary, options);
+    this.workLimit = options.workLimit;
+    const { module, imports, wide, maxMemoryBytes } = code;
+    const host = { now: 0, wide, maxMemoryBytes } as Hosted;
+    const { exports } = new WebAssembly.Instance(module, importsFor(imports, host));
+    this.host = Object.assign(host, hostedBy(exports));
+    this.evaluate = exported(exports, 'handle');
+    this.stackAlloc = exported(exports, '_emscripten_stack_alloc', 'stackAlloc');
+    this.begin(exports);
+    this.written = code.written ??= writtenPages(this.memory);
+    this.globals = Object.keys(exports)
+      .filter((name) => name.startsWith(GLOBAL))
+      .map((name) => ({ global: exports[name] as { value: Wasm }, rest: (exports[name] as { value: Wasm }).value }));
+  }
+
+  get memory(): Uint8Array {
+    return this.bytes();
+  }
+
+  /** Puts the memory back as it was kept, of this or of another machine of the same module. */
+  restore(kept: KeptMemory): void {
+    const missing = kept.size - this.memory.length;
+    if (missing > 0) growMemory(this.host.memory, missing);
+    kept.putBack(this.memory, this.begun ? undefined : this.written);
+    this.begun = true;
+  }
+
+  /** What the module answers to a message. @throws AosTrap and WebAssembly's own errors; the memory is then anyhow */
+  answer(message: VmMessage, environment: string): string {
+    this.begun = true;
+    for (const { global, rest } of this.globals) global.value = rest;
+    this.host.now = message.Timestamp;
+    return this.counted(() => {
+      const texts = [JSON.stringify(message), environment].map((text) => this.pass(text));
+      const at = address(this.evaluate(...texts));
+      return textAt(this.bytes(), at, MAX_ANSWER_BYTES);
+    });
+  }
+
+  private begin(exports: Record<string, unknown>): void {
+    this.counted(() => {
+      exported(exports, 'emscripten_stack_init')();
+      exported(exports, '__wasm_call_ctors')();
+    });
+  }
+
+  private counted<T>(work: () => T): T {
+    const { fuel, stack } = this.host;
+    fuel.value = this.workLimit;
+    stack.value = 0;
+    try {
+      return work();
+    } catch (error) {
+      if (fuel.value < 0) throw new AosTrap('out of work');
+      if (stack.value > STACK_SLOTS) throw new AosTrap('stack overflow');
+      throw error;
+    } finally {
+      this.workDone = this.workLimit - fuel.value;
+    }
+  }
+
+  /** Puts a text on the module's stack, as its compiler's own runtime does. */
+  private pass(text: string): Wasm {
+    const bytes = Buffer.from(`${text}\0`);
+    const pointer = this.stackAlloc(this.host.wide ? BigInt(bytes.length) : bytes.length);
+    const at = address(pointer);
+    const memory = this.bytes();
+    if (at + bytes.length > memory.length) throw new AosTrap('The message is larger than the module’s stack.');
+    memory.set(bytes, at);
+    return pointer;
+  }
+
+  private bytes(): Buffer {
+    return Buffer.from(this.host.memory.buffer);
+  }
+}
