@@ -1,7 +1,13 @@
 /** What the command line offers. Commands load what they need only when they run. */
 import { Command } from 'commander';
 import { ao } from './ao/command.js';
+import { withIdsMarked } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
+
+/** Runs what the words after `isthmus` say. */
+export async function run(words: readonly string[], isthmus = program()): Promise<void> {
+  await isthmus.parseAsync(words[0] === 'ao' ? withIdsMarked(words) : words, { from: 'user' });
+}
 
 export function program(): Command {
   const isthmus = new Command('isthmus').description(

@@ -9,7 +9,7 @@ import { arweaveSigner, createItem, ed25519Signer, ethereumSigner } from '@isthm
 import { devAccount } from '@isthmus/devnet';
 import { projectRoot, writeKeyFile } from '@isthmus/store';
 import { GatewayStage, until } from '../../../gateway/harness.js';
-import { program } from '../program.js';
+import { program, run as runWords } from '../program.js';
 import { CommandError } from '../said.js';
 import { isLoopback, signerOf } from './signer.js';
 import { brief, plain, table } from './text.js';
@@ -60,7 +60,7 @@ async function run(...args: string[]): Promise<Said> {
       each
         .exitOverride()
         .configureOutput({ writeErr: (text) => void printed.push(text), writeOut: (text) => void printed.push(text) });
-    await command.parseAsync(['ao', args[0] ?? '', '--gateway', world.url, ...args.slice(1)], { from: 'user' });
+    await runWords(['ao', args[0] ?? '', '--gateway', world.url, ...args.slice(1)], command);
     return said(0, '');
   } catch (error) {
     if (error instanceof CommandError) return said(error.exitCode, error.message);
@@ -451,6 +451,22 @@ describe('aos', () => {
     delete process.env['ISTHMUS_AOS_MODULE'];
     expect([code, error]).toEqual([1, expect.stringContaining('scripts/aos-module.mjs')]);
   });
+});
+
+it('an id that begins with a dash is an id', async () => {
+  const [dashed, dashes] = [`-${'h'.repeat(41)}A`, `--${'j'.repeat(40)}A`];
+  for (const id of [dashed, dashes]) {
+    expect(await run('journey', id)).toMatchObject({ code: 1, error: 'There is no message of this id here.' });
+    expect(await run('read', '--json', id)).toMatchObject({ code: 1, error: `There is no process ${id} here.` });
+    expect(await run('dead-letters', '--process', id)).toMatchObject({ code: 0 });
+    expect(await run('spawn', '--module', id)).toMatchObject({ code: 1, error: expect.stringContaining(id) });
+  }
+  // What an option is given stays as it was written.
+  expect((await run('message', counter, '--action', 'Count', '--data', dashed)).out).toMatch(
+    new RegExp(`\\d${dashed}$`, 'm'),
+  );
+  const flags = program().commands.flatMap((c) => c.commands.flatMap((each) => each.options.map((o) => o.flags)));
+  expect(flags.filter((f) => f.length > 42 && !/[ ,]/.test(f))).toEqual([]);
 });
 
 it('what processes say cannot steer a terminal, and stays in its column', () => {

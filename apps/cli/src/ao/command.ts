@@ -46,7 +46,7 @@ export function ao(): Command {
   signed(group.command('spawn').description('spawn a process; prints its id'))
     .option(
       '--module <id or file>',
-      'module by its id, or a file to publish as one: .lua, .js, .wasm …; aos, if it is here, without it',
+      'module by its id, or a file to publish as one: .lua, .js, .wasm, .bin (solc); aos, if it is here, without it',
     )
     .option('--format <Module-Format>', 'virtual machine of the file; told by its name without it')
     .option('--name <name>', 'its tag Name')

@@ -64,7 +64,7 @@ export async function signItem(
 }
 
 /** What an Eval or a handler gave as output: aos wraps it. */
-export function outputOf({ Output }: EvaluationResult): string {
+export function outputOf({ Output }: Pick<EvaluationResult, 'Output'>): string {
   if (typeof Output === 'string') return Output;
   const inner = (value: unknown): unknown =>
     typeof value === 'object' && value !== null

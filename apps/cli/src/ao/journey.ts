@@ -1,7 +1,7 @@
 /** `isthmus ao journey`: one message from its signature to the last thing it caused, as far as it is there. */
 import type { Tag } from '@isthmus/ao';
 import type { Common } from './options.js';
-import { clientOf, print } from './context.js';
+import { clientOf, outputOf, print } from './context.js';
 import { brief, clock, plain, plural } from './text.js';
 
 interface Sent {
@@ -96,7 +96,8 @@ function placeLines({ process, slot, at, assignment, hashChain, behind, result, 
 }
 
 function resultLines(result: NonNullable<Place['result']>): string[] {
-  const { error, output, gas, messages, spawns, assignments } = result;
+  const { error, gas, messages, spawns, assignments } = result;
+  const said = saidIn(result.output);
   const counts = [plural(messages, 'message'), plural(spawns, 'spawn'), plural(assignments, 'assignment')];
   return [
     row(
@@ -105,22 +106,34 @@ function resultLines(result: NonNullable<Place['result']>): string[] {
       counts.join(', '),
       gas === null ? null : `gas ${gas}`,
     ),
-    ...(output ? [row('output', brief(output, 300))] : []),
+    ...(said ? [row('output', brief(said, 300))] : []),
   ];
+}
+
+/** aos answers with an object around its words; of a long one only the beginning is here, which is shown as it is. */
+function saidIn(output: string): string {
+  try {
+    return outputOf({ Output: JSON.parse(output) as unknown });
+  } catch {
+    return output;
+  }
 }
 
 function sentLine({ kind, action, target, delivery }: Sent): string {
   const to = target ? `to ${plain(target)}` : 'to nobody';
-  return row(`→ ${kind}`, action === null ? null : brief(action, 40), to, deliveryWords(delivery));
+  return row(`→ ${kind}`, action === null ? null : brief(action, 40), to, deliveryWords(target, delivery));
 }
 
-function deliveryWords({ state, attempts, reason, process, slot, outcome, message }: Sent['delivery']): string {
+function deliveryWords(
+  target: string | null,
+  { state, attempts, reason, process, slot, outcome, message }: Sent['delivery'],
+): string {
   const why = reason === null ? '' : `: ${brief(reason)}`;
   switch (state) {
     case 'none':
       return 'reported only';
     case 'elsewhere':
-      return 'not a process of this scheduler';
+      return target?.startsWith('0x') ? 'a wallet: it reads results itself' : 'not a process of this scheduler';
     case 'delivered':
       return slot === null ? 'delivered' : `delivered: slot ${slot} of ${process}, ${outcome}  ${message}`;
     default:

@@ -42,9 +42,19 @@ export interface DeadLetterOptions extends Common {
 }
 
 const ID = /^[A-Za-z0-9_-]{43}$/;
+const DASHED = /^-[A-Za-z0-9_-]{42}$/;
+const MARK = 'id:';
+
+/** One id in 64 begins with a dash and would be taken for an option: those that stand for themselves are marked, and `anId` takes the mark off. */
+export function withIdsMarked(argv: readonly string[]): string[] {
+  const takesValue = (before: string | undefined): boolean =>
+    before !== undefined && before.startsWith('--') && before !== '--json' && !DASHED.test(before);
+  return argv.map((arg, i) => (DASHED.test(arg) && !takesValue(argv[i - 1]) ? MARK + arg : arg));
+}
 
 export function anId(text: string): string {
-  if (ID.test(text)) return text;
+  const id = text.startsWith(MARK) ? text.slice(MARK.length) : text;
+  if (ID.test(id)) return id;
   throw new InvalidArgumentError('An id has 43 characters of A-Z, a-z, 0-9, - and _.');
 }
 

@@ -17,7 +17,11 @@ const WASM32 = 'wasm32-unknown-emscripten4';
 const WASM64 = 'wasm64-unknown-emscripten-draft_2024_02_15';
 
 /** Module-Format by what a file is called; of .wasm by its memory. */
-const FORMATS: Readonly<Record<string, string>> = { '.lua': 'isthmus-lua-5.4', '.js': 'isthmus-js-quickjs' };
+const FORMATS: Readonly<Record<string, string>> = {
+  '.lua': 'isthmus-lua-5.4',
+  '.js': 'isthmus-js-quickjs',
+  '.bin': 'isthmus-evm',
+};
 
 /** @throws CommandError; `PROCESS_FAILED` when the spawn or the code to evaluate ended in an Error */
 export async function spawn(options: SpawnOptions): Promise<void> {
@@ -58,7 +62,7 @@ async function moduleOf(client: AoClient, { module, format }: SpawnOptions, sign
     return module;
   }
   const file = module ?? aosFile();
-  const data = readFile(file);
+  const data = withPrefix(file, readFile(file));
   const tags = tagsOf({
     'Data-Protocol': 'ao',
     Variant: 'ao.TN.1',
@@ -71,6 +75,12 @@ async function moduleOf(client: AoClient, { module, format }: SpawnOptions, sign
   const item = await signItem({ tags, data, anchor: '' }, signer);
   await client.send(item.raw);
   return item.id;
+}
+
+/** solc writes hex without its 0x, by which the EVM tells it from bytes. */
+function withPrefix(file: string, data: Buffer): Buffer {
+  const isHex = path.extname(file) === '.bin' && /^[0-9a-fA-F\s]+$/.test(data.toString('latin1'));
+  return isHex ? Buffer.concat([Buffer.from('0x'), data]) : data;
 }
 
 /** @throws CommandError when it is not here */
