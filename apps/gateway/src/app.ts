@@ -17,6 +17,7 @@ import { createPublicClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { AoOperationsModule } from './ao/ao-operations.module.js';
 import { limits } from './ao/limits.js';
+import { describeUnits } from './ao/unit-docs.js';
 import { BridgeController } from './api/bridge.controller.js';
 import { registerMetrics } from './api/metrics.js';
 import { documentOf, RouteIndex } from './api/openapi.js';
@@ -134,6 +135,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   app.useGlobalFilters(new ProblemFilter(log));
   app.useStaticAssets(path.join(projectRoot(), 'apps/web/src'), { index: 'index.html', maxAge: 0 });
   const document = documentOf(app);
+  describeUnits(document, pipeline !== null);
   app.get(RouteIndex).fill(document);
   SwaggerModule.setup('docs', app, document);
   const server = await app.listen(config.port, config.host);

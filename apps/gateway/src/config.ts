@@ -22,6 +22,8 @@ const embedded = z.strictObject({
   messengerKeyFile: z.string().min(1),
   /** Compute threads. */
   workers: z.int().min(1).max(64).default(1),
+  /** Memory that open processes may hold together, MiB; idle ones make room. */
+  memoryMiB: z.int().min(256).max(1_048_576).default(2048),
 });
 
 /** What is told of others' network, whatever its kind: this gateway schedules and computes nothing, and checks what it is shown. */

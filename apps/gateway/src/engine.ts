@@ -59,6 +59,7 @@ function embedded(ao: Settings<'embedded'>, database: DataSource, { onFailure }:
     schedulerSigner: seed(ao.schedulerKeyFile),
     messengerSigner: seed(ao.messengerKeyFile),
     workers: ao.workers,
+    memoryBudget: ao.memoryMiB * 1024 * 1024,
     onFailure,
   });
   return { engine: new EmbeddedEngine(pipeline, database), pipeline, units: AoUnitsModule.register(pipeline) };

@@ -94,6 +94,7 @@ export class AoController {
   async health(): Promise<AoHealth> {
     const { pipeline } = this.ao;
     const { processes, placed, evaluated, waitingMs, waiting, dead } = await this.backlog();
+    const held = [...this.memory().values()];
     const reasons = [
       ...(waitingMs > WAITS_TOO_LONG_MS
         ? [`A message has waited ${Math.round(waitingMs / 1000)} s for its result.`]
@@ -105,6 +106,8 @@ export class AoController {
       scheduler: pipeline.scheduler.address,
       messenger: pipeline.messenger.address,
       processes,
+      open: held.length,
+      memory: held.reduce((sum, bytes) => sum + bytes, 0),
       lag: placed - evaluated,
       waitingMs,
       deliveries: { waiting, dead },

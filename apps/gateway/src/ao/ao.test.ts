@@ -424,6 +424,26 @@ describe('a process live', () => {
   });
 });
 
+it('the documentation has a line for each route of the units and of AO-Core', async () => {
+  const { paths } = await world.get<{ paths: Record<string, Record<string, { summary?: string; tags?: string[] }>> }>(
+    '/docs-json',
+  );
+  const ofUnits = Object.entries(paths).filter(([route]) => /^\/(su|mu|cu|graphql|raw|push|~|\{)/.test(route));
+  expect(ofUnits.length).toBeGreaterThan(20);
+  for (const [route, operations] of ofUnits)
+    for (const [method, { summary, tags: under }] of Object.entries(operations))
+      expect([method, route, summary, under]).toEqual([
+        method,
+        route,
+        expect.stringMatching(/^\S.{5,}/),
+        [expect.stringMatching(/^ao/)],
+      ]);
+  const { routes } = await world.get<{ routes: { path: string }[] }>('/v1');
+  expect(routes.map((r) => r.path)).toEqual(
+    expect.arrayContaining(['/v1/ao/processes', '/v1/ao/dead-letters/{id}/release']),
+  );
+});
+
 it('figures say what happened, with labels that strangers cannot multiply', async () => {
   const exact = async (name: string) => {
     const text = await (await fetch(`${world.url}/metrics`)).text();

@@ -18,8 +18,11 @@ export function groupOf(method: string, path: string): Group | null {
   if (/^\/v1(\/|$)/.test(path)) return 'api';
   if (/^\/graphql(\/|$)/.test(path)) return 'searches';
   if (path.startsWith('/cu/dry-run') || path.includes('/as=execution')) return 'dryRuns';
-  if (method !== 'GET' && method !== 'HEAD') return 'items';
-  return /^\/((su|mu|cu|raw)(\/|$)|~|[A-Za-z0-9_-]{43})/.test(path) ? 'reads' : null;
+  const isRead = method === 'GET' || method === 'HEAD';
+  // AO-Core's clients post their reads too.
+  if (/^\/(~|[A-Za-z0-9_-]{43})/.test(path)) return isRead || !/\/(push|schedule)$/.test(path) ? 'reads' : 'items';
+  if (!isRead) return 'items';
+  return /^\/(su|mu|cu|raw)(\/|$)/.test(path) ? 'reads' : null;
 }
 
 const LOOPBACK = /^(127\.|::1$)/;

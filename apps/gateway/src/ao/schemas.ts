@@ -148,6 +148,8 @@ const health = z.strictObject({
   scheduler: z.string().describe('AO address that signs schedules'),
   messenger: z.string().describe('AO address that pushes messages'),
   processes: z.int(),
+  open: z.int().describe('Of these, open in this gateway'),
+  memory: z.int().describe('Bytes those hold'),
   lag: z.int().describe('Slots that wait for their result, of all processes'),
   waitingMs: z.int().describe('How long the first of them has waited; 0 when none does'),
   deliveries: z.strictObject({ waiting: z.int(), dead: z.int() }).describe('Not yet delivered, and set aside'),
