@@ -24,6 +24,7 @@ contract Probe is Process {
     address public caller;
     address public child;
     uint256 public given;
+    address public spawner = msg.sender;
 
     error Refused(uint256 code);
 

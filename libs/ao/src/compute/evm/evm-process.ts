@@ -1,4 +1,5 @@
 /** One contract as a process: a message that fails leaves no effect, since the state is written down when a message has succeeded. */
+import type { Address } from '@ethereumjs/util';
 import type {
   EvaluationResult,
   MemoryChange,
@@ -108,15 +109,15 @@ export class EvmProcess implements VmInstance {
     const time = { timestamp: Timestamp, blockHeight: message['Block-Height'] };
     const process = this.env.Process;
     const created = (await this.world.getCodeSize(this.own)) > 0;
-    if (Id === process.Id) return created ? 'This process has its contract.' : this.create(time);
+    if (Id === process.Id) return created ? 'This process has its contract.' : this.create(addressOf(From), time);
     if (!created) return 'This process has no contract: its constructor failed.';
     const hex = Target === process.Id ? Tags.find((t) => t.name === 'Calldata')?.value : undefined;
     const data = hex === undefined ? callOf(message, process.Id) : bytesOfHex(hex);
     return data ? this.machine.call(addressOf(From), data, time) : 'Calldata must be hex, with 0x.';
   }
 
-  private async create(time: MessageTime): Promise<Call | string> {
-    const call = await this.machine.create(addressOf(this.env.Process.Owner), this.creation, time);
+  private async create(spawner: Address, time: MessageTime): Promise<Call | string> {
+    const call = await this.machine.create(spawner, this.creation, time);
     if (call.error !== null) return call;
     if ((await this.world.getCodeSize(this.own)) === 0)
       return 'The module creates no contract: it must be the code that creates one, not the code that runs afterwards.';

@@ -156,6 +156,7 @@ it('bytes and hex are one module; what creates no contract is told, and so is a 
   await two.handle(spawn());
   expect(sameImage(await one.snapshot(), await two.snapshot())).toBe(true);
   expect(await read(two, 'given')).toBe(7n);
+  expect(await read(two, 'spawner')).toBe(ALICE);
   await expect(spawned(null, env, Buffer.from('0xno'))).rejects.toThrow(/not hex/);
   await expect(spawned(null, env, Buffer.alloc(0))).rejects.toThrow(/1 to/);
   const noHex = { ...env, Process: { ...env.Process, Tags: [{ name: 'Constructor-Arguments', value: '7' }] } };
