@@ -249,6 +249,10 @@ it('contracts it creates live on with it, but do not speak for it', async () => 
   await other.handle(call('bearAndEnd'));
   expect(await read(other, 'childCode')).toBe(0n);
   expect(await read(await spawned(await other.snapshot()), 'childCode')).toBe(0n);
+  // What ended itself left nothing, nor did whoever called: the state is the two contracts that live.
+  const addresses = async (image: MemoryImage) =>
+    new Set([...new Ledger(image).records()].map(([key]) => key.toString('hex', 1, 21)));
+  expect((await addresses(await other.snapshot())).size).toBe(2);
 });
 
 it('A7 a dry-run changes nothing', async () => {

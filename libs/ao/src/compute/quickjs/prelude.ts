@@ -119,7 +119,7 @@ export const PRELUDE = `
     });
     const isTrusted = (msg) => msg.From === msg.Owner || authorities[msg.Owner] === true;
     const value = freeze({ __proto__: null, id: Process.Id, env, send, spawn, assign, isTrusted });
-    defineProperty(globalThis, 'ao', { __proto__: null, value, enumerable: true });
+    defineProperty(globalThis, 'ao', { __proto__: null, value, enumerable: true, configurable: true });
   };
 
   const failure = (error) => {
@@ -168,3 +168,6 @@ export const PRELUDE = `
     return '';
   };
 })()`;
+
+/** Run between the environment and the module: as a constant of all scripts, ao is nothing that a module can redefine as a property of the global object. */
+export const AO = 'const ao = globalThis.ao;';

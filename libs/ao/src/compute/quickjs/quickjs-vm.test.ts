@@ -162,10 +162,16 @@ it.each([
   ['a deep pattern', 'RegExp("(?:".repeat(1e5) + ")".repeat(1e5))', /stack overflow/],
 ])('A16 %s ends in an error and leaves the process as it was', async (_, code, reason) => {
   const instance = await load();
-  await instance.handle(message('Keep', 'a'));
+  const first = message('Keep', 'a');
+  await instance.handle(first);
   const failed = await instance.handle(message('Run', code));
   expect(failed).toMatchObject({ Error: expect.stringMatching(reason), Messages: [], Output: '' });
-  expect(await data(instance, message('Count'))).toBe('2:1');
+  const [keep, count] = [message('Keep', 'b'), message('Count')];
+  expect(await data(instance, keep)).toBe('2:2');
+  expect(await data(instance, count)).toBe('3:2');
+  const undisturbed = await load();
+  for (const m of [first, keep, count]) await undisturbed.handle(m);
+  expect(sameImage(await instance.snapshot(), await undisturbed.snapshot())).toBe(true);
 });
 
 it('A16 what ends by count takes what JavaScript holds with it: no catch, no finally, no promise goes on', async () => {
@@ -257,14 +263,30 @@ it.each([
   ],
   ['the way in through a caller', '(function f() { return f.caller.caller; })().x', /TypeError/],
   ['the way in through arguments', '(function () { return arguments.callee.caller; })().x', /TypeError/],
-  [
-    'another ao',
-    'globalThis.ao = {}; ao.id = "x"; "use strict"; Object.defineProperty(globalThis, "ao", { value: 1 })',
-    /TypeError/,
-  ],
   ['another id', '"use strict"; ao.env.Process.Tags.Authority = "mallory"', /TypeError/],
 ])('escape: %s is not to be had', async (_, code, reason) => {
   expect((await run(code)).Error).toMatch(reason);
+});
+
+it('escape: ao stays what it is, whoever writes to it', async () => {
+  const attempts = [
+    'ao = 1',
+    'globalThis.ao = 1',
+    'delete globalThis.ao',
+    'ao.id = "x"',
+    'ao.send = 1',
+    'ao.env.Process = 1',
+  ].concat(
+    'Object.defineProperty(globalThis, "ao", { value: 1 })',
+    'Object.setPrototypeOf(ao, { id: "x" })',
+    'ao.env.Process.Tags.Authority = "mallory"; ao.env.Process.TagArray[0].value = "mallory"',
+  );
+  const code = attempts.map((attempt) => `try { ${attempt}; } catch {}`).join('\n');
+  const instance = await load();
+  const seen = '[typeof ao.send, ao.id, ao.env.Process.Tags.Authority, ao.env.Process.TagArray[0].value].join()';
+  expect(await data(instance, message('Run', `${code}\n${seen}`))).toBe(
+    `function,${env.Process.Id},messenger,messenger`,
+  );
 });
 
 it('escape: a module that is imported is told to nobody', async () => {

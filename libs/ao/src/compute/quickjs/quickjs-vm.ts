@@ -12,7 +12,7 @@ import { excessOf, failed, MAX_RESULT_BYTES, TOO_LARGE } from '../bounds.js';
 import type { KeptMemory } from '../image.js';
 import { ReplayedProcess, type MemoryMachine } from '../replayed-process.js';
 import { JavaScriptError, QuickJsMachine, WORK_LIMIT } from './machine.js';
-import { PRELUDE } from './prelude.js';
+import { AO, PRELUDE } from './prelude.js';
 
 /** Module-Format of what runs here: the module's data is the script. */
 export const QUICKJS_FORMAT = 'isthmus-js-quickjs';
@@ -49,6 +49,7 @@ class Script implements MemoryMachine {
   begin(source: string, { Process, Module }: ProcessEnv): void {
     if (source.includes('\0')) throw new JavaScriptError('A script cannot contain U+0000.');
     this.machine.call(this.enter, JSON.stringify({ Process, Module: { Id: Module.Id, Owner: Module.Owner } }));
+    this.machine.run(AO, 'isthmus');
     this.machine.run(source, 'module');
   }
 
