@@ -455,30 +455,32 @@ it('figures say what happened, with labels that strangers cannot multiply', asyn
     );
   };
   const process = await spawn();
+  const so = async (name: string) => (await exact(name)) || 0; // what has not happened has no line
   const [failed, messages] = [
-    await exact('isthmus_ao_results_total{outcome="failed"}'),
-    await exact('isthmus_ao_sent_total{kind="message"}'),
+    await so('isthmus_ao_results_total{outcome="failed"}'),
+    await so('isthmus_ao_sent_total{kind="message"}'),
   ];
   await send(process, { Action: 'Fail' });
   await send(process, { Action: 'Relay', To: process });
   await until('they are counted', async () => (await exact('isthmus_ao_sent_total{kind="message"}')) === messages + 3);
   expect(await exact('isthmus_ao_results_total{outcome="failed"}')).toBe(failed + 1);
-  expect(await exact('isthmus_ao_processes')).toBeGreaterThan(5);
-  expect(await exact('isthmus_ao_open_processes{vm="isthmus-lua-5.4"}')).toBeGreaterThan(5);
+  expect(await exact('isthmus_ao_processes')).toBeGreaterThan(1);
+  expect(await exact('isthmus_ao_open_processes{vm="isthmus-lua-5.4"}')).toBeGreaterThan(1);
   const open = await exact('isthmus_ao_memory_bytes{vm="isthmus-lua-5.4"}');
   const { memory } = await get('AoProcessDetail', `/v1/ao/processes/${process}`);
   expect([memory !== null && memory > 65_536, memory !== null && open > memory]).toEqual([true, true]);
   expect(await exact('isthmus_ao_threads{kind="counted"}')).toBe(1);
-  expect(await exact('isthmus_ao_opened_total')).toBeGreaterThan(5);
+  expect(await exact('isthmus_ao_opened_total')).toBeGreaterThan(1);
   expect(await exact('isthmus_ao_evicted_total')).toBe(0);
   const reads = await exact('isthmus_ao_dry_runs_total');
   await pipelineOf(world).compute.dryRun(process, readOf(process));
   expect(await exact('isthmus_ao_dry_runs_total')).toBe(reads + 1);
   expect(await exact('isthmus_ao_deliveries_total{outcome="done"}')).toBeGreaterThan(0);
-  expect(await exact('isthmus_ao_dead_letters{reason="hops"}')).toBe(1);
+  await send(process, { Action: 'Loop' });
+  await until('the loop has ended', async () => (await exact('isthmus_ao_dead_letters{reason="hops"}')) > 0);
   await until('nothing waits', async () => (await exact('isthmus_ao_lag_slots')) === 0);
   expect(await exact('isthmus_ao_slots{state="placed"}')).toBe(await exact('isthmus_ao_slots{state="evaluated"}'));
-  expect(await exact('isthmus_ao_requests_total{group="items",status="2xx"}')).toBeGreaterThan(10);
+  expect(await exact('isthmus_ao_requests_total{group="items",status="2xx"}')).toBeGreaterThan(3);
   const text = await (await fetch(`${world.url}/metrics`)).text();
   expect(text.split('\n').filter((l) => l.startsWith('isthmus_ao') && l.includes(process))).toEqual([]);
 });
