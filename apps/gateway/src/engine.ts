@@ -43,7 +43,7 @@ export async function openEngine(
   const { ao } = config;
   switch (ao.engine) {
     case 'embedded':
-      return embedded(ao, database, progress);
+      return embedded(config, ao, database, progress);
     case 'remote':
       return elsewhere(config, database, progress, ao, await legacyParts(ao));
     case 'core':
@@ -53,7 +53,12 @@ export async function openEngine(
 
 const seed = (file: string) => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex'));
 
-function embedded(ao: Settings<'embedded'>, database: DataSource, { onFailure }: Progress): OpenedEngine {
+function embedded(
+  { publicUrl }: GatewayConfig,
+  ao: Settings<'embedded'>,
+  database: DataSource,
+  { onFailure }: Progress,
+): OpenedEngine {
   const pipeline = new AoPipeline({
     database,
     schedulerSigner: seed(ao.schedulerKeyFile),
@@ -61,6 +66,7 @@ function embedded(ao: Settings<'embedded'>, database: DataSource, { onFailure }:
     workers: ao.workers,
     memoryBudget: ao.memoryMiB * 1024 * 1024,
     onFailure,
+    publicUrl,
   });
   return { engine: new EmbeddedEngine(pipeline, database), pipeline, units: AoUnitsModule.register(pipeline) };
 }

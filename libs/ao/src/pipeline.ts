@@ -5,6 +5,8 @@ import { WorkerPool } from './compute/worker-pool.js';
 import { AnswerSigner } from './core/http-signature.js';
 import { Messenger } from './messenger/messenger.js';
 import { Monitors } from './messenger/monitors.js';
+import { ItemIndex } from './scheduler/item-index.js';
+import { publishLocation } from './scheduler/location.js';
 import { Scheduler } from './scheduler/scheduler.js';
 import { PublicState } from './state/public-state.js';
 import type { Signer } from './types.js';
@@ -17,6 +19,8 @@ export interface PipelineOptions {
   workers: number;
   /** Bytes of memory all open processes may hold together; MEMORY_BUDGET_BYTES unless told. */
   memoryBudget?: number | undefined;
+  /** Where clients reach this gateway; published as the scheduler's location. */
+  publicUrl?: string | undefined;
   /** Told of failures that are tried again by themselves. */
   onFailure: (process: string, error: unknown) => void;
   now?: () => number;
@@ -28,12 +32,19 @@ export class AoPipeline {
   readonly monitors: Monitors;
   readonly workers: WorkerPool;
   readonly compute: ComputeUnit;
+  readonly index: ItemIndex;
   readonly state: PublicState;
   /** Signs what is answered over HTTP, with the scheduler's key; null when that is no ed25519 key. */
   readonly answers: AnswerSigner | null;
 
-  constructor({ database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, now }: PipelineOptions) {
+  private publishing: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly options: PipelineOptions) {
+    const { database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, now } = options;
     this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
+    this.index = new ItemIndex(database, this.scheduler.log, (error) => onFailure('', error));
+    this.scheduler.onPlaced((process) => this.index.changed(process));
+    this.scheduler.onKept((id) => this.index.changed(id));
     this.messenger = new Messenger(database, this.scheduler, messengerSigner);
     this.monitors = new Monitors({
       database,
@@ -56,6 +67,12 @@ export class AoPipeline {
     await this.compute.resume();
     await this.messenger.deliver();
     this.monitors.run();
+    this.index.start();
+    const { publicUrl, schedulerSigner, onFailure } = this.options;
+    if (publicUrl !== undefined)
+      this.publishing = publishLocation(this.scheduler, this.index, schedulerSigner, `${publicUrl}/su`).catch(
+        (error: unknown) => onFailure('', error),
+      );
   }
 
   async stop(): Promise<void> {
@@ -63,5 +80,7 @@ export class AoPipeline {
     await this.messenger.stop();
     await this.compute.stop();
     await this.scheduler.stop();
+    await this.index.stop();
+    await this.publishing;
   }
 }

@@ -7,6 +7,7 @@ import { parseItem, verifyItem } from '../items/index.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
 import { tagOf } from './assignment.js';
 import { ScheduleError } from './error.js';
+import { itemHeads, type ItemHead } from './heads.js';
 import { ScheduleLog, type EntryRange } from './log.js';
 import { Placer, type Placed, type Wanted } from './placement.js';
 
@@ -53,7 +54,9 @@ export class Scheduler {
   private heldBytes = 0;
   private working: Promise<void> | null = null;
   private readonly listeners = new Set<(process: string) => void>();
-  private readonly log: ScheduleLog;
+  private readonly keepers = new Set<(id: string) => void>();
+  /** The schedules as stored. */
+  readonly log: ScheduleLog;
   private readonly placer: Placer;
 
   constructor(private readonly options: SchedulerOptions) {
@@ -74,6 +77,11 @@ export class Scheduler {
   /** Calls `listener` after messages of a process were placed. */
   onPlaced(listener: (process: string) => void): void {
     this.listeners.add(listener);
+  }
+
+  /** Calls `listener` after an item that is in no schedule was stored. */
+  onKept(listener: (id: string) => void): void {
+    this.keepers.add(listener);
   }
 
   /**
@@ -147,6 +155,20 @@ export class Scheduler {
     return this.log.entryOf(process, id);
   }
 
+  /** Stores an item of one's own that is for no process, so that it can be found. */
+  async keep({ id, raw }: Pick<Item, 'id' | 'raw'>): Promise<void> {
+    await this.options.database.query('insert into item (id, item) values ($1, $2) on conflict do nothing', [id, raw]);
+    for (const listener of this.keepers) listener(id);
+  }
+
+  /** Items by id without their data, those that are known. */
+  heads(ids: readonly string[]): Promise<Map<string, ItemHead>> {
+    return itemHeads(
+      this.options.database,
+      ids.filter((id) => ID.test(id)),
+    );
+  }
+
   /** Raw bytes of a module, process, message or assignment by id, or null. */
   item(id: string): Promise<Buffer | null> {
     return this.log.item(id);
@@ -199,6 +221,7 @@ export class Scheduler {
       'insert into module (id, format, item) values ($1, $2, $3) on conflict do nothing',
       [item.id, tagOf(item, 'Module-Format'), item.raw],
     );
+    for (const listener of this.keepers) listener(item.id);
     return { id: item.id, process: item.id, nonce: 0, assignmentId: item.id, timestamp: this.now() };
   }
 

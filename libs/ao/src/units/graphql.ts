@@ -1,83 +1,240 @@
 /**
- * As much of an Arweave gateway's GraphQL as AO's clients ask: `transactions` by ids, or by owners and tags. Arguments are read, the
- * selection of fields is not: a node always has them all.
+ * GraphQL as an Arweave gateway has it, over the items known here: `transactions` by ids, owners, recipients and tags, page by page, and
+ * `transaction` by id. What one request may cost is bounded: its length, how many searches it makes, and what each of them looks at.
  */
+import {
+  buildSchema,
+  execute,
+  GraphQLError,
+  parse,
+  specifiedRules,
+  validate,
+  type DocumentNode,
+  type ExecutionResult,
+} from 'graphql';
 import { z } from 'zod';
+import { ownerNames, indexKey, isFullyIndexed, MESSAGE_TAGS } from '../scheduler/item-index.js';
+import type { ItemHead } from '../scheduler/heads.js';
+import { tagOf } from '../scheduler/assignment.js';
 import { UnitError } from './errors.js';
+import { transactionView } from './views.js';
 
-export interface TransactionFilter {
-  ids?: string[] | undefined;
-  owners?: string[] | undefined;
-  recipients?: string[] | undefined;
-  tags?: { name: string; values: string[] }[] | undefined;
+const MAX_QUERY = 10_000;
+const MAX_TOKENS = 1500;
+/** Searches of one request: each is a field of its own under an alias. */
+const MAX_SEARCHES = 5;
+const MAX_FIRST = 100;
+const DEFAULT_FIRST = 10;
+const MAX_IDS = 100;
+const MAX_VALUES = 20;
+const MAX_TAGS = 10;
+/** Items looked at for one page, where not all that was asked for is in the index. */
+const MAX_LOOKED_AT = 1000;
+const LOOK_AT_ONCE = 100;
+
+const schema = buildSchema(`
+  type Query {
+    transactions(ids: [ID!], owners: [String!], recipients: [String!], tags: [TagFilter!], block: BlockFilter, bundledIn: [ID!], first: Int, after: String, sort: SortOrder): TransactionConnection!
+    transaction(id: ID!): Transaction
+  }
+  input TagFilter { name: String!, values: [String!]!, op: TagOperator }
+  enum TagOperator { EQ NEQ }
+  input BlockFilter { min: Int, max: Int }
+  enum SortOrder { HEIGHT_DESC HEIGHT_ASC INGESTED_AT_DESC INGESTED_AT_ASC }
+  type TransactionConnection { pageInfo: PageInfo!, edges: [TransactionEdge!]! }
+  type PageInfo { hasNextPage: Boolean! }
+  type TransactionEdge { cursor: String!, node: Transaction! }
+  type Transaction {
+    id: ID!, anchor: String!, signature: String!, recipient: String!, owner: Owner!, fee: Amount!, quantity: Amount!, data: MetaData!, tags: [Tag!]!
+    block: Block, parent: Parent, bundledIn: Parent, ingested_at: Int
+  }
+  type Owner { address: String!, key: String! }
+  type Amount { winston: String!, ar: String! }
+  type MetaData { size: String!, type: String }
+  type Tag { name: String!, value: String! }
+  type Block { id: ID!, timestamp: Int!, height: Int!, previous: ID! }
+  type Parent { id: ID! }
+`);
+
+/** Where the items are. */
+export interface ItemSource {
+  heads(ids: readonly string[]): Promise<Map<string, ItemHead>>;
+  search(asked: {
+    conditions: readonly (readonly string[])[];
+    after: string | undefined;
+    newestFirst: boolean;
+    limit: number;
+  }): Promise<{ seq: string; id: string }[]>;
 }
 
 const requestShape = z.object({
-  query: z.string().max(10_000),
+  query: z.string().max(MAX_QUERY),
   variables: z.record(z.string(), z.unknown()).nullish(),
-});
-const oneOrMore = z
-  .union([z.string(), z.array(z.string()).max(100)])
-  .nullish()
-  .transform((v) => (typeof v === 'string' ? [v] : (v ?? undefined)));
-const filterShape = z.object({
-  ids: oneOrMore,
-  owners: oneOrMore,
-  recipients: oneOrMore,
-  tags: z
-    .array(z.object({ name: z.string(), values: z.array(z.string()).max(100) }))
-    .max(20)
-    .nullish()
-    .transform((v) => v ?? undefined),
+  operationName: z.string().max(200).nullish(),
 });
 
-/** What a GraphQL request asks `transactions` for. @throws UnitError, ZodError */
-export function readTransactionsQuery(body: unknown): TransactionFilter {
-  const { query, variables } = requestShape.parse(body);
-  const start = /\btransactions\s*\(/.exec(query);
-  if (!start) throw new UnitError(400, 'Only the query `transactions(...)` is answered here.');
-  const reader = new ArgumentReader(query.slice(start.index + start[0].length), variables ?? {});
-  return filterShape.parse(reader.fields(')'));
+/** Answers one request. @throws UnitError, ZodError when it cannot be read or asks for what there is not */
+export async function answerGraphql(body: unknown, source: ItemSource): Promise<ExecutionResult> {
+  const { query, variables, operationName } = requestShape.parse(body);
+  const document = read(query);
+  const problems = validate(schema, document, specifiedRules, { maxErrors: 3 });
+  if (problems.length > 0) throw new UnitError(400, problems.map((p) => p.message).join(' '));
+  let searches = 0;
+  const counted = <T, R>(answer: (asked: T) => Promise<R>) => {
+    return (asked: T): Promise<R> => {
+      searches += 1;
+      if (searches > MAX_SEARCHES) throw new GraphQLError(`At most ${MAX_SEARCHES} searches are made for one request.`);
+      return answer(asked);
+    };
+  };
+  return execute({
+    schema,
+    document,
+    rootValue: {
+      transactions: counted((asked: Asked) => transactions(asked, source)),
+      transaction: counted(async ({ id }: { id: string }) => {
+        const head = (await source.heads([id])).get(id);
+        return head ? nodeOf(head) : null;
+      }),
+    },
+    variableValues: variables ?? {},
+    ...(operationName ? { operationName } : {}),
+  });
 }
 
-const TOKEN = /\s*(?:,\s*)*("(?:[^"\\]|\\.)*"|\$?[A-Za-z_][A-Za-z0-9_]*|-?[0-9]+|[[\]{}():])/y;
+function read(query: string): DocumentNode {
+  try {
+    return parse(query, { maxTokens: MAX_TOKENS, noLocation: true });
+  } catch (error) {
+    throw new UnitError(400, error instanceof Error ? error.message : 'The query cannot be read.');
+  }
+}
 
-/** Reads GraphQL's literal values; nesting is as deep as the query is long, and that is bounded. */
-class ArgumentReader {
-  private at = 0;
+interface TagFilter {
+  name: string;
+  values: string[];
+  op?: 'EQ' | 'NEQ' | null;
+}
 
-  constructor(
-    private readonly text: string,
-    private readonly variables: Record<string, unknown>,
-  ) {}
+interface Asked {
+  ids?: string[] | null;
+  owners?: string[] | null;
+  recipients?: string[] | null;
+  tags?: TagFilter[] | null;
+  block?: { min?: number | null; max?: number | null } | null;
+  bundledIn?: string[] | null;
+  first?: number | null;
+  after?: string | null;
+  sort?: string | null;
+}
 
-  /** `name: value` pairs up to `end`. */
-  fields(end: string): Record<string, unknown> {
-    const fields: Record<string, unknown> = {};
-    for (let name = this.token(); name !== end; name = this.token()) {
-      if (this.token() !== ':') throw malformed();
-      fields[name] = this.value(this.token());
+interface Edge {
+  cursor: string;
+  node: unknown;
+}
+
+interface Connection {
+  pageInfo: { hasNextPage: boolean };
+  edges: Edge[];
+}
+
+async function transactions(asked: Asked, source: ItemSource): Promise<Connection> {
+  const first = Math.min(asked.first ?? DEFAULT_FIRST, MAX_FIRST);
+  if (first < 1) throw new GraphQLError('`first` is 1 at least.');
+  assertBounded(asked);
+  return asked.ids ? byIds(asked.ids, asked, first, source) : bySearch(asked, first, source);
+}
+
+function assertBounded({ ids, owners, recipients, tags, bundledIn }: Asked): void {
+  if ((ids?.length ?? 0) > MAX_IDS) throw new GraphQLError(`At most ${MAX_IDS} ids are answered at once.`);
+  if ((tags?.length ?? 0) > MAX_TAGS) throw new GraphQLError(`At most ${MAX_TAGS} tags are asked for at once.`);
+  for (const values of [owners, recipients, ...(tags ?? []).map((t) => t.values)])
+    if ((values?.length ?? 0) > MAX_VALUES)
+      throw new GraphQLError(`At most ${MAX_VALUES} values of one field are asked for at once.`);
+  if (bundledIn) throw new GraphQLError('Bundles are not kept here: ask for the items themselves.');
+}
+
+/** In the order asked for; the cursor is the place in it. */
+async function byIds(ids: readonly string[], asked: Asked, first: number, source: ItemSource): Promise<Connection> {
+  const wanted = [...new Set(ids)];
+  const heads = await source.heads(wanted);
+  const after = cursorOf(asked.after, 'i');
+  const edges = wanted
+    .map((id, i) => ({ at: i + 1, head: heads.get(id) }))
+    .filter(({ at, head }) => head && at > Number(after ?? 0) && matches(head, asked))
+    .map(({ at, head }) => ({ cursor: `i${at}`, node: nodeOf(head as ItemHead) }));
+  return { pageInfo: { hasNextPage: edges.length > first }, edges: edges.slice(0, first) };
+}
+
+async function bySearch(asked: Asked, first: number, source: ItemSource): Promise<Connection> {
+  const conditions = conditionsOf(asked);
+  const newestFirst = !(asked.sort ?? '').endsWith('ASC');
+  const edges: Edge[] = [];
+  let after = cursorOf(asked.after, 's');
+  for (let looked = 0; edges.length <= first; looked += LOOK_AT_ONCE) {
+    if (looked >= MAX_LOOKED_AT)
+      throw new GraphQLError(`Fewer than ${first} of the ${looked} items looked at are what is asked for: narrow it.`);
+    const found = await source.search({ conditions, after, newestFirst, limit: LOOK_AT_ONCE });
+    const heads = await source.heads(found.map((f) => f.id));
+    for (const { seq, id } of found) {
+      const head = heads.get(id);
+      if (head && matches(head, asked)) edges.push({ cursor: `s${seq}`, node: nodeOf(head) });
     }
-    return fields;
+    after = found.at(-1)?.seq;
+    if (found.length < LOOK_AT_ONCE) break;
   }
-
-  private value(token: string): unknown {
-    if (token.startsWith('$')) return this.variables[token.slice(1)];
-    if (token.startsWith('"')) return JSON.parse(token) as unknown;
-    if (token === '{') return this.fields('}');
-    if (token !== '[') return token;
-    const list: unknown[] = [];
-    for (let next = this.token(); next !== ']'; next = this.token()) list.push(this.value(next));
-    return list;
-  }
-
-  private token(): string {
-    TOKEN.lastIndex = this.at;
-    const found = TOKEN.exec(this.text);
-    if (!found?.[1]) throw malformed();
-    this.at = TOKEN.lastIndex;
-    return found[1];
-  }
+  return { pageInfo: { hasNextPage: edges.length > first }, edges: edges.slice(0, first) };
 }
 
-const malformed = (): UnitError => new UnitError(400, 'The arguments of `transactions` cannot be read.');
+/** What of a search is in the index. @throws GraphQLError when that is nothing by which all there is would be found */
+function conditionsOf({ owners, recipients, tags }: Asked): string[][] {
+  const equal = (tags ?? []).filter((t) => t.op !== 'NEQ');
+  const types = equal.find((t) => t.name === 'Type')?.values;
+  const whole = types?.every(isFullyIndexed) ?? false;
+  const conditions = [
+    ...(owners ? [owners.map((o) => indexKey('owner', o))] : []),
+    ...(recipients ? [recipients.map((r) => indexKey('recipient', r))] : []),
+    ...equal
+      .filter((t) => whole || MESSAGE_TAGS.includes(t.name))
+      .map(({ name, values }) => values.map((value) => indexKey(`tag:${name}`, value))),
+  ];
+  if (conditions.length > 0) return conditions;
+  throw new GraphQLError(
+    `Name ids, owners, recipients, a tag of ${MESSAGE_TAGS.join(' or ')}, or a Type other than Message: by these items are found here.`,
+  );
+}
+
+function matches({ item, placed }: ItemHead, { owners, recipients, tags, block }: Asked): boolean {
+  const has = ({ name, values }: TagFilter): boolean =>
+    item.tags.some((t) => t.name === name && values.includes(t.value));
+  return (
+    (!owners || ownerNames(item).some((name) => owners.includes(name))) &&
+    (!recipients || recipients.includes(item.target)) &&
+    (tags ?? []).every((t) => has(t) !== (t.op === 'NEQ')) &&
+    (block?.min === undefined || block.min === null || (placed !== null && placed.height >= block.min)) &&
+    (block?.max === undefined || block.max === null || (placed !== null && placed.height <= block.max))
+  );
+}
+
+/** @throws GraphQLError for a cursor of something else */
+function cursorOf(cursor: string | null | undefined, kind: 'i' | 's'): string | undefined {
+  if (cursor === null || cursor === undefined || cursor === '') return undefined;
+  if (cursor[0] === kind && /^[0-9]{1,18}$/.test(cursor.slice(1))) return cursor.slice(1);
+  throw new GraphQLError(`${cursor.slice(0, 100)} is no cursor of this search.`);
+}
+
+const NOTHING = { winston: '0', ar: '0' };
+
+function nodeOf({ item, dataBytes, placed }: ItemHead): Record<string, unknown> {
+  const time = placed && Math.floor(placed.timestamp / 1000);
+  return {
+    ...transactionView(item),
+    data: { size: String(dataBytes), type: tagOf(item, 'Content-Type') || null },
+    fee: NOTHING,
+    quantity: NOTHING,
+    block: placed && { id: '', previous: '', height: placed.height, timestamp: time },
+    parent: null,
+    bundledIn: null,
+    ingested_at: time,
+  };
+}

@@ -1,38 +1,33 @@
-/** `/graphql` and `/raw`: what clients and replicas ask an Arweave gateway about the items kept here. */
-import { Body, Controller, Get, HttpCode, Param, Post, Res, UseFilters } from '@nestjs/common';
-import type { Response } from 'express';
+/** `/graphql`, `/raw`, `/info` and `/<id>`: what clients and replicas ask an Arweave gateway about the items kept here. */
+import { Body, Controller, Get, HttpCode, Next, Param, Post, Res, UseFilters } from '@nestjs/common';
+import type { ExecutionResult } from 'graphql';
+import type { NextFunction, Response } from 'express';
 import { parseItem } from '../items/index.js';
 import { AoPipeline } from '../pipeline.js';
-import type { Item } from '../types.js';
 import { UnitError, UnitErrors } from './errors.js';
-import { readTransactionsQuery, type TransactionFilter } from './graphql.js';
+import { answerGraphql, type ItemSource } from './graphql.js';
 import { jsonOf } from './raw-body.js';
-import { transactionView } from './views.js';
+import { tagHeaders } from './views.js';
 
-/** Most ids one search takes. */
-const MAX_IDS = 10;
+const ID = /^[A-Za-z0-9_-]{43}$/;
 
 @Controller()
 @UseFilters(UnitErrors)
 export class ItemsController {
-  constructor(private readonly pipeline: AoPipeline) {}
+  private readonly source: ItemSource;
 
-  /** Items by id. Only modules, processes and messages scheduled here are known; a search by owner or tags alone finds nothing. */
+  constructor(private readonly pipeline: AoPipeline) {
+    this.source = {
+      heads: (ids) => pipeline.scheduler.heads(ids),
+      search: (asked) => pipeline.index.search(asked),
+    };
+  }
+
+  /** Items by id, owner, recipient and tags. */
   @Post('graphql')
   @HttpCode(200)
-  async graphql(@Body() body: unknown): Promise<Record<string, unknown>> {
-    const filter = readTransactionsQuery(jsonOf(body));
-    const ids = new Set(filter.ids);
-    if (ids.size > MAX_IDS)
-      throw new UnitError(400, `At most ${MAX_IDS} ids are answered at once: ask for the rest after.`);
-    const edges: Record<string, unknown>[] = [];
-    for (const id of ids) {
-      // One after another: an item may have 10 MiB, of which only the head is shown.
-      const raw = await this.pipeline.scheduler.item(id);
-      const item = raw && parseItem(raw);
-      if (item && matches(item, filter)) edges.push({ cursor: item.id, node: transactionView(item) });
-    }
-    return { data: { transactions: { pageInfo: { hasNextPage: false }, edges } } };
+  graphql(@Body() body: unknown): Promise<ExecutionResult> {
+    return answerGraphql(jsonOf(body), this.source);
   }
 
   /** The exact bytes of an item. */
@@ -42,13 +37,25 @@ export class ItemsController {
     if (!raw) throw new UnitError(404, `Item ${id} is not known here.`);
     response.type('application/octet-stream').send(raw);
   }
-}
 
-function matches(item: Item, { owners, recipients, tags }: TransactionFilter): boolean {
-  const { owner, recipient } = transactionView(item) as { owner: { address: string }; recipient: string };
-  return (
-    (!owners || owners.includes(owner.address) || owners.includes(item.ownerAddress)) &&
-    (!recipients || recipients.includes(recipient)) &&
-    (tags ?? []).every(({ name, values }) => item.tags.some((t) => t.name === name && values.includes(t.value)))
-  );
+  /** Where an Arweave gateway says how high its chain is. */
+  @Get('info')
+  info(): Record<string, unknown> {
+    const { blockHeight: height } = this.pipeline.scheduler;
+    return { network: 'ao.isthmus', version: 1, release: 1, height, current: '', blocks: height + 1, peers: 0 };
+  }
+
+  /** An item's data, with the tags that AO's units look for as headers. What is no id is somebody else's path. */
+  @Get(':id')
+  async data(@Param('id') id: string, @Res() response: Response, @Next() next: NextFunction): Promise<void> {
+    if (!ID.test(id)) return next();
+    const raw = await this.pipeline.scheduler.item(id);
+    if (!raw) throw new UnitError(404, `Item ${id} is not known here.`);
+    const item = parseItem(raw);
+    // Anyone may have written it: no browser is to take it for a page of this gateway's.
+    response
+      .set({ ...tagHeaders(item), 'content-disposition': 'attachment', 'x-content-type-options': 'nosniff' })
+      .type('application/octet-stream')
+      .send(item.data);
+  }
 }

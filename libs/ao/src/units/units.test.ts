@@ -3,7 +3,6 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
-import { jest } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { connect, createDataItemSigner } from '@permaweb/aoconnect';
@@ -24,7 +23,6 @@ import {
   type ScheduleEntry,
   type Signer,
 } from '../index.js';
-import { readTransactionsQuery } from './graphql.js';
 
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
 const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
@@ -326,41 +324,4 @@ describe('what is wrong is answered with {error} and a status', () => {
     expect((await post('/cu/dry-run?process-id=x', '{"Tags":[{"name":1}]}')).status).toBe(400);
     expect((await post('/cu/dry-run?process-id=x', '{}')).status).toBe(404);
   });
-});
-
-it('reads what clients ask GraphQL for, in their own words', async () => {
-  const query =
-    'query ($ids: [ID!]!, $owner: String!) { transactions(ids: $ids, owners: [$owner] tags: [{ name: "Data-Protocol", values: ["ao"] }, { name: "Type", values: ["Process", "Module"] }], sort: HEIGHT_DESC, first: 1) { edges { node { id } } } }';
-  expect(readTransactionsQuery({ query, variables: { ids: ['a', 'b'], owner: 'o' } })).toEqual({
-    ids: ['a', 'b'],
-    owners: ['o'],
-    recipients: undefined,
-    tags: [
-      { name: 'Data-Protocol', values: ['ao'] },
-      { name: 'Type', values: ['Process', 'Module'] },
-    ],
-  });
-  const ask = async (ids: string, type: string) => {
-    const text = `{ transactions(ids: ${ids}, tags: [{ name: "Type", values: ["${type}"] }]) { edges { node { id } } } }`;
-    const answer = (await (await post('/graphql', JSON.stringify({ query: text }))).json()) as {
-      data: { transactions: { edges: { node: { id: string } }[] } };
-    };
-    return answer.data.transactions.edges.map((e) => e.node.id);
-  };
-  expect(await ask(`["${module.id}", "unknown"]`, 'Module')).toEqual([module.id]);
-  expect(await ask(`"${module.id}"`, 'Process')).toEqual([]);
-  // Each id once, and only so many: an item may be large.
-  const reads = jest.spyOn(pipeline.scheduler, 'item');
-  expect(await ask(`[${Array.from({ length: 100 }, () => `"${module.id}"`).join()}]`, 'Module')).toEqual([module.id]);
-  expect(reads).toHaveBeenCalledTimes(1);
-  const many = `{ transactions(ids: [${Array.from({ length: 11 }, (_, i) => `"${i}"`).join()}]) { edges { node { id } } } }`;
-  expect((await post('/graphql', JSON.stringify({ query: many }))).status).toBe(400);
-  expect(reads).toHaveBeenCalledTimes(1);
-  for (const broken of [
-    '{ blocks { id } }',
-    '{ transactions(ids: [',
-    '{ transactions(ids "x") }',
-    '{ transactions(ids: {a: 1}) }',
-  ])
-    expect((await post('/graphql', JSON.stringify({ query: broken }))).status).toBe(400);
 });

@@ -21,20 +21,44 @@ export function processView({ process, message, assignment }: ScheduleEntry): Re
   return { process_id: process, block, owner, tags, timestamp, data, anchor, signature, target };
 }
 
-/** A node of an Arweave gateway's GraphQL answer. */
+/** What an Arweave gateway's GraphQL says of an item itself. */
 export function transactionView(item: Item): Record<string, unknown> {
   const { id, owner, tags, anchor, signature, target } = headView(item);
-  const size = String(item.data.length);
-  return {
-    id,
-    anchor,
-    signature,
-    recipient: target,
-    owner,
-    tags,
-    data: { size, type: tagOf(item, 'Content-Type') },
-    block: null,
-  };
+  return { id, anchor, signature, recipient: target, owner, tags };
+}
+
+/** The tags that units of AO read from the headers of an item: what a process or a module is. */
+const SHOWN = [
+  'Data-Protocol',
+  'Variant',
+  'Type',
+  'Module',
+  'Scheduler',
+  'Authority',
+  'Name',
+  'Module-Format',
+  'Input-Encoding',
+  'Output-Encoding',
+  'Memory-Limit',
+  'Compute-Limit',
+  'Cron-Interval',
+  'Device',
+  'Scheduler-Device',
+  'Push-Device',
+  'Execution-Device',
+  'Content-Type',
+];
+/** What a header can hold; no longer than that, since the answer's head is bounded in clients. */
+const HEADER_VALUE = /^[\x20-\x7e]{1,512}$/;
+
+/** Those tags by lower-case name; the first of a name counts. A content type says what the data is, not how it is shown here. */
+export function tagHeaders(item: Pick<Item, 'tags'>): Record<string, string> {
+  const shown = SHOWN.map((name) => [name.toLowerCase(), tagOf(item, name)] as const);
+  return Object.fromEntries(
+    shown
+      .filter(([, value]) => HEADER_VALUE.test(value))
+      .map(([name, value]) => [name === 'content-type' ? 'x-content-type' : name, value]),
+  );
 }
 
 function headView(item: Item): Record<string, unknown> {
