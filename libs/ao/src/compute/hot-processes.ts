@@ -167,12 +167,9 @@ export class HotProcesses {
     hot.lastUsed = Date.now();
     if (hot.at >= nonce) return;
     for await (const page of storedPages(this.database, hot.process, hot.at + 1, nonce)) {
-      await this.workers.replay(
-        hot.process,
-        page.entries.map((e) => messageOf(e, hot.env)),
-      );
+      await this.workers.replay(hot.process, page.entries);
       hot.at = page.last;
-      hot.bytesSince += page.bytes;
+      hot.bytesSince += page.entries.length;
       await this.checkpointIfDue(hot);
     }
   }

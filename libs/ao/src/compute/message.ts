@@ -1,5 +1,5 @@
 /** How a scheduled item reaches a process: AO's JSON message, with who is speaking made plain. */
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import { tagsOfTick, tickOf } from '../messenger/cron.js';
 import type { Item, ProcessEnv, ScheduleEntry, Tag, VmMessage } from '../types.js';
 

@@ -3,16 +3,11 @@ import type { EvaluationResult, MemoryImage, ProcessEnv, VmMessage } from '../ty
 
 /** What to ask of a worker, without the number of the request. */
 export type Ask =
-  | {
-      op: 'open';
-      process: string;
-      module: Uint8Array;
-      format: string;
-      env: ProcessEnv;
-      image: MemoryImage | null;
-    }
-  /** Answered for the first of the messages only when they give or take much; `quiet`: how many were handled, not what they gave. */
-  | { op: 'handle'; process: string; messages: VmMessage[]; quiet: boolean }
+  | { op: 'open'; process: string; module: Uint8Array; format: string; env: ProcessEnv; image: MemoryImage | null }
+  /** Answered for the first of the messages only when they give or take much. */
+  | { op: 'handle'; process: string; messages: VmMessage[] }
+  /** Packed entries whose results are known. */
+  | { op: 'replay'; process: string; entries: Uint8Array }
   | { op: 'dry-run'; process: string; message: VmMessage }
   | { op: 'snapshot'; process: string }
   | { op: 'checkpoint'; process: string }
@@ -20,10 +15,15 @@ export type Ask =
 
 /** Answer to `handle`: at least one of its messages was handled. */
 export interface Handled {
-  count: number;
-  /** None when asked quietly. */
   results: EvaluationResult[];
   /** What they took. */
+  milliseconds: number;
+}
+
+/** Answer to `replay`: at least one of its entries was evaluated. */
+export interface Replayed {
+  /** Bytes of those that were. */
+  bytes: number;
   milliseconds: number;
 }
 

@@ -1,18 +1,16 @@
 /** A process' schedule as far as its results are stored, to be evaluated again: in pages, each read while the one before is at work. */
 import type { DataSource } from 'typeorm';
-import { parseItem } from '../items/index.js';
-import type { ScheduleEntry } from '../types.js';
+import { PACKED_ENTRY } from './packed.js';
 
 /** Slots of a page, and about how many bytes. */
-const PAGE_SLOTS = 1000;
-const PAGE_BYTES = 16 * 1024 * 1024;
+const PAGE_SLOTS = 2000;
+const PAGE_BYTES = 8 * 1024 * 1024;
 
 export interface StoredPage {
-  /** Those whose message did not fail, in order. */
-  entries: ScheduleEntry[];
+  /** Those whose message did not fail, in order, as `PackedEntries` reads them. */
+  entries: Buffer;
   /** Last slot of the page, whether it failed or not. */
   last: number;
-  bytes: number;
 }
 
 /**
@@ -35,24 +33,19 @@ export async function* storedPages(
 }
 
 async function readPage(database: DataSource, process: string, first: number, last: number): Promise<StoredPage> {
-  const rows: { nonce: string; failed: boolean; item: Buffer; message: Buffer }[] = await database.query(
-    `select nonce, failed, item, message from (
-       select a.nonce, r.failed, a.item, a.message, coalesce(sum(octet_length(a.message)) over (order by a.nonce rows between unbounded preceding and 1 preceding), 0) as before
+  const rows: { first: string | null; last: string; slots: string; entries: Buffer | null }[] = await database.query(
+    `select min(nonce) as first, max(nonce) as last, count(*) as slots,
+       string_agg(${PACKED_ENTRY}, ''::bytea order by nonce) filter (where not failed) as entries
+     from (
+       select a.nonce, r.failed, a.item, a.message,
+         coalesce(sum(octet_length(a.message)) over (order by a.nonce rows between unbounded preceding and 1 preceding), 0) as before
        from assignment a join result r on r.process = a.process and r.nonce = a.nonce
-       where a.process = $1 and a.nonce between $2 and $3 order by a.nonce limit ${PAGE_SLOTS}
-     ) as sized where before < ${PAGE_BYTES} order by nonce`,
+       where a.process = $1 and a.nonce between $2 and $3
+     ) as sized where before < ${PAGE_BYTES}`,
     [process, first, Math.min(last, first + PAGE_SLOTS - 1)],
   );
-  rows.forEach((row, i) => {
-    if (Number(row.nonce) !== first + i) throw missing(process, first + i);
-  });
-  if (rows.length === 0) throw missing(process, first);
-  const entries = rows
-    .filter((r) => !r.failed)
-    .map((r) => ({ process, nonce: Number(r.nonce), assignment: parseItem(r.item), message: parseItem(r.message) }));
-  const bytes = rows.reduce((sum, r) => sum + r.item.length + r.message.length, 0);
-  return { entries, last: first + rows.length - 1, bytes };
+  const page = rows[0];
+  if (page?.first == null || Number(page.first) !== first || Number(page.last) !== first + Number(page.slots) - 1)
+    throw new Error(`A slot of process ${process} from ${first} on has no stored result, though later ones have.`);
+  return { entries: page.entries ?? Buffer.alloc(0), last: Number(page.last) };
 }
-
-const missing = (process: string, nonce: number): Error =>
-  new Error(`Slot ${nonce} of process ${process} has no stored result, though later ones have.`);

@@ -8,7 +8,8 @@ import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { projectRoot } from '@isthmus/store';
 import type { EvaluationResult, MemoryChange, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
 import { machineFor } from './machines.js';
-import type { Ask, Handled, Response } from './protocol.js';
+import { PackedEntries } from './packed.js';
+import type { Ask, Handled, Replayed, Response } from './protocol.js';
 
 /** Who ended a worker: this very request by taking too long or by crashing it, or somebody else. */
 export type Fault = 'too-long' | 'crash' | 'other';
@@ -42,6 +43,8 @@ const READ_TIMEOUT_MS = 5000;
 /** Dry-runs under way or waiting, in all and of one process. */
 const MAX_READS = 256;
 const MAX_READS_OF_ONE = 64;
+/** Packed entries given to a thread at once: enough to keep it at work, and soon another's turn. */
+const PIECE_BYTES = 256 * 1024;
 /** Processes a reading thread keeps a copy of. */
 const MAX_COPIES = 8;
 
@@ -243,12 +246,15 @@ export class WorkerPool {
   /** Evaluates the first of these messages, at least one, as far as their results stay within about 32 MiB and a second. @throws WorkerLost */
   async handleSome(process: string, messages: VmMessage[]): Promise<EvaluationResult[]> {
     if (messages.length === 0) return [];
-    return (await this.turn(process, messages, false)).results;
+    return (await this.turn<Handled>({ op: 'handle', process, messages })).results;
   }
 
-  /** Evaluates all these messages, whose results are known. @throws WorkerLost */
-  async replay(process: string, messages: VmMessage[]): Promise<void> {
-    for (let at = 0; at < messages.length;) at += (await this.turn(process, messages.slice(at), true)).count;
+  /** Evaluates all these packed entries (see `PackedEntries`), whose results are known. @throws WorkerLost */
+  async replay(process: string, entries: Buffer): Promise<void> {
+    for (let at = 0; at < entries.length;) {
+      const piece = new Uint8Array(entries.subarray(at, PackedEntries.end(entries, at, PIECE_BYTES)));
+      at += (await this.turn<Replayed>({ op: 'replay', process, entries: piece })).bytes;
+    }
   }
 
   /**
@@ -323,12 +329,12 @@ export class WorkerPool {
     await Promise.all([this.counted, this.uncounted, this.countedReads, this.uncountedReads].map((t) => t.stop()));
   }
 
-  private async turn(process: string, messages: VmMessage[], quiet: boolean): Promise<Handled> {
-    const opened = this.opened.get(process);
+  private async turn<T extends { milliseconds: number }>(ask: Ask): Promise<T> {
+    const opened = this.opened.get(ask.process);
     try {
-      const handled = (await this.ask({ op: 'handle', process, messages, quiet })) as Handled;
-      if (opened) opened.spent += handled.milliseconds;
-      return handled;
+      const done = (await this.ask(ask)) as T;
+      if (opened) opened.spent += done.milliseconds;
+      return done;
     } finally {
       if (opened) opened.version += 1;
     }

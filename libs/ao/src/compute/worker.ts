@@ -1,15 +1,18 @@
 /** A compute worker: a thread that holds processes and answers one request after another. */
 import { parentPort } from 'node:worker_threads';
-import type { MemoryChange, MemoryImage, VmInstance, VmMessage } from '../types.js';
+import type { MemoryChange, MemoryImage, ProcessEnv, VmInstance, VmMessage } from '../types.js';
 import { sizeOf } from './bounds.js';
 import { machineFor } from './machines.js';
-import type { Handled, Request, Response } from './protocol.js';
+import { messageOf } from './message.js';
+import { PackedEntries } from './packed.js';
+import type { Handled, Replayed, Request, Response } from './protocol.js';
 
 /** One answer holds about this many bytes of results at most, and one request takes about this long: then others have their turn. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const TURN_MS = 1000;
 
 const processes = new Map<string, VmInstance>();
+const environments = new Map<string, ProcessEnv>();
 const port = parentPort;
 if (!port) throw new Error('The compute worker runs as a worker thread.');
 
@@ -38,13 +41,16 @@ async function perform(request: Request): Promise<unknown> {
     const machine = machineFor(format);
     if (!machine) throw new Error(`No virtual machine for Module-Format ${format}.`);
     processes.set(process, await machine.load(module, format, env, image));
+    environments.set(process, env);
     return null;
   }
   const process = processes.get(request.process);
   if (!process) throw new Error(`Process ${request.process} is not open in this worker.`);
   switch (request.op) {
     case 'handle':
-      return handle(process, request.messages, request.quiet);
+      return handle(process, request.messages);
+    case 'replay':
+      return replay(process, environments.get(request.process) as ProcessEnv, request);
     case 'dry-run':
       return process.dryRun(request.message);
     case 'snapshot':
@@ -53,25 +59,38 @@ async function perform(request: Request): Promise<unknown> {
       return process.checkpoint();
     case 'close':
       processes.delete(request.process);
+      environments.delete(request.process);
       return process.close();
   }
 }
 
-async function handle(process: VmInstance, messages: readonly VmMessage[], quiet: boolean): Promise<Handled> {
-  const handled: Handled = { count: 0, results: [], milliseconds: 0 };
+async function handle(process: VmInstance, messages: readonly VmMessage[]): Promise<Handled> {
+  const handled: Handled = { results: [], milliseconds: 0 };
   const begun = performance.now();
   let bytes = 0;
   for (const message of messages) {
     const result = await process.handle(message);
-    handled.count += 1;
-    if (!quiet) {
-      handled.results.push(result);
-      bytes += sizeOf(result);
-    }
+    handled.results.push(result);
+    bytes += sizeOf(result);
     handled.milliseconds = performance.now() - begun;
     if (bytes >= MAX_ANSWER_BYTES || handled.milliseconds >= TURN_MS) break;
   }
   return handled;
+}
+
+async function replay(
+  process: VmInstance,
+  env: ProcessEnv,
+  { process: id, entries }: Extract<Request, { op: 'replay' }>,
+): Promise<Replayed> {
+  const packed = new PackedEntries(Buffer.from(entries.buffer, entries.byteOffset, entries.length), id);
+  const begun = performance.now();
+  let taken = 0;
+  while (!packed.done && taken < TURN_MS) {
+    await process.handle(messageOf(packed.next(), env));
+    taken = performance.now() - begun;
+  }
+  return { bytes: packed.at, milliseconds: taken };
 }
 
 /** Pages go to the other thread as they are, without another copy. */

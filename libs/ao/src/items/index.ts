@@ -4,4 +4,5 @@ export { deepHash } from './deep-hash.js';
 export * from './error.js';
 export * from './item.js';
 export { verifyItem } from './verifier.js';
-export { addressOfOwner, arweaveSigner, ed25519Signer, ethereumSigner } from './signers.js';
+export { addressOfOwner } from './address.js';
+export { arweaveSigner, ed25519Signer, ethereumSigner } from './signers.js';

@@ -1,9 +1,9 @@
 /** ANS-104 data items: made, read and checked. An item's id is the hash of its signature, and its signature covers everything else in it. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Item, Signer, Tag } from '../types.js';
 import { ItemError } from './error.js';
 import { partsOf, SIGNATURE_LAYOUT, signatureType, signedMessage } from './layout.js';
-import { addressOfOwner } from './signers.js';
+import { addressOfOwner } from './address.js';
 import { decodeItemTags, encodeItemTags } from './tags.js';
 
 /** Largest item taken, as AO's scheduler units do. */
@@ -65,7 +65,7 @@ export function parseItem(raw: Buffer): Item {
   if (raw.length > MAX_ITEM_BYTES) throw new ItemError('too-large', `An item has at most ${MAX_ITEM_BYTES} bytes.`);
   const { type, signature, owner, target, anchor, tagCount, tags, data } = partsOf(raw);
   return {
-    id: createHash('sha256').update(signature).digest('base64url'),
+    id: hash('sha256', signature, 'base64url'),
     raw,
     signatureType: type,
     signature,

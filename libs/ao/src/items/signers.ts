@@ -1,28 +1,12 @@
 /** Keys that sign items, and their addresses: Arweave RSA-PSS (type 1), ed25519 (2), Ethereum personal messages (3). */
-import { constants, createHash, createPrivateKey, createPublicKey, sign as nodeSign } from 'node:crypto';
+import { constants, createPrivateKey, createPublicKey, sign as nodeSign } from 'node:crypto';
 import { promisify } from 'node:util';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
-import { keccak_256 } from '@noble/hashes/sha3.js';
-import { getAddress } from 'viem';
 import type { Signer } from '../types.js';
-import type { SignatureType } from './layout.js';
-import { Lru } from './lru.js';
+import { addressOfOwner } from './address.js';
 import { personalDigest } from './personal.js';
 
 const signAsync = promisify<string | null, Uint8Array, Parameters<typeof nodeSign>[2], Buffer>(nodeSign);
-const sha256url = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('base64url');
-
-/** Canonical AO address of a key: EIP-55 for Ethereum keys, base64url(sha256(key)) for the others. */
-export function addressOfOwner(type: SignatureType, owner: Uint8Array): string {
-  if (type !== 3) return sha256url(owner);
-  const key = Buffer.from(owner.buffer, owner.byteOffset, owner.byteLength).toString('latin1');
-  return addresses.of(key, () =>
-    getAddress(`0x${Buffer.from(keccak_256(owner.subarray(1)).subarray(12)).toString('hex')}`),
-  );
-}
-
-/** Ethereum addresses of keys seen lately: two hashes each, and every item names its key. */
-const addresses = new Lru<string>(10_000);
 
 /** Signs as an Ethereum account does with `personal_sign`; deterministic (RFC 6979). `privateKey` is 0x and 64 hex digits. */
 export function ethereumSigner(privateKey: `0x${string}`): Signer {

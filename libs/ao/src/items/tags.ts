@@ -1,6 +1,6 @@
 /** The Avro form in which an ANS-104 item carries its tags: an array of (name, value) records, as one block. Read strictly, so that one list of tags has one form. */
 import { isUtf8 } from 'node:buffer';
-import type { Tag } from '../types.js';
+import type { Item, Tag } from '../types.js';
 import { ItemError } from './error.js';
 import { MAX_TAG_BYTES } from './layout.js';
 
@@ -95,4 +95,9 @@ class Reader {
     if (!isUtf8(bytes)) throw new ItemError('bad-tags', 'A tag is not UTF-8.');
     return bytes.toString('utf8');
   }
+}
+
+/** First value of a tag; '' when absent. */
+export function tagOf(item: Pick<Item, 'tags'>, name: string): string {
+  return item.tags.find((t) => t.name === name)?.value ?? '';
 }

@@ -3,7 +3,7 @@
  * `Cron-Tag-<name>`. A tick is an entry of the schedule like any other, signed by the scheduler, that says only which clock and when; what
  * the process sees is read from its spawn, so that the scheduler puts no words into anyone's mouth and the log alone says everything.
  */
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { Item, ScheduleEntry, Tag } from '../types.js';
 
 /** One clock of a process. */

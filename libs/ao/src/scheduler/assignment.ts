@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { createItem } from '../items/index.js';
 import type { Item, Signer, Tag } from '../types.js';
 
+export { tagOf } from '../items/tags.js';
+
 /** What the next assignment of a process builds on. */
 export interface ScheduleHead {
   nonce: number;
@@ -58,9 +60,4 @@ export async function assign(
   ];
   const item = await createItem({ tags, data: '' }, signer);
   return { item, head: { nonce, assignmentId: item.id, hashChain, timestamp } };
-}
-
-/** First value of a tag; '' when absent. */
-export function tagOf(item: Pick<Item, 'tags'>, name: string): string {
-  return item.tags.find((t) => t.name === name)?.value ?? '';
 }

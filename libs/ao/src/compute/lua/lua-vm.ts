@@ -51,8 +51,8 @@ class LuaScript implements MemoryMachine {
 
   begin(source: string, { Process, Module }: ProcessEnv): void {
     this.begun = true;
-    const environment = [text(Process.Id), text(Process.Owner), text(Module.Id), tagBytes(Process.Tags)];
-    this.machine.call(this.setEnvironment, Buffer.concat(environment));
+    writer.text(Process.Id).text(Process.Owner).text(Module.Id).tags(Process.Tags);
+    this.machine.call(this.setEnvironment, writer.take());
     this.machine.run(source, 'module');
   }
 
@@ -76,30 +76,74 @@ class LuaScript implements MemoryMachine {
   }
 }
 
-function text(value: string): Buffer {
-  return blob(Buffer.from(value));
+/** Puts texts and numbers one behind the other into a piece of memory that is used again for the next. */
+class Writer {
+  private bytes = Buffer.allocUnsafe(64 * 1024);
+  private at = 0;
+
+  /** What was written since the last time; good until something is written again. */
+  take(): Buffer {
+    const taken = this.bytes.subarray(0, this.at);
+    this.at = 0;
+    if (taken.length > LARGE) this.bytes = Buffer.allocUnsafe(64 * 1024);
+    return taken;
+  }
+
+  number(value: number): this {
+    this.reserve(4);
+    this.at = this.bytes.writeUInt32LE(value, this.at);
+    return this;
+  }
+
+  long(value: number): this {
+    this.reserve(8);
+    this.at = this.bytes.writeBigInt64LE(BigInt(value), this.at);
+    return this;
+  }
+
+  flag(value: boolean): this {
+    this.reserve(1);
+    this.bytes[this.at] = value ? 1 : 0;
+    this.at += 1;
+    return this;
+  }
+
+  text(value: string): this {
+    this.reserve(4 + 3 * value.length); // at most, in UTF-8
+    const size = this.bytes.write(value, this.at + 4);
+    this.bytes.writeUInt32LE(size, this.at);
+    this.at += 4 + size;
+    return this;
+  }
+
+  tags(tags: readonly Tag[]): this {
+    this.number(tags.length);
+    for (const { name, value } of tags) this.text(name).text(value);
+    return this;
+  }
+
+  private reserve(size: number): void {
+    if (this.at + size <= this.bytes.length) return;
+    const larger = Buffer.allocUnsafe(2 * (this.at + size));
+    this.bytes.copy(larger, 0, 0, this.at);
+    this.bytes = larger;
+  }
 }
 
-function blob(bytes: Buffer): Buffer {
-  const size = Buffer.allocUnsafe(4);
-  size.writeUInt32LE(bytes.length);
-  return Buffer.concat([size, bytes]);
-}
-
-function tagBytes(tags: readonly Tag[]): Buffer {
-  const count = Buffer.allocUnsafe(4);
-  count.writeUInt32LE(tags.length);
-  return Buffer.concat([count, ...tags.flatMap(({ name, value }) => [text(name), text(value)])]);
-}
+/** A message of this size leaves no memory behind that is kept for the next. */
+const LARGE = 1024 * 1024;
+const writer = new Writer();
 
 function messageBytes(m: VmMessage): Buffer {
-  const numbers = Buffer.allocUnsafe(18);
-  numbers.writeBigInt64LE(BigInt(m.Nonce), 0);
-  numbers.writeBigInt64LE(BigInt(m.Timestamp), 8);
-  numbers[16] = m.Cron ? 1 : 0;
-  numbers[17] = m['Read-Only'] ? 1 : 0;
-  const texts = [m.Id, m.From, m.Owner, m.Target, m.Anchor, m.Data, m.Module, m['Block-Height']].map(text);
-  return Buffer.concat([...texts, numbers, tagBytes(m.Tags)]);
+  for (const text of [m.Id, m.From, m.Owner, m.Target, m.Anchor, m.Data, m.Module, m['Block-Height']])
+    writer.text(text);
+  return writer
+    .long(m.Nonce)
+    .long(m.Timestamp)
+    .flag(m.Cron)
+    .flag(m['Read-Only'] ?? false)
+    .tags(m.Tags)
+    .take();
 }
 
 function readResult(bytes: Buffer): EvaluationResult {

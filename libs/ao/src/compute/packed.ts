@@ -1,0 +1,49 @@
+/**
+ * Entries of a schedule as Postgres puts them together and threads pass them on: in one piece of bytes, read only where they are evaluated.
+ * Each is its slot (8 bytes), then the length (4 bytes, big-endian as Postgres sends) and bytes of its assignment, and of its message.
+ */
+import { parseItem } from '../items/item.js';
+import type { ScheduleEntry } from '../types.js';
+
+/** SQL for one entry's bytes, from the columns `nonce`, `item` and `message`. */
+export const PACKED_ENTRY =
+  'int8send(nonce) || int4send(octet_length(item)) || item || int4send(octet_length(message)) || message';
+
+/** Reads packed entries one after another; `at` is where the next one begins. @throws RangeError when the bytes are cut short */
+export class PackedEntries {
+  at = 0;
+
+  constructor(
+    private readonly bytes: Buffer,
+    private readonly process: string,
+  ) {}
+
+  get done(): boolean {
+    return this.at >= this.bytes.length;
+  }
+
+  next(): ScheduleEntry {
+    const nonce = Number(this.bytes.readBigInt64BE(this.at));
+    this.at += 8;
+    const [assignment, message] = [parseItem(this.part()), parseItem(this.part())];
+    return { process: this.process, nonce, assignment, message };
+  }
+
+  /** Where the piece ends that begins at `from` and has about `size` bytes: behind an entry, one at least. */
+  static end(bytes: Buffer, from: number, size: number): number {
+    let at = from;
+    while (at < bytes.length && (at === from || at - from < size)) {
+      at += 8;
+      for (let part = 0; part < 2; part += 1) at += 4 + bytes.readUInt32BE(at);
+    }
+    return at;
+  }
+
+  private part(): Buffer {
+    const end = this.at + 4 + this.bytes.readUInt32BE(this.at);
+    if (end > this.bytes.length) throw new RangeError('Packed entries are cut short.');
+    const part = this.bytes.subarray(this.at + 4, end);
+    this.at = end;
+    return part;
+  }
+}
