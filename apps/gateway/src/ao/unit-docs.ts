@@ -28,6 +28,8 @@ const UNITS: readonly Entry[] = [
   ['post', '/cu/dry-run', 'Evaluates a message on the newest state, without effect'],
   ['post', '/graphql', 'Items by id, owner, recipient or tags, as an Arweave gateway answers'],
   ['get', '/raw/{id}', 'The exact bytes of an item'],
+  ['get', '/{id}', 'The data of an item, with the tags units look for as headers'],
+  ['get', '/info', 'The height that assignments carry, as an Arweave gateway says it'],
 ];
 
 /** What AO-Core's middleware answers, for the most part. */

@@ -125,10 +125,10 @@ export class ScheduleLog {
     return rows[0] ? ((await this.entries(process, Number(rows[0].nonce), 1))[0] ?? null) : null;
   }
 
-  /** Raw bytes of an item by id, or null: a module, a process, a message, an assignment, or one that is in no schedule. */
+  /** Raw bytes of an item by id, or null: a module, a process, a message, or one that is in no schedule. */
   async item(id: string): Promise<Buffer | null> {
     const rows: { item: Buffer }[] = await this.database.query(
-      'select item from module where id = $1 union all select item from process where id = $1 union all select message from assignment where message_id = $1 union all select item from item where id = $1 union all select item from assignment where id = $1 limit 1',
+      'select item from module where id = $1 union all select item from process where id = $1 union all select message from assignment where message_id = $1 union all select item from item where id = $1 limit 1',
       [id],
     );
     return rows[0]?.item ?? null;

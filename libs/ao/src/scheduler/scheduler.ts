@@ -169,7 +169,7 @@ export class Scheduler {
     );
   }
 
-  /** Raw bytes of a module, process, message or assignment by id, or null. */
+  /** Raw bytes of an item by id, or null: a module, a process, a message, or one that is in no schedule. */
   item(id: string): Promise<Buffer | null> {
     return this.log.item(id);
   }

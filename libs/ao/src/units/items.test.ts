@@ -279,9 +279,8 @@ describe('items by id', () => {
     expect((await fetch(`${url}/${'A'.repeat(43)}`)).status).toBe(404);
     expect((await fetch(`${url}/nothing`)).status).toBe(404);
     expect(await (await fetch(`${url}/info`)).json()).toMatchObject({ network: 'ao.isthmus', height: 0 });
-    const { assignmentId } = await pipeline.scheduler.assign(processes[0] as string, processes[0] as string);
-    const bytes = Buffer.from(await (await fetch(`${url}/raw/${assignmentId}`)).arrayBuffer());
-    expect(parseItem(bytes).id).toBe(assignmentId);
+    const bytes = Buffer.from(await (await fetch(`${url}/raw/${processes[0]}`)).arrayBuffer());
+    expect(parseItem(bytes).id).toBe(processes[0]);
   });
 
   it('X14 no tag becomes another header, and no data a page', async () => {
