@@ -70,13 +70,18 @@ interface Allowed {
 
 type Beginning = Pick<Share, 'root' | 'cause'> & { hops: number };
 
+/** Processes remembered to be on this scheduler; they never leave it. */
+const MAX_REMEMBERED = 50_000;
+
 export class Dispatch implements ResultSink {
+  private readonly remembered = new Set<string>();
+
   constructor(private readonly options: DispatchOptions) {}
 
   /** Writes down what results ask for (or some of it), within the bounds. */
   async take(manager: EntityManager, batches: readonly ResultBatch[], wanted = all): Promise<void> {
     const outgoing = (await this.outgoing(manager, batches)).filter(({ sent }) => wanted(sent));
-    const here = await knownProcesses(manager, outgoing);
+    const here = await this.processesHere(manager, outgoing);
     const allowed = await this.withinBounds(manager, outgoing.filter(isFor(here)));
     await this.options.outbox.add(manager, await this.write(allowed, here));
   }
@@ -84,7 +89,7 @@ export class Dispatch implements ResultSink {
   /** Writes down, whatever the bounds, those parts of results that an operator wants sent: what was dead goes out, what went out stays. */
   async sendAnyway(manager: EntityManager, batch: ResultBatch, wanted: (sent: Sent) => boolean): Promise<void> {
     const outgoing = (await this.outgoing(manager, [batch])).filter(({ sent }) => wanted(sent));
-    const here = await knownProcesses(manager, outgoing);
+    const here = await this.processesHere(manager, outgoing);
     const out = outgoing.filter(isFor(here)).map((one) => ({ out: one }));
     await this.options.outbox.add(manager, await this.write(out, here), true);
   }
@@ -135,6 +140,18 @@ export class Dispatch implements ResultSink {
         return row ? [[entry, { root: row.root, cause: row.process, hops: row.hops }]] : [];
       }),
     );
+  }
+
+  /** Which of the processes that something is for are on this scheduler. */
+  private async processesHere(manager: EntityManager, outgoing: readonly Outgoing[]): Promise<ReadonlySet<string>> {
+    const targets = new Set(outgoing.map(({ sent }) => targetOf(sent)).filter((target) => ID.test(target)));
+    const asked = [...targets].filter((target) => !this.remembered.has(target));
+    if (asked.length === 0) return targets;
+    const rows: { id: string }[] = await manager.query('select id from process where id = any($1)', [asked]);
+    const here = new Set([...[...targets].filter((target) => this.remembered.has(target)), ...rows.map((r) => r.id)]);
+    if (this.remembered.size + rows.length > MAX_REMEMBERED) this.remembered.clear();
+    for (const { id } of rows) this.remembered.add(id);
+    return here;
   }
 
   /** What may go out, each with why it may not: one dead letter says so for all of its slot that follow. */
@@ -262,6 +279,11 @@ const all = (_: Sent): boolean => true;
 
 const isSigned = (sent: Sent): boolean => sent.kind === 'message' || sent.kind === 'spawn';
 
+function targetOf(sent: Sent): string {
+  if (sent.kind === 'message') return sent.message.Target ?? '';
+  return sent.kind === 'assignment' ? sent.target : '';
+}
+
 /** Whether this is anyone's business here: messages to wallets, and to processes of others, are read from the result. */
 const isFor =
   (here: ReadonlySet<string>) =>
@@ -300,18 +322,4 @@ function next(counts: Map<string, number>, key: string): number {
   const count = (counts.get(key) ?? 0) + 1;
   counts.set(key, count);
   return count;
-}
-
-/** Which of the processes that something is for are on this scheduler. */
-async function knownProcesses(manager: EntityManager, outgoing: readonly Outgoing[]): Promise<ReadonlySet<string>> {
-  const targets = new Set(
-    outgoing.flatMap(({ sent }) => {
-      const target =
-        sent.kind === 'message' ? sent.message.Target : sent.kind === 'assignment' ? sent.target : undefined;
-      return target !== undefined && ID.test(target) ? [target] : [];
-    }),
-  );
-  if (targets.size === 0) return targets;
-  const rows: { id: string }[] = await manager.query('select id from process where id = any($1)', [[...targets]]);
-  return new Set(rows.map((r) => r.id));
 }

@@ -134,11 +134,7 @@ export class Messenger implements ResultSink {
     try {
       do {
         this.again = false;
-        for (;;) {
-          const due = await this.outbox.due();
-          if (due.length === 0 || this.stopped) break;
-          await this.deliverSome(due);
-        }
+        await this.deliverDue();
         await this.sleepUntilNext();
         // Who called meanwhile may have something that is not yet in what was just read.
       } while (this.again && !this.stopped);
@@ -147,8 +143,25 @@ export class Messenger implements ResultSink {
     }
   }
 
-  /** Places all of these together; what is assigned comes after what is sent, for that may be what is assigned. */
-  private async deliverSome(due: readonly Due[]): Promise<void> {
+  /** Round after round until nothing is due; one round is marked while the next is placed. */
+  private async deliverDue(): Promise<void> {
+    let marked: { due: readonly Due[]; done: Promise<void> } = { due: [], done: Promise.resolve() };
+    try {
+      for (;;) {
+        const due = await this.outbox.due(marked.due);
+        if (this.stopped || (due.length === 0 && marked.due.length === 0)) return;
+        const failures = await this.placeAll(due);
+        await marked.done;
+        marked = { due, done: this.mark(due, failures) };
+        marked.done.catch(() => undefined); // seen when it is waited for
+      }
+    } finally {
+      await marked.done;
+    }
+  }
+
+  /** Places all of these together; what is assigned comes after what is sent, for that may be what is assigned. Those that failed. */
+  private async placeAll(due: readonly Due[]): Promise<Map<Due, Failure>> {
     const failures = new Map<Due, Failure>();
     const place = async (some: readonly Due[]) => {
       const outcomes = await Promise.allSettled(some.map((d) => this.place(d)));
@@ -159,6 +172,10 @@ export class Messenger implements ResultSink {
     };
     await place(due.filter((d) => d.kind !== 'assignment'));
     await place(due.filter((d) => d.kind === 'assignment'));
+    return failures;
+  }
+
+  private async mark(due: readonly Due[], failures: ReadonlyMap<Due, Failure>): Promise<void> {
     await this.outbox.delivered(due.filter((d) => !failures.has(d)));
     await this.outbox.failed([...failures.values()]);
     for (const listener of this.listeners) listener(due.length - failures.size, failures.size);

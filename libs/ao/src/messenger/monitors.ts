@@ -141,6 +141,7 @@ export class Monitors {
 
   /** Makes the ticks that are due and has them delivered. */
   async tick(): Promise<void> {
+    await this.running?.catch(() => undefined); // which may have looked at the clock before
     this.running ??= this.work().finally(() => (this.running = null));
     await this.running;
   }

@@ -88,8 +88,11 @@ export class Outbox {
     }
   }
 
-  /** What is due now: of each sender one, then of each the next, so that nobody waits behind another's flood. In order for each sender. */
-  async due(): Promise<Due[]> {
+  /**
+   * What is due now, but for those under way: of each sender one, then of each the next, so that nobody waits behind another's flood. In
+   * order for each sender.
+   */
+  async due(underWay: readonly Due[]): Promise<Due[]> {
     return this.database.query(
       `with recursive sender as (
          (select process from outbox where state = 'waiting' order by process limit 1)
@@ -99,7 +102,7 @@ export class Outbox {
        ), turns as (
          select w.id, w.bytes, w.turn from sender s cross join lateral (
            select id, octet_length(item) as bytes, row_number() over (order by id) as turn from (
-             select id, item from outbox where state = 'waiting' and process = s.process and due <= now() order by id limit ${OF_ONE_SENDER}
+             select id, item from outbox where state = 'waiting' and process = s.process and due <= now() and id <> all($2::bigint[]) order by id limit ${OF_ONE_SENDER}
            ) as f
          ) as w where s.process is not null order by w.turn, w.id limit ${BATCH}
        ), sized as (
@@ -107,7 +110,7 @@ export class Outbox {
        )
        select o.id, o.process, o.kind, o.nonce, o.position, o.item_id, o.item, o.target, o.attempts
        from sized s join outbox o on o.id = s.id where s.bytes <= $1 or s.place = 1 order by s.turn, s.id`,
-      [BATCH_BYTES],
+      [BATCH_BYTES, underWay.map((d) => d.id)],
     );
   }
 
