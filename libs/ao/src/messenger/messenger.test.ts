@@ -134,7 +134,7 @@ it('I12 what comes while the messenger lies down to sleep is delivered all the s
 });
 
 describe('spawns', () => {
-  it('are processes of their own, and the parent is told under its own name with the tags it asked with', async () => {
+  it('A1 are processes of their own, and the parent is told under its own name with the tags it asked with', async () => {
     const parent = await born();
     const entry = await said(parent);
     const asked = spawn({ Reference: '7', 'X-Name': 'child', Action: 'Boot', 'From-Process': NOBODY, Type: 'Message' });
@@ -499,7 +499,7 @@ describe('clocks', () => {
     expect([await times(slow), await times(fine)]).toEqual([[4000], [3000, 4000]]);
   });
 
-  it('A1 A2 only the wallet a process belongs to starts and stops them; of a spawned process, the wallet at the beginning', async () => {
+  it('A1 A2 A13 only the wallet a process belongs to starts and stops them; of a spawned process, the wallet at the beginning', async () => {
     const process = await clocked();
     const entry = await said(process);
     await gave(entry, { Spawns: [spawn({ 'Cron-Interval': '1-second' })] });
@@ -570,7 +570,7 @@ it('messages of a result are delivered again on demand: to who has come since, a
   expect(row).toBeUndefined();
 });
 
-it('A1 whatever a process asks for, what goes out is in its own name, on its beginning’s behalf, and no more than it asked', () => {
+it('A1 A11 whatever a process asks for, what goes out is in its own name, on its beginning’s behalf, and no more than it asked', () => {
   const text = fc.oneof(fc.string(), fc.constantFrom(NOBODY, 'Data-Protocol', 'Assignments', 'From-Process', '["x"]'));
   const anything = fc.oneof(text, fc.anything(), fc.record({ Processes: fc.anything(), Message: fc.anything() }));
   const out = fc.record({

@@ -254,7 +254,7 @@ if (fs.existsSync(MODULE))
       return client.result({ process, message });
     };
 
-    it('evaluates for its owner, and for nobody else', async () => {
+    it('A7 A9 evaluates for its owner, and for nobody else; a dry-run leaves no trace', async () => {
       const process = await spawn({ of: aos });
       expect(outputOf(await evaluate(process, 'N = 20 + 1; return N'))).toBe('21');
       expect((await evaluate(process, 'error("on purpose")')).Error).toMatch(/on purpose/);
