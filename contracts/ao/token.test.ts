@@ -251,6 +251,7 @@ describe('who is heard', () => {
       expect(await token.send('deployer', { Action: action, Quantity: '5', Recipient: BOB }, 'balances = {}')).toEqual({
         sent: [],
         events: [],
+        shown: {},
         error: undefined,
       });
     }
