@@ -299,13 +299,16 @@ describe('several computes on one database', () => {
           await cut('a');
         },
       });
-      for (let i = 0; i < 3; i += 1) await send(a, process);
+      // Placed by another, whose connections stay.
+      const other = new Scheduler({ database, signer: ed25519Signer(Buffer.alloc(32, 1)) });
+      for (let i = 0; i < 3; i += 1) await send({ scheduler: other }, process);
+      void a.compute.advance(process);
       await until(async () => (await database.query('select 1 from progress where evaluated = 3')).length > 0);
       const rows: { outcome: string }[] = await database.query(
         'select outcome from result where nonce > 0 order by nonce',
       );
       expect(rows.map((r) => JSON.parse(r.outcome).Messages[0].Data)).toEqual(count(3));
-      expect(cuts).toBeGreaterThan(1);
+      expect(cuts).toBeGreaterThan(0);
     },
   );
 

@@ -118,7 +118,8 @@ export class ComputeUnit {
   }
 
   /**
-   * Evaluates what a process has waiting; resolves when it has caught up with what was there, or when it is another compute's to do so.
+   * Evaluates what a process has waiting; resolves when it has caught up with what was there, when it is another compute’s to do so, or when
+   * it has given its place up for others and goes on later.
    * Failures are reported, and tried again after a while or at the next message.
    */
   advance(process: string): Promise<void> {
@@ -148,6 +149,7 @@ export class ComputeUnit {
     for (const { timer } of this.retries.values()) clearTimeout(timer);
     for (const process of this.waiters.keys())
       this.refuse(process, new ComputeError('not-ready', 'The compute unit is stopping.'));
+    this.hot.stop();
     await this.turns.done();
     await this.writer.stop();
     await this.leases.stop();
@@ -306,10 +308,11 @@ export class ComputeUnit {
   }
 
   private ended(process: string): void {
-    if (this.stopping) return;
     this.hot.leave();
+    if (this.stopping) return;
     void this.hot.trim();
-    if (this.wanted.has(process)) void this.advance(process);
+    // Whoever waits for room takes this one's before it goes on.
+    if (this.wanted.has(process)) setImmediate(() => void this.advance(process));
   }
 
   /** The process is opened afresh next time: its state here may be ahead of, or behind, what is stored. */
@@ -321,9 +324,10 @@ export class ComputeUnit {
       this.wanted.add(process);
       return;
     }
+    if (this.stopping) return;
     this.onFailure(process, error);
     this.refuse(process, new ComputeError('not-ready', `Process ${process} could not be evaluated now: ask again.`));
-    if (!this.stopping && !(error instanceof ComputeError)) this.retryLater(process);
+    if (!(error instanceof ComputeError)) this.retryLater(process);
   }
 
   private retryLater(process: string): void {

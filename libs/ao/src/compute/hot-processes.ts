@@ -102,6 +102,7 @@ export class HotProcesses {
   private readonly sizes = new Map<string, number>();
   private opening = 0;
   private trimmed = 0;
+  private stopped = false;
   private waiting: (() => void)[] = [];
 
   constructor(
@@ -220,7 +221,13 @@ export class HotProcesses {
   async trim(): Promise<void> {
     if (Date.now() - this.trimmed < TRIM_MS) return;
     this.trimmed = Date.now();
-    for (let victim = this.victim(0); victim; victim = this.victim(0)) await this.evict(victim);
+    for (let victim = this.victim(0); victim && !this.stopped; victim = this.victim(0)) await this.evict(victim);
+  }
+
+  /** Nobody waits for room any more, and nobody is closed to make some. */
+  stop(): void {
+    this.stopped = true;
+    this.leave();
   }
 
   status(): HotStatus[] {
@@ -264,6 +271,7 @@ export class HotProcesses {
   /** Waits until a process of this size may be opened as well: idle ones make room at once, those at work when they have ended their turn. */
   private async makeRoom(bytes: number): Promise<void> {
     for (;;) {
+      if (this.stopped) throw new ComputeError('not-ready', 'The compute unit is stopping.');
       const victim = this.victim(bytes);
       if (victim) await this.evict(victim);
       else if (this.hot.size + this.opening === 0 || this.excess(bytes) <= 0) return;

@@ -300,9 +300,9 @@ export class Leases {
   private async lookOnce(names: readonly string[]): Promise<void> {
     const rows: { id: string; evaluated: string; nonce: string; free: boolean }[] = await this.database.query(
       `with alive as materialized (${ALIVE})
-       select p.id, p.nonce, coalesce(g.evaluated, -1) as evaluated, g.holder is null or g.holder not in (select id from alive) as free
+       select p.id, p.nonce, coalesce(g.evaluated, -1) as evaluated, g.holder is null or g.holder = $2 or g.holder not in (select id from alive) as free
        from process p left join progress g on g.process = p.id where p.id = any($1)`,
-      [names],
+      [names, (await this.open()).holder],
     );
     const byId = new Map(rows.map((r) => [r.id, r]));
     for (const name of names) this.seen(name, byId.get(name));
