@@ -113,7 +113,7 @@ export interface VmInstance {
   /** Bytes of memory held for the process, about. */
   usage(): number;
   close(): Promise<void>;
-  /** Undoes what a dry-run left, if anything: called when its answer is out. */
+  /** Undoes what a dry-run left, if anything, and prepares for the next: called when an answer is out. */
   settle?(): void;
 }
 

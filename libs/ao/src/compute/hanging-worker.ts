@@ -1,4 +1,4 @@
-/** For tests: source of a compute worker whose processes count messages, and hang or crash when they are told to, as no lean process can. */
+/** For tests: source of a compute worker whose processes count messages, and hang, crash or take their time when they are told to, as no lean process can. */
 export const HANGING_WORKER = `
 const { parentPort } = require('node:worker_threads');
 const counts = new Map();
@@ -7,6 +7,9 @@ function handle(process, message, keep) {
   const action = message.Tags.find((t) => t.name === 'Action')?.value;
   if (action === 'Hang') for (;;);
   if (action === 'Crash') globalThis.process.exit(1);
+  if (action === 'Environment') return { ...failed(''), Output: Object.keys(globalThis.process.env).join(' ') };
+  const end = performance.now() + (action === 'Work' ? Number(message.Data) : 0);
+  while (performance.now() < end);
   if (action === 'Fail') return failed('on purpose');
   const count = counts.get(process) + (action === 'Count' ? 1 : 0);
   if (keep) counts.set(process, count);
@@ -20,23 +23,26 @@ function page(process) {
 // Of packed entries this reads no more than whether a message says Count.
 function replay(process, entries) {
   const bytes = Buffer.from(entries);
+  let count = 0;
   for (let at = 0; at < bytes.length;) {
     at += 12 + bytes.readUInt32BE(at + 8);
     const end = at + 4 + bytes.readUInt32BE(at);
     if (bytes.subarray(at, end).includes('Count')) counts.set(process, counts.get(process) + 1);
     at = end;
+    count += 1;
   }
-  return { bytes: bytes.length, milliseconds: 0 };
+  return { count, bytes: bytes.length, milliseconds: 0 };
 }
 function perform({ op, process, image, message, messages, entries }) {
   if (op === 'open') return counts.set(process, image ? image.pages.get(0)[0] : 0), null;
   if (op === 'close') return counts.delete(process), null;
   if (op === 'snapshot') return { size: 65536, pages: new Map([[0, page(process)]]) };
   if (op === 'checkpoint') return { size: 65536, changed: [[0, page(process)]] };
-  if (op === 'dry-run') return handle(process, message, false);
+  if (op === 'dry-run') return { result: handle(process, message, false), milliseconds: 0 };
   if (op === 'replay') return replay(process, entries);
+  const begun = performance.now();
   const results = messages.map((m) => handle(process, m, true));
-  return { results, milliseconds: 0 };
+  return op === 'follow' ? null : { results, milliseconds: performance.now() - begun };
 }
 parentPort.on('message', (request) => parentPort.postMessage({ id: request.id, usage: 0, value: perform(request) }));
 `;

@@ -30,6 +30,11 @@ export function changedImage(image: MemoryImage | null, { size, changed }: Memor
   return after;
 }
 
+/** Two changes, one after the other, as one. */
+export function laterChange(before: MemoryChange | null, { size, changed }: MemoryChange): MemoryChange {
+  return { size, changed: [...new Map([...(before?.changed ?? []), ...changed])] };
+}
+
 /** @throws RangeError when these are no pages of such a memory */
 export function checkImage({ size, pages }: MemoryImage): void {
   if (!Number.isSafeInteger(size) || size < 0 || size % PAGE_BYTES !== 0)

@@ -58,6 +58,8 @@ export class ModuleRefused extends Error {
 export interface Metering {
   /** Most memory an instance may have, where the memory is its own. */
   maxMemoryBytes: number;
+  /** Memory an instance begins with, when it declares more than it needs: all of it is looked through again and again. */
+  firstMemoryBytes?: number;
   /**
    * Locals and frames that may be on the stack at once; beyond it the code traps, before the host's own stack ends, which is not the same
    * size everywhere. Whoever lets an exception pass through the code puts the depth back.
@@ -97,7 +99,7 @@ export function metered(binary: Uint8Array, options: Metering): Uint8Array {
   };
   const mutable = globals.flatMap((isMutable, i) => (isMutable ? [importedCount + i] : []));
   const parts = sections.flatMap(({ id, body: bytes }) => {
-    const changed = rewritten(id, new Reader(bytes), meter, mutable, options.maxMemoryBytes) ?? bytes;
+    const changed = rewritten(id, new Reader(bytes), meter, mutable, options) ?? bytes;
     return [Buffer.from([id]), unsigned(changed.length), changed];
   });
   return Buffer.concat([binary.subarray(0, 8), ...parts]);
@@ -134,14 +136,14 @@ function rewritten(
   reader: Reader,
   meter: Meter,
   mutable: readonly number[],
-  maxMemoryBytes: number,
+  options: Metering,
 ): Uint8Array | null {
   switch (id) {
     case SECTION.table:
       checkTables(reader);
       return null;
     case SECTION.memory:
-      return boundedMemory(reader, maxMemoryBytes);
+      return boundedMemory(reader, options);
     case SECTION.global:
       return appended(reader, [
         Buffer.concat([Buffer.from([I32, 1]), constant(FIRST_FUEL), Buffer.from([END])]),
@@ -460,9 +462,10 @@ export function largestMemory(binary: Uint8Array): number {
 }
 
 /** The memory with a largest size, which no instance may exceed. */
-function boundedMemory(reader: Reader, maxBytes: number): Uint8Array {
-  const memories = list(reader, limits).map(({ wide, initial, maximum }) => {
-    const most = Math.min(maximum, Math.floor(maxBytes / PAGE_BYTES));
+function boundedMemory(reader: Reader, { maxMemoryBytes, firstMemoryBytes = Infinity }: Metering): Uint8Array {
+  const memories = list(reader, limits).map(({ wide, initial: declared, maximum }) => {
+    const most = Math.min(maximum, Math.floor(maxMemoryBytes / PAGE_BYTES));
+    const initial = Math.min(declared, Math.ceil(firstMemoryBytes / PAGE_BYTES));
     if (initial > most)
       throw new ModuleRefused(
         `The module begins with ${initial * PAGE_BYTES} bytes of memory; it may have ${most * PAGE_BYTES}.`,

@@ -3,11 +3,20 @@ import type { EvaluationResult, MemoryImage, ProcessEnv, VmMessage } from '../ty
 
 /** What to ask of a worker, without the number of the request. */
 export type Ask =
-  | { op: 'open'; process: string; module: Uint8Array; format: string; env: ProcessEnv; image: MemoryImage | null }
+  | {
+      op: 'open';
+      process: string;
+      module: Uint8Array;
+      format: string;
+      env: ProcessEnv;
+      image: MemoryImage | null;
+    }
   /** Answered for the first of the messages only when they give or take much. */
   | { op: 'handle'; process: string; messages: VmMessage[] }
   /** Packed entries whose results are known. */
   | { op: 'replay'; process: string; entries: Uint8Array }
+  /** Handles messages that had their effect where the process lives; fails when one has not here. */
+  | { op: 'follow'; process: string; messages: VmMessage[] }
   | { op: 'dry-run'; process: string; message: VmMessage }
   | { op: 'snapshot'; process: string }
   | { op: 'checkpoint'; process: string }
@@ -22,9 +31,24 @@ export interface Handled {
 
 /** Answer to `replay`: at least one of its entries was evaluated. */
 export interface Replayed {
-  /** Bytes of those that were. */
+  /** How many were, and their bytes. */
+  count: number;
   bytes: number;
   milliseconds: number;
+}
+
+/** Answer to `dry-run`. */
+export interface Read {
+  result: EvaluationResult;
+  milliseconds: number;
+}
+
+/** What a worker begins with. */
+export interface ThreadData {
+  /** Its first number is 1 while other processes wait: a turn that has lasted a while ends then. */
+  others: Int32Array;
+  /** How far the thread stands back behind all others, from 0 to 19. */
+  nice: number;
 }
 
 export type Request = Ask & { id: number };

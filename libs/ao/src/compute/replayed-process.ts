@@ -41,6 +41,8 @@ export class ReplayedProcess implements VmInstance {
   private workSince = 0;
   /** Whether the memory is as a dry-run left it. */
   private unsettled = false;
+  /** Whether it has been asked for dry-runs: then its memory is kept when nobody waits for that. */
+  private read = false;
 
   /**
    * @param fresh a machine like any other fresh one of these, for an image to be put in @param started the machine this begins with,
@@ -58,7 +60,7 @@ export class ReplayedProcess implements VmInstance {
   }
 
   handle(message: VmMessage): Promise<EvaluationResult> {
-    this.settle();
+    this.putBack();
     const result = this.attempt(message);
     if (result.Error !== undefined) {
       this.undo();
@@ -77,12 +79,13 @@ export class ReplayedProcess implements VmInstance {
     this.keepNew();
     const result = this.attempt({ ...message, 'Read-Only': true });
     this.unsettled = true;
+    this.read = true;
     return Promise.resolve(result);
   }
 
   settle(): void {
-    if (this.unsettled) this.rewind();
-    this.unsettled = false;
+    this.putBack();
+    if (this.read) this.keepNew();
   }
 
   snapshot(): Promise<MemoryImage> {
@@ -136,8 +139,13 @@ export class ReplayedProcess implements VmInstance {
     this.keepNew(); // the next failure costs one copy only
   }
 
+  private putBack(): void {
+    if (this.unsettled) this.rewind();
+    this.unsettled = false;
+  }
+
   private keepNew(): void {
-    this.settle();
+    this.putBack();
     if (this.since.length > 0) this.keep();
   }
 

@@ -2,19 +2,21 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { ProcessEnv, VmMessage } from '../types.js';
+import fc from 'fast-check';
+import type { EvaluationResult, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
+import { changedImage, sameImage } from './image.js';
 import { LUA_FORMAT } from './lua/lua-vm.js';
 import { TooManyReads, WorkerLost, WorkerPool } from './worker-pool.js';
 import { HANGING_WORKER } from './hanging-worker.js';
 
 const env: ProcessEnv = { Process: { Id: '', Owner: '', Tags: [] }, Module: { Id: '', Owner: '', Tags: [] } };
-const message = (action: string): VmMessage => ({
+const message = (action: string, data = ''): VmMessage => ({
   Id: '',
   Owner: '',
   From: '',
   Target: '',
   Anchor: '',
-  Data: '',
+  Data: data,
   Tags: [{ name: 'Action', value: action }],
   Module: '',
   Epoch: 0,
@@ -105,4 +107,152 @@ it('A7 dry-runs beyond what may wait are refused at once, other processes’ are
   const refused = (await Promise.all(asked)).filter((r) => r instanceof TooManyReads);
   expect(refused).toHaveLength(16);
   expect((await pool.dryRun('evil', message('Count'))).Messages[0]?.Data).toBe('1');
+});
+
+const counted = async (process: string) => (await pool.handle(process, [message('Count')]))[0]?.Messages[0]?.Data;
+
+it('I13 who has had least of a thread’s time is next: a process of long messages does not hold up one of short ones', async () => {
+  for (const process of ['long', 'short']) await open(process);
+  const order: string[] = [];
+  const ask = (process: string, m: VmMessage) => pool.handle(process, [m]).then(() => order.push(process));
+  const long = Array.from({ length: 4 }, () => ask('long', message('Work', '40')));
+  const short = Array.from({ length: 30 }, () => ask('short', message('Count')));
+  await Promise.all([...long, ...short]);
+  expect(order.lastIndexOf('short')).toBeLessThanOrEqual(31); // at most two of the long ones before
+  // Who was idle has saved no time for later: the other one is not kept waiting for all that it did meanwhile.
+  const [again, late] = [ask('short', message('Work', '40')), ask('long', message('Count'))];
+  await Promise.all([again, late]);
+  expect(order.at(-1)).toBe('long');
+});
+
+it('I13 a process whose messages take long moves to its like, with all it is; then not even what hangs it harms the others', async () => {
+  for (const process of ['evil', 'a']) await open(process);
+  await pool.handle('evil', [message('Count'), message('Count')]);
+  await pool.handle('evil', [message('Work', '400')]);
+  expect(await counted('evil')).toBe('3');
+  expect(pool.threads().counted).toBe(2);
+  // What changed before it moved is not forgotten.
+  const { changed } = await pool.checkpoint('evil');
+  expect(changed.map(([page, bytes]) => [page, bytes?.[0]])).toEqual([[0, 3]]);
+  expect(await outcome(pool.handle('evil', [message('Hang')]))).toBe('too-long');
+  expect(pool.isOpen('a')).toBe(true);
+  expect(await counted('a')).toBe('1');
+  await open('evil');
+  expect(await counted('evil')).toBe('1');
+});
+
+it('I13 of two busy processes in one thread, one moves to a thread with less to do', async () => {
+  await pool.stop();
+  pool = new WorkerPool(2, 5000, 5000, path.join(folder, 'worker.cjs'));
+  for (const process of ['busy', 'idle', 'evil']) await open(process); // the first and the third in one thread
+  const work = (process: string) => pool.handle(process, [message('Count'), message('Work', '20')]);
+  const end = performance.now() + 1500;
+  let rounds = 0;
+  for (; performance.now() < end; rounds += 1) await Promise.all([work('busy'), work('evil')]);
+  expect(await outcome(pool.handle('evil', [message('Crash')]))).toBe('crash');
+  expect(pool.isOpen('busy')).toBe(true);
+  expect(await counted('busy')).toBe(String(rounds + 1));
+});
+
+it('A14 X11 a worker has nothing of the environment its gateway was started with', async () => {
+  await open('a');
+  expect((await pool.handle('a', [message('Environment')]))[0]?.Output).toBe('');
+});
+
+describe('on the lean machine', () => {
+  const SOURCE = `local n = 0
+function handle(msg)
+  if msg.Tags.Action == "Count" then n = n + 1 elseif msg.Tags.Action == "Fail" then n = n + 100 error("no") end
+  ao.send({ Data = tostring(n) })
+end`;
+  const PROCESSES = ['a', 'b'];
+  type Step =
+    | { kind: 'handle'; process: string; actions: string[] }
+    | { kind: 'read'; process: string; action: string }
+    | { kind: 'checkpoint' | 'reopen'; process: string };
+  const action = fc.constantFrom('Count', 'Fail', 'Get');
+  const process = fc.constantFrom(...PROCESSES);
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    fc.record({
+      kind: fc.constant('handle' as const),
+      process,
+      actions: fc.array(action, { minLength: 1, maxLength: 50 }),
+    }),
+    fc.record({ kind: fc.constant('read' as const), process, action }),
+    fc.record({ kind: fc.constantFrom('checkpoint' as const, 'reopen' as const), process }),
+  );
+  const said = (result: EvaluationResult | undefined) => result?.Error ?? result?.Messages[0]?.Data;
+
+  it('I11 A7 what is read is what has been handled, failed messages and earlier reads leave no trace, checkpoints add up to the state', async () => {
+    const real = new WorkerPool(1);
+    const begin = (name: string, image: MemoryImage | null) =>
+      real.open(name, Buffer.from(SOURCE), LUA_FORMAT, env, image);
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
+        const counts = new Map<string, number>();
+        const images = new Map<string, MemoryImage | null>();
+        const after = (name: string, what: string) => (counts.get(name) ?? 0) + (what === 'Count' ? 1 : 0);
+        const expected = (name: string, what: string) =>
+          (what === 'Fail' ? expect.stringContaining('no') : String(after(name, what))) as unknown;
+        const checkpoint = async (name: string) => {
+          images.set(name, changedImage(images.get(name) ?? null, await real.checkpoint(name)));
+          expect(sameImage(images.get(name) as MemoryImage, await real.snapshot(name))).toBe(true);
+        };
+        for (const name of PROCESSES) await begin(name, null);
+        for (const { kind, process: name, ...more } of steps) {
+          if (kind === 'handle') {
+            const { actions } = more as { actions: string[] };
+            const answers = actions.map((what) => {
+              const answer = expected(name, what);
+              if (what === 'Count') counts.set(name, after(name, what));
+              return answer;
+            });
+            expect(
+              (
+                await real.handle(
+                  name,
+                  actions.map((what) => message(what)),
+                )
+              ).map(said),
+            ).toEqual(answers);
+          } else if (kind === 'read') {
+            const what = (more as { action: string }).action;
+            const answer = expected(name, what);
+            expect(said(await real.dryRun(name, message(what)))).toEqual(answer);
+          } else {
+            await checkpoint(name);
+            if (kind === 'reopen') await begin(name, images.get(name) ?? null);
+          }
+        }
+        for (const name of PROCESSES) await real.close(name);
+      }),
+      { numRuns: 25, interruptAfterTimeLimit: 8000 },
+    );
+    await real.stop();
+  });
+
+  it('A7 dry-runs while the process goes on see all that was answered before they were asked', async () => {
+    const real = new WorkerPool(1);
+    await real.open('a', Buffer.from(SOURCE), LUA_FORMAT, env, null);
+    let answered = 0;
+    const reads: number[] = [];
+    const writing = (async () => {
+      for (let round = 0; reads.length < 8; round += 1) {
+        const count = round % 3 === 0 ? 100 : 2; // more than a copy follows, and fewer
+        await real.handle(
+          'a',
+          Array.from({ length: count }, () => message('Count')),
+        );
+        answered += count;
+      }
+    })();
+    while (reads.length < 8) {
+      const before = answered;
+      reads.push(Number(said(await real.dryRun('a', message('Get')))));
+      expect(reads.at(-1)).toBeGreaterThanOrEqual(before);
+    }
+    await writing;
+    expect(said(await real.dryRun('a', message('Get')))).toBe(String(answered));
+    await real.stop();
+  });
 });

@@ -1,210 +1,87 @@
 /**
- * Threads that compute. A process lives in one of them; one that hangs is ended, and what lived there is opened again. A thread does one
- * thing at a time and each process has its turn; who was at work when a thread was ended is at fault, nobody who waited.
+ * Processes over threads. A process lives in one thread; one that hangs a thread ends it, and what lived there is opened again. Those whose
+ * messages take long live apart from the others, in a thread that stands back, and those that make a thread busier than the others move.
  * Workers always run the built code (`dist/`), since Node runs no TypeScript.
  */
 import path from 'node:path';
-import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { projectRoot } from '@isthmus/store';
 import type { EvaluationResult, MemoryChange, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
+import { ComputeThreads, WorkerLost, type ComputeThread } from './compute-thread.js';
+import { laterChange } from './image.js';
 import { machineFor } from './machines.js';
 import { PackedEntries } from './packed.js';
-import type { Ask, Handled, Replayed, Response } from './protocol.js';
+import type { Ask, Handled, Replayed } from './protocol.js';
+import { ReadingCopies } from './reading-copies.js';
 
-/** Who ended a worker: this very request by taking too long or by crashing it, or somebody else. */
-export type Fault = 'too-long' | 'crash' | 'other';
-
-/** The worker of a process was ended: its processes are closed, and the request had no effect. */
-export class WorkerLost extends Error {
-  constructor(
-    reason: string,
-    readonly fault: Fault,
-  ) {
-    super(reason);
-    this.name = 'WorkerLost';
-  }
-}
-
-/** More dry-runs wait than may: ask again in a moment. */
-export class TooManyReads extends Error {
-  constructor() {
-    super('Too many dry-runs are waiting: ask again in a moment.');
-    this.name = 'TooManyReads';
-  }
-}
+export { WorkerLost, type Fault } from './compute-thread.js';
+export { TooManyReads } from './reading-copies.js';
 
 /**
- * Time one request may take before its worker is ended. Whatever counts its own work (the lean Lua machine) has ended in an Error at the
- * same step everywhere long before; only machines that do not (aos) ever meet this, and only among themselves.
+ * Time one request may take before its worker is ended. Machines that count their work have ended every message in an Error at the same step
+ * everywhere long before, but for code that is slow beyond measure; only machines that do not meet this, and only among themselves.
  */
 const REQUEST_TIMEOUT_MS = 60_000;
 /** Time a dry-run may take. */
 const READ_TIMEOUT_MS = 5000;
-/** Dry-runs under way or waiting, in all and of one process. */
-const MAX_READS = 256;
-const MAX_READS_OF_ONE = 64;
+
 /** Packed entries given to a thread at once: enough to keep it at work, and soon another's turn. */
 const PIECE_BYTES = 256 * 1024;
-/** Processes a reading thread keeps a copy of. */
-const MAX_COPIES = 8;
+/** A process whose messages take this long, about, lives apart; one of them that take less than this has come back. */
+const SLOW_MS = 50;
+const QUICK_MS = 10;
+/** How much one message counts among those before it, for how long they take. */
+const PACE = 0.2;
+/** A process stays where it is for so long: moving costs tens of milliseconds. */
+const STAY_MS = 5000;
+/** How often loads are compared, and how much busier than the least busy thread one is that gives a process away. */
+const BALANCE_MS = 1000;
+const IMBALANCE = 0.3;
+/** How far the threads of slow processes stand back: they have a tenth of a core that others want too, and all that nobody wants. */
+const STAND_BACK = 10;
 
-/**
- * A thread knows nothing of its process' environment (secrets are in it), and has room for the deepest stack that the machines count to.
- * Its heap holds what one message gives as objects, many times over; what processes hold is in their machines' memories, beside it.
- */
-const LIMITS: WorkerOptions = { env: {}, resourceLimits: { stackSizeMb: 64, maxOldGenerationSizeMb: 2048 } };
-
-interface Job {
-  ask: Ask;
-  timeoutMs: number;
-  resolve: (value: unknown) => void;
-  reject: (error: Error) => void;
-}
-
-class Thread {
-  /** Bytes of memory each holds. */
-  readonly processes = new Map<string, number>();
-  /** By process, whose turn is next first. */
-  private readonly waiting = new Map<string, Job[]>();
-  private running: (Job & { id: number; timer: NodeJS.Timeout }) | null = null;
-  private next = 0;
-  private readonly worker: Worker;
-  lost = false;
-
-  constructor(script: string) {
-    this.worker = new Worker(script, LIMITS);
-    this.worker.on('message', (response: Response) => this.settle(response));
-    this.worker.on('error', (error) => this.fail(error.message, 'crash'));
-    this.worker.on('exit', () => this.fail('The compute worker ended.', 'crash'));
-  }
-
-  ask(ask: Ask, timeoutMs: number): Promise<unknown> {
-    if (this.lost) return Promise.reject(new WorkerLost('The compute worker ended.', 'other'));
-    return new Promise((resolve, reject) => {
-      const jobs = this.waiting.get(ask.process) ?? [];
-      jobs.push({ ask, timeoutMs, resolve, reject });
-      this.waiting.set(ask.process, jobs);
-      this.dispatch();
-    });
-  }
-
-  async end(reason: string): Promise<void> {
-    this.fail(reason, 'other');
-    await this.worker.terminate();
-  }
-
-  /** One request at a time: its time runs from here. */
-  private dispatch(): void {
-    const [first] = this.waiting;
-    if (this.running || this.lost || !first) return;
-    const [process, jobs] = first;
-    const job = jobs.shift() as Job;
-    this.waiting.delete(process);
-    if (jobs.length > 0) this.waiting.set(process, jobs); // behind the others
-    const timer = setTimeout(() => {
-      this.fail(`A message took longer than ${job.timeoutMs} ms.`, 'too-long');
-      void this.worker.terminate();
-    }, job.timeoutMs);
-    this.running = { ...job, id: (this.next += 1), timer };
-    this.worker.postMessage({ ...job.ask, id: this.running.id });
-  }
-
-  private settle(response: Response): void {
-    const running = this.running;
-    if (running?.id !== response.id) return;
-    this.running = null;
-    clearTimeout(running.timer);
-    if (this.processes.has(running.ask.process)) this.processes.set(running.ask.process, response.usage);
-    if ('error' in response) running.reject(new Error(response.error));
-    else running.resolve(response.value);
-    this.dispatch();
-  }
-
-  private fail(reason: string, fault: Fault): void {
-    this.lost = true;
-    const { running } = this;
-    this.running = null;
-    if (running) {
-      clearTimeout(running.timer);
-      running.reject(new WorkerLost(reason, fault));
-    }
-    for (const job of [...this.waiting.values()].flat())
-      job.reject(new WorkerLost(`Another process ended the worker: ${reason}`, 'other'));
-    this.waiting.clear();
-  }
-}
-
-/** Threads of one kind, begun when they are needed. */
-class Threads {
-  private threads: Thread[] = [];
-
-  constructor(
-    private readonly size: number,
-    private readonly script: string,
-  ) {}
-
-  of(process: string): Thread | undefined {
-    return this.threads.find((t) => !t.lost && t.processes.has(process));
-  }
-
-  leastLoaded(): Thread {
-    this.threads = this.threads.filter((t) => !t.lost);
-    if (this.threads.length < this.size) {
-      const thread = new Thread(this.script);
-      this.threads.push(thread);
-      return thread;
-    }
-    return this.threads.reduce((a, b) => (b.processes.size < a.processes.size ? b : a));
-  }
-
-  get running(): number {
-    return this.threads.filter((t) => !t.lost).length;
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all(this.threads.splice(0).map((t) => t.end('The gateway is stopping.')));
-  }
-}
-
-/** A process and where its state stands. */
+/** A process and where it lives. */
 interface Opened {
   module: Uint8Array;
   format: string;
   env: ProcessEnv;
   counted: boolean;
-  /** Grows with whatever may change the state. */
-  version: number;
-  /** Milliseconds of work it has had. */
+  thread: ComputeThread;
+  /** Whether it lives among the slow ones, and since when it lives where it does. */
+  slow: boolean;
+  since: number;
+  moving: Promise<void> | null;
+  /** What has changed since its last checkpoint in the threads it has left. */
+  unsaved: MemoryChange | null;
+  /** Milliseconds of work it has had; as of the last comparison of loads; and for a message, of late. */
   spent: number;
-  reads: number;
-  /** Copy for dry-runs: in which thread, as of which version. */
-  copy: { thread: Thread; version: number } | null;
-  copying: Promise<void> | null;
+  compared: number;
+  pace: number;
 }
 
 export class WorkerPool {
-  /** What counts its work and what does not live apart, and so do dry-runs: each can only hold up its like. */
-  private readonly counted: Threads;
-  private readonly uncounted: Threads;
-  private readonly countedReads: Threads;
-  private readonly uncountedReads: Threads;
+  /** What counts its work and what does not live apart: each can only hold up its like. */
+  private readonly counted: ComputeThreads;
+  private readonly slow: ComputeThreads;
+  private readonly uncounted: ComputeThreads;
+  private readonly readers: ReadingCopies;
   private readonly opened = new Map<string, Opened>();
-  private reads = 0;
+  private balanced = performance.now();
+  private readonly compared = new Map<ComputeThread, number>();
 
   /**
    * @param size number of threads of each kind @param timeoutMs bound on one request @param readTimeoutMs bound on one dry-run
    * @param script what a thread runs: answers `Request`s with `Response`s
    */
   constructor(
-    size: number,
+    private readonly size: number,
     private readonly timeoutMs = REQUEST_TIMEOUT_MS,
-    private readonly readTimeoutMs = READ_TIMEOUT_MS,
+    readTimeoutMs = READ_TIMEOUT_MS,
     script = path.join(projectRoot(), 'dist/libs/ao/src/compute/worker.js'),
   ) {
-    this.counted = new Threads(size, script);
-    this.uncounted = new Threads(size, script);
-    this.countedReads = new Threads(1, script);
-    this.uncountedReads = new Threads(1, script);
+    this.counted = new ComputeThreads(size, script);
+    this.slow = new ComputeThreads(1, script, STAND_BACK);
+    this.uncounted = new ComputeThreads(size, script);
+    this.readers = new ReadingCopies(script, timeoutMs, readTimeoutMs);
   }
 
   /** Opens a process, from an image of its state or from nothing. @throws WorkerLost; Error when its module does not load */
@@ -215,24 +92,29 @@ export class WorkerPool {
     env: ProcessEnv,
     image: MemoryImage | null,
   ): Promise<void> {
+    await this.opened.get(process)?.moving;
+    const before = this.opened.get(process);
     const counted = machineFor(format)?.counted ?? false;
-    const thread = this.threadOf(process) ?? (counted ? this.counted : this.uncounted).leastLoaded();
+    const alive = before && !before.thread.lost ? before : null;
+    const thread = alive?.thread ?? (counted ? this.counted : this.uncounted).roomiest();
+    this.readers.forget(process);
     thread.processes.set(process, 0);
     try {
       await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
     } catch (error) {
-      thread.processes.delete(process);
+      this.opened.delete(process);
+      thread.leave(process);
       throw error;
     }
-    const before = this.opened.get(process) ?? { version: 0, spent: 0, reads: 0, copying: null };
-    this.opened.set(
-      process,
-      Object.assign(before, { module, format, env, counted, version: before.version + 1, copy: null }),
-    );
+    const { spent = 0, pace = 0 } = before ?? {};
+    const [slow, since] = alive ? [alive.slow, alive.since] : [false, -STAY_MS];
+    const place = { thread, slow, since, moving: null, unsaved: null };
+    this.opened.set(process, { module, format, env, counted, ...place, spent, compared: spent, pace });
   }
 
   isOpen(process: string): boolean {
-    return this.threadOf(process) !== undefined;
+    const opened = this.opened.get(process);
+    return opened !== undefined && !opened.thread.lost;
   }
 
   /** Evaluates all these messages in order. @throws WorkerLost */
@@ -243,17 +125,27 @@ export class WorkerPool {
     return results;
   }
 
-  /** Evaluates the first of these messages, at least one, as far as their results stay within about 32 MiB and a second. @throws WorkerLost */
+  /**
+   * Evaluates the first of these messages, at least one, as far as their results stay within about 32 MiB and a second; less when other
+   * processes wait. @throws WorkerLost
+   */
   async handleSome(process: string, messages: VmMessage[]): Promise<EvaluationResult[]> {
     if (messages.length === 0) return [];
-    return (await this.turn<Handled>({ op: 'handle', process, messages })).results;
+    const { results } = await this.turn<Handled>({ op: 'handle', process, messages }, (h) => h.results.length);
+    this.readers.follow(
+      process,
+      messages.filter((_, i) => results[i] && results[i].Error === undefined),
+    );
+    return results;
   }
 
   /** Evaluates all these packed entries (see `PackedEntries`), whose results are known. @throws WorkerLost */
   async replay(process: string, entries: Buffer): Promise<void> {
     for (let at = 0; at < entries.length;) {
       const piece = new Uint8Array(entries.subarray(at, PackedEntries.end(entries, at, PIECE_BYTES)));
-      at += (await this.turn<Replayed>({ op: 'replay', process, entries: piece })).bytes;
+      const { bytes } = await this.turn<Replayed>({ op: 'replay', process, entries: piece }, (r) => r.count);
+      this.readers.forget(process);
+      at += bytes;
     }
   }
 
@@ -263,20 +155,8 @@ export class WorkerPool {
    */
   async dryRun(process: string, message: VmMessage): Promise<EvaluationResult> {
     const opened = this.opened.get(process);
-    if (!opened || !this.isOpen(process)) throw new WorkerLost(`Process ${process} is not open.`, 'other');
-    if (this.reads >= MAX_READS || opened.reads >= MAX_READS_OF_ONE) throw new TooManyReads();
-    this.reads += 1;
-    opened.reads += 1;
-    try {
-      let thread = await this.reader(process, opened);
-      // Other copies may have taken its place in the same breath.
-      while (!thread.processes.has(process)) thread = await this.reader(process, opened);
-      const ask: Ask = { op: 'dry-run', process, message };
-      return (await thread.ask(ask, this.readTimeoutMs)) as EvaluationResult;
-    } finally {
-      this.reads -= 1;
-      opened.reads -= 1;
-    }
+    if (!opened || opened.thread.lost) throw new WorkerLost(`Process ${process} is not open.`, 'other');
+    return this.readers.dryRun({ process, ...opened, snapshot: () => this.snapshot(process) }, message);
   }
 
   /** Image of a process' state. @throws WorkerLost */
@@ -288,15 +168,19 @@ export class WorkerPool {
    * What has changed since the process was opened or this was last asked; everything, the first time, when it was opened from nothing.
    * Each change is given once: who loses one opens the process again. @throws WorkerLost
    */
-  checkpoint(process: string): Promise<MemoryChange> {
-    return this.ask({ op: 'checkpoint', process }) as Promise<MemoryChange>;
+  async checkpoint(process: string): Promise<MemoryChange> {
+    const change = (await this.ask({ op: 'checkpoint', process })) as MemoryChange;
+    const opened = this.opened.get(process);
+    const whole = laterChange(opened?.unsaved ?? null, change);
+    if (opened) opened.unsaved = null;
+    return whole;
   }
 
   /** Bytes of memory that each open process holds, about, as of its last request; copies for dry-runs are not counted. */
   usage(): ReadonlyMap<string, number> {
     const usage = new Map<string, number>();
-    for (const process of this.opened.keys()) {
-      const bytes = this.threadOf(process)?.processes.get(process);
+    for (const [process, { thread }] of this.opened) {
+      const bytes = thread.lost ? undefined : thread.processes.get(process);
       if (bytes !== undefined) usage.set(process, bytes);
     }
     return usage;
@@ -310,72 +194,115 @@ export class WorkerPool {
   /** Threads that run now: of machines that count their work, of those that do not, and for dry-runs. */
   threads(): Record<'counted' | 'uncounted' | 'reading', number> {
     return {
-      counted: this.counted.running,
-      uncounted: this.uncounted.running,
-      reading: this.countedReads.running + this.uncountedReads.running,
+      counted: this.counted.all().length + this.slow.all().length,
+      uncounted: this.uncounted.all().length,
+      reading: this.readers.threads,
     };
   }
 
   /** Closes a process; opening it again starts from an image or from nothing. */
   async close(process: string): Promise<void> {
-    const thread = this.threadOf(process);
+    await this.opened.get(process)?.moving;
+    const opened = this.opened.get(process);
     this.opened.delete(process);
-    if (!thread) return;
-    await thread.ask({ op: 'close', process }, this.timeoutMs);
-    thread.processes.delete(process);
+    this.readers.forget(process);
+    if (!opened || opened.thread.lost) return;
+    await opened.thread.ask({ op: 'close', process }, this.timeoutMs);
+    // It may have been opened again meanwhile.
+    if (this.opened.get(process)?.thread !== opened.thread) opened.thread.leave(process);
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.counted, this.uncounted, this.countedReads, this.uncountedReads].map((t) => t.stop()));
+    await Promise.all([this.counted, this.slow, this.uncounted, this.readers].map((t) => t.stop()));
   }
 
-  private async turn<T extends { milliseconds: number }>(ask: Ask): Promise<T> {
+  private async turn<T extends { milliseconds: number }>(ask: Ask, count: (done: T) => number): Promise<T> {
     const opened = this.opened.get(ask.process);
     try {
       const done = (await this.ask(ask)) as T;
-      if (opened) opened.spent += done.milliseconds;
+      if (opened) this.account(ask.process, opened, count(done), done.milliseconds);
       return done;
-    } finally {
-      if (opened) opened.version += 1;
+    } catch (error) {
+      this.readers.forget(ask.process); // nobody knows how far it came
+      throw error;
     }
   }
 
-  /** The thread with a copy of the process as it is now or newer. */
-  private async reader(process: string, opened: Opened): Promise<Thread> {
-    const threads = opened.counted ? this.countedReads : this.uncountedReads;
-    const wanted = opened.version;
-    for (;;) {
-      const thread = threads.leastLoaded();
-      if (opened.copy?.thread === thread && opened.copy.version >= wanted) return thread;
-      await (opened.copying ??= this.copy(process, opened, thread).finally(() => (opened.copying = null)));
+  private account(process: string, opened: Opened, count: number, milliseconds: number): void {
+    opened.spent += milliseconds;
+    const weight = 1 - (1 - PACE) ** count;
+    opened.pace += weight * (milliseconds / count - opened.pace);
+    this.settleIn(process, opened);
+    this.balance();
+  }
+
+  /** A process that has become slow, or quick again, moves to its like, unless it lives alone. */
+  private settleIn(process: string, opened: Opened): void {
+    const { slow, pace, thread, counted, since } = opened;
+    if (!counted || opened.moving || (slow ? pace >= QUICK_MS : pace < SLOW_MS)) return;
+    if (!slow && thread.processes.size === 1) return;
+    if (performance.now() - since < STAY_MS) return;
+    this.move(process, opened, (slow ? this.counted : this.slow).roomiest(), !slow);
+  }
+
+  /** Now and then the busiest thread gives a process to the least busy one, when that makes them more equal. */
+  private balance(): void {
+    const now = performance.now();
+    const stretch = now - this.balanced;
+    if (stretch < BALANCE_MS || this.size === 1) return;
+    this.balanced = now;
+    const loads = this.counted.all().map((thread) => {
+      const load = thread.worked - (this.compared.get(thread) ?? 0);
+      this.compared.set(thread, thread.worked);
+      return { thread, load };
+    });
+    for (const thread of this.compared.keys()) if (thread.lost) this.compared.delete(thread);
+    loads.sort((a, b) => a.load - b.load);
+    const [least, most] = [loads[0], loads.at(-1)];
+    const gap = (most?.load ?? 0) - (least?.load ?? 0);
+    let chosen: [string, Opened, number] | null = null;
+    for (const [process, opened] of this.opened) {
+      const load = opened.spent - opened.compared;
+      opened.compared = opened.spent;
+      if (opened.thread !== most?.thread || opened.moving || now - opened.since < STAY_MS) continue;
+      // What is moved must leave the busier one busier still: else the same is to do the other way round.
+      if (load > gap / 2 || load <= (chosen?.[2] ?? 0)) continue;
+      chosen = [process, opened, load];
     }
+    if (least && chosen && gap > IMBALANCE * stretch) this.move(chosen[0], chosen[1], least.thread, false);
   }
 
-  private async copy(process: string, opened: Opened, thread: Thread): Promise<void> {
-    const { module, format, env, version } = opened;
-    const image = await this.snapshot(process);
-    thread.processes.delete(process); // nobody closes it while it is opened
-    await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
-    opened.copy = { thread, version };
-    thread.processes.set(process, 0); // the newest last
-    while (thread.processes.size > MAX_COPIES) {
-      const [old] = thread.processes.keys();
-      if (old === undefined) return;
-      thread.processes.delete(old);
-      const other = this.opened.get(old);
-      if (other) other.copy = null;
-      await thread.ask({ op: 'close', process: old }, this.timeoutMs);
+  /** Requests of the process wait meanwhile. When it cannot be opened there, it stays. */
+  private move(process: string, opened: Opened, to: ComputeThread, slow: boolean): void {
+    opened.since = performance.now();
+    opened.moving = this.carry(process, opened, to)
+      .then(
+        () => void Object.assign(opened, { thread: to, slow }),
+        () => undefined,
+      )
+      .finally(() => (opened.moving = null));
+  }
+
+  private async carry(process: string, opened: Opened, to: ComputeThread): Promise<void> {
+    const { module, format, env, thread: from } = opened;
+    const change = (await from.ask({ op: 'checkpoint', process }, this.timeoutMs)) as MemoryChange;
+    opened.unsaved = laterChange(opened.unsaved, change);
+    const image = (await from.ask({ op: 'snapshot', process }, this.timeoutMs)) as MemoryImage;
+    to.processes.set(process, from.processes.get(process) ?? 0);
+    try {
+      await to.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
+    } catch (error) {
+      to.leave(process);
+      throw error;
     }
+    from.leave(process);
+    await from.ask({ op: 'close', process }, this.timeoutMs).catch(() => undefined);
   }
 
-  private ask(ask: Ask): Promise<unknown> {
-    return (
-      this.threadOf(ask.process)?.ask(ask, this.timeoutMs) ??
-      Promise.reject(new WorkerLost(`Process ${ask.process} is not open.`, 'other'))
-    );
-  }
-
-  private threadOf(process: string): Thread | undefined {
-    return this.counted.of(process) ?? this.uncounted.of(process);
+  private async ask(ask: Ask): Promise<unknown> {
+    await this.opened.get(ask.process)?.moving;
+    const opened = this.opened.get(ask.process);
+    if (!opened || opened.thread.lost) throw new WorkerLost(`Process ${ask.process} is not open.`, 'other');
+    return opened.thread.ask(ask, this.timeoutMs);
   }
 }

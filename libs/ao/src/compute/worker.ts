@@ -1,16 +1,21 @@
 /** A compute worker: a thread that holds processes and answers one request after another. */
-import { parentPort } from 'node:worker_threads';
+import os from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
 import type { MemoryChange, MemoryImage, ProcessEnv, VmInstance, VmMessage } from '../types.js';
 import { sizeOf } from './bounds.js';
 import { machineFor } from './machines.js';
 import { messageOf } from './message.js';
 import { PackedEntries } from './packed.js';
-import type { Handled, Replayed, Request, Response } from './protocol.js';
+import type { Handled, Read, Replayed, Request, Response, ThreadData } from './protocol.js';
 
-/** One answer holds about this many bytes of results at most, and one request takes about this long: then others have their turn. */
+/** One answer holds about this many bytes of results at most, and one request takes about this long; less when others wait for their turn. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const TURN_MS = 1000;
+const SHORT_TURN_MS = 20;
 
+const { others, nice } = workerData as ThreadData;
+// On Linux a thread has a priority of its own; elsewhere it would be the whole process'.
+if (nice > 0 && os.platform() === 'linux') os.setPriority(nice);
 const processes = new Map<string, VmInstance>();
 const environments = new Map<string, ProcessEnv>();
 const port = parentPort;
@@ -51,8 +56,10 @@ async function perform(request: Request): Promise<unknown> {
       return handle(process, request.messages);
     case 'replay':
       return replay(process, environments.get(request.process) as ProcessEnv, request);
+    case 'follow':
+      return follow(process, request.messages);
     case 'dry-run':
-      return process.dryRun(request.message);
+      return read(process, request.message);
     case 'snapshot':
       return process.snapshot();
     case 'checkpoint':
@@ -64,6 +71,9 @@ async function perform(request: Request): Promise<unknown> {
   }
 }
 
+/** How long a turn lasts, at this moment. */
+const turnMs = (): number => (Atomics.load(others, 0) === 1 ? SHORT_TURN_MS : TURN_MS);
+
 async function handle(process: VmInstance, messages: readonly VmMessage[]): Promise<Handled> {
   const handled: Handled = { results: [], milliseconds: 0 };
   const begun = performance.now();
@@ -73,7 +83,7 @@ async function handle(process: VmInstance, messages: readonly VmMessage[]): Prom
     handled.results.push(result);
     bytes += sizeOf(result);
     handled.milliseconds = performance.now() - begun;
-    if (bytes >= MAX_ANSWER_BYTES || handled.milliseconds >= TURN_MS) break;
+    if (bytes >= MAX_ANSWER_BYTES || handled.milliseconds >= turnMs()) break;
   }
   return handled;
 }
@@ -85,12 +95,28 @@ async function replay(
 ): Promise<Replayed> {
   const packed = new PackedEntries(Buffer.from(entries.buffer, entries.byteOffset, entries.length), id);
   const begun = performance.now();
-  let taken = 0;
-  while (!packed.done && taken < TURN_MS) {
+  const replayed: Replayed = { count: 0, bytes: 0, milliseconds: 0 };
+  while (!packed.done && replayed.milliseconds < turnMs()) {
     await process.handle(messageOf(packed.next(), env));
-    taken = performance.now() - begun;
+    replayed.count += 1;
+    replayed.milliseconds = performance.now() - begun;
   }
-  return { bytes: packed.at, milliseconds: taken };
+  replayed.bytes = packed.at;
+  return replayed;
+}
+
+async function follow(process: VmInstance, messages: readonly VmMessage[]): Promise<null> {
+  for (const message of messages) {
+    const { Error: reason } = await process.handle(message);
+    if (reason !== undefined) throw new Error(`A message that had its effect fails in a copy: ${reason}`);
+  }
+  return null;
+}
+
+async function read(process: VmInstance, message: VmMessage): Promise<Read> {
+  const begun = performance.now();
+  const result = await process.dryRun(message);
+  return { result, milliseconds: performance.now() - begun };
 }
 
 /** Pages go to the other thread as they are, without another copy. */

@@ -10,7 +10,7 @@ import type {
   VmMessage,
 } from '../../types.js';
 import { excessOf, failed, MAX_RESULT_BYTES, MAX_SENT, TOO_LARGE, TOO_MANY } from '../bounds.js';
-import { writtenPages, type KeptMemory } from '../image.js';
+import { KeptMemory, writtenPages } from '../image.js';
 import { ReplayedProcess, type MemoryMachine } from '../replayed-process.js';
 import { LuaError, LuaMachine } from './machine.js';
 import { PRELUDE } from './prelude.js';
@@ -32,27 +32,38 @@ export class LuaVm implements Vm {
   }
 }
 
-/** Pages that are not all zero in the memory of a script that has not begun. */
-let written: ReadonlySet<number> | undefined;
+/** Where the ways into a program are, and the memory of one that has not begun: made once, then put into each. */
+interface Template {
+  place: number;
+  setEnvironment: number;
+  handle: number;
+  memory: KeptMemory;
+  /** Pages that are not all zero in a machine nothing has run in. */
+  written: ReadonlySet<number>;
+}
+
+let template: Template | undefined;
+
+function prepared(): Template {
+  const machine = new LuaMachine();
+  machine.run(PRELUDE, 'isthmus');
+  const [setEnvironment, handle] = [machine.take('__environment'), machine.take('__handle')];
+  const memory = new KeptMemory(null);
+  memory.keep(machine.memory);
+  const written = writtenPages(new LuaMachine(machine.place).memory);
+  return { place: machine.place, setEnvironment, handle, memory, written };
+}
 
 /** An interpreter with the prelude run, and the two ways into it, which the process itself cannot reach. */
 class LuaScript implements MemoryMachine {
-  private readonly machine = new LuaMachine();
-  private readonly setEnvironment: number;
-  private readonly handle: number;
-  private begun = false;
-
-  constructor() {
-    this.machine.run(PRELUDE, 'isthmus');
-    this.setEnvironment = this.machine.take('__environment');
-    this.handle = this.machine.take('__handle');
-    written ??= writtenPages(this.memory);
-  }
+  private readonly template = (template ??= prepared());
+  private readonly machine = new LuaMachine(this.template.place);
+  private empty = true;
 
   begin(source: string, { Process, Module }: ProcessEnv): void {
-    this.begun = true;
+    this.restore(this.template.memory);
     writer.text(Process.Id).text(Process.Owner).text(Module.Id).tags(Process.Tags);
-    this.machine.call(this.setEnvironment, writer.take());
+    this.machine.call(this.template.setEnvironment, writer.take());
     this.machine.run(source, 'module');
   }
 
@@ -65,12 +76,12 @@ class LuaScript implements MemoryMachine {
   }
 
   restore(kept: KeptMemory): void {
-    this.machine.restore(kept, this.begun ? undefined : written);
-    this.begun = true;
+    this.machine.restore(kept, this.empty ? this.template.written : undefined);
+    this.empty = false;
   }
 
   evaluate(message: VmMessage): EvaluationResult {
-    const result = readResult(this.machine.call(this.handle, messageBytes(message)));
+    const result = readResult(this.machine.call(this.template.handle, messageBytes(message)));
     const excess = excessOf(result);
     return excess === null ? result : failed(excess);
   }

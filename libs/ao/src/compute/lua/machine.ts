@@ -7,9 +7,14 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
 import { FUEL, metered } from '../metering.js';
+import { HostFailure } from '../replayed-process.js';
 
 /** Most memory one interpreter may have; beyond it Lua's own "not enough memory" is raised. */
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
+
+/** Memory to begin with: the interpreter's data and stack (1.1 MiB) and a first heap. Then it grows in steps. */
+const FIRST_BYTES = 2 * 1024 * 1024;
+const GROWTH_BYTES = 1024 * 1024;
 
 /**
  * Steps (passes of loops and calls, in C and Lua alike) one call into an interpreter may take: a second or two of work. Lua's own count of
@@ -74,7 +79,11 @@ let compiled: WebAssembly.Module | undefined;
 function luaModule(): WebAssembly.Module {
   const folder = path.dirname(createRequire(import.meta.url).resolve('wasmoon'));
   return (compiled ??= new WebAssembly.Module(
-    metered(fs.readFileSync(path.join(folder, 'glue.wasm')), { maxMemoryBytes: MEMORY_LIMIT_BYTES, oneNaN: true }),
+    metered(fs.readFileSync(path.join(folder, 'glue.wasm')), {
+      maxMemoryBytes: MEMORY_LIMIT_BYTES,
+      firstMemoryBytes: FIRST_BYTES,
+      oneNaN: true,
+    }),
   ));
 }
 
@@ -88,15 +97,28 @@ export class LuaMachine {
   /** Steps the last call took. */
   workDone = 0;
 
-  /** A fresh interpreter with the standard libraries open: every fresh one has the same memory. */
-  constructor() {
+  /**
+   * A fresh interpreter with the standard libraries open: every fresh one has the same memory.
+   * @param state where the interpreter is in a memory that is to be put in place; without it, one is made
+   */
+  constructor(state?: number) {
     const instance = new WebAssembly.Instance(luaModule(), this.imports());
     this.lua = instance.exports as unknown as LuaExports;
     this.refuel();
-    this.lua.__wasm_call_ctors();
     this.lua.emscripten_stack_init();
-    this.state = this.lua.luaL_newstate();
-    this.lua.luaL_openlibs(this.state);
+    this.state = state ?? this.begin();
+  }
+
+  /** Where the interpreter is in the memory: the same place in every one. */
+  get place(): number {
+    return this.state;
+  }
+
+  private begin(): number {
+    this.lua.__wasm_call_ctors();
+    const state = this.lua.luaL_newstate();
+    this.lua.luaL_openlibs(state);
+    return state;
   }
 
   /** Runs a chunk of source once. @throws LuaError */
@@ -227,13 +249,13 @@ export class LuaMachine {
 
   private grow(wanted: number): number {
     if (wanted > MEMORY_LIMIT_BYTES) return 0;
-    const missing = wanted - this.lua.memory.buffer.byteLength;
+    const missing = Math.ceil(wanted / GROWTH_BYTES) * GROWTH_BYTES - this.lua.memory.buffer.byteLength;
     try {
-      if (missing > 0) this.lua.memory.grow(Math.ceil(missing / PAGE_BYTES));
-      return 1;
-    } catch {
-      return 0;
+      if (missing > 0) this.lua.memory.grow(missing / PAGE_BYTES);
+    } catch (error) {
+      throw new HostFailure(`This host has no memory left for a process: ${String(error)}`);
     }
+    return 1;
   }
 
   private invoke(index: number, a: number, b: number): void {
