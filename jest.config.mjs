@@ -22,6 +22,8 @@ const common = {
 };
 
 export default {
+  // Most of a test is waiting for other processes: two files at once, also on a machine of two cores.
+  maxWorkers: 2,
   testTimeout: 60_000,
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,contracts}/**/*.test.ts'] },
