@@ -1,36 +1,54 @@
 /**
  * GraphQL as an Arweave gateway has it, over the items known here: `transactions` by ids, owners, recipients and tags, page by page, and
- * `transaction` by id. What one request may cost is bounded: its length, how many searches it makes, and what each of them looks at.
+ * `transaction` by id. What one request may cost is bounded: before any of it is done by what its document comes to at most, then by what all its
+ * searches look at and by the bytes of the answer.
  */
 import {
   buildSchema,
+  defaultFieldResolver,
   execute,
   GraphQLError,
+  Kind,
   parse,
   specifiedRules,
   validate,
+  visit,
   type DocumentNode,
   type ExecutionResult,
+  type GraphQLFieldResolver,
 } from 'graphql';
 import { z } from 'zod';
 import { ownerNames, indexKey, isFullyIndexed, MESSAGE_TAGS } from '../scheduler/item-index.js';
 import type { ItemHead } from '../scheduler/heads.js';
 import { tagOf } from '../scheduler/assignment.js';
 import { UnitError } from './errors.js';
+import { assertAffordable, type DocumentBounds } from './graphql-cost.js';
 import { transactionView } from './views.js';
 
 const MAX_QUERY = 10_000;
 const MAX_TOKENS = 1500;
-/** Searches of one request: each is a field of its own under an alias. */
-const MAX_SEARCHES = 5;
 const MAX_FIRST = 100;
 const DEFAULT_FIRST = 10;
 const MAX_IDS = 100;
 const MAX_VALUES = 20;
 const MAX_TAGS = 10;
-/** Items looked at for one page, where not all that was asked for is in the index. */
+/** Items looked at for one request, where not all that was asked for is in the index. */
 const MAX_LOOKED_AT = 1000;
 const LOOK_AT_ONCE = 100;
+/** An item's tags, as ANS-104 has them. */
+const MAX_ITEM_TAGS = 128;
+/** A whole page of items with their longest tags (16 KiB) and keys is half of this. As JSON. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
+const BOUNDS: DocumentBounds = {
+  rootFields: 5,
+  depth: 16,
+  // A page of 100 items with all their fields and 128 tags each is 30,000; the main thread makes this many in about 0.1 s.
+  values: 50_000,
+  lengthOf: (field, first) =>
+    field === 'transactions' ? (first ?? DEFAULT_FIRST) : field === 'tags' ? MAX_ITEM_TAGS : 1,
+  mostFirst: MAX_FIRST,
+};
 
 const schema = buildSchema(`
   type Query {
@@ -77,29 +95,56 @@ const requestShape = z.object({
 export async function answerGraphql(body: unknown, source: ItemSource): Promise<ExecutionResult> {
   const { query, variables, operationName } = requestShape.parse(body);
   const document = read(query);
+  assertAffordable(document, variables ?? {}, BOUNDS);
+  assertPlainIntrospection(document);
   const problems = validate(schema, document, specifiedRules, { maxErrors: 3 });
   if (problems.length > 0) throw new UnitError(400, problems.map((p) => p.message).join(' '));
-  let searches = 0;
-  const counted = <T, R>(answer: (asked: T) => Promise<R>) => {
-    return (asked: T): Promise<R> => {
-      searches += 1;
-      if (searches > MAX_SEARCHES) throw new GraphQLError(`At most ${MAX_SEARCHES} searches are made for one request.`);
-      return answer(asked);
-    };
-  };
-  return execute({
+  const looks: Looks = { left: MAX_LOOKED_AT };
+  const size = { bytes: 0 };
+  const answer = await execute({
     schema,
     document,
     rootValue: {
-      transactions: counted((asked: Asked) => transactions(asked, source)),
-      transaction: counted(async ({ id }: { id: string }) => {
+      transactions: (asked: Asked) => transactions(asked, source, looks),
+      transaction: async ({ id }: { id: string }) => {
         const head = (await source.heads([id])).get(id);
         return head ? nodeOf(head) : null;
-      }),
+      },
     },
+    fieldResolver: weighed(size),
     variableValues: variables ?? {},
     ...(operationName ? { operationName } : {}),
   });
+  if (size.bytes > MAX_ANSWER_BYTES)
+    throw new UnitError(400, `An answer has at most ${MAX_ANSWER_BYTES} bytes: ask for fewer items or fields.`);
+  return answer;
+}
+
+/** Counts what is answered as it is found: texts and the names they are asked for by. Nothing is copied before all is counted. */
+function weighed(size: { bytes: number }): GraphQLFieldResolver<unknown, unknown> {
+  return (source, asked, context, info) => {
+    const value: unknown = defaultFieldResolver(source, asked, context, info);
+    size.bytes += String(info.path.key).length + 4;
+    // As it is written: a control character takes six bytes.
+    if (typeof value === 'string' && size.bytes <= MAX_ANSWER_BYTES)
+      size.bytes += Buffer.byteLength(JSON.stringify(value));
+    return value;
+  };
+}
+
+/**
+ * The schema's own lists are long and lead to each other. Asked for without aliases it is no more than itself, three times deep, as
+ * validation allows. @throws UnitError
+ */
+function assertPlainIntrospection(document: DocumentNode): void {
+  let [introspects, aliased] = [false, false];
+  visit(document, {
+    [Kind.FIELD]: ({ name, alias }) => {
+      introspects ||= name.value === '__schema' || name.value === '__type';
+      aliased ||= alias !== undefined;
+    },
+  });
+  if (introspects && aliased) throw new UnitError(400, 'The schema is shown without aliases: ask for it by itself.');
 }
 
 function read(query: string): DocumentNode {
@@ -128,6 +173,11 @@ interface Asked {
   sort?: string | null;
 }
 
+/** Items that the searches of one request may still look at together. */
+interface Looks {
+  left: number;
+}
+
 interface Edge {
   cursor: string;
   node: unknown;
@@ -138,11 +188,11 @@ interface Connection {
   edges: Edge[];
 }
 
-async function transactions(asked: Asked, source: ItemSource): Promise<Connection> {
+async function transactions(asked: Asked, source: ItemSource, looks: Looks): Promise<Connection> {
   const first = Math.min(asked.first ?? DEFAULT_FIRST, MAX_FIRST);
   if (first < 1) throw new GraphQLError('`first` is 1 at least.');
   assertBounded(asked);
-  return asked.ids ? byIds(asked.ids, asked, first, source) : bySearch(asked, first, source);
+  return asked.ids ? byIds(asked.ids, asked, first, source) : bySearch(asked, first, source, looks);
 }
 
 function assertBounded({ ids, owners, recipients, tags, bundledIn }: Asked): void {
@@ -166,14 +216,17 @@ async function byIds(ids: readonly string[], asked: Asked, first: number, source
   return { pageInfo: { hasNextPage: edges.length > first }, edges: edges.slice(0, first) };
 }
 
-async function bySearch(asked: Asked, first: number, source: ItemSource): Promise<Connection> {
+async function bySearch(asked: Asked, first: number, source: ItemSource, looks: Looks): Promise<Connection> {
   const conditions = conditionsOf(asked);
   const newestFirst = !(asked.sort ?? '').endsWith('ASC');
   const edges: Edge[] = [];
   let after = cursorOf(asked.after, 's');
-  for (let looked = 0; edges.length <= first; looked += LOOK_AT_ONCE) {
-    if (looked >= MAX_LOOKED_AT)
-      throw new GraphQLError(`Fewer than ${first} of the ${looked} items looked at are what is asked for: narrow it.`);
+  while (edges.length <= first) {
+    if (looks.left <= 0)
+      throw new GraphQLError(
+        `Fewer than ${first} of the ${MAX_LOOKED_AT} items looked at are what is asked for: narrow it.`,
+      );
+    looks.left -= LOOK_AT_ONCE;
     const found = await source.search({ conditions, after, newestFirst, limit: LOOK_AT_ONCE });
     const heads = await source.heads(found.map((f) => f.id));
     for (const { seq, id } of found) {

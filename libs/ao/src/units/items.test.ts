@@ -6,6 +6,7 @@ import { openDatabase, runMigrations, testCluster, type TestCluster } from '@ist
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import fc from 'fast-check';
+import { getIntrospectionQuery } from 'graphql';
 import type { DataSource } from 'typeorm';
 import {
   AoPipeline,
@@ -19,6 +20,7 @@ import {
   type Signer,
 } from '../index.js';
 import { publishLocation } from '../scheduler/location.js';
+import { answerGraphql } from './graphql.js';
 
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
 const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);
@@ -221,8 +223,6 @@ describe('GraphQL', () => {
         '{ transactions(tags: [{ name: "Type", values: ["Message"] }, { name: "Action", values: ["A"] }]) { edges { cursor } } }',
       ),
     ).toMatch(/^Name ids, owners/);
-    const aliases = Array.from({ length: 6 }, (_, i) => `a${i}: transaction(id: "x") { id }`).join(' ');
-    expect(await refused(`{ ${aliases} }`)).toMatch(/At most 5 searches/);
     expect(await refused(`{ transactions(owners: ["x"], after: "nonsense") { edges { cursor } } }`)).toMatch(
       /no cursor/,
     );
@@ -240,6 +240,108 @@ describe('GraphQL', () => {
       expect(await answer.json()).toEqual({ error: expect.any(String) });
     }
     for (const body of ['', '{', '[]', '{"query":1}']) expect((await post('/graphql', body)).status).toBe(400);
+  });
+});
+
+describe('X14 GraphQL whose answer is far longer than its question', () => {
+  const BYTES = 4 * 1024 * 1024;
+  const times = (n: number, one: (i: number) => string): string =>
+    Array.from({ length: n }, (_, i) => one(i)).join(' ');
+  const search = (fields: string, more = '') => `transactions(owners: ["x"]${more}) { edges { node { ${fields} } } }`;
+  const refused = async (query: string, variables: object = {}) => {
+    const answer = await post('/graphql', JSON.stringify({ query, variables }));
+    return [answer.status, ((await answer.json()) as { error?: string }).error];
+  };
+
+  it.each([
+    [
+      'aliases',
+      `{ ${search(
+        times(60, (i) => `t${i}: tags { name }`),
+        ', first: 100',
+      )} }`,
+      /may come to \d+ values/,
+    ],
+    [
+      'fragments in fragments',
+      `{ transactions(owners: ["x"], first: 2) { ${times(40, (i) => `e${i}: edges { ...E }`)} } }
+       fragment E on TransactionEdge { ${times(40, (i) => `n${i}: node { ...N }`)} }
+       fragment N on Transaction { ${times(40, (i) => `o${i}: owner { key }`)} }`,
+      /may come to \d+ values/,
+    ],
+    [
+      'fragments at the top',
+      `{ ...Q } fragment Q on Query { ${times(6, (i) => `a${i}: transaction(id: "x") { id }`)} }`,
+      /5 searches/,
+    ],
+    ['searches', `{ ${times(6, (i) => `a${i}: transaction(id: "x") { id }`)} }`, /5 searches/],
+    ['a circle', '{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }', /inside itself/],
+    ['depth', `{ ${'a { '.repeat(17)} a ${'} '.repeat(17)} }`, /16 levels/],
+    ['an aliased schema', `{ __schema { ${times(50, (i) => `t${i}: types { name }`)} } }`, /without aliases/],
+  ])('is refused before any of it is done: %s', async (_, query, reason) => {
+    expect(query.length).toBeLessThan(3000);
+    expect(await refused(query)).toEqual([400, expect.stringMatching(reason)]);
+  });
+
+  it('counts `first` as it is given: in a variable too, and as the most there is when it is not known', async () => {
+    const query = `query ($n: Int = 100) { ${search(
+      times(3, (i) => `t${i}: tags { name value }`),
+      ', first: $n',
+    )} }`;
+    for (const variables of [{ n: 100 }, {}, { n: 'x' }])
+      expect(await refused(query, variables)).toEqual([400, expect.stringMatching(/may come to/)]);
+    expect((await ask(query, { n: 10 })).errors).toBeUndefined();
+  });
+
+  it('is refused when its bytes come to too much, short as its values are many or long', async () => {
+    const author = ed25519Signer(Buffer.alloc(32, 11));
+    const long = {
+      Type: 'Message',
+      ...Object.fromEntries(Array.from({ length: 4 }, (_, i) => [`L${i}`, '\x01'.repeat(2500)])),
+    };
+    const sent = await Promise.all(Array.from({ length: 20 }, () => place(long, author, processes[0])));
+    const by = `owners: ["${author.address}"], first: 20`;
+    const whole = await ask(`{ transactions(${by}) { edges { node { id tags { name value } } } } }`);
+    expect(whole.data?.['transactions']?.edges).toHaveLength(sent.length);
+    const fields = times(4, (i) => `t${i}: tags { value }`);
+    expect(await refused(`{ transactions(${by}) { edges { node { ${fields} } } } }`)).toEqual([
+      400,
+      expect.stringContaining(`${BYTES} bytes`),
+    ]);
+    // Names alone: they come with every item.
+    const [item] = sent;
+    const ids = Array.from({ length: 100 }, (_, i) => String(i));
+    const heads = () =>
+      Promise.resolve(new Map(ids.map((id) => [id, { item: item as Item, dataBytes: 0, placed: null }])));
+    const named = (name: string) => ({
+      query: `query ($ids: [ID!]!) { ${times(5, (i) => `s${i}: transactions(ids: $ids, first: 100) { edges { node { ...N } } }`)} } fragment N on Transaction { ${times(17, (i) => `${name}${i}: recipient`)} }`,
+      variables: { ids },
+    });
+    const source = { heads, search: () => Promise.resolve([]) };
+    expect((await answerGraphql(named('n'), source)).errors).toBeUndefined();
+    await expect(answerGraphql(named('n'.repeat(500)), source)).rejects.toThrow(`${BYTES} bytes`);
+  });
+
+  it('is looked for among so many items and no more, all searches together', async () => {
+    let looked = 0;
+    const source = {
+      heads: () => Promise.resolve(new Map()),
+      search: ({ limit }: { limit: number }) => {
+        looked += limit;
+        return Promise.resolve(Array.from({ length: limit }, (_, i) => ({ seq: String(i), id: 'x' })));
+      },
+    };
+    const query = `{ ${times(5, (i) => `a${i}: ${search('id')}`)} }`;
+    const { errors } = await answerGraphql({ query }, source);
+    expect([looked, errors?.length]).toEqual([1000, 1]);
+  });
+
+  it('is answered when it is what tools ask for: a page of everything, the schema', async () => {
+    const everything =
+      'id anchor signature recipient owner { address key } fee { winston ar } quantity { winston ar } data { size type } tags { name value } block { id timestamp height previous } parent { id } bundledIn { id }';
+    const page = `query ($n: Int) { transactions(recipients: ["${processes[0]}"], first: $n) { pageInfo { hasNextPage } edges { cursor node { ${everything} } } } }`;
+    expect((await ask(page, { n: 100 })).errors).toBeUndefined();
+    expect((await ask(getIntrospectionQuery())).errors).toBeUndefined();
   });
 });
 
