@@ -179,7 +179,7 @@ function securityHeaders(request: Request, response: Response, next: NextFunctio
   response.setHeader('referrer-policy', 'no-referrer');
   response.setHeader('x-frame-options', 'DENY');
   // The API's own documentation page brings inline styles and scripts; everything else brings none.
-  if (!request.path.startsWith('/docs'))
+  if (!/^\/docs(\/|$)/i.test(request.path))
     response.setHeader(
       'content-security-policy',
       "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",

@@ -54,14 +54,96 @@ it('know what a request costs', () => {
     ['GET', '/graphql', 'searches'],
     ['GET', '/v1', 'api'],
     ['POST', '/v1/quotes', 'api'],
-    ['GET', '/v1x', null],
+    ['GET', '/v1x', 'reads'],
+    ['GET', '/docs', 'reads'],
+    ['GET', '/info', 'reads'],
+    ['PUT', '/', 'items'],
     ['GET', '/', null],
     ['GET', '/health', null],
+    ['HEAD', '/ready', null],
     ['GET', '/metrics', null],
-    ['GET', '/docs', null],
   ];
   for (const [method, path, group] of groups)
     expect([method, path, groupOf(method, path)]).toEqual([method, path, group]);
+});
+
+const TOLD_APART: [method: string, path: string][] = [
+  ['GET', '/su'],
+  ['POST', '/su'],
+  ['GET', `/su/${ID}`],
+  ['GET', `/su/${ID}/latest`],
+  ['GET', `/su/processes/${ID}`],
+  ['GET', '/su/timestamp'],
+  ['POST', '/mu'],
+  ['POST', `/mu/push/${ID}/0`],
+  ['POST', `/mu/monitor/${ID}`],
+  ['DELETE', `/mu/monitor/${ID}`],
+  ['GET', `/cu/result/${ID}`],
+  ['GET', `/cu/results/${ID}`],
+  ['GET', `/cu/cron/${ID}`],
+  ['POST', '/cu/dry-run'],
+  ['POST', '/graphql'],
+  ['GET', `/raw/${ID}`],
+  ['GET', `/${ID}`],
+  ['GET', '/info'],
+  ['POST', '/push'],
+  ['POST', '/schedule'],
+  ['POST', `/${ID}~process@1.0/push`],
+  ['POST', `/${ID}~process@1.0/compute/results=3`],
+  ['POST', `/${ID}~process@1.0/as=execution/compute&Action=Balance`],
+  ['GET', `/${ID}/now/balances`],
+  ['GET', '/~meta@1.0/info'],
+  ['GET', '/v1/transfers'],
+  ['POST', '/v1/quotes'],
+];
+const SPELLINGS: [name: string, spell: (path: string) => string][] = [
+  ['in capitals', (path) => path.toUpperCase()],
+  ['with a slash at the end', (path) => `${path}/`],
+  ['with two slashes at the end', (path) => `${path}//`],
+  ['with two slashes', (path) => path.replaceAll('/', '//')],
+  ['with a dot', (path) => path.replace('/', '/./')],
+  ['with a letter encoded', (path) => path.replace(/[a-z]/i, (c) => `%${c.charCodeAt(0).toString(16)}`)],
+  ['with a capital encoded', (path) => path.toUpperCase().replace(/[A-Z]/, (c) => `%${c.charCodeAt(0).toString(16)}`)],
+  ['with its inner slashes encoded', (path) => `/${path.slice(1).replaceAll('/', '%2F')}`],
+  ['with nonsense at the end', (path) => `${path}/%zz`],
+];
+describe.each(SPELLINGS)('X14 however it is spelled: %s', (_, spell) => {
+  it('costs what it costs', () => {
+    for (const [method, path] of TOLD_APART) {
+      const spelled = spell(path);
+      // What ends in nonsense places nothing: it is no AO-Core path of those.
+      const plain =
+        spelled.endsWith('/%zz') && /(push|schedule)$/.test(path) && path.includes(ID)
+          ? 'reads'
+          : groupOf(method, path);
+      expect([method, spelled, groupOf(method, spelled)]).toEqual([method, spelled, plain]);
+    }
+  });
+
+  it('what is not counted is so as it is written, and no other way', () => {
+    for (const path of ['/health', '/ready', '/metrics'])
+      expect(groupOf('GET', spell(path))).toBe(spell(path) === path ? null : 'reads');
+  });
+});
+
+it('X14 whatever else is asked for has a limit', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom('GET', 'HEAD', 'POST', 'DELETE', 'OPTIONS', 'PROPFIND'),
+      fc.webPath(),
+      (method, path) => {
+        fc.pre(!['', '/', '/health', '/ready', '/metrics'].includes(path));
+        expect(groupOf(method, path)).not.toBeNull();
+      },
+    ),
+  );
+});
+
+it.each(['/SU', '/su/', '//su', '/%73u', '/Su//'])('X14 %s has no limit of its own', async (path) => {
+  await serve({}, ['127.0.0.1']);
+  const one = { 'x-forwarded-for': '192.0.2.1' };
+  for (let i = 0; i < 4; i += 1) expect((await ask('POST', '/su', one)).status).toBe(200);
+  expect((await ask('POST', path, one)).status).toBe(429);
 });
 
 it('count a customer’s addresses together, and no two customers', () => {

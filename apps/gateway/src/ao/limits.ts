@@ -13,16 +13,42 @@ const WINDOW_SECONDS = 60;
 
 type Group = 'api' | keyof GatewayConfig['aoLimits'];
 
-/** What a request costs; null for what is not counted: the page, the documentation, health and metrics. */
+/** All that is not counted: the page's first file, and what tells whoever watches this gateway how it does. As it is spelled here and no other way. */
+const NOT_COUNTED = new Set(['/', '/health', '/ready', '/metrics']);
+
+/**
+ * What a request costs; null for what is not counted. Whatever is not told apart here is a read or a writing as any other: a way to spell a
+ * path that nobody thought of has a limit all the same.
+ */
 export function groupOf(method: string, path: string): Group | null {
-  if (/^\/v1(\/|$)/.test(path)) return 'api';
-  if (/^\/graphql(\/|$)/.test(path)) return 'searches';
-  if (path.startsWith('/cu/dry-run') || path.includes('/as=execution')) return 'dryRuns';
   const isRead = method === 'GET' || method === 'HEAD';
+  if (isRead && NOT_COUNTED.has(path)) return null;
+  const segments = plainSegments(path);
+  const [first = '', second] = segments;
+  if (first === 'v1') return 'api';
+  if (first === 'graphql') return 'searches';
+  if ((first === 'cu' && second === 'dry-run') || segments.some((s) => s.startsWith('as=execution'))) return 'dryRuns';
+  if (isRead) return 'reads';
   // AO-Core's clients post their reads too.
-  if (/^\/(~|[A-Za-z0-9_-]{43})/.test(path)) return isRead || !/\/(push|schedule)$/.test(path) ? 'reads' : 'items';
-  if (!isRead) return 'items';
-  return /^\/(su|mu|cu|raw)(\/|$)/.test(path) ? 'reads' : null;
+  const last = segments.at(-1);
+  return /^(~|[a-z0-9_-]{43})/.test(first) && last !== 'push' && last !== 'schedule' ? 'reads' : 'items';
+}
+
+/** A path as the router may read it: it minds neither case nor a slash at the end, and others on the way to it may mind less. */
+function plainSegments(path: string): string[] {
+  return path
+    .split('/')
+    .map(decoded)
+    .flatMap((s) => s.toLowerCase().split('/'))
+    .filter((s) => s !== '' && s !== '.');
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 const LOOPBACK = /^(127\.|::1$)/;

@@ -20,6 +20,7 @@ import {
   type Signer,
 } from '../index.js';
 import { publishLocation } from '../scheduler/location.js';
+import { MAX_ITEM_BYTES } from '../items/index.js';
 import { answerGraphql } from './graphql.js';
 
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
@@ -242,6 +243,20 @@ describe('GraphQL', () => {
     for (const body of ['', '{', '[]', '{"query":1}']) expect((await post('/graphql', body)).status).toBe(400);
   });
 });
+
+it.each(['/GraphQL', '/graphql/', '/mu/', '/MU', '/Su', '/su/', '/cu/Dry-Run', '/cu/dry-run/'])(
+  'X14 %s reads its body as the route it is, bounded',
+  async (path) => {
+    const item = await make({ Type: 'Message' }, BOB, processes[0]);
+    const own = /graphql/i.test(path) ? JSON.stringify({ query: '{ __typename }' }) : item.raw;
+    const dry = /cu/.test(path);
+    const asked = dry ? `${path}?process-id=${processes[0]}` : path;
+    const answer = await post(asked, dry ? JSON.stringify({ Tags: [] }) : own);
+    expect([path, answer.ok]).toEqual([path, true]);
+    const large = await post(asked, Buffer.alloc(MAX_ITEM_BYTES + 1, 32));
+    expect([path, large.status]).toEqual([path, 413]);
+  },
+);
 
 describe('X14 GraphQL whose answer is far longer than its question', () => {
   const BYTES = 4 * 1024 * 1024;
