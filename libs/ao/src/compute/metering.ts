@@ -1,5 +1,5 @@
 /**
- * Bounds what compiled code does, inside the code itself. Each call of a function, each pass of a loop and each stretch of 64 instructions
+ * Bounds what compiled code does, inside the code itself. Each call of a function, each pass of a loop and each stretch of 256 instructions
  * takes one from a counter that is refilled from outside, and at nothing left the code traps: so everything it does ends, at the same step
  * everywhere. What else could differ between two runs is fixed or refused: memory has a largest size, what is kept outside of it can be put
  * back, and nothing passes that is not known.
@@ -12,7 +12,7 @@ export const STACK = 'isthmus_stack';
 /** Beginning of the names under which the module's own mutable globals are exported: what it keeps there is no part of its memory. */
 export const GLOBAL = 'isthmus_global_';
 /** Most instructions, on any way through the code, between two steps of the counter. */
-const STRETCH = 64;
+const STRETCH = 256;
 /** Bytes of a memory.copy or memory.fill that cost one. */
 export const BYTES_PER_UNIT_LOG2 = 6;
 /** Steps that what runs while a module is instantiated may take: before its counter can be filled from outside. */
@@ -28,6 +28,9 @@ const SLOW: ReadonlyMap<number, number> = new Map([
   ...[0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3].map((op): [number, number] => [op, 8]),
   [0x11, 8],
 ]);
+/** Most functions of a module, and most times it is asked which of them go round: an aos module has 600, and takes 20. */
+const MAX_FUNCTIONS = 50_000;
+const MAX_ROUNDS = 64;
 /** Most elements of a table, as every instance has its own. */
 const MAX_TABLE = 65_536;
 const PAGE_BYTES = 65_536;
@@ -61,8 +64,8 @@ export interface Metering {
   /** Memory an instance begins with, when it declares more than it needs: all of it is looked through again and again. */
   firstMemoryBytes?: number;
   /**
-   * Locals and frames that may be on the stack at once; beyond it the code traps, before the host's own stack ends, which is not the same
-   * size everywhere. Whoever lets an exception pass through the code puts the depth back.
+   * Locals and frames that may be on the stack at once, counted where functions go round; beyond it the code traps, before the host's own
+   * stack ends, which is not the same size everywhere. Whoever lets an exception pass through the code puts the depth back.
    */
   stackSlots?: number;
   /**
@@ -86,34 +89,43 @@ export function metered(binary: Uint8Array, options: Metering): Uint8Array {
   const importedCount = imports.filter(({ kind }) => kind === KIND.global).length;
   const globals = globalsOf(body(SECTION.global));
   const signatures = list(body(SECTION.type), signature);
-  const importedFunctions = imports.filter(({ kind }) => kind === KIND.function).length;
-  checkElements(body(SECTION.element), importedFunctions);
+  const host = imports.filter(({ kind }) => kind === KIND.function);
+  const tabled = tabledFunctions(body(SECTION.element), host.length);
   const types = list(body(SECTION.function), (r) => r.number());
   const meter: Meter = {
     fuel: importedCount + globals.length,
     stackSlots: options.stackSlots ?? null,
     oneNaN: options.oneNaN ?? false,
-    importedFunctions,
+    imported: host.map(({ name, type }) => throughTable(name, signatures[type] ?? NOTHING)),
     wide: (ownMemory ?? imports.find(({ memory }) => memory)?.memory)?.wide ?? false,
-    signatureOf: (index) => signatures[types[index] ?? -1] ?? { params: [], results: [] },
+    types: signatures,
+    signatureOf: (index) => signatures[types[index] ?? -1] ?? NOTHING,
   };
   const mutable = globals.flatMap((isMutable, i) => (isMutable ? [importedCount + i] : []));
   const parts = sections.flatMap(({ id, body: bytes }) => {
-    const changed = rewritten(id, new Reader(bytes), meter, mutable, options) ?? bytes;
+    const changed = rewritten(id, new Reader(bytes), meter, mutable, tabled, options) ?? bytes;
     return [Buffer.from([id]), unsigned(changed.length), changed];
   });
   return Buffer.concat([binary.subarray(0, 8), ...parts]);
 }
+
+/** Of emscripten's functions only these call the module in their turn: what setjmp guards, given by its place in the table. */
+function throughTable(name: string, { params, results }: Signature): Signature | null {
+  return name.startsWith('invoke_') ? { params: params.slice(1), results } : null;
+}
+
+const typeKey = ({ params, results }: Signature): string => `${params.join()}:${results.join()}`;
 
 interface Meter {
   /** Index of the counter; the next global is the depth of the stack. */
   fuel: number;
   stackSlots: number | null;
   oneNaN: boolean;
-  /** The first functions are the host's. */
-  importedFunctions: number;
+  /** The first functions are the host's: of each, what it calls through the module's table, if anything. */
+  imported: readonly (Signature | null)[];
   /** Whether memory has 64-bit addresses. */
   wide: boolean;
+  types: readonly Signature[];
   signatureOf: (index: number) => Signature;
 }
 
@@ -136,6 +148,7 @@ function rewritten(
   reader: Reader,
   meter: Meter,
   mutable: readonly number[],
+  tabled: readonly number[],
   options: Metering,
 ): Uint8Array | null {
   switch (id) {
@@ -156,21 +169,135 @@ function rewritten(
         ...mutable.map((index, i) => exportOf(`${GLOBAL}${i}`, index)),
       ]);
     case SECTION.code:
-      return meteredCode(reader, meter);
+      return meteredCode(reader, meter, tabled);
     default:
       return null;
   }
 }
 
-function meteredCode(reader: Reader, meter: Meter): Uint8Array {
-  const bodies = list(reader, (r) => r.take(r.number())).map((code, i) => {
-    const plain = new MeteredBody(new Reader(code), { ...meter, stackSlots: null }, meter.signatureOf(i));
-    // Whoever calls nobody takes one frame at most beside what is counted.
-    const counted = meter.stackSlots !== null && plain.calls;
-    const body = (counted ? new MeteredBody(new Reader(code), meter, meter.signatureOf(i)) : plain).bytes;
-    return Buffer.concat([unsigned(body.length), body]);
+function meteredCode(reader: Reader, meter: Meter, tabled: readonly number[]): Uint8Array {
+  const codes = list(reader, (r) => r.take(r.number()));
+  if (codes.length > MAX_FUNCTIONS) throw new ModuleRefused(`A module has at most ${MAX_FUNCTIONS} functions.`);
+  const plain = codes.map(
+    (code, i) => new MeteredBody(new Reader(code), { ...meter, stackSlots: null }, meter.signatureOf(i)),
+  );
+  const slots = meter.stackSlots === null ? new Map<number, number>() : recursionSlots(plain, meter, tabled);
+  const bodies = plain.map((body, i) => {
+    const code = new Reader(codes[i] as Uint8Array);
+    const taken = slots.get(i);
+    const { bytes } = taken === undefined ? body : new MeteredBody(code, meter, meter.signatureOf(i), taken);
+    return Buffer.concat([unsigned(bytes.length), bytes]);
   });
   return Buffer.concat([unsigned(bodies.length), ...bodies]);
+}
+
+/**
+ * What functions take of the stack, of those where that is counted: so many that no way leads round past all of them. Each takes what the
+ * heaviest way through others takes as well, up to the next of its kind.
+ * @param tabled functions that may be called through a table, by whoever calls their type
+ */
+function recursionSlots(
+  bodies: readonly MeteredBody[],
+  meter: Meter,
+  tabled: readonly number[],
+): ReadonlyMap<number, number> {
+  const ofType = new Map<string, number[]>();
+  for (const index of tabled) {
+    const type = typeKey(meter.signatureOf(index));
+    ofType.set(type, [...(ofType.get(type) ?? []), index]);
+  }
+  // The functions of a type are a node of their own, so that there are not as many ways as callers times callees.
+  const types = [...ofType.keys()];
+  const ways = [
+    ...bodies.map(({ callees, types: called }) => [
+      ...callees,
+      ...[...called].map((type) => types.indexOf(type)).flatMap((at) => (at < 0 ? [] : [bodies.length + at])),
+    ]),
+    ...types.map((type) => ofType.get(type) ?? []),
+  ];
+  const counted = new Set<number>();
+  let rounds = 0;
+  for (let parts = cyclicParts(ways, counted); parts.length > 0; parts = cyclicParts(ways, counted)) {
+    rounds += 1;
+    for (const part of parts) {
+      if (rounds < MAX_ROUNDS) counted.add(mostTravelled(part, ways, bodies.length));
+      else for (const node of part) if (node < bodies.length) counted.add(node);
+    }
+  }
+  const heaviest = heaviestWays(ways, counted, (node) => bodies[node]?.slots ?? 0);
+  return new Map([...counted].map((node) => [node, heaviest(node)]));
+}
+
+/** The function of a part that most ways go through. */
+function mostTravelled(part: readonly number[], ways: readonly (readonly number[])[], functions: number): number {
+  const within = new Set(part);
+  const ends = new Map<number, number>();
+  for (const node of part)
+    for (const target of ways[node] ?? []) if (within.has(target)) ends.set(target, (ends.get(target) ?? 0) + 1);
+  const score = (node: number): number =>
+    (ends.get(node) ?? 0) * (ways[node] ?? []).filter((target) => within.has(target)).length;
+  return part.filter((node) => node < functions).reduce((a, b) => (score(b) > score(a) ? b : a));
+}
+
+/** Weight of the heaviest way from each node, that node included, past no node of `ends`. There is no way round without them. */
+function heaviestWays(
+  ways: readonly (readonly number[])[],
+  ends: ReadonlySet<number>,
+  weightOf: (node: number) => number,
+): (node: number) => number {
+  const known = new Map<number, number>();
+  const weigh = (node: number): number =>
+    weightOf(node) +
+    (ways[node] ?? []).reduce((most, target) => Math.max(most, ends.has(target) ? 0 : (known.get(target) ?? 0)), 0);
+  for (let start = 0; start < ways.length; start += 1) {
+    const path = [start];
+    for (let node = path.at(-1); node !== undefined; node = path.at(-1)) {
+      const open = known.has(node)
+        ? undefined
+        : (ways[node] ?? []).find((target) => !ends.has(target) && !known.has(target));
+      if (open !== undefined) path.push(open);
+      else known.set(path.pop() as number, weigh(node));
+    }
+  }
+  return (node) => known.get(node) ?? 0;
+}
+
+/** Parts of a graph, without the nodes left out, in each of which every node leads to every other, and round (Tarjan's algorithm, without recursion). */
+function cyclicParts(ways: readonly (readonly number[])[], without: ReadonlySet<number>): number[][] {
+  const [order, low] = [new Int32Array(ways.length), new Int32Array(ways.length)];
+  const finished = new Uint8Array(ways.length);
+  const parts: number[][] = [];
+  const members: number[] = [];
+  let count = 0;
+  const enter = (node: number): { node: number; next: number } => {
+    order[node] = low[node] = count += 1;
+    members.push(node);
+    return { node, next: 0 };
+  };
+  const lower = (node: number, to: number): void => {
+    low[node] = Math.min(low[node] as number, to);
+  };
+  for (let root = 0; root < ways.length; root += 1) {
+    if (order[root] || without.has(root)) continue;
+    const path = [enter(root)];
+    for (let at = path.at(-1); at; at = path.at(-1)) {
+      const { node } = at;
+      const target = ways[node]?.[at.next];
+      at.next += 1;
+      if (target === undefined) {
+        path.pop();
+        const above = path.at(-1)?.node;
+        if (above !== undefined) lower(above, low[node] as number);
+        if (low[node] !== order[node]) continue;
+        const part = members.splice(members.lastIndexOf(node));
+        for (const member of part) finished[member] = 1;
+        if (part.length > 1 || ways[node]?.includes(node)) parts.push(part);
+      } else if (without.has(target)) continue;
+      else if (!order[target]) path.push(enter(target));
+      else if (!finished[target]) lower(node, order[target] as number);
+    }
+  }
+  return parts;
 }
 
 /** A block that is open, and the most instructions since a step of the counter with which its end is reached; -1: not at all. */
@@ -190,8 +317,11 @@ class MeteredBody {
   /** Most instructions since a step of the counter, on any way to here; -1 where no way leads. */
   private since = 0;
   private readonly groups: Uint8Array[];
-  /** Whether it calls functions. */
-  calls = false;
+  /** What it calls: functions by their numbers, and functions in tables by their types. */
+  readonly callees = new Set<number>();
+  readonly types = new Set<string>();
+  /** What a call of it takes of the stack, alone. */
+  readonly slots: number;
   private locals: number;
   /** Locals the function has more than it brought, by what they are for: as many as it needs, since each takes room on the stack. */
   private readonly own = new Map<string, { index: number; type: number }>();
@@ -200,6 +330,7 @@ class MeteredBody {
     private readonly reader: Reader,
     private readonly meter: Meter,
     { params, results }: Signature,
+    private readonly taken = 0,
   ) {
     this.locals = params.length;
     this.groups = list(reader, (r) => {
@@ -209,13 +340,13 @@ class MeteredBody {
       return r.between(start);
     });
     this.written = reader.at;
-    const slots = this.locals + FRAME_SLOTS;
+    this.slots = this.locals + FRAME_SLOTS;
     if (meter.stackSlots === null) this.step();
-    else this.begin(slots, meter.stackSlots, results);
-    while (this.open.length > 0) this.next(slots);
+    else this.begin(meter.stackSlots, results);
+    while (this.open.length > 0) this.next();
     if (!reader.done) throw new ModuleRefused('A function goes on after its end.');
     this.copy();
-    if (meter.stackSlots !== null) this.out.push(this.giveStack(slots), Buffer.from([END]));
+    if (meter.stackSlots !== null) this.out.push(this.giveStack(), Buffer.from([END]));
   }
 
   get bytes(): Uint8Array {
@@ -224,7 +355,7 @@ class MeteredBody {
   }
 
   /** A step, and slots of the stack. The body becomes a block, so that whatever branches to its end passes by what gives them back. */
-  private begin(slots: number, limit: number, results: readonly number[]): void {
+  private begin(limit: number, results: readonly number[]): void {
     if (results.length > 1) throw new ModuleRefused('Functions with several results cannot be metered.');
     const { fuel } = this.meter;
     const [left, depth] = [this.local('left', I32), this.local('depth', I32)];
@@ -234,7 +365,7 @@ class MeteredBody {
       indexed(0x22, left),
       indexed(0x24, fuel),
       indexed(0x23, fuel + 1),
-      constant(slots),
+      constant(this.taken),
       Buffer.from([0x6a]),
       indexed(0x22, depth),
       indexed(0x24, fuel + 1),
@@ -248,9 +379,9 @@ class MeteredBody {
     );
   }
 
-  private giveStack(slots: number): Uint8Array {
+  private giveStack(): Uint8Array {
     const depth = indexed(0x20, this.local('depth', I32));
-    return Buffer.concat([depth, constant(slots), Buffer.from([0x6b]), indexed(0x24, this.meter.fuel + 1)]);
+    return Buffer.concat([depth, constant(this.taken), Buffer.from([0x6b]), indexed(0x24, this.meter.fuel + 1)]);
   }
 
   private local(purpose: string, type: number): number {
@@ -261,7 +392,7 @@ class MeteredBody {
     return index;
   }
 
-  private next(slots: number): void {
+  private next(): void {
     const { reader } = this;
     const start = reader.at;
     const op = reader.byte();
@@ -270,7 +401,6 @@ class MeteredBody {
       this.step();
     }
     if (this.since >= 0) this.since += SLOW.get(op) ?? 1;
-    if (op === 0x10 || op === 0x11) this.calls = true;
     const before = BEFORE.get(op);
     if (before && this.meter.oneNaN) {
       this.copy(start);
@@ -278,10 +408,11 @@ class MeteredBody {
     }
     if (op >= 0x02 && op <= 0x05) this.enter(op);
     else if (op === END) this.leave();
-    else if (op >= 0x0c && op <= 0x0f) this.branch(op, start, slots);
+    else if (op >= 0x0c && op <= 0x0f) this.branch(op, start);
     else if (op === 0x00) this.since = -1;
     else if (op === 0x40) this.grow(start);
     else if (op === 0x10) this.call(start);
+    else if (op === 0x11) this.callIndirect();
     else if (op === 0xfc) this.extended(start);
     else immediates(op, reader);
   }
@@ -308,7 +439,22 @@ class MeteredBody {
   }
 
   private call(start: number): void {
-    if (this.reader.number() < this.meter.importedFunctions) this.payBefore(start, HOST_COST);
+    const host = this.meter.imported;
+    const index = this.reader.number();
+    if (index >= host.length) {
+      this.callees.add(index - host.length);
+      return;
+    }
+    const through = host[index];
+    if (through) this.types.add(typeKey(through));
+    this.payBefore(start, HOST_COST);
+  }
+
+  /** Through a table. */
+  private callIndirect(): void {
+    const type = this.meter.types[this.reader.number()];
+    if (type) this.types.add(typeKey(type));
+    this.reader.number();
   }
 
   /** Puts a cost before the instruction that began at `start`. */
@@ -342,11 +488,11 @@ class MeteredBody {
   }
 
   /** br, br_if, br_table, return. Ways back to a loop's beginning meet its step there. */
-  private branch(op: number, start: number, slots: number): void {
+  private branch(op: number, start: number): void {
     const { reader } = this;
     if (op === 0x0f && this.meter.stackSlots !== null) {
       this.copy(start);
-      this.out.push(this.giveStack(slots));
+      this.out.push(this.giveStack());
     }
     const count = op === 0x0e ? reader.number() + 1 : op === 0x0f ? 0 : 1;
     for (let i = 0; i < count; i += 1) {
@@ -415,8 +561,7 @@ const BEFORE: ReadonlyMap<number, number> = new Map([
 
 /** Passes over what belongs to an instruction without a block, a branch or a length. */
 function immediates(op: number, r: Reader): void {
-  if (op === 0x11) r.numbers(2); // call_indirect: type, table
-  else if (op === 0x1c) for (let types = r.number(); types > 0; types -= 1) r.byte();
+  if (op === 0x1c) for (let types = r.number(); types > 0; types -= 1) r.byte();
   else if (op >= 0x28 && op <= 0x3e) r.numbers(2); // loads and stores: alignment, offset
   else if (op === 0x43) r.skip(4);
   else if (op === 0x44) r.skip(8);
@@ -475,14 +620,16 @@ function boundedMemory(reader: Reader, { maxMemoryBytes, firstMemoryBytes = Infi
   return Buffer.concat([unsigned(memories.length), ...memories]);
 }
 
-/** Only own functions are in tables: a call of the host is always seen, and paid for. */
-function checkElements(reader: Reader, importedFunctions: number): void {
-  list(reader, (r) => {
+/** Functions in tables, which are the module's own: a call of the host is always seen, and paid for. */
+function tabledFunctions(reader: Reader, importedFunctions: number): number[] {
+  const segments = list(reader, (r) => {
     if (r.number() !== 0) throw new ModuleRefused('Only functions, put into the table from the beginning, are known.');
     for (let op = r.byte(); op !== END; op = r.byte()) immediates(op, r);
-    if (list(r, (element) => element.number()).some((index) => index < importedFunctions))
-      throw new ModuleRefused('A function of the host may not be in a table.');
+    return list(r, (element) => element.number() - importedFunctions);
   });
+  if (segments.flat().some((index) => index < 0))
+    throw new ModuleRefused('A function of the host may not be in a table.');
+  return segments.flat();
 }
 
 function checkTables(reader: Reader): void {
@@ -504,6 +651,7 @@ export interface Signature {
 }
 
 const NO_RESULT = 0x40;
+const NOTHING: Signature = { params: [], results: [] };
 
 function signature(r: Reader): Signature {
   if (r.byte() !== 0x60) throw new ModuleRefused('Only types of functions are known.');

@@ -231,6 +231,25 @@ end`;
     await real.stop();
   });
 
+  it('I12 what changed in a thread that a slow process has left is part of its next checkpoint', async () => {
+    const real = new WorkerPool(1);
+    const kept = 'x'.repeat(100_000);
+    const source = `local n, kept = 0, {}
+function handle(msg)
+  if msg.Tags.Action == "Keep" then n = n + 1 kept[n] = msg.Data .. n end
+  if msg.Tags.Action == "Work" then for i = 1, 3e7 do n = n + 0 end end
+  ao.send({ Data = tostring(n) })
+end`;
+    for (const name of ['slow', 'a']) await real.open(name, Buffer.from(source), LUA_FORMAT, env, null);
+    const before = changedImage(null, await real.checkpoint('slow'));
+    await real.handle('slow', [message('Keep', kept)]);
+    for (let i = 0; i < 10 && real.threads().counted === 1; i += 1) await real.handle('slow', [message('Work')]);
+    expect(real.threads().counted).toBe(2);
+    expect(said((await real.handle('slow', [message('Keep', kept)]))[0])).toBe('2');
+    expect(sameImage(changedImage(before, await real.checkpoint('slow')), await real.snapshot('slow'))).toBe(true);
+    await real.stop();
+  });
+
   it('A7 dry-runs while the process goes on see all that was answered before they were asked', async () => {
     const real = new WorkerPool(1);
     await real.open('a', Buffer.from(SOURCE), LUA_FORMAT, env, null);

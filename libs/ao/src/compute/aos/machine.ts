@@ -10,11 +10,11 @@ import { GLOBAL, importsOf, largestMemory, metered, type Signature } from '../me
 import { address, AosTrap, exported, growMemory, hostedBy, importsFor, textAt, type Hosted } from './host.js';
 
 /**
- * Steps one message may take: one or two seconds of ordinary work. A transfer of the aos token takes 400,000, loading its source 20 million.
+ * Steps one message may take: one or two seconds of ordinary work. A transfer of a token takes 250,000.
  */
 export const WORK_LIMIT = 600_000_000;
-/** Slots of 8 bytes on the stack at once: Lua's own limit of 200 nested C calls is met long before. */
-const STACK_SLOTS = 400_000;
+/** Slots of 8 bytes on the stack at once, an eighth of a thread's: Lua's own limit of 200 nested C calls is met long before. */
+const STACK_SLOTS = 1_000_000;
 /** Most bytes of what a module answers: a largest result, each of its bytes written with an escape of two. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 /** Modules a thread keeps compiled, the last used ones. */
