@@ -68,11 +68,6 @@ export interface Metering {
    * stack ends, which is not the same size everywhere. Whoever lets an exception pass through the code puts the depth back.
    */
   stackSlots?: number;
-  /**
-   * Whether a NaN has one form wherever its bits can be seen: they are the processor's own otherwise. Not for code that was compiled to tell
-   * one NaN from another, as some of aos was.
-   */
-  oneNaN?: boolean;
 }
 
 /**
@@ -95,7 +90,6 @@ export function metered(binary: Uint8Array, options: Metering): Uint8Array {
   const meter: Meter = {
     fuel: importedCount + globals.length,
     stackSlots: options.stackSlots ?? null,
-    oneNaN: options.oneNaN ?? false,
     imported: host.map(({ name, type }) => throughTable(name, signatures[type] ?? NOTHING)),
     wide: (ownMemory ?? imports.find(({ memory }) => memory)?.memory)?.wide ?? false,
     types: signatures,
@@ -120,7 +114,6 @@ interface Meter {
   /** Index of the counter; the next global is the depth of the stack. */
   fuel: number;
   stackSlots: number | null;
-  oneNaN: boolean;
   /** The first functions are the host's: of each, what it calls through the module's table, if anything. */
   imported: readonly (Signature | null)[];
   /** Whether memory has 64-bit addresses. */
@@ -401,11 +394,6 @@ class MeteredBody {
       this.step();
     }
     if (this.since >= 0) this.since += SLOW.get(op) ?? 1;
-    const before = BEFORE.get(op);
-    if (before && this.meter.oneNaN) {
-      this.copy(start);
-      this.out.push(this.canonical(before));
-    }
     if (op >= 0x02 && op <= 0x05) this.enter(op);
     else if (op === END) this.leave();
     else if (op >= 0x0c && op <= 0x0f) this.branch(op, start);
@@ -415,6 +403,11 @@ class MeteredBody {
     else if (op === 0x11) this.callIndirect();
     else if (op === 0xfc) this.extended(start);
     else immediates(op, reader);
+    const computed = COMPUTED.get(op);
+    if (computed) {
+      this.copy();
+      this.out.push(this.canonical(computed));
+    }
   }
 
   /** Type of an address. */
@@ -547,16 +540,17 @@ class MeteredBody {
 
 /** Of the i32 on top of the stack. */
 const TRAP_BELOW_ZERO = Buffer.from([0x41, 0, 0x48, 0x04, 0x40, 0x00, END]);
-const NAN_32 = Buffer.from([0x43, 0, 0, 0xc0, 0x7f]);
-const NAN_64 = Buffer.from([0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]);
-/** Where the bits of a number are seen: stores, reinterpretations, and the sign that copysign takes. */
-const BEFORE: ReadonlyMap<number, number> = new Map([
-  [0x38, F32],
-  [0xbc, F32],
-  [0x98, F32],
-  [0x39, F64],
-  [0xbd, F64],
-  [0xa6, F64],
+// What x86 makes of 0/0, and so what most units of AO do.
+const NAN_32 = Buffer.from([0x43, 0, 0, 0xc0, 0xff]);
+const NAN_64 = Buffer.from([0x44, 0, 0, 0, 0, 0, 0, 0xf8, 0xff]);
+/**
+ * Instructions whose NaN the processor chooses (WebAssembly 2.0, 4.3.3 "NaN propagation"): ceil, floor, trunc, nearest, sqrt, add, sub, mul,
+ * div, min and max of both sizes, demotion and promotion. All others, loads and stores first, leave bits as they are, and must: a compiler
+ * may carry an integer in a register of numbers, where every negative one looks like a NaN.
+ */
+const COMPUTED: ReadonlyMap<number, number> = new Map([
+  ...[0x8d, 0x8e, 0x8f, 0x90, 0x91, 0x92, 0x93, 0x94, 0x95, 0x96, 0x97, 0xb6].map((op): [number, number] => [op, F32]),
+  ...[0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xbb].map((op): [number, number] => [op, F64]),
 ]);
 
 /** Passes over what belongs to an instruction without a block, a branch or a length. */

@@ -1,4 +1,5 @@
 /** The lean Lua machine: exact, undone on error, bounded, closed to the world. */
+import fc from 'fast-check';
 import type { ProcessEnv, VmInstance, VmMessage } from '../../types.js';
 import { MAX_RESULT_BYTES, MAX_SENT } from '../bounds.js';
 import { sameImage } from '../image.js';
@@ -57,6 +58,40 @@ end`;
 const vm = new LuaVm();
 const load = (source = COUNTER): Promise<VmInstance> => vm.load(Buffer.from(source), 'isthmus-lua-5.4', env, null);
 const data = async (instance: VmInstance, m: VmMessage) => (await instance.handle(m)).Messages[0]?.Data;
+
+const ARITHMETIC = `
+function handle(msg)
+  local a, b = msg.Data:match("(%S+) (%S+)")
+  a, b = math.tointeger(tonumber(a)), math.tointeger(tonumber(b))
+  local difference = a - b
+  local kept, keyed = { difference, last = a * b }, { [difference] = -difference }
+  local function below() return difference < 0 end
+  local out = { a + b, kept[1], keyed[difference], kept.last, a ~ b, a << 3, a >> 3, below() and 1 or 0, ("<i8"):unpack(("<i8"):pack(difference)), nil }
+  if b ~= 0 then out[#out + 1] = a // b out[#out + 1] = a % b end
+  for i, v in ipairs(out) do out[i] = ("%d"):format(v) end
+  ao.send({ Data = table.concat(out, " ") })
+end`;
+
+it('I3 whole numbers of 64 bits are exact, below zero too, in variables, tables and closures', async () => {
+  const instance = await load(ARITHMETIC);
+  const wrapped = (n: bigint) => BigInt.asIntN(64, n);
+  const floored = (a: bigint, b: bigint) => a / b - (a % b !== 0n && a < 0n !== b < 0n ? 1n : 0n);
+  const whole = fc.oneof(fc.bigInt({ min: -20n, max: 20n }), fc.bigInt({ min: 1n - 2n ** 63n, max: 2n ** 63n - 1n }));
+  await fc.assert(
+    fc.asyncProperty(whole, whole, async (a, b) => {
+      const difference = wrapped(a - b);
+      const expected = [
+        ...[a + b, difference, -difference, a * b, a ^ b, a << 3n].map(wrapped),
+        wrapped(BigInt.asUintN(64, a) >> 3n),
+        difference < 0n ? 1n : 0n,
+        difference,
+        ...(b === 0n ? [] : [floored(a, b), a - floored(a, b) * b].map(wrapped)),
+      ];
+      expect(await data(instance, message('', `${a} ${b}`))).toBe(expected.join(' '));
+    }),
+    { numRuns: 200 },
+  );
+});
 
 it('gives messages, tags in the order sent or sorted, bytes untouched', async () => {
   const instance = await load();

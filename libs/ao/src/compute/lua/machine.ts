@@ -82,7 +82,6 @@ function luaModule(): WebAssembly.Module {
     metered(fs.readFileSync(path.join(folder, 'glue.wasm')), {
       maxMemoryBytes: MEMORY_LIMIT_BYTES,
       firstMemoryBytes: FIRST_BYTES,
-      oneNaN: true,
     }),
   ));
 }
