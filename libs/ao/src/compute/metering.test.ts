@@ -2,7 +2,7 @@
 import v8 from 'node:v8';
 import fc from 'fast-check';
 import { FUEL, GLOBAL, metered, ModuleRefused, STACK } from './metering.js';
-import { assemble, F64, I32, I64, leb, size, type HandModule } from './wasm-module.js';
+import { assemble, I32, I64, leb, size, type HandModule } from './wasm-module.js';
 
 // Node 20 has 64-bit memories behind this flag.
 v8.setFlagsFromString('--experimental-wasm-memory64');
