@@ -76,6 +76,8 @@ export const guardianSchema = z
       .array(z.string().regex(/^[0-9a-f]{64}$/, 'write a SHA-256 as 64 lower-case hex digits'))
       .max(64)
       .default([]),
+    /** Processes whose spawn no unit of this network shows (on the base layer, for one), and that the operator has looked at. */
+    knownSenders: z.array(aoId).max(1000).default([]),
     chain: chainSchema,
     assets: z
       .array(z.strictObject({ id: z.string().min(1), address: assetAddress, process: aoId }))

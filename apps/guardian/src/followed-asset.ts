@@ -23,8 +23,7 @@ import {
 import { BootCheck } from './boot-check.js';
 import type { GuardianConfig } from './config.js';
 import type { Ledger } from './ledger.js';
-import { GatewayUnreachable } from './post.js';
-import { assertProcess, ForgedSender } from './senders.js';
+import { assertProcess, ForgedSender, UnverifiedSender } from './senders.js';
 
 export type Asset = GuardianConfig['assets'][number];
 
@@ -40,6 +39,8 @@ const VOTES_PER_BYTE = 5;
 
 /** Processes remembered as such. */
 const SENDERS_KNOWN = 10_000;
+/** Senders looked at in one round: each is a question or two to the network. The others have their turn in the next ones. */
+const SENDERS_AT_ONCE = 100;
 
 /** Own messages noted at once: a replay from slot 0 meets all there ever were. */
 const OWN_AT_ONCE = 500;
@@ -82,7 +83,7 @@ export class FollowedAsset {
   private sound = false;
   private own: { id: string; nonce: number }[] = [];
   private authorities: ReadonlySet<string> = new Set();
-  /** In whose names an authority has moved tokens: not looked at yet, and known to be processes. */
+  /** In whose names an authority has moved tokens: not known to be processes yet, and known. */
   private readonly newSenders = new Set<string>();
   private readonly senders = new Set<string>();
   private readonly signed = new Map<bigint, OpenWithdrawal>();
@@ -100,12 +101,20 @@ export class FollowedAsset {
     return this.sound && this.boot?.live ? this.current : null;
   }
 
+  /**
+   * In whose names an authority has moved tokens though nobody shows that they are processes. While there are any, nothing is to be paid out:
+   * what they sent may be with anyone by now.
+   */
+  get unverifiedSenders(): ReadonlySet<string> {
+    return this.newSenders;
+  }
+
   /** Last slot evaluated. */
   get nonce(): number {
     return this.replica.nonce;
   }
 
-  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess, OwnedProcess, ForgedSender, GatewayUnreachable */
+  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess, OwnedProcess, ForgedSender */
   async follow(): Promise<void> {
     this.sound = false;
     try {
@@ -114,8 +123,7 @@ export class FollowedAsset {
       await this.checkSenders();
     } catch (error) {
       // What the check of a schedule refuses was never evaluated. After anything else the machine may be ahead of the view, or gone.
-      if (!(error instanceof ReplicaError || error instanceof ForgedSender || error instanceof GatewayUnreachable))
-        this.startAfresh();
+      if (!(error instanceof ReplicaError || error instanceof ForgedSender)) this.startAfresh();
       throw error;
     }
     this.sound = true;
@@ -200,14 +208,23 @@ export class FollowedAsset {
     const { message } = entry;
     const sender = tagOf(message, 'From-Process');
     if (sender === '' || !this.authorities.has(message.ownerAddress) || this.senders.has(sender)) return;
+    if (this.parts.config.knownSenders.includes(sender)) return;
     const events = result.Error === undefined ? eventsOf(result.Messages) : [];
     if (events.some((e) => e.type === 'transfer' || e.type === 'withdrawal.queued')) this.newSenders.add(sender);
   }
 
-  /** @throws ForgedSender, GatewayUnreachable */
+  /** Those of whom nothing can be had stay, behind those not asked about yet. @throws ForgedSender */
   private async checkSenders(): Promise<void> {
-    for (const sender of this.newSenders) {
-      await assertProcess(this.parts.network, sender);
+    const { network, config } = this.parts;
+    for (const sender of [...this.newSenders].slice(0, SENDERS_AT_ONCE)) {
+      try {
+        await assertProcess({ network, scheduler: config.scheduler }, sender);
+      } catch (error) {
+        if (!(error instanceof UnverifiedSender)) throw error;
+        this.newSenders.delete(sender);
+        this.newSenders.add(sender);
+        continue;
+      }
       if (this.senders.size >= SENDERS_KNOWN) this.senders.clear(); // they are looked at again when they move something
       this.senders.add(sender);
       this.newSenders.delete(sender);

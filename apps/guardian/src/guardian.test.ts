@@ -474,14 +474,58 @@ describe('what a guardian signs', () => {
     await subject.round();
     expect(await subject.signed()).toEqual(['1@1']);
     await scene.push(wallet, out);
+    const withheld = async () => {
+      await subject.guardian.watch();
+      await subject.guardian.follow();
+      const refused = await subject.guardian.sign();
+      return [...refused.values()];
+    };
+    expect(await withheld()).toEqual(['unverified-sender']);
+    expect(await withheld()).toEqual(['unverified-sender']);
+    expect(await subject.signed()).toEqual(['1@1']);
+    await subject.restart();
+    expect(await withheld()).toEqual(['unverified-sender']);
+    await subject.restart({ ...subject.config, knownSenders: [wallet] });
+    expect(await withheld()).toEqual([]);
+    expect(await subject.signed()).toEqual(['1@1', '2@1']);
+  });
+
+  it('I4 A1 a sender whose signed item is no spawn is forged, and nothing more is said for the asset', async () => {
+    const { scene, subjects } = await funded();
+    const subject = first(subjects);
+    const { id: sender } = await world.message(ALICE_KEY, scene.process, { Action: 'Info' });
+    await world.message(ALICE_KEY, scene.process, { Action: 'Transfer', Quantity: '50000', Recipient: sender });
+    await scene.push(sender, { Action: 'Withdraw', Quantity: '5000', Recipient: PAYEE, 'Max-Fee': '10' });
     await subject.guardian.watch();
     await expect(subject.guardian.follow()).rejects.toEqual(code('forged-sender'));
     await subject.guardian.sign();
-    await expect(subject.guardian.follow()).rejects.toEqual(code('forged-sender'));
-    expect(await subject.signed()).toEqual(['1@1']);
-    await subject.restart();
+    expect(await subject.signed()).toEqual([]);
+  });
+
+  it('A9 a sender nobody shows holds up payouts only, and only until it is shown', async () => {
+    const token = await world.stage.token();
+    const { scene, subjects } = await funded([0, 1], { tokens: [token] });
+    const subject = first(subjects);
+    const process = scene.assets[1]?.process as string;
+    await world.message(ALICE_KEY, scene.process, { Action: 'Transfer', Quantity: '50000', Recipient: process });
+    await scene.push(process, { Action: 'Withdraw', Quantity: '5000', Recipient: PAYEE, 'Max-Fee': '10' });
+    const assets = [scene.coin];
+    await subject.restart({ ...subject.config, assets });
+    // Its schedule is gone, and in its place stands what this guardian cannot verify.
+    const other = await createItem({ tags: [{ name: 'Type', value: 'Module' }], data: 'x' }, rogue);
+    scene.gateway.intercept = async ({ path }, forward) => {
+      if (path.startsWith(`/su/${process}`)) return { status: 200, body: encodeBundle([]) };
+      return path.startsWith(`/raw/${process}`) ? { status: 200, body: spoilt(other).raw } : forward();
+    };
+    await scene.deposited(77n);
     await subject.guardian.watch();
-    await expect(subject.guardian.follow()).rejects.toEqual(code('forged-sender'));
+    await subject.guardian.follow();
+    await subject.guardian.attest();
+    expect([...(await subject.guardian.sign()).values()]).toEqual(['unverified-sender']);
+    expect(await subject.said('Attest-Deposits')).toHaveLength(2);
+    scene.gateway.intercept = null;
+    await subject.round();
+    expect(await subject.signed()).toEqual(['1@1']);
   });
 
   it('I4 a slow or stopped guardian changes nothing while M are honest, and catches up', async () => {

@@ -54,7 +54,14 @@ const RESEND_MS = 5_000;
 const SENDS_AT_ONCE = 50;
 
 /** Why a withdrawal is not signed now. */
-export type SignRefusal = 'paused' | 'not-in-set' | 'behind' | 'rotation' | 'already-released' | 'bad-withdrawal';
+export type SignRefusal =
+  | 'paused'
+  | 'not-in-set'
+  | 'behind'
+  | 'rotation'
+  | 'already-released'
+  | 'bad-withdrawal'
+  | 'unverified-sender';
 
 /** The vault holds less than AO owes: this guardian signs nothing for the asset and asks for a pause. */
 export class ConservationBroken extends Error {
@@ -414,6 +421,12 @@ export class Guardian {
     if (!this.watched || !this.cursor || view.highestSequence >= this.cursor.nextSequence) return 'behind';
     await this.checkBooks(one, view, released);
     if (view.open.size === 0) return null;
+    if (one.unverifiedSenders.size > 0) {
+      const [sender] = one.unverifiedSenders;
+      const known = { asset: one.asset.id, senders: one.unverifiedSenders.size, sender };
+      this.parts.log.warn(known, 'payouts wait: nobody shows that a sender is a process');
+      return 'unverified-sender';
+    }
     if ((await this.vault<bigint>('epoch')) !== view.set.epoch) return 'rotation';
     return view.paused || (await this.vault<boolean>('paused')) ? 'paused' : null;
   }

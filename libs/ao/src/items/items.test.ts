@@ -1,5 +1,5 @@
 /** Items against a second implementation, both ways, and against every kind of tampering. */
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, randomBytes, verify } from 'node:crypto';
 import {
   ArweaveSigner,
   bundleAndSignData,
@@ -9,6 +9,7 @@ import {
   HexSolanaSigner,
   SolanaSigner,
 } from '@dha-team/arbundles';
+import { ed25519, ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
 import fc from 'fast-check';
 import type { Signer } from '../types.js';
 import {
@@ -19,9 +20,12 @@ import {
   encodeBundle,
   ethereumSigner,
   ItemError,
+  joinItem,
   parseItem,
   verifyItem,
 } from './index.js';
+import { signedMessage } from './layout.js';
+import { isSigned } from './signature.js';
 
 const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' }) as {
   kty: string;
@@ -202,6 +206,90 @@ it('A6 an Ethereum item has one signature only: neither the other s nor the othe
     twin[66] = v;
     expect(await verifyItem(parseItem(twin))).toBe(false);
   }
+});
+
+describe('A6 an id names one content: ed25519', () => {
+  const { Point } = ed25519;
+  const FIELD = 2n ** 255n - 19n;
+  /** y as 32 bytes, with the sign of x. */
+  const encoded = (y: bigint, sign: 0 | 1) => {
+    const bytes = Buffer.from(Buffer.from(y.toString(16).padStart(64, '0'), 'hex').toReversed());
+    bytes[31] = (bytes[31] as number) | (sign << 7);
+    return bytes;
+  };
+  const small = ED25519_TORSION_SUBGROUP.map((hex) => Buffer.from(hex, 'hex'));
+  const odd = [0n, 1n, FIELD - 1n, FIELD, FIELD + 1n, 2n ** 255n - 1n].flatMap((y) => [encoded(y, 0), encoded(y, 1)]);
+  const forged = (type: 2 | 4, owner: Buffer, R: Buffer, data: string) =>
+    joinItem({
+      type,
+      signature: Buffer.concat([R, Buffer.alloc(32)]),
+      owner,
+      target: Buffer.alloc(0),
+      anchor: Buffer.alloc(0),
+      tags: [],
+      data: Buffer.from(data),
+    });
+
+  it.each([2, 4] as const)('type %i takes no key and no R of small order, or in another form', async (type) => {
+    expect(small).toHaveLength(8);
+    const good = Buffer.from(ed25519Signer(randomBytes(32)).publicKey);
+    for (const owner of [...small, ...odd])
+      for (const R of [...small, ...odd])
+        for (const data of ['a', 'b']) expect(isSigned(forged(type, owner, R, data).raw)).toBe(false);
+    for (const R of [...small, ...odd]) expect(isSigned(forged(type, good, R, 'a').raw)).toBe(false);
+  });
+
+  it('takes no R of small order from the owner of a good key either, and no s above the order', async () => {
+    const seed = randomBytes(32);
+    const signer = ed25519Signer(seed);
+    const item = await createItem(content, signer);
+    const order = Point.Fn.ORDER;
+    const s = BigInt(`0x${Buffer.from(item.signature.subarray(32).toReversed()).toString('hex')}`);
+    const twin = Buffer.from(item.raw);
+    encoded(s + order, 0).copy(twin, 2 + 32);
+    expect(isSigned(item.raw)).toBe(true);
+    expect(isSigned(twin)).toBe(false);
+
+    // R = identity, s = k * a: the equation holds
+    const { scalar } = ed25519.utils.getExtendedPublicKey(seed);
+    const R = encoded(1n, 0);
+    const parts = {
+      type: 2 as const,
+      owner: Buffer.from(signer.publicKey),
+      target: Buffer.alloc(0),
+      anchor: Buffer.alloc(0),
+    };
+    const message = signedMessage({ ...parts, tags: Buffer.alloc(0), data: Buffer.from('x') });
+    const hashed = createHash('sha512')
+      .update(Buffer.concat([R, parts.owner, message]))
+      .digest();
+    const k = Point.Fn.create(BigInt(`0x${Buffer.from(hashed.toReversed()).toString('hex')}`));
+    const signature = Buffer.concat([R, encoded(Point.Fn.mul(k, scalar), 0)]);
+    expect(verify(null, message, ed25519Key(parts.owner), signature)).toBe(true);
+    expect(isSigned(joinItem({ ...parts, signature, tags: [], data: Buffer.from('x') }).raw)).toBe(false);
+  });
+});
+
+/** As native code takes it. */
+const ed25519Key = (owner: Buffer) =>
+  createPublicKey({
+    key: Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), owner]),
+    format: 'der',
+    type: 'spki',
+  });
+
+it('A6 RSA signatures are those of their key’s length, below the modulus, whatever the modulus', async () => {
+  const item = await createItem(content, signers['arweave']!);
+  const modulus = BigInt(`0x${item.owner.toString('hex')}`);
+  const higher = BigInt(`0x${item.signature.toString('hex')}`) + modulus;
+  const altered = (signature: Buffer, owner: Buffer) =>
+    Buffer.concat([item.raw.subarray(0, 2), signature, owner, item.raw.subarray(1026)]);
+  if (higher < 2n ** 4096n) expect(isSigned(altered(Buffer.from(higher.toString(16), 'hex'), item.owner))).toBe(false);
+  const bytes = (n: bigint) => Buffer.from(n.toString(16).padStart(1024, '0'), 'hex');
+  for (const owner of [0n, 1n, 2n, 3n, 65537n, 2n ** 2048n - 1n, 2n ** 4095n, 2n ** 4096n - 1n])
+    for (const signature of [0n, 1n, 2n, owner - 1n])
+      if (signature >= 0n) expect(isSigned(altered(bytes(signature), bytes(owner)))).toBe(false);
+  expect(isSigned(altered(item.signature, item.owner))).toBe(true);
 });
 
 describe('bundles', () => {

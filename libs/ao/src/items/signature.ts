@@ -1,6 +1,11 @@
 /**
  * The check of what an item's owner signed, in native code: Arweave RSA-PSS (type 1), ed25519 (2; 4 is the same over the message in
  * hexadecimal, as Solana wallets sign), Ethereum personal messages (3). It computes: it runs in the threads of `Verifier`.
+ *
+ * One signature holds for one content and one key, so that an id, its hash, names one item: each scheme's key is in what is signed, and
+ * - RSA: the exponent is fixed, a signature has the modulus' length and is below it; for whatever modulus, PSS gives the hash of the message back.
+ * - Ethereum: a signature has one form, below.
+ * - ed25519: no points of small order, below.
  */
 import { constants, createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { recover } from 'tiny-secp256k1';
@@ -26,12 +31,31 @@ function isBy({ type, owner, signature }: ItemParts, message: Buffer): boolean {
       return verify('sha256', message, options, signature);
     }
     case 2:
-      return verify(null, message, keyOf(owner, ed25519Key), signature);
+      return isByEd25519(owner, signature, message);
     case 3:
       return isByEthereum(owner, signature, message);
     case 4:
-      return verify(null, Buffer.from(message.toString('hex')), keyOf(owner, ed25519Key), signature);
+      return isByEd25519(owner, signature, Buffer.from(message.toString('hex')));
   }
+}
+
+/**
+ * Native code refuses an s above the order and, since it compares bytes, an R that is not in canonical form. Neither it nor RFC 8032 refuses
+ * points of small order: under such a key one signature holds for any contents, and items with the same id would say different things.
+ */
+function isByEd25519(owner: Buffer, signature: Buffer, message: Buffer): boolean {
+  return isFullPoint(signature.subarray(0, 32)) && verify(null, message, keyOf(owner, ed25519Key), signature);
+}
+
+/** 2^255 - 19, and the y of the points whose order divides 8: of order 4, 1, 2, and both of order 8. With either sign of x. */
+const FIELD = 2n ** 255n - 19n;
+const Y_OF_ORDER_8 = 0x7a03ac9277fdc74ec6cc392cfa53202a0f67100d760b3cba4fd84d3d706a17c7n;
+const SMALL_ORDER: ReadonlySet<bigint> = new Set([0n, 1n, FIELD - 1n, Y_OF_ORDER_8, FIELD - Y_OF_ORDER_8]);
+
+/** Whether these 32 bytes are y in canonical form, of no point of small order. */
+function isFullPoint(bytes: Buffer): boolean {
+  const y = BigInt(`0x${Buffer.from(bytes.toReversed()).toString('hex')}`) & (2n ** 255n - 1n);
+  return y < FIELD && !SMALL_ORDER.has(y);
 }
 
 /** Half the order of the curve: of the two signatures (s and its negative), only the one below counts. */
@@ -60,5 +84,7 @@ const rsaKey = (modulus: Buffer): KeyObject =>
 
 const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
 
-const ed25519Key = (owner: Buffer): KeyObject =>
-  createPublicKey({ key: Buffer.concat([SPKI_ED25519, owner]), format: 'der', type: 'spki' });
+function ed25519Key(owner: Buffer): KeyObject {
+  if (!isFullPoint(owner)) throw new TypeError('The key is a point of small order, or not in canonical form.');
+  return createPublicKey({ key: Buffer.concat([SPKI_ED25519, owner]), format: 'der', type: 'spki' });
+}

@@ -5,6 +5,7 @@ export type ScheduleErrorCode =
   | 'unknown-process'
   | 'unknown-message'
   | 'unknown-module'
+  | 'id-taken'
   | 'overloaded';
 
 /** A message that gets no place; the message says what to do. */
@@ -17,3 +18,7 @@ export class ScheduleError extends Error {
     this.name = 'ScheduleError';
   }
 }
+
+/** An id names one item: what would be found by it must not depend on where one looks. */
+export const idTaken = (id: string): ScheduleError =>
+  new ScheduleError('id-taken', `The id ${id} is that of another item here: sign yours anew.`);

@@ -7,7 +7,7 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { timeOfTick } from '../messenger/cron.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
 import { assign, tagOf, type ScheduleHead } from './assignment.js';
-import { ScheduleError } from './error.js';
+import { idTaken, ScheduleError } from './error.js';
 
 /** Where a message stands, the same however often it is sent. */
 export interface Placed {
@@ -101,8 +101,10 @@ export class Placer {
     const fresh = await this.sign(manager, wanted, schedules, outcomes);
     const entries: ScheduleEntry[] = [];
     if (fresh.length === 0) return { outcomes, entries };
-    const { known, moved } = await write(manager, fresh, schedules);
+    const { known, taken, moved } = await write(manager, fresh, schedules);
     for (const placed of known) outcomes.set(placeKey(placed.process, placed.id), placed);
+    for (const { entry, placed } of fresh)
+      if (taken.has(placed.id)) outcomes.set(placeKey(entry.process, placed.id), idTaken(placed.id));
     for (const { entry, placed } of fresh) {
       if (!moved.has(entry.process)) continue;
       outcomes.set(placeKey(placed.process, placed.id), placed);
@@ -110,7 +112,7 @@ export class Placer {
     }
     for (const [process, { head }] of schedules) {
       if (moved.has(process) && head) this.remember(process, head);
-      else if (known.length === 0) this.heads.delete(process); // somebody else has moved it
+      else if (known.length + taken.size === 0) this.heads.delete(process); // somebody else has moved it
     }
     return { outcomes, entries };
   }
@@ -141,14 +143,16 @@ export class Placer {
     const modules = await knownModules(manager, wanted.filter(isSpawn));
     const [now, blockHeight] = [this.options.now(), this.options.blockHeight()];
     const fresh: Fresh[] = [];
+    const named = new Map<string, Item>();
     for (const one of wanted) {
       const { item, process } = one;
       const schedule = schedules.get(process) as Moving;
-      const problem = schedule.head ? null : isSpawn(one) ? unknownModule(item, modules) : unknownProcess(process);
+      const problem = problemOf(one, schedule.head, modules, named.get(item.id));
       if (problem) {
         outcomes.set(keyOf(one), problem);
         continue;
       }
+      named.set(item.id, item);
       const moment = { timestamp: Math.max(now, this.momentOf(item)), blockHeight };
       const { item: assignment, head } = await assign(process, item.id, schedule.head, moment, this.options.signer);
       schedule.head = head;
@@ -182,6 +186,18 @@ const keyOf = ({ item, process }: Wanted): string => placeKey(process, item.id);
 
 /** A module assigned to itself is none. */
 const isSpawn = ({ item, process }: Wanted): boolean => process === item.id && tagOf(item, 'Type') === 'Process';
+
+/** Why this gets no place; null when it may have one. @param namesake what has the same id in this round */
+function problemOf(
+  one: Wanted,
+  head: ScheduleHead | null,
+  modules: ReadonlySet<string>,
+  namesake: Item | undefined,
+): ScheduleError | null {
+  if (namesake && !namesake.raw.equals(one.item.raw)) return idTaken(one.item.id);
+  if (head) return null;
+  return isSpawn(one) ? unknownModule(one.item, modules) : unknownProcess(one.process);
+}
 
 const unknownProcess = (process: string): ScheduleError =>
   new ScheduleError(
@@ -229,7 +245,8 @@ async function readHeads(
 }
 
 /**
- * Writes places and moves heads, all or none of each schedule, and nothing at all when a message has its place already: then it says which.
+ * Writes places and moves heads, all or none of each schedule, and nothing at all when a message has its place already, or its id is
+ * another item's: then it says which.
  * The items travel as one piece of bytes, cut up in the database: as an array they would be twice as long, in hexadecimal.
  */
 const WRITE = `
@@ -243,9 +260,17 @@ with head as (
     with ordinality as e(process, nonce, id, message_id, timestamp, at, item_bytes, message_bytes, number)
 ), known as (
   select a.process, a.nonce, a.id, a.message_id, a.timestamp from entry e join assignment a on a.message_id = e.message_id and a.process = e.process
+), said as not materialized (
+  select message_id, substring($19::bytea from at + item_bytes + 1 for message_bytes) as message from entry
+), taken as (
+  select s.message_id from said s join assignment a on a.message_id = s.message_id where a.message <> s.message
+  union select s.message_id from said s join module m on m.id = s.message_id where m.item <> s.message
+  union select s.message_id from said s join process p on p.id = s.message_id where p.item <> s.message
+), free as (
+  select where not exists (select 1 from known) and not exists (select 1 from taken)
 ), locked as (
   select p.id from process p join head h on h.id = p.id and h.was_nonce = p.nonce and h.was_assignment = p.assignment_id
-  where p.id = any($1) and not exists (select 1 from known) order by p.id for update of p
+  where p.id = any($1) and exists (select 1 from free) order by p.id for update of p
 ), moved as (
   update process p set nonce = h.nonce, assignment_id = h.assignment_id, hash_chain = h.hash_chain, timestamp = h.timestamp
   from head h join locked l on l.id = h.id where p.id = h.id returning p.id
@@ -253,19 +278,19 @@ with head as (
   insert into process (id, module, item, nonce, assignment_id, hash_chain, timestamp)
   select s.id, s.module, substring($19::bytea from e.at + e.item_bytes + 1 for e.message_bytes), h.nonce, h.assignment_id, h.hash_chain, h.timestamp
   from spawn s join entry e on e.number = s.entry join head h on h.id = s.id
-  where not exists (select 1 from known) on conflict (id) do nothing returning id
+  where exists (select 1 from free) on conflict (id) do nothing returning id
 ), placed as (
   insert into assignment (process, nonce, id, message_id, timestamp, item, message)
   select process, nonce, id, message_id, timestamp, substring($19::bytea from at + 1 for item_bytes), substring($19::bytea from at + item_bytes + 1 for message_bytes)
   from entry where process in (select id from moved union all select id from spawned)
 )
-select (select json_agg(known) from known) as known, array(select id from moved union all select id from spawned) as moved`;
+select (select json_agg(known) from known) as known, array(select message_id from taken) as taken, array(select id from moved union all select id from spawned) as moved`;
 
 async function write(
   manager: EntityManager,
   fresh: readonly Fresh[],
   schedules: ReadonlyMap<string, Moving>,
-): Promise<{ known: Placed[]; moved: Set<string> }> {
+): Promise<{ known: Placed[]; taken: Set<string>; moved: Set<string> }> {
   const heads = [...schedules].flatMap(([id, { was, head }]) => (head && head !== was ? [{ id, was, head }] : []));
   const spawns = fresh.flatMap(({ entry }, i) =>
     entry.process === entry.message.id ? [{ entry, number: i + 1 }] : [],
@@ -277,7 +302,7 @@ async function write(
     at += entry.assignment.raw.length + entry.message.raw.length;
     return start;
   });
-  const rows: { known: KnownRow[] | null; moved: string[] }[] = await manager.query(WRITE, [
+  const rows: { known: KnownRow[] | null; taken: string[]; moved: string[] }[] = await manager.query(WRITE, [
     heads.map((h) => h.id),
     heads.map((h) => h.was?.nonce ?? null),
     heads.map((h) => h.was?.assignmentId ?? null),
@@ -305,7 +330,7 @@ async function write(
     assignmentId: r.id,
     timestamp: r.timestamp,
   }));
-  return { known, moved: new Set(rows[0]?.moved) };
+  return { known, taken: new Set(rows[0]?.taken), moved: new Set(rows[0]?.moved) };
 }
 
 interface KnownRow {

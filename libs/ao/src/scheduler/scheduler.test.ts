@@ -3,7 +3,8 @@ import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
 import { jest } from '@jest/globals';
 import type { DataSource } from 'typeorm';
-import { createItem, ed25519Signer, parseItem } from '../items/index.js';
+import { createItem, ed25519Signer, joinItem, parseItem } from '../items/index.js';
+import { Verifier } from '../items/verifier.js';
 import type { Item, ScheduleEntry, Tag } from '../types.js';
 import { firstHash, nextHash, tagOf } from './assignment.js';
 import { RecentEntries } from './recent.js';
@@ -72,6 +73,64 @@ it('A6 a batch with messages that have their place already, some twice, and new 
   expect(again.slice(8)).toEqual(again.slice(3, 5));
   expect(await checked(a)).toEqual([a, old[0]?.id, old[2]?.id, fresh[0]?.id]);
   expect(await checked(b)).toEqual([b, old[1]?.id, fresh[1]?.id]);
+});
+
+describe('A6 an id names one item here', () => {
+  /** The same signature over other contents; the scheduler takes it only as what somebody else has looked at. */
+  const namesake = ({ signature, owner }: Item, type: string, target = '', more: [string, string][] = []) =>
+    joinItem({
+      type: 2,
+      signature,
+      owner,
+      target: Buffer.from(target, 'base64url'),
+      anchor: Buffer.alloc(0),
+      tags: tags(['Type', type], ...more),
+      data: Buffer.alloc(0),
+    });
+  const taken = expect.objectContaining({ code: 'id-taken' });
+
+  it('neither a spawn nor a message takes the id of a module, a process or a message, also in one batch', async () => {
+    const a = await spawn();
+    const said = await message(a);
+    await scheduler.schedule(said.raw);
+    const rawSpawn = parseItem((await scheduler.item(a)) as Buffer);
+    for (const known of [module, rawSpawn, said]) {
+      const twins = [
+        namesake(known, 'Message', a, [['X', '1']]),
+        namesake(known, 'Process', '', [['Module', module.id]]),
+      ];
+      for (const twin of twins) await expect(scheduler.schedulePushed(twin.raw)).rejects.toEqual(taken);
+    }
+    const [x, y] = [await message(a), await spawn()];
+    const [first, second, other] = await Promise.allSettled([
+      scheduler.schedulePushed(x.raw),
+      scheduler.schedulePushed(namesake(x, 'Message', y).raw),
+      scheduler.schedulePushed((await message(y)).raw),
+    ]);
+    expect([first.status, second.status, other.status]).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect((await checked(a)).slice(1)).toEqual([said.id, x.id]);
+    expect(await checked(y)).toHaveLength(2);
+  });
+
+  it('a module takes the id of no process, message or other module; itself it may be sent again', async () => {
+    const signed = jest.spyOn(Verifier.prototype, 'verify').mockResolvedValue(true);
+    try {
+      const a = await spawn();
+      const said = await message(a);
+      await scheduler.schedule(said.raw);
+      const known = [module, said, parseItem((await scheduler.item(a)) as Buffer)];
+      for (const one of known)
+        await expect(
+          scheduler.schedule(namesake(one, 'Module', '', [['Module-Format', 'isthmus-lua-5.4']]).raw),
+        ).rejects.toEqual(taken);
+      expect((await scheduler.schedule(module.raw)).id).toBe(module.id);
+      await scheduler.assign(a, module.id); // the same item, placed in a schedule
+      expect(await checked(a)).toEqual([a, said.id, module.id]);
+      expect((await scheduler.schedule(module.raw)).id).toBe(module.id);
+    } finally {
+      signed.mockRestore();
+    }
+  });
 });
 
 it('X5 a scheduler whose remembered heads are out of date places after what others have placed', async () => {

@@ -6,7 +6,7 @@ import type { DataSource } from 'typeorm';
 import { parseItem, verifyItem } from '../items/index.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
 import { tagOf } from './assignment.js';
-import { ScheduleError } from './error.js';
+import { idTaken, ScheduleError } from './error.js';
 import { itemHeads, type ItemHead } from './heads.js';
 import { ScheduleLog, type EntryRange } from './log.js';
 import { Placer, type Placed, type Wanted } from './placement.js';
@@ -217,10 +217,16 @@ export class Scheduler {
   }
 
   private async storeModule(item: Item): Promise<Placed> {
-    await this.options.database.query(
-      'insert into module (id, format, item) values ($1, $2, $3) on conflict do nothing',
+    const rows: { taken: boolean }[] = await this.options.database.query(
+      `with taken as (
+         select from module where id = $1 and item <> $3 union all select from process where id = $1 and item <> $3
+         union all select from assignment where message_id = $1 and message <> $3
+       ), added as (
+         insert into module (id, format, item) select $1, $2, $3 where not exists (select from taken) on conflict do nothing
+       ) select exists (select from taken) as taken`,
       [item.id, tagOf(item, 'Module-Format'), item.raw],
     );
+    if (rows[0]?.taken) throw idTaken(item.id);
     for (const listener of this.keepers) listener(item.id);
     return { id: item.id, process: item.id, nonce: 0, assignmentId: item.id, timestamp: this.now() };
   }
