@@ -3,7 +3,7 @@
  * message waits for nothing here. Of messages only who, to whom, and on whose behalf is kept; of everything else every tag.
  */
 import { createHash } from 'node:crypto';
-import type { DataSource } from 'typeorm';
+import { QueryFailedError, type DataSource } from 'typeorm';
 import { parseItem } from '../items/index.js';
 import type { Item, ScheduleEntry, Tag } from '../types.js';
 import { tagOf } from './assignment.js';
@@ -68,6 +68,8 @@ export class ItemIndex {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | null = null;
   private stopped = false;
+  /** After a failure nothing is tried before this moment. Milliseconds. */
+  private notBefore = 0;
 
   constructor(
     private readonly database: DataSource,
@@ -139,13 +141,16 @@ export class ItemIndex {
 
   private wake(afterMs: number): void {
     if (this.stopped || this.timer || this.running) return;
-    this.timer = setTimeout(() => {
-      this.timer = undefined;
-      this.running = this.run().finally(() => {
-        this.running = null;
-        if (this.dirty.size > 0) this.wake(GATHER_MS);
-      });
-    }, afterMs).unref();
+    this.timer = setTimeout(
+      () => {
+        this.timer = undefined;
+        this.running = this.run().finally(() => {
+          this.running = null;
+          if (this.dirty.size > 0 || !this.started) this.wake(GATHER_MS);
+        });
+      },
+      Math.max(afterMs, this.notBefore - Date.now()),
+    ).unref();
   }
 
   private async run(): Promise<void> {
@@ -153,8 +158,8 @@ export class ItemIndex {
       await this.catchUp();
     } catch (error) {
       if (this.stopped) return;
+      this.notBefore = Date.now() + RETRY_MS;
       this.onFailure(error);
-      setTimeout(() => this.wake(0), RETRY_MS).unref();
     }
   }
 
@@ -180,7 +185,7 @@ export class ItemIndex {
           if (page) pages.push(page);
           if (this.stopped || pages.reduce((sum, { items }) => sum + items.length, 0) >= BATCH) break;
         }
-        await this.write(pages);
+        await this.writeEach(pages);
       } catch (error) {
         for (const id of taken) this.dirty.add(id);
         throw error;
@@ -204,9 +209,12 @@ export class ItemIndex {
     const last = entries.at(-1);
     if (!last) {
       const raw = before < 0 ? await this.log.item(id) : null;
-      return raw && { id, before, nonce: 0, items: [{ item: parseItem(raw), time: Date.now() }], more: false };
+      return (
+        raw && { id, before, nonce: 0, items: [{ nonce: 0, item: parseItem(raw), time: Date.now() }], more: false }
+      );
     }
-    const items = entries.filter(isOwn).map(({ message, assignment }) => ({
+    const items = entries.filter(isOwn).map(({ nonce, message, assignment }) => ({
+      nonce,
       item: message,
       time: Number(tagOf(assignment, 'Timestamp')),
     }));
@@ -223,6 +231,21 @@ export class ItemIndex {
       id,
     ]);
     return rows[0] ? Number(rows[0].nonce) : -1;
+  }
+
+  /** Writes pages together; where one item is in the way, the others without it, and it alone is passed over. */
+  private async writeEach(pages: readonly Page[]): Promise<void> {
+    try {
+      return await this.write(pages);
+    } catch (error) {
+      if (!isOfRow(error)) throw error;
+      const [page] = pages;
+      if (pages.length === 1 && page && page.items.length <= 1) {
+        this.onFailure(error);
+        return this.write([{ ...page, items: [] }]);
+      }
+    }
+    for (const part of pages.length > 1 ? pages.map((p) => [p]) : halves(pages[0])) await this.writeEach(part);
   }
 
   /** Pages of several schedules, their items in the order of time. What another gateway has written meanwhile is passed over. */
@@ -271,8 +294,25 @@ interface Page {
   id: string;
   before: number;
   nonce: number;
-  items: { item: Item; time: number }[];
+  items: { nonce: number; item: Item; time: number }[];
   more: boolean;
+}
+
+/** One after the other: the second goes on where the first ends. */
+function halves(page: Page | undefined): Page[][] {
+  const [first, second] = page
+    ? [page.items.slice(0, page.items.length / 2), page.items.slice(page.items.length / 2)]
+    : [];
+  const end = first?.at(-1)?.nonce;
+  if (!page || !first || !second || end === undefined) return [];
+  return [[{ ...page, items: first, nonce: end }], [{ ...page, items: second, before: end }]];
+}
+
+/** Whether what is written is at fault, and not whether it can be written at all: PostgreSQL's classes 22 and 23. */
+function isOfRow(error: unknown): boolean {
+  if (!(error instanceof QueryFailedError)) return false;
+  const { code } = error.driverError as { code?: unknown };
+  return typeof code === 'string' && /^2[23]/.test(code);
 }
 
 const MAX_SEQ = '9223372036854775807';
@@ -281,5 +321,12 @@ const COUNTED = 1000;
 /** A search takes so long at most. */
 const SEARCH_MS = 500;
 
-/** What is only assigned to a process is found in its own schedule. */
-const isOwn = ({ process, nonce, message }: ScheduleEntry): boolean => nonce === 0 || message.target === process;
+/**
+ * Whether an item is found by this schedule: each by one. A process by its own and a module by itself, whoever their Target is; a message by
+ * that of its Target, wherever else it is assigned.
+ */
+function isOwn({ process, message }: ScheduleEntry): boolean {
+  const type = tagOf(message, 'Type');
+  if (type === 'Process') return message.id === process;
+  return type !== 'Module' && message.target === process;
+}
