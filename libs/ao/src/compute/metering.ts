@@ -5,6 +5,8 @@
  * back, and nothing passes that is not known.
  */
 
+import { Operands } from './operands.js';
+
 /** Name under which the counter (a mutable i32) is exported. */
 export const FUEL = 'isthmus_fuel';
 /** Name under which the depth of the stack (a mutable i32, 0 between calls) is exported, when it is counted. */
@@ -90,7 +92,7 @@ export function metered(binary: Uint8Array, options: Metering): Uint8Array {
   const meter: Meter = {
     fuel: importedCount + globals.length,
     stackSlots: options.stackSlots ?? null,
-    imported: host.map(({ name, type }) => throughTable(name, signatures[type] ?? NOTHING)),
+    imported: host.map(({ name, type }) => hostFunction(name, signatures[type] ?? NOTHING)),
     wide: (ownMemory ?? imports.find(({ memory }) => memory)?.memory)?.wide ?? false,
     types: signatures,
     signatureOf: (index) => signatures[types[index] ?? -1] ?? NOTHING,
@@ -103,9 +105,16 @@ export function metered(binary: Uint8Array, options: Metering): Uint8Array {
   return Buffer.concat([binary.subarray(0, 8), ...parts]);
 }
 
+interface HostFunction {
+  signature: Signature;
+  /** Type of what it calls through the module's table, if anything. */
+  through: Signature | null;
+}
+
 /** Of emscripten's functions only these call the module in their turn: what setjmp guards, given by its place in the table. */
-function throughTable(name: string, { params, results }: Signature): Signature | null {
-  return name.startsWith('invoke_') ? { params: params.slice(1), results } : null;
+function hostFunction(name: string, its: Signature): HostFunction {
+  const { params, results } = its;
+  return { signature: its, through: name.startsWith('invoke_') ? { params: params.slice(1), results } : null };
 }
 
 const typeKey = ({ params, results }: Signature): string => `${params.join()}:${results.join()}`;
@@ -114,8 +123,8 @@ interface Meter {
   /** Index of the counter; the next global is the depth of the stack. */
   fuel: number;
   stackSlots: number | null;
-  /** The first functions are the host's: of each, what it calls through the module's table, if anything. */
-  imported: readonly (Signature | null)[];
+  /** The first functions are the host's. */
+  imported: readonly HostFunction[];
   /** Whether memory has 64-bit addresses. */
   wide: boolean;
   types: readonly Signature[];
@@ -313,9 +322,8 @@ class MeteredBody {
   /** What it calls: functions by their numbers, and functions in tables by their types. */
   readonly callees = new Set<number>();
   readonly types = new Set<string>();
-  /** What a call of it takes of the stack, alone. */
-  readonly slots: number;
   private locals: number;
+  private readonly operands = new Operands();
   /** Locals the function has more than it brought, by what they are for: as many as it needs, since each takes room on the stack. */
   private readonly own = new Map<string, { index: number; type: number }>();
 
@@ -333,13 +341,18 @@ class MeteredBody {
       return r.between(start);
     });
     this.written = reader.at;
-    this.slots = this.locals + FRAME_SLOTS;
+    this.operands.enter(0, results.length);
     if (meter.stackSlots === null) this.step();
     else this.begin(meter.stackSlots, results);
     while (this.open.length > 0) this.next();
     if (!reader.done) throw new ModuleRefused('A function goes on after its end.');
     this.copy();
     if (meter.stackSlots !== null) this.out.push(this.giveStack(), Buffer.from([END]));
+  }
+
+  /** What a call of it takes of the stack, alone. */
+  get slots(): number {
+    return this.locals + this.operands.most + FRAME_SLOTS;
   }
 
   get bytes(): Uint8Array {
@@ -397,12 +410,15 @@ class MeteredBody {
     if (op >= 0x02 && op <= 0x05) this.enter(op);
     else if (op === END) this.leave();
     else if (op >= 0x0c && op <= 0x0f) this.branch(op, start);
-    else if (op === 0x00) this.since = -1;
+    else if (op === 0x00) this.away();
     else if (op === 0x40) this.grow(start);
     else if (op === 0x10) this.call(start);
     else if (op === 0x11) this.callIndirect();
     else if (op === 0xfc) this.extended(start);
-    else immediates(op, reader);
+    else {
+      immediates(op, reader);
+      this.operands.plain(op);
+    }
     const computed = COMPUTED.get(op);
     if (computed) {
       this.copy();
@@ -434,19 +450,22 @@ class MeteredBody {
   private call(start: number): void {
     const host = this.meter.imported;
     const index = this.reader.number();
-    if (index >= host.length) {
+    const imports = host[index];
+    const { params, results } = imports?.signature ?? this.meter.signatureOf(index - host.length);
+    this.operands.take(params.length, results.length);
+    if (!imports) {
       this.callees.add(index - host.length);
       return;
     }
-    const through = host[index];
-    if (through) this.types.add(typeKey(through));
+    if (imports.through) this.types.add(typeKey(imports.through));
     this.payBefore(start, HOST_COST);
   }
 
   /** Through a table. */
   private callIndirect(): void {
-    const type = this.meter.types[this.reader.number()];
-    if (type) this.types.add(typeKey(type));
+    const type = this.meter.types[this.reader.number()] ?? NOTHING;
+    this.types.add(typeKey(type));
+    this.operands.take(type.params.length + 1, type.results.length);
     this.reader.number();
   }
 
@@ -465,9 +484,12 @@ class MeteredBody {
       inner.end = Math.max(inner.end, this.since);
       this.since = inner.otherwise;
       inner.otherwise = -1;
+      this.operands.otherwise();
       return;
     }
-    this.reader.number(); // a block's type: one byte, or the index of a type
+    if (op === 0x04) this.operands.take(1, 0);
+    const { params, results } = this.blockType();
+    this.operands.enter(params.length, results.length);
     const kind = op === 0x03 ? 'loop' : op === 0x04 ? 'if' : 'block';
     this.open.push({ kind, end: -1, otherwise: kind === 'if' ? this.since : -1 });
     if (kind !== 'loop') return;
@@ -475,7 +497,24 @@ class MeteredBody {
     this.step();
   }
 
+  /** Nothing, the type of one result, or the index of a type: only the last is never negative, as LEB128 has it. */
+  private blockType(): Signature {
+    const first = this.reader.bytes[this.reader.at] ?? 0;
+    const type = this.reader.number();
+    if (first === NO_RESULT) return NOTHING;
+    return first > NO_RESULT && first < 0x80 ? { params: [], results: [first] } : (this.meter.types[type] ?? NOTHING);
+  }
+
+  /** What follows is not reached from here. */
+  private away(): void {
+    this.since = -1;
+    this.operands.away();
+  }
+
   private leave(): void {
+    const isReached = this.since >= 0;
+    if (!this.operands.leave() && isReached)
+      throw new ModuleRefused('A block ends with other operands than its type has.');
     const { end, otherwise } = this.open.pop() as Block;
     this.since = Math.max(this.since, end, otherwise);
   }
@@ -493,12 +532,14 @@ class MeteredBody {
       if (!target) throw new ModuleRefused('A branch leads nowhere.');
       if (target.kind !== 'loop') target.end = Math.max(target.end, this.since);
     }
-    if (op !== 0x0d) this.since = -1;
+    if (op === 0x0d) this.operands.take(1, 0);
+    else this.away();
   }
 
   private extended(start: number): void {
     const op = this.reader.number();
     if (op <= 7) return; // truncations that saturate
+    this.operands.take(3, 0);
     if (op === 0x0a) this.reader.numbers(2);
     else if (op === 0x0b) this.reader.number();
     else throw unknown(`0xfc ${op}`);
