@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import type { AoEngine, AoPipeline } from '@isthmus/ao';
+import { bodyReader, type AoEngine, type AoPipeline, type BodyRefusal } from '@isthmus/ao';
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { gatewayMigrations } from '@isthmus/migrations';
@@ -11,7 +11,7 @@ import { Module, type NestApplicationOptions } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule } from '@nestjs/swagger';
-import express, { type NextFunction, type Request, type Response } from 'express';
+import type { NextFunction, Request, Response } from 'express';
 import type { DataSource } from 'typeorm';
 import { createPublicClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -22,7 +22,8 @@ import { BridgeController } from './api/bridge.controller.js';
 import { registerMetrics } from './api/metrics.js';
 import { documentOf, RouteIndex } from './api/openapi.js';
 import { OperationsController } from './api/operations.controller.js';
-import { Problem, ProblemFilter } from './api/problem.js';
+import type { ProblemCode } from './api/problem-codes.js';
+import { Problem, ProblemFilter, sendProblem } from './api/problem.js';
 import { QuotesController } from './api/quotes.controller.js';
 import { AO_ADDRESSES, CONFIG, type AoAddresses } from './api/tokens.js';
 import { TransfersController } from './api/transfers.controller.js';
@@ -36,7 +37,7 @@ import { Projector } from './transfers/projector.js';
 import { DecisionStore } from './transfers/decision-store.js';
 import { TransferStore } from './transfers/transfer-store.js';
 
-const MAX_BODY = '64kb';
+const MAX_BODY = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
 
 /** A gateway that is up. */
@@ -131,7 +132,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   app.use(securityHeaders);
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy);
   app.use(limits(config, registry));
-  app.use('/v1', jsonOnly, express.json({ limit: MAX_BODY, strict: true }));
+  app.use('/v1', jsonOnly, readBody, parseJson);
   app.useGlobalFilters(new ProblemFilter(log));
   app.useStaticAssets(path.join(projectRoot(), 'apps/web/src'), { index: 'index.html', maxAge: 0 });
   const document = documentOf(app);
@@ -192,4 +193,30 @@ function jsonOnly(request: Request, _response: Response, next: NextFunction): vo
   const isJson = /^application\/json *(;|$)/i.test(request.headers['content-type'] ?? '');
   if (request.method !== 'POST' || isJson) next();
   else next(new Problem('unsupported-media-type', 'send content-type: application/json, and a JSON body'));
+}
+
+const BODY_PROBLEMS: Readonly<Record<BodyRefusal, ProblemCode>> = {
+  'too-large': 'too-large',
+  'too-slow': 'too-slow',
+  busy: 'busy',
+  encoded: 'unsupported-media-type',
+  'cut-short': 'bad-request',
+};
+
+const readBody = bodyReader({
+  limit: MAX_BODY,
+  refuse: (why, reason, request, response) => sendProblem(new Problem(BODY_PROBLEMS[why], reason), request, response),
+});
+
+/** What is no body at all is left to the route, which names what it lacks. */
+function parseJson(request: Request, _response: Response, next: NextFunction): void {
+  const body: unknown = request.body;
+  request.body = undefined;
+  if (!Buffer.isBuffer(body) || body.length === 0) return next();
+  try {
+    request.body = JSON.parse(body.toString('utf8'));
+  } catch {
+    return next(new Problem('bad-request', 'The body is not JSON.'));
+  }
+  next();
 }

@@ -1,13 +1,14 @@
 /** The pipeline as its users and its operator see it: processes, live and listed, and the whole way of each message. */
-import { Controller, Get, Headers, Inject, Param, Query, Res, Sse, type MessageEvent } from '@nestjs/common';
+import { Controller, Get, Headers, Inject, Param, Query, Req, Sse, type MessageEvent } from '@nestjs/common';
 import { ApiHeader, ApiParam, ApiTags } from '@nestjs/swagger';
 import { tagOf } from '@isthmus/ao';
-import type { Response } from 'express';
+import type { Request } from 'express';
 import type { Observable } from 'rxjs';
 import { readQuery } from '../api/input.js';
 import { Answers, QueryOf } from '../api/openapi.js';
 import { notFound } from '../api/problem.js';
 import { shared } from '../api/figures.js';
+import { MAX_UNREAD } from '../api/stream-places.js';
 import type { Backlog, ProcessRow } from './ao-store.js';
 import { idIn, lastSlot, processesQuery } from './input.js';
 import { processView, timeOf } from './process-view.js';
@@ -60,7 +61,7 @@ export class AoController {
     };
   }
 
-  @Sse('processes/:id/events')
+  @Sse('processes/:id/events', { maxPendingDataLength: MAX_UNREAD })
   @Answers('AoSlotEvent', 'Each slot of a process as it is evaluated (server-sent events)', 'text/event-stream')
   @ApiParam(PROCESS)
   @ApiHeader({
@@ -71,12 +72,12 @@ export class AoController {
   async events(
     @Param('id') path: string,
     @Headers('last-event-id') last: string | undefined,
-    @Res({ passthrough: true }) response: Response,
+    @Req() request: Request,
   ): Promise<Observable<MessageEvent>> {
     const id = idIn(path, NO_PROCESS);
     const row = await this.ao.store.process(id);
     if (!row) throw notFound(NO_PROCESS);
-    return this.ao.feed.stream(row.spawn, lastSlot(last), response);
+    return this.ao.feed.stream(row.spawn, lastSlot(last), request);
   }
 
   @Get('messages/:id')

@@ -417,6 +417,28 @@ describe('a process live', () => {
     });
   });
 
+  it('I13 X14 one client from elsewhere has so many readers, and no other loses a place by it', async () => {
+    const process = await spawn();
+    for (const stream of [`/v1/ao/processes/${process}/events`, '/v1/events']) {
+      const stop = new AbortController();
+      const open = (headers: Record<string, string>) =>
+        fetch(`${world.url}${stream}`, { headers, signal: stop.signal });
+      const opened = await Promise.all(Array.from({ length: 21 }, () => open({ via: 'a proxy' })));
+      const statuses = opened.map((r) => r.status).toSorted((a, b) => a - b);
+      expect(statuses).toEqual(Array.from({ length: 21 }, (_, i) => (i < 20 ? 200 : 503)));
+      const refused = opened.find((r) => r.status === 503);
+      expect(await refused?.json()).toMatchObject({ code: 'too-many-streams' });
+      expect((await open({})).status).toBe(200);
+      stop.abort();
+      await until('its places are free again', async () => {
+        const again = new AbortController();
+        const { status } = await fetch(`${world.url}${stream}`, { headers: { via: 'a proxy' }, signal: again.signal });
+        again.abort();
+        return status === 200;
+      });
+    }
+  });
+
   it('of nobody, or from no slot, is refused', async () => {
     expect(await problem(`/v1/ao/processes/${NOBODY}/events`)).toEqual([404, 'not-found']);
     const headers = { 'last-event-id': 'last week' };

@@ -4,7 +4,8 @@ import { isIPv6, type AddressInfo } from 'node:net';
 import express from 'express';
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
-import { clientOf, groupOf, limits } from './limits.js';
+import { clientOf } from '@isthmus/ao';
+import { groupOf, limits } from './limits.js';
 
 const ID = 'A'.repeat(43);
 const SOME = { rateLimit: 5, aoLimits: { items: 4, reads: 3, dryRuns: 2, searches: 1 }, limitLoopback: false };

@@ -1,12 +1,13 @@
 /**
- * How many requests one client may make in a minute, by what they cost. A client is an address; of IPv6, a /64, which one customer has.
+ * How many requests one client may make in a minute, by what they cost.
  * This machine itself is not counted (its guardians and its operator's tools post many), unless what comes from it was passed on by a proxy.
  */
-import { isIPv6 } from 'node:net';
+import { clientOf } from '@isthmus/ao';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { Counter, type Registry } from 'prom-client';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import { Problem, sendProblem } from '../api/problem.js';
+import { isOurs } from '../api/origin.js';
 import type { GatewayConfig } from '../config.js';
 
 const WINDOW_SECONDS = 60;
@@ -49,30 +50,6 @@ function decoded(segment: string): string {
   } catch {
     return segment;
   }
-}
-
-const LOOPBACK = /^(127\.|::1$)/;
-const PASSED_ON = ['forwarded', 'x-forwarded-for', 'x-real-ip', 'via'];
-
-/** Who is counted together. */
-export function clientOf(address: string): string {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
-  if (!isIPv6(plain)) return plain;
-  const [before = '', after] = plain.split('::');
-  const groups = (text: string | undefined): string[] => (text ? text.split(':') : []);
-  const head = groups(before);
-  const zeros = after === undefined ? 0 : 8 - head.length - groups(after).length;
-  const all = [...head, ...Array.from({ length: zeros }, () => '0'), ...groups(after)];
-  return `${all
-    .slice(0, 4)
-    .map((g) => Number.parseInt(g, 16).toString(16))
-    .join(':')}::/64`;
-}
-
-/** Whether a request was made on this machine, and not passed on by a proxy nobody told us to trust. */
-function isOurs(request: Request): boolean {
-  const address = (request.ip ?? '').replace(/^::ffff:/i, '');
-  return LOOPBACK.test(address) && !PASSED_ON.some((name) => request.headers[name] !== undefined);
 }
 
 type Limited = Pick<GatewayConfig, 'rateLimit' | 'aoLimits' | 'limitLoopback'>;

@@ -1,21 +1,18 @@
 /** A process live: one server-sent event for each slot as it is evaluated, for a bounded number of readers, none of whom holds up another. */
 import type { AoPipeline, Item } from '@isthmus/ao';
 import type { MessageEvent } from '@nestjs/common';
-import type { Response } from 'express';
+import type { Request } from 'express';
 import { Observable } from 'rxjs';
-import { Problem } from '../api/problem.js';
+import { StreamPlaces } from '../api/stream-places.js';
 import type { AoStore } from './ao-store.js';
 import { slotView } from './process-view.js';
 import type { AoSlotEvent } from './schemas.js';
 
-/** Readers in all: each costs a read of every new slot. */
-const MAX_READERS = 200;
 const SLOTS_AT_ONCE = 100;
 const HEARTBEAT_MS = 15_000;
-const MAX_UNREAD_BYTES = 1024 * 1024;
 
 export class ProcessFeed {
-  private readers = 0;
+  private readonly places = new StreamPlaces('read the results of the process at /cu/results');
   private readonly wakers = new Map<string, Set<() => void>>();
   /** Reads under way: readers at the same slot share one. */
   private readonly reading = new Map<string, Promise<AoSlotEvent[]>>();
@@ -23,7 +20,6 @@ export class ProcessFeed {
   constructor(
     private readonly pipeline: AoPipeline,
     private readonly store: AoStore,
-    private readonly maxReaders = MAX_READERS,
   ) {
     pipeline.compute.onResults((process) => {
       for (const wake of this.wakers.get(process) ?? []) wake();
@@ -32,16 +28,12 @@ export class ProcessFeed {
 
   /**
    * Slots of the process of this spawn after `last` (null: from now on). A client that reads too slowly is cut off and resumes by its last id.
-   * @throws Problem `too-many-streams`
+   * Its error is a Problem `too-many-streams` when there is no place.
    */
-  stream(spawn: Item, last: number | null, response: Response): Observable<MessageEvent> {
-    if (this.readers >= this.maxReaders)
-      throw new Problem(
-        'too-many-streams',
-        'Try again in a moment, or read the results of the process at /cu/results.',
-      );
+  stream(spawn: Item, last: number | null, request: Request): Observable<MessageEvent> {
     const process = spawn.id;
     return new Observable<MessageEvent>((subscriber) => {
+      const giveBack = this.places.take(request);
       let at = last;
       let busy = false;
       let again = false;
@@ -57,7 +49,6 @@ export class ProcessFeed {
             for (const data of slots) subscriber.next({ id: String(data.slot), type: 'slot', data });
             at = slots.at(-1)?.slot ?? at;
             again ||= slots.length > 0;
-            if (response.writableLength > MAX_UNREAD_BYTES) subscriber.complete();
           }
         } catch (error) {
           subscriber.error(error);
@@ -75,18 +66,17 @@ export class ProcessFeed {
       return () => {
         clearInterval(heartbeat);
         this.leave(process, wake);
+        giveBack();
       };
     });
   }
 
   private enter(process: string, wake: () => void): void {
-    this.readers += 1;
     const wakers = this.wakers.get(process) ?? new Set();
     this.wakers.set(process, wakers.add(wake));
   }
 
   private leave(process: string, wake: () => void): void {
-    this.readers -= 1;
     const wakers = this.wakers.get(process);
     wakers?.delete(wake);
     if (wakers?.size === 0) this.wakers.delete(process);

@@ -1,7 +1,7 @@
 /** Transfers as they are and as they move. */
-import { Controller, Get, Headers, Inject, Param, Query, Res, Sse, type MessageEvent } from '@nestjs/common';
+import { Controller, Get, Headers, Inject, Param, Query, Req, Sse, type MessageEvent } from '@nestjs/common';
 import { ApiHeader, ApiParam, ApiTags } from '@nestjs/swagger';
-import type { Response } from 'express';
+import type { Request } from 'express';
 import type { Observable } from 'rxjs';
 import type { GatewayConfig } from '../config.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
@@ -11,6 +11,7 @@ import { LiveEvents } from './live-events.js';
 import { Answers, QueryOf } from './openapi.js';
 import { notFound } from './problem.js';
 import type { TransferDetail, TransferPage } from './schemas.js';
+import { MAX_UNREAD } from './stream-places.js';
 import { CONFIG } from './tokens.js';
 import { timelineView, transferView, type ViewContext } from './transfer-view.js';
 
@@ -60,27 +61,24 @@ export class TransfersController {
     return { ...transferView(row, context), timeline: timelineView(steps) };
   }
 
-  @Sse('transfers/:id/events')
+  @Sse('transfers/:id/events', { maxPendingDataLength: MAX_UNREAD })
   @Answers('LiveEvent', 'Live state changes of one transfer (server-sent events)', 'text/event-stream')
   @ApiParam(ID)
   @ApiHeader(LAST_EVENT)
   async transferEvents(
     @Param('id') id: string,
     @Headers('last-event-id') last: string | undefined,
-    @Res({ passthrough: true }) response: Response,
+    @Req() request: Request,
   ): Promise<Observable<MessageEvent>> {
     const row = await this.find(id);
-    return this.live.stream(row.id, readEventId(last) ?? 0n, response);
+    return this.live.stream(row.id, readEventId(last) ?? 0n, request);
   }
 
-  @Sse('events')
+  @Sse('events', { maxPendingDataLength: MAX_UNREAD })
   @Answers('LiveEvent', 'Live state changes of all transfers; goes on from Last-Event-ID', 'text/event-stream')
   @ApiHeader(LAST_EVENT)
-  events(
-    @Headers('last-event-id') last: string | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Observable<MessageEvent> {
-    return this.live.stream(null, readEventId(last), response);
+  events(@Headers('last-event-id') last: string | undefined, @Req() request: Request): Observable<MessageEvent> {
+    return this.live.stream(null, readEventId(last), request);
   }
 
   /** What no transfer's id can be is as unknown as an id nobody has. @throws Problem `not-found` */

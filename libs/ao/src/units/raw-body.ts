@@ -1,19 +1,144 @@
-/** Bodies of the units' routes: read once, as bytes, never more than an item may have. */
-import express, { type NextFunction, type Request, type Response } from 'express';
+/**
+ * Bodies of requests: read once, as bytes, each no larger than its route may have, all together no more than there is memory for, and
+ * none longer than a client with a body to send takes.
+ */
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { MAX_ITEM_BYTES } from '../items/index.js';
+import { clientOf } from './client.js';
 import { UnitError } from './errors.js';
 
-const read = express.raw({ type: () => true, limit: MAX_ITEM_BYTES });
+/** Bytes of all bodies that are being read or answered. A dozen of the largest items: the memory of processes is the larger part by far. */
+const MAX_BYTES = 128 * 1024 * 1024;
+/** Of these, what one client may have: nobody keeps others out alone. */
+const MAX_BYTES_OF_ONE = MAX_BYTES / 2;
+/** Ten megabytes on a line of four megabits a second. */
+const DEADLINE_MS = 20_000;
 
-/** Middleware that leaves the body as a Buffer. A body that is too large or cut short is answered here, as `{error}`. */
-export function rawBody(request: Request, response: Response, next: NextFunction): void {
-  read(request, response, (error?: unknown) => {
-    if (!error) return next();
-    const status = statusOf(error);
-    const reason = status === 413 ? `A body has at most ${MAX_ITEM_BYTES} bytes.` : 'The body could not be read.';
-    response.status(status).json({ error: reason });
-  });
+/** Bytes of the bodies under way. */
+export class BodiesUnderWay {
+  private total = 0;
+  private readonly held = new Map<string, number>();
+
+  constructor(
+    private readonly most = MAX_BYTES,
+    private readonly mostOfOne = MAX_BYTES_OF_ONE,
+  ) {}
+
+  get bytes(): number {
+    return this.total;
+  }
+
+  /** Whether so many more bytes of a client may be held; then they are. */
+  take(client: string, bytes: number): boolean {
+    const own = (this.held.get(client) ?? 0) + bytes;
+    if (this.total + bytes > this.most || own > this.mostOfOne) return false;
+    this.total += bytes;
+    this.held.set(client, own);
+    return true;
+  }
+
+  give(client: string, bytes: number): void {
+    this.total -= bytes;
+    const own = (this.held.get(client) ?? 0) - bytes;
+    if (own > 0) this.held.set(client, own);
+    else this.held.delete(client);
+  }
 }
+
+/** What all routes of a gateway share. */
+const ALL = new BodiesUnderWay();
+
+/** Why a body was not read. */
+export type BodyRefusal = 'too-large' | 'too-slow' | 'busy' | 'encoded' | 'cut-short';
+
+export const BODY_STATUS: Readonly<Record<BodyRefusal, number>> = {
+  'too-large': 413,
+  'too-slow': 408,
+  busy: 503,
+  encoded: 415,
+  'cut-short': 400,
+};
+
+export interface BodyOptions {
+  /** Bytes of one body. */
+  limit: number;
+  /** Writes the refusal; its headers are set. */
+  refuse: (why: BodyRefusal, reason: string, request: Request, response: Response) => void;
+  bodies?: BodiesUnderWay;
+  /** Milliseconds for the whole body. */
+  deadlineMs?: number;
+}
+
+/** Middleware that leaves the body as a Buffer, and counts it until its request is answered. */
+export function bodyReader({ limit, refuse, bodies = ALL, deadlineMs = DEADLINE_MS }: BodyOptions): RequestHandler {
+  const reasons: Readonly<Record<BodyRefusal, string>> = {
+    'too-large': `A body has at most ${limit} bytes.`,
+    'too-slow': `A body is to be sent within ${deadlineMs / 1000} s.`,
+    busy: 'The gateway is taking as many bytes as it can hold: send it again in a moment.',
+    encoded: 'Send the body as it is, without a content-encoding.',
+    'cut-short': 'The body could not be read.',
+  };
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const { 'content-length': length, 'transfer-encoding': chunked, 'content-encoding': encoding } = request.headers;
+    const no = (why: BodyRefusal): void => {
+      if (response.headersSent || response.destroyed) return;
+      if (why === 'busy') response.setHeader('retry-after', '1');
+      // Nobody waits for what is still to come of it.
+      if (why === 'too-slow') response.setHeader('connection', 'close');
+      refuse(why, reasons[why], request, response);
+    };
+    if (request.readableEnded) return next(); // whoever has read it has left it
+    if (length === undefined && chunked === undefined) {
+      request.body = Buffer.alloc(0);
+      return next();
+    }
+    if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return no('encoded');
+    if (Number(length ?? 0) > limit) return no('too-large');
+
+    const client = clientOf(request.ip ?? '');
+    let chunks: Buffer[] = [];
+    let held = 0;
+    const give = (): void => {
+      bodies.give(client, held);
+      held = 0;
+    };
+    const end = (why: BodyRefusal | null): void => {
+      clearTimeout(timer);
+      request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
+      if (why === null) {
+        request.body = Buffer.concat(chunks);
+        response.once('close', give);
+        return next();
+      }
+      chunks = [];
+      give();
+      request.on('error', () => undefined).resume(); // the rest of it is dropped
+      no(why);
+    };
+    const onData = (chunk: Buffer): void => {
+      if (held + chunk.length > limit) return end('too-large');
+      if (!bodies.take(client, chunk.length)) return end('busy');
+      held += chunk.length;
+      chunks.push(chunk);
+    };
+    const onEnd = (): void => end(null);
+    const onClose = (): void => end('cut-short');
+    const timer = setTimeout(() => end('too-slow'), deadlineMs);
+    request.on('data', onData).once('end', onEnd).once('close', onClose).once('error', onClose);
+  };
+}
+
+/** In the units' words. A refusal to hold more is a problem of RFC 9457 as well, for those who ask again by its status. */
+export const refuseAsUnit: BodyOptions['refuse'] = (why, reason, _, response) => {
+  const status = BODY_STATUS[why];
+  const problem = { type: 'urn:isthmus:problem:busy', title: 'Too much at once', status, detail: reason };
+  response.status(status);
+  if (why !== 'busy') response.json({ error: reason });
+  else response.type('application/problem+json').send(JSON.stringify({ ...problem, error: reason }));
+};
+
+/** For the units' routes. */
+export const rawBody: RequestHandler = bodyReader({ limit: MAX_ITEM_BYTES, refuse: refuseAsUnit });
 
 /** The bytes of a request that went through `rawBody`. @throws UnitError when there are none. */
 export function bytesOf(body: unknown): Buffer {
@@ -29,9 +154,4 @@ export function jsonOf(body: unknown): unknown {
   } catch {
     throw new UnitError(400, 'The body is not JSON.');
   }
-}
-
-function statusOf(error: unknown): number {
-  const status = typeof error === 'object' && error !== null && 'status' in error ? error.status : undefined;
-  return status === 413 ? 413 : 400;
 }
