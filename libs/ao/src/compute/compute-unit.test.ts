@@ -121,6 +121,26 @@ afterEach(async () => {
   await database.destroy();
 });
 
+describe('what is placed here', () => {
+  it('is evaluated without another look at whether there is more', async () => {
+    const one = await node('a');
+    const process = await spawn(one);
+    await one.compute.advance(process);
+    const given: number[] = [];
+    const following = one.scheduler.following.bind(one.scheduler);
+    one.scheduler.following = async (...asked) => {
+      const entries = await following(...asked);
+      given.push(entries.length);
+      return entries;
+    };
+    for (let i = 0; i < 5; i += 1) await one.compute.result(process, await send(one, process));
+    expect(await said(one, process)).toEqual(count(5));
+    expect(given).toEqual([1, 1, 1, 1, 1]);
+    await one.compute.advance(process); // whoever asks for all of it has it looked for
+    expect(given.at(-1)).toBe(0);
+  });
+});
+
 describe('checkpoints', () => {
   const every = { checkpointEvery: { slots: 4 } };
 

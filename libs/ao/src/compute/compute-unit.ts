@@ -62,7 +62,8 @@ export class ComputeUnit {
   private readonly leases: Leases;
   private readonly writer: ResultWriter;
   private readonly running = new Map<string, Promise<void>>();
-  private readonly wanted = new Set<string>();
+  /** Up to which slot a process is to be evaluated; Infinity: as far as its schedule goes, which only the database knows. */
+  private readonly wanted = new Map<string, number>();
   /** Processes whose slots up to this one are evaluated one by one, since one of them took too long. */
   private readonly suspects = new Map<string, number>();
   private readonly listeners = new Set<(process: string) => void>();
@@ -98,7 +99,7 @@ export class ComputeUnit {
       checkpointEvery: options.checkpointEvery,
     });
     this.writer = new ResultWriter(database, this.sinks);
-    scheduler.onPlaced((process) => void this.advance(process));
+    scheduler.onPlaced((process, last) => void this.advance(process, last));
     this.addSink(messenger);
   }
 
@@ -118,17 +119,17 @@ export class ComputeUnit {
   }
 
   /**
-   * Evaluates what a process has waiting; resolves when it has caught up with what was there, when it is another compute’s to do so, or when
-   * it has given its place up for others and goes on later.
+   * Evaluates what a process has waiting, up to the slot `upTo` at least, or all of it; resolves when it has caught up with what was there, when
+   * it is another compute’s to do so, or when it has given its place up for others and goes on later.
    * Failures are reported, and tried again after a while or at the next message.
    */
-  advance(process: string): Promise<void> {
+  advance(process: string, upTo = Infinity): Promise<void> {
     if (this.stopping) return Promise.resolve();
     if (this.leases.watches(process)) {
       this.leases.watch(process);
       return Promise.resolve();
     }
-    this.wanted.add(process);
+    this.want(process, upTo);
     const running = this.running.get(process) ?? this.turns.take(process, () => this.work(process));
     this.running.set(process, running);
     return running;
@@ -279,7 +280,7 @@ export class ComputeUnit {
         reject: (error) => (leave(), reject(error as Error)),
       };
       waiters.add(waiter);
-      void this.advance(process);
+      void this.advance(process, nonce);
     });
   }
 
@@ -294,10 +295,10 @@ export class ComputeUnit {
 
   private async work(process: string): Promise<void> {
     try {
-      while (this.wanted.delete(process) && !this.stopping) {
+      while (this.wanted.has(process) && !this.stopping) {
         const rest = await this.catchUp(process).catch((error: unknown) => this.recover(process, error));
         if (rest !== 'yielded') continue;
-        this.wanted.add(process);
+        this.want(process, Infinity);
         break;
       }
     } finally {
@@ -305,6 +306,17 @@ export class ComputeUnit {
       // Only when this turn is over may others close what it has opened.
       setImmediate(() => this.ended(process));
     }
+  }
+
+  private want(process: string, upTo: number): void {
+    this.wanted.set(process, Math.max(upTo, this.wanted.get(process) ?? upTo));
+  }
+
+  /** What is wanted now, once: -1 for nothing. */
+  private takeWanted(process: string): number {
+    const upTo = this.wanted.get(process) ?? -1;
+    this.wanted.delete(process);
+    return upTo;
   }
 
   private ended(process: string): void {
@@ -321,7 +333,7 @@ export class ComputeUnit {
     // Whoever lived beside a process that had its thread ended goes on at once: nothing of its own has failed. Nor has it when another
     // compute has gone on: that is seen when the lease is asked for again.
     if (error instanceof LeaseLost || (error instanceof WorkerLost && error.fault === 'other')) {
-      this.wanted.add(process);
+      this.want(process, Infinity);
       return;
     }
     if (this.stopping) return;
@@ -343,13 +355,16 @@ export class ComputeUnit {
     const begun = Date.now();
     let storing: Promise<void> = Promise.resolve();
     let hot: Hot | null = null;
+    let upTo = -1;
     try {
       for (;;) {
+        upTo = Math.max(upTo, this.takeWanted(process));
         if (hot === null || this.hot.get(process) !== hot) {
           await storing;
           hot = await this.ready(process);
           if (hot === null) break;
         }
+        if (hot.at >= upTo) break;
         const entries = await this.scheduler.following(process, hot.at + 1, this.batchAt(hot));
         if (entries.length === 0) break;
         const [before, results] = [hot.at, await this.evaluate(hot, entries)];

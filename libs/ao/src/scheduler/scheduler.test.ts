@@ -62,6 +62,25 @@ beforeEach(() => {
   scheduler = new Scheduler({ database, signer: KEY });
 });
 
+it('those who send within a moment of each other share one statement, however quick the one before was', async () => {
+  scheduler = new Scheduler({ database, signer: KEY, gatherMs: 300 });
+  const process = await spawn();
+  const [first, ...rest] = await Promise.all(Array.from({ length: 6 }, () => message(process)));
+  const statements: number[] = [];
+  scheduler.onPlaced((_, last) => statements.push(last));
+  const send = (item: Item | undefined) => scheduler.schedulePushed((item as Item).raw);
+  // Three at once; then three more, each at its own time.
+  await Promise.all([send(first), ...rest.slice(0, 2).map(send)]);
+  const late: Promise<Placed>[] = [];
+  for (const item of rest.slice(2)) {
+    late.push(send(item));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await Promise.all(late);
+  expect(statements).toEqual([3, 6]);
+  expect(await checked(process)).toHaveLength(7);
+});
+
 it('A6 a batch with messages that have their place already, some twice, and new ones, gives each its one place', async () => {
   const [a, b] = [await spawn(), await spawn()];
   const old = await Promise.all([message(a), message(b), message(a)]);

@@ -1,7 +1,8 @@
 /**
  * The scheduler: gives every message of a process one place, for good. Durable before acknowledged; messages that come while others are
- * being written are written together, and one that comes alone waits for nobody.
+ * being written, or within a moment of each other, are written together, and one that comes alone waits for nobody.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { parseItem, verifyItem } from '../items/index.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
@@ -22,6 +23,8 @@ export interface SchedulerOptions {
   /** Height that goes into assignments. */
   blockHeight?: () => number;
   now?: () => number;
+  /** Least time between two statements while several send at once, in milliseconds; GATHER_MS unless told. */
+  gatherMs?: number;
 }
 
 const ID = /^[A-Za-z0-9_-]{43}$/;
@@ -32,6 +35,8 @@ const MAX_WAITING_BYTES = 128 * 1024 * 1024;
 /** Most messages of one statement, and about how many bytes: what signing may hold up others, and one large message holds up. */
 const MAX_BATCH = 256;
 const MAX_BATCH_BYTES = 32 * 1024 * 1024;
+/** While several send at once, statements begin no closer together than this: most of what one costs, here and in all that follows it, is the same for one message and for ten. */
+const GATHER_MS = 8;
 /**
  * Largest message. Every copy of a process reads each of them again at every start, and nobody has agreed to them; a guardian's largest,
  * 500 deposits with the largest tags, has 2.3 MB. Modules and spawns may be as large as items are.
@@ -53,7 +58,9 @@ export class Scheduler {
   private held = 0;
   private heldBytes = 0;
   private working: Promise<void> | null = null;
-  private readonly listeners = new Set<(process: string) => void>();
+  /** The last statement. */
+  private last = { begun: -Infinity, count: 0 };
+  private readonly listeners = new Set<(process: string, last: number) => void>();
   private readonly keepers = new Set<(id: string) => void>();
   /** The schedules as stored. */
   readonly log: ScheduleLog;
@@ -74,8 +81,8 @@ export class Scheduler {
     return this.options.signer.address;
   }
 
-  /** Calls `listener` after messages of a process were placed. */
-  onPlaced(listener: (process: string) => void): void {
+  /** Calls `listener` after messages of a process were placed, with the slot of the last of them. */
+  onPlaced(listener: (process: string, last: number) => void): void {
     this.listeners.add(listener);
   }
 
@@ -233,7 +240,9 @@ export class Scheduler {
 
   private async work(): Promise<void> {
     while (this.waiting.length > 0) {
+      await this.gather();
       const batch = this.nextBatch();
+      this.last = { begun: performance.now(), count: batch.length };
       const { outcomes, entries } = await this.placer.place(batch);
       this.log.placed(entries);
       batch.forEach((w, i) => {
@@ -241,10 +250,18 @@ export class Scheduler {
         if (outcome instanceof Error) w.reject(outcome);
         else w.resolve(outcome);
       });
-      for (const process of new Set(entries.map((e) => e.process)))
-        for (const listener of this.listeners) listener(process);
+      // In order along each schedule: the last one of a process has its newest slot.
+      for (const [process, last] of new Map(entries.map((e) => [e.process, e.nonce])))
+        for (const listener of this.listeners) listener(process, last);
     }
     this.working = null;
+  }
+
+  /** Those who come within a moment share one commit: what it costs is the same for one and for many. */
+  private async gather(): Promise<void> {
+    const { begun, count } = this.last;
+    const wait = begun + (this.options.gatherMs ?? GATHER_MS) - performance.now();
+    if (count > 1 && wait > 0 && this.waiting.length < MAX_BATCH) await delay(wait);
   }
 
   private now(): number {
