@@ -25,6 +25,7 @@ import { OperationsController } from './api/operations.controller.js';
 import type { ProblemCode } from './api/problem-codes.js';
 import { Problem, ProblemFilter, sendProblem } from './api/problem.js';
 import { QuotesController } from './api/quotes.controller.js';
+import { Selling } from './api/selling.js';
 import { AO_ADDRESSES, CONFIG, type AoAddresses } from './api/tokens.js';
 import { TransfersController } from './api/transfers.controller.js';
 import type { GatewayConfig } from './config.js';
@@ -44,6 +45,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 export interface Gateway {
   url: string;
   engine: AoEngine;
+  health: Health;
   /** The units behind an embedded engine. */
   pipeline: AoPipeline | null;
   database: DataSource;
@@ -84,10 +86,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     store,
     decisions,
     config.assets,
-    (process) => {
-      health.good('projector');
-      health.recovered(`compute ${process}`);
-    },
+    () => health.good('projector'),
     (error) => health.bad('projector', error),
   );
   const index = new ChainIndex(config, database, watcher, store);
@@ -121,6 +120,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       { provide: BookKeeper, useValue: books },
       { provide: Relayer, useValue: relayer },
       { provide: Health, useValue: health },
+      { provide: Selling, useValue: new Selling(engine, health) },
       RouteIndex,
     ],
   })
@@ -172,7 +172,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   let stopped: Promise<void> | undefined;
   const { port } = server.address() as AddressInfo;
   const url = `http://${config.host}:${port}`;
-  return { url, engine, pipeline, database, projector, index, relayer, stop: () => (stopped ??= stop()) };
+  return { url, engine, health, pipeline, database, projector, index, relayer, stop: () => (stopped ??= stop()) };
 }
 
 function securityHeaders(request: Request, response: Response, next: NextFunction): void {

@@ -57,7 +57,7 @@ function embedded(
   { publicUrl }: GatewayConfig,
   ao: Settings<'embedded'>,
   database: DataSource,
-  { onFailure }: Progress,
+  { onFailure, onSound }: Progress,
 ): OpenedEngine {
   const pipeline = new AoPipeline({
     database,
@@ -66,6 +66,7 @@ function embedded(
     workers: ao.workers,
     memoryBudget: ao.memoryMiB * 1024 * 1024,
     onFailure,
+    onSound,
     publicUrl,
   });
   return { engine: new EmbeddedEngine(pipeline, database), pipeline, units: AoUnitsModule.register(pipeline) };

@@ -9,6 +9,8 @@ import type { EvaluationResult, Item } from './types.js';
 const MAX_BYTES = 32 * 1024 * 1024;
 
 export class EmbeddedEngine implements AoEngine {
+  running = false;
+
   constructor(
     private readonly pipeline: AoPipeline,
     private readonly database: DataSource,
@@ -70,11 +72,13 @@ export class EmbeddedEngine implements AoEngine {
     });
   }
 
-  start(): Promise<void> {
-    return this.pipeline.start();
+  async start(): Promise<void> {
+    await this.pipeline.start();
+    this.running = true;
   }
 
   stop(): Promise<void> {
+    this.running = false;
     return this.pipeline.stop();
   }
 }

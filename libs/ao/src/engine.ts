@@ -85,6 +85,8 @@ export interface AoEngine {
   /** Addresses that sign assignments and pushed messages. */
   readonly scheduler: string;
   readonly messenger: string;
+  /** Whether it has started and was not told to stop: processes go on by themselves. */
+  readonly running: boolean;
   /** Slots of a process from a slot on that have results, in order: at most `limit`, and fewer (but one at least) when they are large. */
   slots(process: string, fromNonce: number, limit: number): Promise<EngineSlot[]>;
   /** Calls `listener` after slots of a process got results. */

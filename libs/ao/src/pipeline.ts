@@ -23,6 +23,8 @@ export interface PipelineOptions {
   publicUrl?: string | undefined;
   /** Told of failures that are tried again by themselves. */
   onFailure: (process: string, error: unknown) => void;
+  /** Told when a process goes on that could not be computed before. */
+  onSound?: ((process: string) => void) | undefined;
   now?: () => number;
 }
 
@@ -40,7 +42,7 @@ export class AoPipeline {
   private publishing: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: PipelineOptions) {
-    const { database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, now } = options;
+    const { database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, onSound, now } = options;
     this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
     this.index = new ItemIndex(database, this.scheduler.log, (error) => onFailure('', error));
     this.scheduler.onPlaced((process) => this.index.changed(process));
@@ -56,6 +58,7 @@ export class AoPipeline {
     this.workers = new WorkerPool(workers);
     this.compute = new ComputeUnit(database, this.scheduler, this.messenger, this.workers, onFailure, {
       memoryBudget,
+      onSound,
     });
     this.state = new PublicState(database);
     this.compute.addSink(this.state);

@@ -3,10 +3,13 @@ import net from 'node:net';
 import { depositId, packSignature, releaseTypedData, type DepositObservation } from '@isthmus/bridge';
 import { devAccount, devKey } from '@isthmus/devnet';
 import { AgreementLost, RpcPool, vaultAbi, VaultWatcher } from '@isthmus/chains';
+import { createLogger } from '@isthmus/store';
 import { Registry } from 'prom-client';
 import { decodeFunctionData, zeroAddress, type Hex } from 'viem';
 import { z } from 'zod';
 import { CHAIN, COIN_ID, GatewayStage, guardianKey, until } from '../../harness.js';
+import { startGateway } from '../app.js';
+import type { GatewayConfig } from '../config.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import type { TransferRow } from '../transfers/transfer-store.js';
 import { depositSeconds, paceOf, withdrawalSeconds } from './estimate.js';
@@ -431,6 +434,66 @@ describe('a quote', () => {
     for (const guardian of [0, 1]) await say(guardian, 2, 'unpause');
     await shown(false);
     await expectPaused(false);
+  });
+
+  it.each(['compute', 'projector'])(
+    'sells nothing while the asset stands still (%s), and goes on after',
+    async (kind) => {
+      const part = kind === 'compute' ? `compute ${world.process}` : kind;
+      world.gateway.health.bad(part, new Error('it was not as signed.'));
+      for (const body of [good, withdrawal]) {
+        const [status, code, detail] = await problem('/v1/quotes', quote(body));
+        expect([status, code]).toEqual([503, 'asset-stopped']);
+        expect(detail).toContain('it was not as signed.');
+      }
+      world.gateway.health.recovered(part);
+      expect([await offered(good), await offered(withdrawal)]).toEqual(['offered', 'offered']);
+    },
+  );
+
+  it('sells nothing while another asset’s standstill is not its own', async () => {
+    world.gateway.health.bad('compute another', new Error('x'));
+    expect(await offered(good)).toBe('offered');
+    world.gateway.health.recovered('compute another');
+  });
+
+  it('sells nothing once the engine is stopped, nor before a process is known, nor when others’ units are away', async () => {
+    const asked = async (change: (config: GatewayConfig) => GatewayConfig, stopFirst = false) => {
+      const config = change({ ...world.config, databaseUrl: await world.cluster.fresh() });
+      const gateway = await startGateway(config, createLogger('gateway', { write: () => undefined }));
+      if (stopFirst) await gateway.engine.stop();
+      const code = async (): Promise<unknown> => {
+        const body = (await (await fetch(`${gateway.url}/v1/quotes`, quote(good))).json()) as { code?: string };
+        return body.code;
+      };
+      const first = await code();
+      await until('its failure is known', async () =>
+        stopFirst || config.ao.engine === 'embedded'
+          ? true
+          : gateway.health.parts[`compute ${world.process}`]?.ok === false,
+      );
+      const then = await code();
+      await gateway.stop();
+      return [first, then];
+    };
+    const closed = 'http://127.0.0.1:9';
+    const { scheduler, messenger } = world.gateway.engine;
+    const places = {
+      schedulerUrl: closed,
+      messengerUrl: closed,
+      gatewayUrl: closed,
+      computeUrls: [closed],
+      agreement: 1,
+    };
+    const remote = (config: GatewayConfig): GatewayConfig => ({
+      ...config,
+      ao: { engine: 'remote', ...places, scheduler, messenger },
+    });
+    const refused = ['engine-not-ready', 'engine-not-ready'];
+    expect(await asked((c) => c)).toEqual(refused);
+    expect(await asked((c) => c, true)).toEqual(refused);
+    expect(await asked(remote)).toEqual(refused);
+    expect(await asked(remote, true)).toEqual(refused);
   });
 
   it('sells no deposit of an asset whose listing is closed, and goes on when it is open', async () => {

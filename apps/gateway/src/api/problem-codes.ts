@@ -22,6 +22,8 @@ export const PROBLEMS = {
   'too-many-requests': [429, 'Too many requests'],
   internal: [500, 'Something failed here'],
   'chain-unavailable': [503, 'The chain cannot be read'],
+  'engine-not-ready': [503, 'AO is not ready'],
+  'asset-stopped': [503, 'The asset stands still'],
   'not-ready': [503, 'Not ready'],
   busy: [503, 'Too much at once'],
   'too-many-streams': [503, 'Too many live streams'],

@@ -12,6 +12,7 @@ import { assetOf, quoteRequest, type QuoteRequest } from './input.js';
 import { Answers, ref } from './openapi.js';
 import { Problem, read } from './problem.js';
 import type { DepositQuote, WithdrawalQuote } from './schemas.js';
+import { Selling } from './selling.js';
 import { CONFIG } from './tokens.js';
 
 type Asked<D extends QuoteRequest['direction']> = Extract<QuoteRequest, { direction: D }>;
@@ -39,6 +40,7 @@ export class QuotesController {
     @Inject(CONFIG) private readonly config: GatewayConfig,
     @Inject(BookKeeper) private readonly books: BookKeeper,
     @Inject(Relayer) private readonly relayer: Relayer,
+    @Inject(Selling) private readonly selling: Selling,
   ) {}
 
   @Post()
@@ -49,6 +51,7 @@ export class QuotesController {
     const request = read(quoteRequest, body);
     const asset = assetOf(this.config.assets, request.asset);
     this.checkRecipient(asset, request);
+    await this.selling.assertCarried(asset);
     const standing = await this.standing(asset);
     return request.direction === 'deposit'
       ? this.depositQuote(asset, request, standing)

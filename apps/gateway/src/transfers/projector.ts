@@ -47,7 +47,7 @@ export class Projector {
     private readonly store: TransferStore,
     private readonly decisions: DecisionStore,
     private readonly assets: readonly AssetConfig[],
-    private readonly onProjected: (process: string) => void,
+    private readonly onProjected: () => void,
     private readonly onFailure: (error: unknown) => void,
   ) {}
 
@@ -76,11 +76,9 @@ export class Projector {
   private async work(asset: AssetConfig): Promise<void> {
     try {
       while (this.wanted.delete(asset.process) && !this.stopped) {
-        while (await this.batch(asset)) {
-          this.store.announce();
-          this.onProjected(asset.process);
-        }
+        while (await this.batch(asset)) this.store.announce();
       }
+      this.onProjected();
     } catch (error) {
       this.onFailure(error);
       if (!this.stopped) setTimeout(() => void this.project(asset.process), RETRY_MS).unref();

@@ -45,6 +45,8 @@ export interface ComputeOptions {
   /** When a checkpoint is due; CHECKPOINT_EVERY unless told. */
   checkpointEvery?: HotOptions['checkpointEvery'];
   leases?: LeaseTimes;
+  /** Told when a process goes on that could not be computed before. */
+  onSound?: ((process: string) => void) | undefined;
 }
 
 interface Waiter {
@@ -79,7 +81,7 @@ export class ComputeUnit {
     private readonly messenger: Messenger,
     private readonly workers: WorkerPool,
     private readonly onFailure: (process: string, error: unknown) => void,
-    options: ComputeOptions = {},
+    private readonly options: ComputeOptions = {},
   ) {
     this.leases = new Leases(
       database,
@@ -385,7 +387,16 @@ export class ComputeUnit {
       await storing;
     }
     if (hot === null) this.leases.watch(process);
+    this.sound(process);
     return 'done';
+  }
+
+  private sound(process: string): void {
+    const before = this.retries.get(process);
+    if (!before) return;
+    clearTimeout(before.timer);
+    this.retries.delete(process);
+    this.options.onSound?.(process);
   }
 
   private batchAt(hot: Hot): number {
@@ -401,8 +412,7 @@ export class ComputeUnit {
     if (!lease) throw new LeaseLost(process);
     const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
     await this.writer.store(lease, before, { process, module: module.id, results: paired });
-    clearTimeout(this.retries.get(process)?.timer);
-    this.retries.delete(process);
+    this.sound(process);
     const evaluated = before + results.length;
     this.announce(process, evaluated);
     this.leases.announceStored(process, evaluated);

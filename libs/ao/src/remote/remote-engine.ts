@@ -68,6 +68,10 @@ export class RemoteEngine implements AoEngine {
     return this.options.messenger;
   }
 
+  get running(): boolean {
+    return this.loops.length > 0 && !this.stopping.signal.aborted;
+  }
+
   async slots(process: string, fromNonce: number, limit: number): Promise<EngineSlot[]> {
     const rows: { nonce: string; message_id: string; timestamp: string; outcome: string }[] =
       await this.options.database.query(
