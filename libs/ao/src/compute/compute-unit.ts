@@ -29,6 +29,8 @@ const FIRST_RETRY_MS = 1000;
 const LONGEST_RETRY_MS = 300_000;
 /** Longest anybody waits here for a slot to be computed. */
 const WAIT_MS = 60_000;
+/** Longest that ending takes to checkpoint what is open: who stops a gateway waits for it, and its supervisor not for long. */
+const KEEP_MS = 5000;
 /** Messages a process sends between two looks at how many of them are undelivered. */
 const ROOM_EVERY = 500;
 
@@ -45,6 +47,8 @@ export interface ComputeOptions {
   /** When a checkpoint is due; CHECKPOINT_EVERY unless told. */
   checkpointEvery?: HotOptions['checkpointEvery'];
   leases?: LeaseTimes;
+  /** Milliseconds in which ending checkpoints what is open; KEEP_MS unless told. */
+  keepMs?: number;
   /** Told when a process goes on that could not be computed before. */
   onSound?: ((process: string) => void) | undefined;
 }
@@ -147,6 +151,7 @@ export class ComputeUnit {
     return { ...this.hot.totals, dryRuns: this.dryRuns };
   }
 
+  /** Ends what is under way, and keeps how far it came, so that the next run goes on from there. */
   async stop(): Promise<void> {
     this.stopping = true;
     for (const { timer } of this.retries.values()) clearTimeout(timer);
@@ -155,6 +160,7 @@ export class ComputeUnit {
     this.hot.stop();
     await this.turns.done();
     await this.writer.stop();
+    await this.hot.keep(this.options.keepMs ?? KEEP_MS);
     await this.leases.stop();
     await this.workers.stop();
   }
@@ -265,6 +271,7 @@ export class ComputeUnit {
   /** Resolves when the result of a slot is stored, whoever computes it. @throws ComputeError `not-ready` */
   private async computed(process: string, nonce: number): Promise<void> {
     if ((await this.evaluated(process)) >= nonce) return;
+    if (this.stopping) throw new ComputeError('not-ready', 'The compute unit is stopping.');
     await new Promise<void>((resolve, reject) => {
       const waiters = this.waiters.get(process) ?? new Set();
       this.waiters.set(process, waiters);
@@ -444,8 +451,8 @@ export class ComputeUnit {
 
   /**
    * Results of the first of these entries. None when they took too long together: then they are taken one by one, and the one message that
-   * alone takes too long fails. That is the backstop for machines that do not count their work (aos): a replica cannot know how long is too
-   * long here, so it stops there and says so. On the lean Lua machine every message has ended by its own count, the same everywhere, before.
+   * alone takes too long fails. That is the backstop for code that is slow beyond measure: every machine counts its work, and a message has
+   * ended by its own count, the same everywhere, long before. A replica cannot know how long is too long here, so it stops there and says so.
    * A worker that crashed, or was lost while the process was opened, is nobody's result: the process is tried again later.
    */
   private async evaluate(hot: Hot, entries: ScheduleEntry[]): Promise<EvaluationResult[]> {

@@ -193,7 +193,7 @@ export class HotProcesses {
   checkpointDue(hot: Hot): boolean {
     const every = { ...CHECKPOINT_EVERY, ...this.options.checkpointEvery };
     const stretches = Math.max(
-      (this.workers.spent(hot.process) - hot.spentBefore) / every.milliseconds,
+      this.unkept(hot) / every.milliseconds,
       (hot.at - (hot.checkpoint ?? -1)) / every.slots,
       hot.bytesSince / every.bytes,
     );
@@ -230,6 +230,23 @@ export class HotProcesses {
     this.leave();
   }
 
+  /**
+   * Checkpoints what is ahead of its checkpoint, most work first, so that the next run need not do it again; what is not done by then is. No
+   * turn may be taken, and none is taken any more.
+   */
+  async keep(withinMs: number): Promise<void> {
+    const behind = [...this.hot.values()]
+      .filter((hot) => this.workers.isOpen(hot.process) && this.unkept(hot) > TRIFLE_MS)
+      .toSorted((a, b) => this.unkept(b) - this.unkept(a));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), withinMs)));
+    for (const hot of behind) {
+      const done = this.checkpoint(hot).catch((error: unknown) => this.options.onFailure(hot.process, error));
+      if ((await Promise.race([done, late])) === 'late') break;
+    }
+    clearTimeout(timer);
+  }
+
   status(): HotStatus[] {
     const usage = this.workers.usage();
     return [...this.hot.values()]
@@ -250,6 +267,11 @@ export class HotProcesses {
 
   forgetLeases(): void {
     for (const hot of this.hot.values()) hot.lease = null;
+  }
+
+  /** Milliseconds of work since the last checkpoint. */
+  private unkept({ process, spentBefore }: Hot): number {
+    return this.workers.spent(process) - spentBefore;
   }
 
   private async checkpoint(hot: Hot): Promise<void> {
@@ -305,7 +327,7 @@ export class HotProcesses {
       const { process, lease } = hot;
       this.totals.evicted += 1;
       try {
-        if (this.get(process) && this.workers.spent(process) - hot.spentBefore > TRIFLE_MS) await this.checkpoint(hot);
+        if (this.get(process) && this.unkept(hot) > TRIFLE_MS) await this.checkpoint(hot);
       } catch (error) {
         this.options.onFailure(process, error);
       }
