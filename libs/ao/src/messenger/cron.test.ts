@@ -4,7 +4,7 @@ import { environmentOf, messageOf } from '../compute/message.js';
 import { createItem, ed25519Signer, ethereumSigner, type ItemContent } from '../items/index.js';
 import { assign } from '../scheduler/assignment.js';
 import type { Item, ScheduleEntry, Signer, Tag } from '../types.js';
-import { cronsOf, nextTick, TickCheck, tickOf, ticksBetween, tickTags } from './cron.js';
+import { assertKeepable, cronsOf, MAX_CLOCKS, nextTick, TickCheck, tickOf, ticksBetween, tickTags } from './cron.js';
 
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
 const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
@@ -34,6 +34,16 @@ describe('intervals', () => {
     [' 3 - minute ', 180_000],
   ])('%s', (text, interval) => {
     expect(cronsOf(tags(['Cron-Interval', text]))).toEqual([{ interval, tags: [] }]);
+  });
+
+  it('A8 of one process are so many, and strike once a second together at most', () => {
+    const of = (...seconds: number[]) =>
+      cronsOf(seconds.map((n) => ({ name: 'Cron-Interval', value: `${n}-seconds` })));
+    const tooOften = expect.objectContaining({ code: 'too-often' });
+    for (const kept of [[1], [2, 2], [3, 3, 3], Array<number>(7).fill(7), Array<number>(MAX_CLOCKS).fill(60), []])
+      expect(() => assertKeepable(of(...kept))).not.toThrow();
+    for (const refused of [[1, 60], [1, 1], [2, 2, 604_800], Array<number>(MAX_CLOCKS + 1).fill(604_800)])
+      expect(() => assertKeepable(of(...refused))).toThrow(tooOften);
   });
 
   it.each([

@@ -22,7 +22,7 @@ export interface Tick {
   time: number;
 }
 
-export type CronErrorCode = 'blocks' | 'bad-interval';
+export type CronErrorCode = 'blocks' | 'bad-interval' | 'too-often';
 
 /** A spawn asks for a clock that is not kept here. */
 export class CronError extends Error {
@@ -34,6 +34,11 @@ export class CronError extends Error {
     this.name = 'CronError';
   }
 }
+
+/** Most clocks of one process: each is looked at whenever one strikes. */
+export const MAX_CLOCKS = 16;
+/** Most ticks of all clocks of one process together, as one that strikes every second: each is an entry of its schedule for good. */
+const MAX_TICKS_A_SECOND = 1;
 
 const UNITS: ReadonlyMap<string, number> = new Map([
   ['millisecond', 1],
@@ -57,6 +62,17 @@ export function cronsOf(tags: readonly Tag[]): Cron[] {
     cron.tags.push({ name: named, value });
   }
   return crons;
+}
+
+/** Whether a gateway can keep these for one process. @throws CronError `too-often` */
+export function assertKeepable(crons: readonly Cron[]): void {
+  const rate = crons.reduce((sum, { interval }) => sum + 1000 / interval, 0);
+  // Three clocks of three seconds are one tick a second, whatever binary fractions make of thirds.
+  if (crons.length <= MAX_CLOCKS && rate <= MAX_TICKS_A_SECOND + 1e-9) return;
+  throw new CronError(
+    'too-often',
+    `A process has at most ${MAX_CLOCKS} clocks, which together strike at most once a second: this one asks for ${crons.length}, ${rate.toFixed(2)} times a second.`,
+  );
 }
 
 function intervalOf(text: string): number {

@@ -521,11 +521,48 @@ describe('clocks', () => {
     await scheduler.schedule(posed.raw);
     await expect(start(posed.id)).rejects.toMatchObject({ code: 'not-owner' });
     const forged = await signed(process);
-    forged[forged.length - 1] = 0;
+    forged[40] = (forged[40] as number) ^ 1;
     await expect(monitors.end(process, forged)).rejects.toMatchObject({ code: 'bad-signature' });
     await expect(monitors.end(process, await signed(child as string))).rejects.toMatchObject({ code: 'wrong-process' });
     await expect(start(NOBODY)).rejects.toMatchObject({ code: 'unknown-process' });
     expect(await monitors.has(process)).toBe(true);
+  });
+
+  it('A6 A13 neither a message its owner once signed to a process nor the opposite request starts or stops its clocks', async () => {
+    const process = await clocked();
+    const by = async (pairs: Record<string, string>, data = '') =>
+      (await createItem({ target: process, tags: tags(pairs), data }, ALICE)).raw;
+    const request = (Type: string) => by({ 'Data-Protocol': 'ao', Type });
+    const message = await by({ 'Data-Protocol': 'ao', Type: 'Message', Action: 'Info' });
+    await scheduler.schedule(message);
+    const others = [message, await by({ Action: 'Monitor' }), await by({}, 'Eval'), await by({})];
+    const wrong = { code: 'wrong-request' };
+    for (const raw of [...others, await request('Unmonitor')])
+      await expect(monitors.start(process, raw)).rejects.toMatchObject(wrong);
+    await monitors.start(process, await request('Monitor'));
+    for (const raw of [...others, await request('Monitor')])
+      await expect(monitors.end(process, raw)).rejects.toMatchObject(wrong);
+    expect(await monitors.has(process)).toBe(true);
+    await monitors.end(process, await request('Unmonitor'));
+    expect(await monitors.has(process)).toBe(false);
+    for (const raw of [await signed(process), await request('Monitor'), await request('Unmonitor')])
+      await expect(scheduler.schedule(raw)).rejects.toMatchObject({ code: 'bad-type' });
+  });
+
+  it('A8 I13 120 clocks in one spawn are refused before any strikes', async () => {
+    const many = Array.from({ length: 120 }, () => ({ name: 'Cron-Interval', value: '1-second' }));
+    const item = await createItem(
+      {
+        anchor: next(),
+        tags: [...tags({ 'Data-Protocol': 'ao', Type: 'Process', Module: module }), ...many],
+        data: '',
+      },
+      ALICE,
+    );
+    await scheduler.schedule(item.raw);
+    await expect(start(item.id)).rejects.toMatchObject({ code: 'too-often' });
+    await step(2);
+    expect(await times(item.id)).toEqual([]);
   });
 
   it('I13 A8 blocks and nonsense are refused with a reason; no clock is nothing to start; so many of one owner', async () => {

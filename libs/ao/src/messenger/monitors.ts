@@ -8,6 +8,7 @@ import { createItem, parseItem, verifyItem } from '../items/index.js';
 import { tagOf } from '../scheduler/assignment.js';
 import type { EvaluationResult, Item, Signer } from '../types.js';
 import {
+  assertKeepable,
   CronError,
   cronsOf,
   nextTick,
@@ -21,7 +22,7 @@ import type { Messenger } from './messenger.js';
 import { Outbox, type Delivery } from './outbox.js';
 import { ID, MAX_HOPS } from './sent.js';
 
-/** Most clocks of one owner, and of one gateway: each strikes up to once a second for as long as nobody stops it. */
+/** Most processes with clocks of one owner, and of one gateway: each strikes up to once a second for as long as nobody stops it. */
 const MAX_OF_OWNER = 100;
 const MAX_MONITORS = 10_000;
 /** Processes whose ticks are made in one transaction. */
@@ -39,6 +40,7 @@ const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
 export type MonitorErrorCode =
   | 'bad-signature'
+  | 'wrong-request'
   | 'wrong-process'
   | 'unknown-process'
   | 'not-owner'
@@ -85,6 +87,16 @@ export interface TickResult extends Tick {
   result: EvaluationResult;
 }
 
+type Request = 'Monitor' | 'Unmonitor';
+
+/**
+ * Whether an item was signed for this. Nothing that was meant for anything else is: no schedule takes either form, so that no message its owner
+ * once signed can be brought forward. aoconnect's form does not say which of the two it asks for.
+ */
+function asks(item: Item, what: Request): boolean {
+  return item.tags.length === 0 ? item.data.toString('latin1') === ' ' : tagOf(item, 'Type') === what;
+}
+
 export class Monitors {
   private readonly outbox: Outbox;
   private readonly kept = new Map<string, Clocks>();
@@ -98,13 +110,11 @@ export class Monitors {
 
   /**
    * Starts the clocks of a process; once more changes nothing, and a process without clocks has nothing to start (what it sends is
-   * delivered anyway). @param raw an item for the process, signed by the wallet it belongs to. @throws MonitorError, ItemError
+   * delivered anyway). @param raw the request (see `asks`), signed by the wallet the process belongs to. @throws MonitorError, ItemError
    */
   async start(process: string, raw: Buffer): Promise<void> {
-    const owner = await this.authorised(process, raw);
-    const { crons, origin } = await this.clocksOf(process).catch((error: unknown) => {
-      throw error instanceof CronError ? new MonitorError(error.code, error.message) : error;
-    });
+    const owner = await this.authorised(process, raw, 'Monitor');
+    const { crons, origin } = await this.keepableClocksOf(process);
     if (crons.length === 0) return;
     const now = this.now();
     await this.options.database.transaction(async (manager) => {
@@ -129,7 +139,7 @@ export class Monitors {
 
   /** Stops the clocks of a process; once more changes nothing. @throws MonitorError, ItemError */
   async end(process: string, raw: Buffer): Promise<void> {
-    await this.authorised(process, raw);
+    await this.authorised(process, raw, 'Unmonitor');
     await this.options.database.query('delete from monitor where process = $1', [process]);
   }
 
@@ -191,8 +201,13 @@ export class Monitors {
   }
 
   /** The owner who has signed this for this process. */
-  private async authorised(process: string, raw: Buffer): Promise<string> {
+  private async authorised(process: string, raw: Buffer, what: Request): Promise<string> {
     const item = parseItem(raw);
+    if (!asks(item, what))
+      throw new MonitorError(
+        'wrong-request',
+        `Sign an item with the tag Type: ${what}, or one as aoconnect does: without tags, its data one space.`,
+      );
     if (!(await verifyItem(item)))
       throw new MonitorError('bad-signature', 'The item is not signed by its owner over these contents.');
     if (item.target !== process)
@@ -216,6 +231,17 @@ export class Monitors {
       : [];
     if (!rows[0]) throw new MonitorError('unknown-process', `There is no process ${process} here.`);
     return parseItem(rows[0].item);
+  }
+
+  /** @throws MonitorError */
+  private async keepableClocksOf(process: string): Promise<Clocks> {
+    try {
+      const clocks = await this.clocksOf(process);
+      assertKeepable(clocks.crons);
+      return clocks;
+    } catch (error) {
+      throw error instanceof CronError ? new MonitorError(error.code, error.message) : error;
+    }
   }
 
   /** @throws CronError, MonitorError */

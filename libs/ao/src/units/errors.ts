@@ -60,8 +60,10 @@ const COMPUTE_STATUS: Readonly<Record<ComputeErrorCode, number>> = {
 
 const MONITOR_STATUS: Readonly<Record<MonitorErrorCode, number>> = {
   'bad-signature': 400,
+  'wrong-request': 400,
   'wrong-process': 400,
   'bad-interval': 400,
+  'too-often': 400,
   blocks: 501,
   'unknown-process': 404,
   'not-owner': 403,
