@@ -4,6 +4,7 @@ import { ComputeUnit } from './compute/compute-unit.js';
 import { WorkerPool } from './compute/worker-pool.js';
 import { AnswerSigner } from './core/http-signature.js';
 import { Messenger } from './messenger/messenger.js';
+import { Pruning } from './messenger/pruning.js';
 import { Monitors } from './messenger/monitors.js';
 import { ItemIndex } from './scheduler/item-index.js';
 import { publishLocation } from './scheduler/location.js';
@@ -32,6 +33,7 @@ export class AoPipeline {
   readonly scheduler: Scheduler;
   readonly messenger: Messenger;
   readonly monitors: Monitors;
+  private readonly pruning: Pruning;
   readonly workers: WorkerPool;
   readonly compute: ComputeUnit;
   readonly index: ItemIndex;
@@ -48,6 +50,8 @@ export class AoPipeline {
     this.scheduler.onPlaced((process) => this.index.changed(process));
     this.scheduler.onKept((id) => this.index.changed(id));
     this.messenger = new Messenger(database, this.scheduler, messengerSigner);
+    this.messenger.onFailure(onFailure);
+    this.pruning = new Pruning(database, (error) => onFailure('', error));
     this.monitors = new Monitors({
       database,
       messenger: this.messenger,
@@ -71,6 +75,7 @@ export class AoPipeline {
     await this.messenger.deliver();
     this.monitors.run();
     this.index.start();
+    this.pruning.run();
     const { publicUrl, schedulerSigner, onFailure } = this.options;
     if (publicUrl !== undefined)
       this.publishing = publishLocation(this.scheduler, this.index, schedulerSigner, `${publicUrl}/su`).catch(
@@ -80,6 +85,7 @@ export class AoPipeline {
 
   async stop(): Promise<void> {
     await this.monitors.stop();
+    await this.pruning.stop();
     await this.messenger.stop();
     await this.compute.stop();
     await this.scheduler.stop();

@@ -1,9 +1,11 @@
 /** Dead letters: what could not be delivered, with why, for an operator to see and to let go after all. */
 import type { DataSource } from 'typeorm';
 import type { ResultBatch } from '../compute/result-sink.js';
+import { tagOf } from '../scheduler/assignment.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult } from '../types.js';
 import type { Dispatch } from './dispatch.js';
+import { KEPT_DAYS, KEPT_MS } from './pruning.js';
 import type { DeliveryKind, Sent } from './sent.js';
 
 /** Most letters of one page. */
@@ -12,7 +14,7 @@ const MAX_PAGE = 500;
 const NEWEST = '9223372036854775807';
 
 /** Set aside for being too much: the operator may say it is not. */
-const OF_BOUNDS: ReadonlySet<string> = new Set(['hops', 'answers', 'spawns']);
+const OF_BOUNDS: ReadonlySet<string> = new Set(['hops', 'pushes', 'answers', 'spawns']);
 /** Would be the same however often it is tried. */
 const FINAL: ReadonlySet<string> = new Set(['bad-item', 'bad-assignment', 'foreign-scheduler', 'too-large']);
 
@@ -44,7 +46,7 @@ export interface DeadLetter {
   /** The signed message at the beginning. */
   root: string;
   hops: number;
-  /** In one word: `hops`, `answers`, `spawns`, `bad-item`, `bad-assignment`, `foreign-scheduler`, `unknown-process`, `unknown-module`, … */
+  /** In one word: `hops`, `pushes`, `answers`, `spawns`, `bad-item`, `bad-assignment`, `foreign-scheduler`, `unknown-process`, `unknown-module`, … */
   reason: string;
   error: string;
   attempts: number;
@@ -136,22 +138,35 @@ export class DeadLetters {
   }
 
   /**
-   * Has the n-th message of a result delivered if it is not yet: also to a process that has come since. What was set aside for good, or by
-   * the bounds, stays so. @throws DeadLetterError
+   * Has the n-th message of a result delivered if it is not yet: also to a process that has come since. What waits goes on waiting, what was
+   * tried in vain has one try more, and what was set aside for good, or by the bounds, stays so. @throws DeadLetterError
    */
   async deliverAgain(process: string, nonce: number, n: number): Promise<void> {
     if ((await this.state(process, nonce, n)) === null) {
       const batch = await this.batchOf(process, nonce);
       const itself = (sent: Sent): boolean => sent.kind === 'message' && sent.position === n;
-      if (batch) await this.database.transaction((manager) => this.dispatch.take(manager, [batch], itself));
+      if (batch) {
+        this.assertKept(batch);
+        await this.database.transaction((manager) => this.dispatch.take(manager, [batch], itself));
+      }
     }
     const row = await this.state(process, nonce, n);
     if (!row) throw new DeadLetterError('unknown-letter', `Message ${n} of slot ${nonce} is to no process here.`);
     if (row.state === 'dead' && (row.item_id === '' || FINAL.has(row.reason)))
       throw new DeadLetterError('final', `Message ${n} of slot ${nonce} is set aside: ${row.error}`);
-    await this.database.query(
-      `update outbox set state = 'waiting', due = now(), attempts = 0 where id = $1 and state in ('waiting', 'dead')`,
-      [row.id],
+    await this.database.query(`update outbox set state = 'waiting', due = now() where id = $1 and state = 'dead'`, [
+      row.id,
+    ]);
+  }
+
+  /** What was delivered long ago is forgotten here, and would go out a second time. @throws DeadLetterError */
+  private assertKept({ results }: ResultBatch): void {
+    const [first] = results;
+    const time = first ? Number(tagOf(first.entry.assignment, 'Timestamp')) : 0;
+    if (time >= Date.now() - KEPT_MS) return;
+    throw new DeadLetterError(
+      'final',
+      `The message is older than the ${KEPT_DAYS} days for which what was delivered is kept.`,
     );
   }
 

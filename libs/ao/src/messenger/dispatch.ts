@@ -7,7 +7,7 @@ import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
 import { ItemError } from '../items/index.js';
 import { tagOf } from '../scheduler/assignment.js';
 import type { Item, OutboundMessage, ScheduleEntry, Signer } from '../types.js';
-import { countAnswers, countSpawns, shareKey, type Share } from './counts.js';
+import { allOf, countAnswers, countSpawns, shareKey, type Share } from './counts.js';
 import type { Delivery, Outbox } from './outbox.js';
 import {
   hopsOf,
@@ -27,6 +27,11 @@ import {
  * one, since a process that answers a flood must go on answering the rest. A guardian's largest message mints 1,000 times.
  */
 export const MAX_ANSWERS = 5000;
+/**
+ * Most messages, spawns and assignments that come of one signed message, whoever sends them: answers are bounded by pair, and n processes that
+ * answer each other are n² pairs. A guardian's largest message leads to some thousands.
+ */
+export const MAX_PUSHES_OF_ROOT = 50_000;
 /** Most processes that come of one signed message, whoever spawns them on the way: each is a schedule and a memory for good. */
 export const MAX_SPAWNS_OF_ROOT = 1000;
 /** Most processes one process spawns in its life without the operator's leave. */
@@ -34,6 +39,7 @@ export const MAX_SPAWNS_OF_PROCESS = 10_000;
 
 export interface DispatchBounds {
   answers: number;
+  pushesOfRoot: number;
   spawnsOfRoot: number;
   spawnsOfProcess: number;
 }
@@ -60,6 +66,12 @@ interface Outgoing {
 interface SetAside {
   reason: SetAsideReason;
   error: string;
+}
+
+/** Which one it is, from 1: in answer to one process, and of its root. */
+interface Pushes {
+  ofPair: number;
+  ofRoot: number;
 }
 
 interface Allowed {
@@ -156,11 +168,11 @@ export class Dispatch implements ResultSink {
 
   /** What may go out, each with why it may not: one dead letter says so for all of its slot that follow. */
   private async withinBounds(manager: EntityManager, outgoing: readonly Outgoing[]): Promise<Allowed[]> {
-    const answers = await this.countedAnswers(manager, outgoing);
+    const pushes = await this.countedPushes(manager, outgoing);
     const spawns = await this.countedSpawns(manager, outgoing);
     const told = new Set<string>();
     return outgoing.flatMap((out): Allowed[] => {
-      const excess = this.excess(out, answers(out), out.sent.kind === 'spawn' && spawns(out));
+      const excess = this.excess(out, pushes(out), out.sent.kind === 'spawn' && spawns(out));
       if (!excess) return [{ out }];
       const key = `${excess.reason} ${out.speaker.process} ${out.nonce}`;
       if (told.has(key)) return [];
@@ -169,12 +181,14 @@ export class Dispatch implements ResultSink {
     });
   }
 
-  private excess({ speaker }: Outgoing, answers: number, tooManySpawns: boolean): SetAside | null {
+  private excess({ speaker }: Outgoing, pushes: Pushes, tooManySpawns: boolean): SetAside | null {
     const most = this.options;
     const left = 'this and what follows in its slot are not sent.';
     if (speaker.hops > MAX_HOPS)
       return { reason: 'hops', error: `More than ${MAX_HOPS} hops from the message that was signed: ${left}` };
-    if (answers > most.answers)
+    if (pushes.ofRoot > most.pushesOfRoot)
+      return { reason: 'pushes', error: `More than ${most.pushesOfRoot} pushes come of one signed message: ${left}` };
+    if (pushes.ofPair > most.answers)
       return {
         reason: 'answers',
         error: `More than ${most.answers} answers to one process on the way from one signed message: ${left}`,
@@ -184,18 +198,21 @@ export class Dispatch implements ResultSink {
     return { reason: 'spawns', error };
   }
 
-  /** Numbers each thing among the answers it belongs to. */
-  private async countedAnswers(
+  /** Numbers each thing among the answers it belongs to, and among all that its root has led to. */
+  private async countedPushes(
     manager: EntityManager,
     outgoing: readonly Outgoing[],
-  ): Promise<(out: Outgoing) => number> {
+  ): Promise<(out: Outgoing) => Pushes> {
     const asked = new Map<string, { share: Share; count: number }>();
-    for (const { share } of outgoing) {
+    for (const share of outgoing.flatMap((out) => [out.share, allOf(out.share)])) {
       const group = asked.get(shareKey(share)) ?? { share, count: 0 };
       asked.set(shareKey(share), { share, count: group.count + 1 });
     }
     const counts = await countAnswers(manager, asked);
-    return ({ share }) => next(counts, shareKey(share));
+    return ({ share }) => ({
+      ofPair: next(counts, shareKey(share)),
+      ofRoot: next(counts, shareKey(allOf(share))),
+    });
   }
 
   /** Says of each spawn, in order, whether it is one too many. */
@@ -262,7 +279,8 @@ export class Dispatch implements ResultSink {
     const item = await pushedSpawn(out.speaker, asked, scheduler, signer);
     const named = tagOf(item, 'Scheduler');
     if (named !== scheduler) {
-      const error = `The new process names the scheduler ${named}, which is not this one (${scheduler}).`;
+      const what = ID.test(named) ? `the scheduler ${named}` : 'as its scheduler what is no address';
+      const error = `The new process names ${what}; this one is ${scheduler}.`;
       return [{ ...blank(out), dead: { reason: 'foreign-scheduler', error } }];
     }
     if (!ID.test(tagOf(item, 'Module')))

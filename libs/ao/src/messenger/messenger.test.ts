@@ -7,11 +7,13 @@ import type { DataSource } from 'typeorm';
 import { createItem, ed25519Signer, ethereumSigner } from '../items/index.js';
 import { tagOf } from '../scheduler/assignment.js';
 import { Scheduler } from '../scheduler/scheduler.js';
+import { PublicState } from '../state/public-state.js';
 import type { EvaluationResult, OutboundMessage, ScheduleEntry, Signer, Tag } from '../types.js';
 import type { DispatchBounds } from './dispatch.js';
 import { TickCheck, tickOf } from './cron.js';
 import { Messenger } from './messenger.js';
 import { Monitors } from './monitors.js';
+import { KEPT_MS, Pruning } from './pruning.js';
 import { MAX_ASSIGNED, MAX_HOPS, sentBy } from './sent.js';
 
 const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);
@@ -374,6 +376,8 @@ describe('dead letters', () => {
       schedulePushed: () => Promise.reject(new Error('down')),
     });
     const broken = new Messenger(database, failing, MESSENGER);
+    const told: unknown[] = [];
+    broken.onFailure((process, error) => told.push([process, error]));
     const waits: number[] = [];
     for (let i = 0; i < 12; i += 1) {
       await broken.deliver();
@@ -384,9 +388,12 @@ describe('dead letters', () => {
       await database.query('update outbox set due = now()');
     }
     await broken.stop();
+    expect(told).toEqual(Array.from({ length: 12 }, () => [a, new Error('down')]));
     const failures = waits.slice(0, 11);
     for (const [i, wait] of failures.entries()) expect(wait).toBeGreaterThan(i === 0 ? 0 : (failures[i - 1] as number));
-    expect(await dead()).toMatchObject([{ reason: 'failed', error: 'down', attempts: 12, releasable: true }]);
+    expect(await dead()).toMatchObject([
+      { reason: 'failed', error: expect.stringMatching(/log says why/), attempts: 12, releasable: true },
+    ]);
     await messenger.releaseAll(a);
     await messenger.deliver();
     expect(await schedule(b)).toHaveLength(1);
@@ -533,9 +540,9 @@ describe('clocks', () => {
     const by = async (pairs: Record<string, string>, data = '') =>
       (await createItem({ target: process, tags: tags(pairs), data }, ALICE)).raw;
     const request = (Type: string) => by({ 'Data-Protocol': 'ao', Type });
-    const message = await by({ 'Data-Protocol': 'ao', Type: 'Message', Action: 'Info' });
-    await scheduler.schedule(message);
-    const others = [message, await by({ Action: 'Monitor' }), await by({}, 'Eval'), await by({})];
+    const once = await by({ 'Data-Protocol': 'ao', Type: 'Message', Action: 'Info' });
+    await scheduler.schedule(once);
+    const others = [once, await by({ Action: 'Monitor' }), await by({}, 'Eval'), await by({})];
     const wrong = { code: 'wrong-request' };
     for (const raw of [...others, await request('Unmonitor')])
       await expect(monitors.start(process, raw)).rejects.toMatchObject(wrong);
@@ -605,6 +612,198 @@ it('messages of a result are delivered again on demand: to who has come since, a
   await gave(other, { Messages: [message(NOBODY)] });
   const [row] = await database.query('select 1 from outbox where nonce = $1', [other.nonce]);
   expect(row).toBeUndefined();
+});
+
+it('I13 A8 whoever asks for a delivery again neither hurries what waits nor gives it new tries; one tried in vain has one more', async () => {
+  const [a, b] = [await born(), await born()];
+  const entry = await said(a);
+  await gave(entry, { Messages: [message(b)] });
+  const failing = Object.assign(Object.create(scheduler) as Scheduler, {
+    schedulePushed: () => Promise.reject(new Error('down')),
+  });
+  const broken = new Messenger(database, failing, MESSENGER);
+  const row = async () => (await database.query('select state, attempts, due from outbox')) as unknown;
+  for (let i = 0; i < 3; i += 1) {
+    await database.query('update outbox set due = now()');
+    await broken.deliver();
+  }
+  const before = await row();
+  expect(before).toMatchObject([{ state: 'waiting', attempts: 3 }]);
+  await broken.deliverAgain(a, entry.nonce, 0);
+  await broken.deliver();
+  expect(await row()).toEqual(before);
+  await database.query(`update outbox set state = 'dead', reason = 'failed', attempts = 12`);
+  await broken.deliverAgain(a, entry.nonce, 0);
+  await broken.deliver();
+  expect(await row()).toMatchObject([{ state: 'dead', attempts: 13 }]);
+  await broken.stop();
+});
+
+it('I13 A11 processes that all answer each other come to an end by the root they share, and an operator lets the rest go', async () => {
+  begin({ pushesOfRoot: 20 });
+  const all = await Promise.all([born(), born(), born(), born()]);
+  const done = new Map(all.map((process) => [process, 1]));
+  const answerAll = async (): Promise<number> => {
+    let count = 0;
+    for (const process of all) {
+      for (const entry of await scheduler.entries(process, done.get(process) ?? 1, 1000)) {
+        await gave(entry, { Messages: all.filter((p) => p !== process).map((p) => message(p)) });
+        done.set(process, entry.nonce + 1);
+        count += 1;
+      }
+    }
+    await messenger.deliver();
+    return count;
+  };
+  await said(all[0] as string);
+  for (let round = 0; (await answerAll()) > 0; round += 1) expect(round).toBeLessThan(30);
+  const pushed = async () =>
+    ((await database.query(`select count(*)::int as n from outbox where state = 'delivered'`)) as { n: number }[])[0]
+      ?.n;
+  expect(await pushed()).toBe(20);
+  const letters = await dead();
+  expect(new Set(letters.map((l) => [l.reason, l.releasable].join(' ')))).toEqual(new Set(['pushes true']));
+  expect(letters.length).toBeLessThanOrEqual(21); // one a slot
+  await messenger.release(letters[0]?.id as string);
+  await messenger.deliver();
+  expect(await pushed()).toBeGreaterThan(20);
+  // Who is signed for anew begins anew.
+  const fresh = await said(all[1] as string);
+  const count = await pushed();
+  await gave(fresh, { Messages: [message(all[0] as string)] });
+  await messenger.deliver();
+  expect(await pushed()).toBe((count ?? 0) + 1);
+});
+
+it('A13 whatever text a process or a user chooses, NUL and half characters too, its result can be stored', async () => {
+  const [a, b] = [await born(), await born()];
+  const odd = ['\0', 'x\0y', '\ud800', '\udc00x', '\0'.repeat(43)];
+  const entry = await said(a, { 'From-Process': '\0', 'Pushed-For': '\0', 'Pushed-Hops': '\0' });
+  await gave(entry, {
+    Spawns: odd.flatMap((text) => [spawn({ Scheduler: text }), { ...spawn(), Tags: tags({ Module: text }) }]),
+    Messages: odd.flatMap((text) => [
+      message(text),
+      message(b, { Assignments: JSON.stringify([text]) }),
+      message(b, {}, text),
+    ]),
+    Assignments: odd.map((text) => ({ Processes: [text], Message: text })),
+    Output: odd[0] as string,
+  });
+  await messenger.deliver();
+  expect(new Set((await dead()).map((l) => l.reason))).toEqual(
+    new Set(['foreign-scheduler', 'bad-item', 'bad-assignment']),
+  );
+  expect(JSON.stringify(await dead())).not.toMatch(/\\u0000|\\ud/);
+  const text = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom(...odd, b, module),
+    fc.constantFrom('\udbff\udfff\ud800'),
+  );
+  const out = fc.record({
+    Target: text,
+    Anchor: text,
+    Data: text,
+    Tags: fc.array(fc.record({ name: fc.oneof(text, fc.constantFrom('Scheduler', 'Module', 'device')), value: text }), {
+      maxLength: 4,
+    }),
+  });
+  const state = new PublicState(database);
+  await fc.assert(
+    fc.asyncProperty(fc.array(out, { maxLength: 4 }), fc.array(out, { maxLength: 4 }), async (Messages, Spawns) => {
+      const heard = await said(a);
+      await gave(heard, { Messages, Spawns, Output: Messages[0]?.Data ?? '' });
+      await database.transaction((manager) =>
+        state.take(manager, [{ process: a, module, results: [{ entry: heard, result: result({ Messages }) }] }]),
+      );
+    }),
+    { numRuns: 40 },
+  );
+});
+
+describe('I12 what was delivered long ago is forgotten', () => {
+  const rows = async () =>
+    (
+      (await database.query('select kind, nonce, position from outbox order by id')) as {
+        kind: string;
+        nonce: string;
+        position: number;
+      }[]
+    ).map((r) => `${r.kind} ${r.nonce}.${r.position}`);
+  const prune = (batch = 2) => new Pruning(database, () => undefined, 1000, batch).prune();
+  const age = () => database.query(`update outbox set due = due - interval '1 hour'`);
+
+  it('and neither what is not delivered, nor its slot; and nothing goes out twice for it', async () => {
+    begin({ answers: 2 });
+    const [a, b] = [await born(), await born()];
+    const [first, second, third] = [await said(a), await said(a), await said(a)];
+    await gave(first, { Messages: [message(b), message(b)] });
+    await gave(second, { Messages: [message(b), message(b), message(b)] }); // the third is too much
+    await messenger.deliver();
+    expect(await prune()).toBe(0); // it is new
+    await age();
+    await gave(third, { Messages: [message(b)] });
+    await prune();
+    expect(await rows()).toEqual(['message 2.0', 'message 2.1', 'message 2.2', 'message 3.0']);
+    const sent = await schedule(b);
+    // Asked for again long after: the slot is as old as what it sent.
+    const late = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + KEPT_MS + 60_000);
+    try {
+      await expect(messenger.deliverAgain(a, first.nonce, 0)).rejects.toMatchObject({
+        code: 'final',
+        message: expect.stringMatching(/30 days/),
+      });
+    } finally {
+      late.mockRestore();
+    }
+    await messenger.releaseAll(a);
+    await messenger.deliver();
+    expect((await schedule(b)).slice(0, sent.length)).toEqual(sent);
+    expect(await schedule(b)).toHaveLength(6);
+    await age();
+    await prune();
+    expect(await rows()).toEqual([]);
+  });
+
+  it('an assignment only once its target has evaluated it, by whom it knows on whose behalf it answers', async () => {
+    const [a, b, c] = [await born(), await born(), await born()];
+    const to = await said(c);
+    await gave(await said(a), { Assignments: [{ Processes: [b], Message: to.message.id }] });
+    await messenger.deliver();
+    await age();
+    const entry = await newest(b);
+    await database.query('insert into progress (process, evaluated) values ($1, $2)', [b, entry.nonce - 1]);
+    expect(await prune()).toBe(0);
+    expect(entry.message.id).toBe(to.message.id);
+    await gave(entry, { Messages: [message(c)] });
+    const [answer] = (await database.query(`select root, hops from outbox where process = $1`, [b])) as unknown[];
+    expect(answer).toMatchObject({ hops: 2 });
+    await database.query('update progress set evaluated = $2 where process = $1', [b, entry.nonce]);
+    expect(await prune()).toBe(1);
+  });
+
+  it('ticks stay, and counts of a process’ spawns; those of a root go when nothing came of it for as long', async () => {
+    const [a, b] = [await born(), await born()];
+    await gave(await said(a), { Messages: [message(b)], Spawns: [spawn()] });
+    await database.query(
+      `insert into outbox (process, kind, nonce, position, item_id, item, target, root, hops, state)
+       values ($1, 'tick', 1000, 0, 'x', '', $1, 'x', 0, 'delivered')`,
+      [a],
+    );
+    await age();
+    expect(await prune(1)).toBe(0);
+    const counted = async () => ({
+      pushed: ((await database.query('select 1 from pushed')) as unknown[]).length,
+      spawned: ((await database.query('select scope from spawned')) as { scope: string }[])
+        .map((r) => r.scope)
+        .toSorted(),
+    });
+    expect(await counted()).toEqual({ pushed: 2, spawned: ['process', 'root'] });
+    await database.query(`update pushed set touched = now() - interval '1 hour'`);
+    await database.query(`update spawned set touched = now() - interval '1 hour'`);
+    expect(await prune(1)).toBe(3);
+    expect(await counted()).toEqual({ pushed: 0, spawned: ['process'] });
+    expect(await rows()).toContain('tick 1000.0');
+  });
 });
 
 it('A1 A11 whatever a process asks for, what goes out is in its own name, on its beginning’s behalf, and no more than it asked', () => {

@@ -7,7 +7,14 @@ import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
 import { ScheduleError, type Placed, type Scheduler } from '../scheduler/scheduler.js';
 import type { Signer } from '../types.js';
 import { DeadLetters, type DeadLetter, type DeadLetterFilter } from './dead-letters.js';
-import { Dispatch, MAX_ANSWERS, MAX_SPAWNS_OF_PROCESS, MAX_SPAWNS_OF_ROOT, type DispatchBounds } from './dispatch.js';
+import {
+  Dispatch,
+  MAX_ANSWERS,
+  MAX_PUSHES_OF_ROOT,
+  MAX_SPAWNS_OF_PROCESS,
+  MAX_SPAWNS_OF_ROOT,
+  type DispatchBounds,
+} from './dispatch.js';
 import { Outbox, type Due, type Failure } from './outbox.js';
 
 /** Tries before a delivery is set aside for the operator: the last ones are minutes apart. */
@@ -29,6 +36,7 @@ export class Messenger implements ResultSink {
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
   private readonly listeners = new Set<(done: number, failed: number) => void>();
+  private readonly failureListeners = new Set<(process: string, error: unknown) => void>();
 
   constructor(
     database: DataSource,
@@ -42,6 +50,7 @@ export class Messenger implements ResultSink {
       signer,
       scheduler: scheduler.address,
       answers: MAX_ANSWERS,
+      pushesOfRoot: MAX_PUSHES_OF_ROOT,
       spawnsOfRoot: MAX_SPAWNS_OF_ROOT,
       spawnsOfProcess: MAX_SPAWNS_OF_PROCESS,
       ...bounds,
@@ -69,6 +78,11 @@ export class Messenger implements ResultSink {
   /** Calls `listener` after each round of deliveries, with how many were delivered and how many were tried in vain. */
   onDeliveries(listener: (done: number, failed: number) => void): void {
     this.listeners.add(listener);
+  }
+
+  /** Calls `listener` with what went wrong here, for the log: dead letters, which anyone may read, say only that it did. */
+  onFailure(listener: (process: string, error: unknown) => void): void {
+    this.failureListeners.add(listener);
   }
 
   /** Delivers what is due; called again while it runs, it goes once more. */
@@ -117,8 +131,8 @@ export class Messenger implements ResultSink {
   }
 
   /**
-   * Has the n-th message of a result delivered now if it is not yet: also to a process that has come since. What was set aside for good, or
-   * by the bounds, stays so. @throws DeadLetterError
+   * Has the n-th message of a result delivered if it is not yet: also to a process that has come since. What waits goes on waiting, what was
+   * tried in vain has one try more, and what was set aside for good, or by the bounds, stays so. @throws DeadLetterError
    */
   async deliverAgain(process: string, nonce: number, n: number): Promise<void> {
     await this.letters.deliverAgain(process, nonce, n);
@@ -167,7 +181,10 @@ export class Messenger implements ResultSink {
       const outcomes = await Promise.allSettled(some.map((d) => this.place(d)));
       for (const [i, outcome] of outcomes.entries()) {
         const delivery = some[i] as Due;
-        if (outcome.status === 'rejected') failures.set(delivery, failureOf(delivery, outcome.reason));
+        if (outcome.status === 'fulfilled') continue;
+        failures.set(delivery, failureOf(delivery, outcome.reason));
+        if (outcome.reason instanceof ScheduleError) continue;
+        for (const listener of this.failureListeners) listener(delivery.process, outcome.reason);
       }
     };
     await place(due.filter((d) => d.kind !== 'assignment'));
@@ -192,10 +209,11 @@ export class Messenger implements ResultSink {
   }
 }
 
+const FAILED = 'The gateway could not place it: its log says why. It can be let go again.';
+
 /** The scheduler's refusals are final, unless it has no room or what is to be assigned may still come; any other failure is tried again. */
 function failureOf({ id, attempts }: Due, error: unknown): Failure {
-  const text = error instanceof Error ? error.message : String(error);
-  const code = error instanceof ScheduleError ? error.code : 'failed';
+  const [code, text] = error instanceof ScheduleError ? [error.code, error.message] : ['failed', FAILED];
   const most =
     { failed: MAX_ATTEMPTS, overloaded: MAX_ATTEMPTS, 'unknown-message': ATTEMPTS_UNKNOWN }[code as string] ?? 1;
   const delay = attempts + 1 >= most ? null : FIRST_DELAY_MS * 2 ** attempts;

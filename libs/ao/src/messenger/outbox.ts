@@ -26,7 +26,10 @@ export interface Delivery {
   target: string;
   root: string;
   hops: number;
-  /** Set when it is dead from the start. */
+  /**
+   * Set when it is dead from the start. In our own words, and ids: what a process or a user chose goes into a text column only as JSON, which
+   * escapes what such a column cannot hold (NUL), and anyone may read this.
+   */
   dead?: { reason: string; error: string };
 }
 

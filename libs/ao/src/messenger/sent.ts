@@ -29,7 +29,14 @@ const RESERVED = new Set([
 export type DeliveryKind = 'message' | 'spawn' | 'spawned' | 'assignment' | 'tick';
 
 /** Why something is not delivered. The scheduler's own words beside these: `unknown-process`, `unknown-module`, `too-large` and so on. */
-export type SetAsideReason = 'hops' | 'answers' | 'spawns' | 'bad-item' | 'bad-assignment' | 'foreign-scheduler';
+export type SetAsideReason =
+  | 'hops'
+  | 'pushes'
+  | 'answers'
+  | 'spawns'
+  | 'bad-item'
+  | 'bad-assignment'
+  | 'foreign-scheduler';
 
 /** One thing a result asks for. `position` counts within its kind; clients say it too (`/mu/push/<id>/<n>`). */
 export type Sent =
