@@ -236,6 +236,8 @@ export class Scene {
     readonly vault: Hex,
     readonly deployBlock: number,
     readonly assets: GuardianConfig['assets'],
+    /** What its processes run. */
+    readonly modules: readonly string[],
     readonly gateway: Door,
     readonly source: Door,
   ) {}
@@ -250,17 +252,19 @@ export class Scene {
     stage.epoch = 1n;
     const deployBlock = Number(await stage.client.getBlockNumber());
     const assets: GuardianConfig['assets'] = [];
+    const modules: string[] = [];
     for (const address of [COIN, ...tokens]) {
       await stage.list(address);
       const source = puppet && address === COIN ? PUPPET : tokenSource().toString();
       const id = assetId(CHAIN, address);
       const more = address === COIN ? spawn : {};
       const own = { 'Isthmus-Asset': id, 'Isthmus-Vault': stage.vault, ...more };
-      const process = await spawnProcess(world, own, address === COIN && aos ? aos : lean(source));
+      const { process, module } = await spawnProcess(world, own, address === COIN && aos ? aos : lean(source));
       assets.push({ id, address, process });
+      modules.push(module);
     }
     const [gateway, source] = [await Door.open(world.unitsUrl), await Door.open(stage.anvil.url)];
-    return new Scene(world, stage.vault, deployBlock, assets, gateway, source);
+    return new Scene(world, stage.vault, deployBlock, assets, modules, gateway, source);
   }
 
   get coin(): GuardianConfig['assets'][number] {
@@ -375,6 +379,7 @@ export class Subject {
         deployBlock: scene.deployBlock,
       },
       assets: scene.assets,
+      modules: scene.modules,
       ...change,
     });
     const log = createLogger(config.name, { write: (line: string) => void scene.logged.push(line) });
@@ -470,7 +475,7 @@ async function spawnProcess(
   world: World,
   own: Record<string, string>,
   machine: { format: string; module: Buffer | string; source: string },
-): Promise<string> {
+): Promise<{ process: string; module: string }> {
   const deployer = ethereumSigner(devKey(0));
   const moduleTags = { 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': machine.format };
   const module = await createItem({ tags: tagList(moduleTags), data: machine.module }, deployer);
@@ -498,5 +503,5 @@ async function spawnProcess(
   const spawn = await createItem({ tags: tagList(tags), data: machine.source }, deployer);
   await world.post(module);
   await world.post(spawn);
-  return spawn.id;
+  return { process: spawn.id, module: module.id };
 }

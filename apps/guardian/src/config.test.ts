@@ -87,6 +87,8 @@ it.each<[string, object]>([
   ['network.messengerUrl', { gatewayUrl: undefined, network: { ...NETWORK, messengerUrl: 'ftp://mu.example' } }],
   ['network', { gatewayUrl: undefined, network: { ...NETWORK, schedulerUrl: undefined } }],
   ['tokenSources.0', { tokenSources: ['AB'] }],
+  ['modules.0', { modules: ['short'] }],
+  ['knownSenders.0', { knownSenders: ['short'] }],
   ['scheduler', { scheduler: 'A'.repeat(42) + 'B' }],
   ['batch', { batch: 501 }],
   ['pollMs', { pollMs: 0 }],

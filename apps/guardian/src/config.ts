@@ -71,7 +71,9 @@ export const guardianSchema = z
     network: z.union([networkSchema, coreSchema], { error: NETWORK }).optional(),
     /** Address of the only scheduler whose assignments count. */
     scheduler: aoId,
-    /** SHA-256 (hex) of token sources, besides the one this version brings, that may be live in a process on aos. */
+    /** Modules, by id, that processes may run besides a known source on the lean machine: the aos module of a process on aos. */
+    modules: z.array(aoId).max(64).default([]),
+    /** SHA-256 (hex) of token sources, besides the one this version brings, that may be live in a process. */
     tokenSources: z
       .array(z.string().regex(/^[0-9a-f]{64}$/, 'write a SHA-256 as 64 lower-case hex digits'))
       .max(64)

@@ -3,6 +3,7 @@
  * soundly; until then there is none, and whoever would sign by it has nothing to sign by.
  */
 import {
+  parseItem,
   Replica,
   ReplicaError,
   tagOf,
@@ -20,7 +21,7 @@ import {
   type ProcessView,
   type Subject,
 } from '@isthmus/bridge';
-import { BootCheck } from './boot-check.js';
+import { assertBoot, type KnownBoots } from './boot-check.js';
 import type { GuardianConfig } from './config.js';
 import type { Ledger } from './ledger.js';
 import { assertProcess, ForgedSender, UnverifiedSender } from './senders.js';
@@ -64,8 +65,8 @@ export interface FollowedAssetParts {
   ledger: Ledger;
   network: AoNetwork;
   workers: WorkerPool;
-  /** SHA-256 of each source that may be live in a process on aos. */
-  sources: ReadonlySet<string>;
+  /** What a process may run. */
+  known: KnownBoots;
   /** AO address of this guardian: its own messages in the schedule need no more sending. */
   self: string;
 }
@@ -78,7 +79,6 @@ export class FollowedAsset {
   /** Whether the vault was short of what AO owes when the books were checked last; null before that. */
   short: boolean | null = null;
   private replica: Replica;
-  private boot: BootCheck | null = null;
   private current: ProcessView | null = null;
   private sound = false;
   private own: { id: string; nonce: number }[] = [];
@@ -98,7 +98,7 @@ export class FollowedAsset {
 
   /** What the process has come to; null until its schedule was followed to the end and nobody owns it, and again when that fails. */
   get view(): ProcessView | null {
-    return this.sound && this.boot?.live ? this.current : null;
+    return this.sound ? this.current : null;
   }
 
   /**
@@ -114,7 +114,7 @@ export class FollowedAsset {
     return this.replica.nonce;
   }
 
-  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess, OwnedProcess, ForgedSender */
+  /** Follows the schedule to its end. @throws ReplicaError, WrongProcess, UnknownModule, OwnedProcess, ForgedSender */
   async follow(): Promise<void> {
     this.sound = false;
     try {
@@ -174,10 +174,9 @@ export class FollowedAsset {
 
   private async learn(entry: ScheduleEntry, result: EvaluationResult): Promise<void> {
     if (entry.nonce === 0) {
+      await this.checkBoot(entry, result);
       this.current = this.viewAtSpawn(entry);
-      this.boot = new BootCheck(this.replica.format, this.parts.sources);
     }
-    this.boot?.see(entry, result);
     if (!this.current) throw new Error(`Process ${entry.process} has no spawn.`);
     // A slot that failed had no effect, whatever it says it sent.
     const isOwn = entry.message.ownerAddress === this.parts.self && isAddressed(entry);
@@ -190,6 +189,14 @@ export class FollowedAsset {
     if (!isOwn) return;
     this.own.push({ id: entry.message.id, nonce: entry.nonce });
     if (this.own.length >= OWN_AT_ONCE) await this.noteOwn();
+  }
+
+  /** @throws UnknownModule, OwnedProcess */
+  private async checkBoot(entry: ScheduleEntry, result: EvaluationResult): Promise<void> {
+    const id = tagOf(entry.message, 'Module');
+    const module = await this.parts.ledger.module(id);
+    if (!module) throw new Error(`Module ${id} was evaluated and is not kept.`);
+    assertBoot(entry, result, parseItem(module), this.parts.known);
   }
 
   /** A vote of this guardian, said in a message with these lines, stays open until a quorum agrees on its deposit. */

@@ -392,6 +392,19 @@ describe('what a guardian follows', () => {
     }
   });
 
+  it('A9 says nothing to a process whose module it does not know, and knows the token’s own source', async () => {
+    for (const puppet of [true, false]) {
+      const scene = await world.scene({ puppet });
+      const subject = await scene.guardian(0, { modules: [] });
+      await scene.deposited(5n);
+      await subject.guardian.watch();
+      if (puppet) await expect(subject.guardian.follow()).rejects.toEqual(code('unknown-module'));
+      else await subject.guardian.follow();
+      await subject.guardian.attest();
+      expect(await subject.guardian.outbox()).toBe(puppet ? 0 : 1);
+    }
+  });
+
   it('A16 a compute thread that dies is replaced, and what was accepted counts once', async () => {
     const { scene, subjects } = await funded();
     const subject = first(subjects);

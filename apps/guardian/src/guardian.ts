@@ -127,12 +127,15 @@ export class Guardian {
 
   constructor(private readonly parts: GuardianParts) {
     const { config, ledger, network, workers, account } = parts;
-    const sources = new Set([sourceHash(tokenSource()), ...config.tokenSources]);
+    const known = {
+      sources: new Set([sourceHash(tokenSource()), ...config.tokenSources]),
+      modules: new Set(config.modules),
+    };
     this.byAsset = new Map(config.assets.map((a) => [a.address.toLowerCase(), a]));
     this.domain = { chainId: chainIdOf(config.chain.id), vault: config.chain.vault };
     this.scan = scanName(config);
     this.followed = config.assets.map(
-      (asset) => new FollowedAsset({ config, asset, ledger, network, workers, sources, self: account.address }),
+      (asset) => new FollowedAsset({ config, asset, ledger, network, workers, known, self: account.address }),
     );
   }
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { ed25519Signer } from '@isthmus/ao';
+import { ed25519Signer, parseItem } from '@isthmus/ao';
 import {
   ConfigError,
   projectRoot,
@@ -287,6 +287,7 @@ function writeConfigs(
       scheduler,
       chain,
       assets: deployment.assets.map(({ id, address, process }) => ({ id, address, process })),
+      modules: [parseItem(Buffer.from(deployment.items[0] as string, 'base64')).id],
       pollMs,
     }),
   );

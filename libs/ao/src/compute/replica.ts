@@ -73,11 +73,6 @@ export class Replica {
     return this.evaluated;
   }
 
-  /** Module-Format of the process, once its spawn is known; '' before. */
-  get format(): string {
-    return tagOf({ tags: this.env?.Module.Tags ?? [] }, 'Module-Format');
-  }
-
   /**
    * Takes what the gateway has beyond what was accepted, checks, keeps and evaluates it. Returns the number of new slots evaluated.
    * @throws ReplicaError
