@@ -11,7 +11,7 @@ import { Module, type NestApplicationOptions } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule } from '@nestjs/swagger';
-import type { NextFunction, Request, Response } from 'express';
+import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { DataSource } from 'typeorm';
 import { createPublicClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -134,7 +134,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   app.use(limits(config, registry));
   app.use('/v1', jsonOnly, readBody, parseJson);
   app.useGlobalFilters(new ProblemFilter(log));
-  app.useStaticAssets(path.join(projectRoot(), 'apps/web/src'), { index: 'index.html', maxAge: 0 });
+  app.use(page());
   const document = documentOf(app);
   describeUnits(document, pipeline !== null);
   app.get(RouteIndex).fill(document);
@@ -186,6 +186,15 @@ function securityHeaders(request: Request, response: Response, next: NextFunctio
       "default-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'",
     );
   next();
+}
+
+/** Paths where no file of the page is: for these, most of all there are, the disk is not looked at. */
+const NO_FILES = /^\/(v1|su|mu|cu|raw|graphql)(\/|$)/;
+
+/** The page's files. */
+function page(): RequestHandler {
+  const files = express.static(path.join(projectRoot(), 'apps/web/src'), { index: 'index.html', maxAge: 0 });
+  return (request, response, next) => (NO_FILES.test(request.path) ? next() : files(request, response, next));
 }
 
 /** A body of another kind would be read as none at all. */

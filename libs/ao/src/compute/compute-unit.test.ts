@@ -139,6 +139,45 @@ describe('what is placed here', () => {
     await one.compute.advance(process); // whoever asks for all of it has it looked for
     expect(given.at(-1)).toBe(0);
   });
+
+  it('gives its result to who waits for it, the same as is stored, with no look at the database', async () => {
+    const one = await node('a');
+    const process = await spawn(one);
+    await one.compute.advance(process);
+    const asked: string[] = [];
+    const query = one.database.query.bind(one.database);
+    one.database.query = (text: string, ...rest: unknown[]) => {
+      asked.push(text);
+      return query(text, ...(rest as [])) as never;
+    };
+    const id = await send(one, process);
+    const fresh = await one.compute.result(process, id); // asked before it is evaluated
+    expect(asked.filter((text) => /from (result|progress)|join result/.test(text))).toEqual([]);
+    expect(await one.compute.result(process, id)).toEqual(fresh);
+    expect(asked.filter((text) => /join result/.test(text))).toHaveLength(1); // it is read where it is stored by now
+    expect(fresh).toMatchObject({ process, nonce: 1, messageId: id, result: { Messages: [{ Data: '1' }] } });
+  });
+
+  it('has the outbox looked at only by results that put something there', async () => {
+    const one = await node('a');
+    const process = await spawn(one);
+    const echo = `function handle(msg) ao.send({ Target = msg.Tags.To, Data = "x" }) end`;
+    const other = await spawn(one, echo);
+    await Promise.all([process, other].map((p) => one.compute.advance(p)));
+    const looks: string[] = [];
+    const query = one.database.query.bind(one.database);
+    one.database.query = (text: string, ...rest: unknown[]) => {
+      if (text.includes('outbox')) looks.push(text);
+      return query(text, ...(rest as [])) as never;
+    };
+    const to = (target: string) =>
+      createItem({ target: other, anchor: next(), tags: tags(['Type', 'Message'], ['To', target]), data: '' }, ALICE);
+    await one.compute.result(other, (await one.scheduler.schedule((await to(ALICE.address)).raw)).id);
+    expect(looks).toEqual([]);
+    await one.scheduler.schedule((await to(process)).raw);
+    await until(async () => (await said(one, process)).length === 1);
+    expect(looks.length).toBeGreaterThan(0);
+  });
 });
 
 describe('checkpoints', () => {

@@ -11,7 +11,7 @@ import { CheckpointStore } from './checkpoint-store.js';
 import { ComputeError } from './error.js';
 import { HotProcesses, type Hot, type HotOptions, type HotStatus, type HotTotals } from './hot-processes.js';
 import { LeaseLost, Leases, type LeaseTimes } from './leases.js';
-import type { ResultSink } from './result-sink.js';
+import type { ResultBatch, ResultSink } from './result-sink.js';
 import { ResultWriter } from './result-writer.js';
 import { Turns } from './turns.js';
 import { TooManyReads, WorkerLost, type WorkerPool } from './worker-pool.js';
@@ -31,6 +31,8 @@ const LONGEST_RETRY_MS = 300_000;
 const WAIT_MS = 60_000;
 /** Longest that ending takes to checkpoint what is open: who stops a gateway waits for it, and its supervisor not for long. */
 const KEEP_MS = 5000;
+/** Processes of which it is remembered how far they are stored. */
+const MAX_STORED = 20_000;
 /** Messages a process sends between two looks at how many of them are undelivered. */
 const ROOM_EVERY = 500;
 
@@ -55,7 +57,7 @@ export interface ComputeOptions {
 
 interface Waiter {
   nonce: number;
-  resolve: () => void;
+  resolve: (result: StoredResult | null) => void;
   reject: (error: unknown) => void;
 }
 
@@ -74,6 +76,8 @@ export class ComputeUnit {
   private readonly suspects = new Map<string, number>();
   private readonly listeners = new Set<(process: string) => void>();
   private readonly sinks: ResultSink[] = [];
+  /** Last slots that are known to be stored, of processes that went on lately: there may be later ones only where another computes. */
+  private readonly stored = new Map<string, number>();
   private readonly waiters = new Map<string, Set<Waiter>>();
   private readonly retries = new Map<string, { tries: number; timer: NodeJS.Timeout }>();
   private dryRuns = 0;
@@ -184,6 +188,11 @@ export class ComputeUnit {
    * @throws ComputeError `unknown-message`, `not-ready`
    */
   async result(process: string, messageId: string): Promise<StoredResult> {
+    const placed = this.scheduler.slotOf(process, messageId);
+    if (placed !== null && placed > (this.stored.get(process) ?? Infinity)) {
+      const fresh = await this.computed(process, placed);
+      if (fresh) return fresh;
+    }
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const rows: (ResultRow & { outcome: string | null })[] = await this.database.query(
         `select a.nonce, a.message_id, r.outcome from (
@@ -196,7 +205,8 @@ export class ComputeUnit {
       if (!row)
         throw new ComputeError('unknown-message', `Message ${messageId} is not scheduled in process ${process}.`);
       if (row.outcome !== null) return readResult(process, row);
-      await this.computed(process, Number(row.nonce));
+      const fresh = await this.computed(process, Number(row.nonce));
+      if (fresh) return fresh;
     }
     throw new ComputeError('not-ready', `Message ${messageId} could not be evaluated now: ask again.`);
   }
@@ -268,11 +278,11 @@ export class ComputeUnit {
     return Number(rows[0]?.evaluated ?? -1);
   }
 
-  /** Resolves when the result of a slot is stored, whoever computes it. @throws ComputeError `not-ready` */
-  private async computed(process: string, nonce: number): Promise<void> {
-    if ((await this.evaluated(process)) >= nonce) return;
+  /** Resolves when the result of a slot is stored, whoever computes it: with that result if it has just come. @throws ComputeError `not-ready` */
+  private async computed(process: string, nonce: number): Promise<StoredResult | null> {
+    if ((this.stored.get(process) ?? (await this.evaluated(process))) >= nonce) return null;
     if (this.stopping) throw new ComputeError('not-ready', 'The compute unit is stopping.');
-    await new Promise<void>((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       const waiters = this.waiters.get(process) ?? new Set();
       this.waiters.set(process, waiters);
       const late = (): void =>
@@ -285,7 +295,7 @@ export class ComputeUnit {
       };
       const waiter: Waiter = {
         nonce,
-        resolve: () => (leave(), resolve()),
+        resolve: (result) => (leave(), resolve(result)),
         reject: (error) => (leave(), reject(error as Error)),
       };
       waiters.add(waiter);
@@ -293,9 +303,19 @@ export class ComputeUnit {
     });
   }
 
-  private announce(process: string, evaluated: number): void {
+  /** @param results those of the last slots, where they are at hand */
+  private announce(process: string, evaluated: number, results: ResultBatch['results'] = []): void {
     for (const listener of this.listeners) listener(process);
-    for (const waiter of this.waiters.get(process) ?? []) if (waiter.nonce <= evaluated) waiter.resolve();
+    this.reached(process, evaluated, results);
+  }
+
+  /** Results up to this slot are stored: who waits for them need not any more. */
+  private reached(process: string, evaluated: number, results: ResultBatch['results'] = []): void {
+    this.stored.delete(process);
+    this.stored.set(process, evaluated);
+    if (this.stored.size > MAX_STORED) this.stored.delete(this.stored.keys().next().value as string);
+    for (const waiter of this.waiters.get(process) ?? [])
+      if (waiter.nonce <= evaluated) waiter.resolve(resultAt(results, waiter.nonce));
   }
 
   private refuse(process: string, error: unknown): void {
@@ -418,13 +438,13 @@ export class ComputeUnit {
     const { process, lease, module } = hot;
     if (!lease) throw new LeaseLost(process);
     const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
-    await this.writer.store(lease, before, { process, module: module.id, results: paired });
+    const batch = { process, module: module.id, results: paired };
+    await this.writer.store(lease, before, batch);
     this.sound(process);
     const evaluated = before + results.length;
-    this.announce(process, evaluated);
+    this.announce(process, evaluated, paired);
     this.leases.announceStored(process, evaluated);
-    if (results.some((r) => sentBy(r) > 0))
-      void this.messenger.deliver().catch((error: unknown) => this.onFailure(process, error));
+    void this.messenger.deliverFrom(batch).catch((error: unknown) => this.onFailure(process, error));
   }
 
   /** A process that sends faster than is delivered waits for itself. */
@@ -446,6 +466,7 @@ export class ComputeUnit {
     const hot = this.hot.get(process) ?? (await this.hot.open(process));
     hot.lease = lease;
     await this.hot.bring(hot, lease.evaluated);
+    this.reached(process, lease.evaluated); // another compute may have stored what somebody here waits for
     return hot;
   }
 
@@ -465,6 +486,14 @@ export class ComputeUnit {
       return [];
     }
   }
+}
+
+/** One of the results that were stored together. */
+function resultAt(results: ResultBatch['results'], slot: number): StoredResult | null {
+  const found = results[slot - (results[0]?.entry.nonce ?? 0)];
+  if (!found) return null;
+  const { process, nonce, message } = found.entry;
+  return { process, nonce, messageId: message.id, result: found.result };
 }
 
 interface ResultRow {

@@ -75,10 +75,9 @@ export class ResultWriter {
 
   private async storeTogether(waiting: readonly Waiting[]): Promise<void> {
     const moved = await this.database.transaction(async (manager) => {
-      const going = await move(manager, waiting);
+      const going = await write(manager, waiting);
       const kept = waiting.filter((w) => going.has(w.lease.process));
       if (kept.length === 0) return going;
-      await insert(manager, kept);
       const batches = kept.map((w) => w.batch);
       for (const sink of this.sinks) await sink.take(manager, batches);
       return going;
@@ -90,33 +89,32 @@ export class ResultWriter {
   }
 }
 
-/** Moves each process on whose lease is good; this locks its progress until the end of the transaction. */
-async function move(manager: EntityManager, waiting: readonly Waiting[]): Promise<Set<string>> {
-  const [rows]: [{ process: string }[], number] = await manager.query(
-    `update progress p set evaluated = w.last
-     from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) as w(process, token, before, last)
-     where p.process = w.process and p.token = w.token and p.evaluated = w.before returning p.process`,
-    [
-      waiting.map((w) => w.lease.process),
-      waiting.map((w) => w.lease.token),
-      waiting.map((w) => w.before),
-      waiting.map((w) => w.before + w.batch.results.length),
-    ],
-  );
-  return new Set(rows.map((r) => r.process));
-}
+/** Moves each process on whose lease is good, which locks its progress until the end of the transaction, and writes its results. */
+const WRITE = `
+with moved as (
+  update progress p set evaluated = w.last
+  from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) as w(process, token, before, last)
+  where p.process = w.process and p.token = w.token and p.evaluated = w.before returning p.process
+), written as (
+  insert into result (process, nonce, message_id, outcome, failed)
+  select * from unnest($5::text[], $6::bigint[], $7::text[], $8::text[], $9::boolean[]) as r(process, nonce, message_id, outcome, failed)
+  where r.process in (select process from moved)
+)
+select process from moved`;
 
-async function insert(manager: EntityManager, kept: readonly Waiting[]): Promise<void> {
-  const results = kept.flatMap((w) => w.batch.results);
-  await manager.query(
-    `insert into result (process, nonce, message_id, outcome, failed)
-     select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::boolean[])`,
-    [
-      results.map((r) => r.entry.process),
-      results.map((r) => r.entry.nonce),
-      results.map((r) => r.entry.message.id),
-      kept.flatMap((w) => w.outcomes),
-      results.map((r) => r.result.Error !== undefined),
-    ],
-  );
+/** The processes whose results are written. */
+async function write(manager: EntityManager, waiting: readonly Waiting[]): Promise<Set<string>> {
+  const results = waiting.flatMap((w) => w.batch.results);
+  const rows: { process: string }[] = await manager.query(WRITE, [
+    waiting.map((w) => w.lease.process),
+    waiting.map((w) => w.lease.token),
+    waiting.map((w) => w.before),
+    waiting.map((w) => w.before + w.batch.results.length),
+    results.map((r) => r.entry.process),
+    results.map((r) => r.entry.nonce),
+    results.map((r) => r.entry.message.id),
+    waiting.flatMap((w) => w.outcomes),
+    results.map((r) => r.result.Error !== undefined),
+  ]);
+  return new Set(rows.map((r) => r.process));
 }

@@ -3,7 +3,7 @@
  * signed message leads to so much and no more; what is beyond that, or cannot be carried, is written down as a dead letter with its reason.
  */
 import type { EntityManager } from 'typeorm';
-import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
+import type { ResultBatch } from '../compute/result-sink.js';
 import { ItemError } from '../items/index.js';
 import { tagOf } from '../scheduler/assignment.js';
 import type { Item, OutboundMessage, ScheduleEntry, Signer } from '../types.js';
@@ -85,17 +85,19 @@ type Beginning = Pick<Share, 'root' | 'cause'> & { hops: number };
 /** Processes remembered to be on this scheduler; they never leave it. */
 const MAX_REMEMBERED = 50_000;
 
-export class Dispatch implements ResultSink {
+export class Dispatch {
   private readonly remembered = new Set<string>();
 
   constructor(private readonly options: DispatchOptions) {}
 
-  /** Writes down what results ask for (or some of it), within the bounds. */
-  async take(manager: EntityManager, batches: readonly ResultBatch[], wanted = all): Promise<void> {
+  /** Writes down what results ask for (or some of it), within the bounds. Returns the processes that have something to be delivered. */
+  async take(manager: EntityManager, batches: readonly ResultBatch[], wanted = all): Promise<Set<string>> {
     const outgoing = (await this.outgoing(manager, batches)).filter(({ sent }) => wanted(sent));
     const here = await this.processesHere(manager, outgoing);
     const allowed = await this.withinBounds(manager, outgoing.filter(isFor(here)));
-    await this.options.outbox.add(manager, await this.write(allowed, here));
+    const deliveries = await this.write(allowed, here);
+    await this.options.outbox.add(manager, deliveries);
+    return new Set(deliveries.map((d) => d.process));
   }
 
   /** Writes down, whatever the bounds, those parts of results that an operator wants sent: what was dead goes out, what went out stays. */

@@ -31,6 +31,8 @@ export class Messenger implements ResultSink {
   private readonly letters: DeadLetters;
   private readonly outbox: Outbox;
   private readonly dispatch: Dispatch;
+  /** Results that have put something into the outbox. */
+  private readonly sending = new WeakSet<ResultBatch>();
   private running: Promise<void> | null = null;
   private again = false;
   private timer: NodeJS.Timeout | undefined;
@@ -63,8 +65,14 @@ export class Messenger implements ResultSink {
   }
 
   /** Puts what results send to processes of this scheduler, spawn and assign into the outbox, in the caller's transaction. */
-  take(manager: EntityManager, batches: readonly ResultBatch[]): Promise<void> {
-    return this.dispatch.take(manager, batches);
+  async take(manager: EntityManager, batches: readonly ResultBatch[]): Promise<void> {
+    const sending = await this.dispatch.take(manager, batches);
+    for (const batch of batches) if (sending.has(batch.process)) this.sending.add(batch);
+  }
+
+  /** Delivers what these results have put into the outbox, once they are stored; most put nothing there. */
+  async deliverFrom(batch: ResultBatch): Promise<void> {
+    if (this.sending.has(batch)) await this.deliver();
   }
 
   /** Resolves when not too much of what a process sent is undelivered: a process that floods waits for itself, nobody waits for it. */

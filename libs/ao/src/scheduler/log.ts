@@ -45,6 +45,11 @@ export class ScheduleLog {
     for (const entry of entries) this.recent.add(entry);
   }
 
+  /** Slot of a message among the entries at hand, or null. */
+  slotOf(process: string, messageId: string): number | null {
+    return this.recent.slotOf(process, messageId);
+  }
+
   /** Some of the entries from a slot on, in order: those at hand if there are any. Only none means that there are none. */
   async following(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
     const recent = this.recent.from(process, fromNonce, limit, MAX_PAGE_BYTES);

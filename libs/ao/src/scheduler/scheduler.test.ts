@@ -260,6 +260,11 @@ it('keeps only so much at hand, the newest, and never gives over a gap', async (
   const newest = recent.from('a', 2990, 1000, 1e9).map((e) => e.nonce);
   expect(newest).toEqual(Array.from({ length: 10 }, (_, i) => 2990 + i));
   expect(recent.from('a', 2000, 1000, 1e9)).toEqual([]);
+  expect([recent.slotOf('a', item.id), recent.slotOf('b', item.id), recent.slotOf('a', 'x')]).toEqual([
+    2999,
+    null,
+    null,
+  ]);
   expect(recent.from('b', 0, 1000, 1e9)).toEqual([]);
   expect(recent.from('a', 2990, 3, 1e9)).toHaveLength(3);
   expect(recent.from('a', 2990, 1000, 10_000)).toHaveLength(2); // two at least

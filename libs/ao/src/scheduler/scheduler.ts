@@ -142,6 +142,11 @@ export class Scheduler {
     return this.log.following(process, fromNonce, limit);
   }
 
+  /** Slot of a message that was placed here lately; null: look in the database. */
+  slotOf(process: string, messageId: string): number | null {
+    return this.log.slotOf(process, messageId);
+  }
+
   /** Entries of a process from a slot on, in order: at most `limit`, never more than MAX_ENTRIES, and fewer when they are large. */
   entries(process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
     return this.log.entries(process, fromNonce, limit);
