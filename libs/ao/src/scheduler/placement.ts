@@ -246,7 +246,7 @@ async function readHeads(
 
 /**
  * Writes places and moves heads, all or none of each schedule, and nothing at all when a message has its place already, or its id is
- * another item's: then it says which.
+ * another item's (a spawn's is in slot 0 of its own schedule): then it says which.
  * The items travel as one piece of bytes, cut up in the database: as an array they would be twice as long, in hexadecimal.
  */
 const WRITE = `
@@ -265,7 +265,6 @@ with head as (
 ), taken as (
   select s.message_id from said s join assignment a on a.message_id = s.message_id where a.message <> s.message
   union select s.message_id from said s join module m on m.id = s.message_id where m.item <> s.message
-  union select s.message_id from said s join process p on p.id = s.message_id where p.item <> s.message
 ), free as (
   select where not exists (select 1 from known) and not exists (select 1 from taken)
 ), locked as (

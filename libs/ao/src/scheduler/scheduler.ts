@@ -231,7 +231,7 @@ export class Scheduler {
   private async storeModule(item: Item): Promise<Placed> {
     const rows: { taken: boolean }[] = await this.options.database.query(
       `with taken as (
-         select from module where id = $1 and item <> $3 union all select from process where id = $1 and item <> $3
+         select from module where id = $1 and item <> $3
          union all select from assignment where message_id = $1 and message <> $3
        ), added as (
          insert into module (id, format, item) select $1, $2, $3 where not exists (select from taken) on conflict do nothing
