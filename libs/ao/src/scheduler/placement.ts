@@ -247,6 +247,7 @@ async function readHeads(
 /**
  * Writes places and moves heads, all or none of each schedule, and nothing at all when a message has its place already, or its id is
  * another item's (a spawn's is in slot 0 of its own schedule): then it says which.
+ * Copies of an item are looked for in the order of their index, or a database that has counted nothing yet would read the whole table.
  * The items travel as one piece of bytes, cut up in the database: as an array they would be twice as long, in hexadecimal.
  */
 const WRITE = `
@@ -263,8 +264,10 @@ with head as (
 ), said as not materialized (
   select message_id, substring($19::bytea from at + item_bytes + 1 for message_bytes) as message from entry
 ), taken as (
-  select s.message_id from said s join assignment a on a.message_id = s.message_id where a.message <> s.message
-  union select s.message_id from said s join module m on m.id = s.message_id where m.item <> s.message
+  select s.message_id from said s cross join lateral (
+    select 1 from assignment a where a.message_id = s.message_id and a.message <> s.message order by a.process limit 1
+  ) as other
+  union all select s.message_id from said s join module m on m.id = s.message_id where m.item <> s.message
 ), free as (
   select where not exists (select 1 from known) and not exists (select 1 from taken)
 ), locked as (

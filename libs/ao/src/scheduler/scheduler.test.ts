@@ -62,6 +62,35 @@ beforeEach(() => {
   scheduler = new Scheduler({ database, signer: KEY });
 });
 
+it('placing costs the same whatever is placed already, also before the database has counted its rows', async () => {
+  const url = await cluster.fresh();
+  const made = await openDatabase({ url, migrations: gatewayMigrations, applicationName: 'test' });
+  await runMigrations(made);
+  await made.destroy();
+  const own = await openDatabase({ url, migrations: [], applicationName: 'test', poolSize: 1 });
+  try {
+    scheduler = new Scheduler({ database: own, signer: KEY });
+    await scheduler.schedule(module.raw);
+    const process = await spawn();
+    const place = async (count: number) =>
+      Promise.all(Array.from({ length: count }, async () => scheduler.schedulePushed((await message(process)).raw)));
+    const wholeReads = async (): Promise<string | undefined> => {
+      await own.query('select pg_stat_force_next_flush()');
+      const rows: { seq_scan: string }[] = await own.query(
+        `select seq_scan from pg_stat_user_tables where relname = 'assignment'`,
+      );
+      return rows[0]?.seq_scan;
+    };
+    await place(500);
+    const before = await wholeReads();
+    await place(5);
+    expect(await wholeReads()).toBe(before);
+    expect(before).toBeDefined();
+  } finally {
+    await own.destroy();
+  }
+});
+
 it('those who send within a moment of each other share one statement, however quick the one before was', async () => {
   scheduler = new Scheduler({ database, signer: KEY, gatherMs: 300 });
   const process = await spawn();

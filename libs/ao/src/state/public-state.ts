@@ -2,6 +2,7 @@
  * The public state of every process: what its patches said so far, one row for each leaf, written in the transaction that stores the
  * results. Reading one leaf is one look at an index; reading a table is bounded and goes in pages.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
 import { Overlay } from './overlay.js';
@@ -72,13 +73,14 @@ export class PublicState implements ResultSink {
   async take(manager: EntityManager, batches: readonly ResultBatch[]): Promise<void> {
     const pending = batches.map(read).filter((p) => p !== null);
     if (pending.length === 0) return;
-    const sizes = await sizesOf(manager, pending);
+    const stored = await sizesOf(manager, pending);
+    const sizes = new Map(pending.map((p) => [p.process, sizeBefore(stored.get(p.process), p.refused)]));
     const roomy = pending.filter((p) => this.hasRoom(p, sizes.get(p.process) as Size));
     await this.merge(manager, roomy, sizes);
     // Near its bounds a process is taken slot by slot, so that what is refused does not depend on which slots came together.
     for (const { process, said, refused } of pending.filter((p) => !roomy.includes(p)))
       for (const one of said) await this.merge(manager, [{ process, said: [one], refused }], sizes);
-    await saveSizes(manager, sizes);
+    await saveSizes(manager, stored, sizes);
   }
 
   /** Whether a process keeps its bounds even if all it says is new. */
@@ -289,6 +291,7 @@ function above({ process, path }: Place): Place[] {
   return keys.slice(1).map((_, i) => ({ process, path: keys.slice(0, i + 1).join('/') }));
 }
 
+/** As stored, of those that have shown something before. */
 async function sizesOf(manager: EntityManager, pending: readonly Pending[]): Promise<Map<string, Size>> {
   const rows: {
     process: string;
@@ -296,25 +299,34 @@ async function sizesOf(manager: EntityManager, pending: readonly Pending[]): Pro
     bytes: string;
     refused_nonce: string | null;
     refused: string | null;
-  }[] = await manager.query('select * from process_state_size where process = any($1)', [
-    pending.map((p) => p.process),
-  ]);
-  const stored = new Map(rows.map((row) => [row.process, row]));
+  }[] = await manager.query(
+    'select process, leaves, bytes, refused_nonce, refused from process_state_size where process = any($1)',
+    [pending.map((p) => p.process)],
+  );
   return new Map(
-    pending.map(({ process, refused }) => {
-      const row = stored.get(process);
-      const before =
-        row?.refused_nonce == null ? null : { nonce: Number(row.refused_nonce), reason: row.refused ?? '' };
-      return [
-        process,
-        { leaves: Number(row?.leaves ?? 0), bytes: Number(row?.bytes ?? 0), refused: refused ?? before },
-      ];
+    rows.map((row) => {
+      const refused =
+        row.refused_nonce === null ? null : { nonce: Number(row.refused_nonce), reason: row.refused ?? '' };
+      return [row.process, { leaves: Number(row.leaves), bytes: Number(row.bytes), refused }];
     }),
   );
 }
 
-async function saveSizes(manager: EntityManager, sizes: ReadonlyMap<string, Size>): Promise<void> {
-  const rows = [...sizes];
+/** What a process shows before these patches, of which some are refused whole. */
+const sizeBefore = (stored: Size | undefined, refused: Incomplete | null): Size => ({
+  leaves: stored?.leaves ?? 0,
+  bytes: stored?.bytes ?? 0,
+  refused: refused ?? stored?.refused ?? null,
+});
+
+/** Writes the sizes that have changed: few of the messages that move a balance make it longer. */
+async function saveSizes(
+  manager: EntityManager,
+  stored: ReadonlyMap<string, Size>,
+  sizes: ReadonlyMap<string, Size>,
+): Promise<void> {
+  const rows = [...sizes].filter(([process, size]) => !isDeepStrictEqual(size, stored.get(process)));
+  if (rows.length === 0) return;
   await manager.query(
     `insert into process_state_size (process, leaves, bytes, refused_nonce, refused)
      select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
