@@ -1,4 +1,5 @@
 /** Places between durable steps where a test ends the process as a power cut would (I12). */
+import { PIPELINE_STEPS } from '@isthmus/ao';
 
 export const CRASH_POINTS = [
   'index.before-commit',
@@ -10,7 +11,9 @@ export const CRASH_POINTS = [
   'relay.before-mined',
   'relay.after-mined',
 ] as const;
-export type CrashPoint = (typeof CRASH_POINTS)[number];
+/** Those of the AO pipeline: leases, results with outbox and public state, checkpoints, deliveries and spawns. */
+export const PIPELINE_CRASH_POINTS = PIPELINE_STEPS.map((step) => `ao.${step}` as const);
+export type CrashPoint = (typeof CRASH_POINTS)[number] | (typeof PIPELINE_CRASH_POINTS)[number];
 
 /** Ends this process at once when ISTHMUS_CRASH_AT names the point; otherwise nothing. */
 export function crashPoint(point: CrashPoint): void {

@@ -17,6 +17,7 @@ import {
 import { readKeyFile } from '@isthmus/store';
 import type { DynamicModule } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
+import { crashPoint } from './crash-point.js';
 import type { GatewayConfig } from './config.js';
 
 export interface OpenedEngine {
@@ -67,6 +68,7 @@ function embedded(
     memoryBudget: ao.memoryMiB * 1024 * 1024,
     onFailure,
     onSound,
+    onStep: (step) => crashPoint(`ao.${step}`),
     publicUrl,
   });
   return { engine: new EmbeddedEngine(pipeline, database), pipeline, units: AoUnitsModule.register(pipeline) };

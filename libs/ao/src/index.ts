@@ -30,6 +30,7 @@ export * from './scheduler/scheduler.js';
 export * from './state/patch.js';
 export * from './state/public-state.js';
 export type * from './types.js';
+export * from './steps.js';
 export { clientOf } from './units/client.js';
 export { UnitError, UnitErrors } from './units/errors.js';
 export { bodyReader, type BodyOptions, type BodyRefusal } from './units/raw-body.js';

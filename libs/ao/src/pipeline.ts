@@ -10,6 +10,7 @@ import { ItemIndex } from './scheduler/item-index.js';
 import { publishLocation } from './scheduler/location.js';
 import { Scheduler } from './scheduler/scheduler.js';
 import { PublicState } from './state/public-state.js';
+import type { OnStep } from './steps.js';
 import type { Signer } from './types.js';
 
 export interface PipelineOptions {
@@ -26,6 +27,8 @@ export interface PipelineOptions {
   onFailure: (process: string, error: unknown) => void;
   /** Told when a process goes on that could not be computed before. */
   onSound?: ((process: string) => void) | undefined;
+  /** Told of durable steps. */
+  onStep?: OnStep | undefined;
   now?: () => number;
 }
 
@@ -44,12 +47,13 @@ export class AoPipeline {
   private publishing: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: PipelineOptions) {
-    const { database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, onSound, now } = options;
+    const { database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, onSound, onStep, now } =
+      options;
     this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
     this.index = new ItemIndex(database, this.scheduler.log, (error) => onFailure('', error));
     this.scheduler.onPlaced((process) => this.index.changed(process));
     this.scheduler.onKept((id) => this.index.changed(id));
-    this.messenger = new Messenger(database, this.scheduler, messengerSigner);
+    this.messenger = new Messenger(database, this.scheduler, messengerSigner, {}, onStep);
     this.messenger.onFailure(onFailure);
     this.pruning = new Pruning(database, (error) => onFailure('', error));
     this.monitors = new Monitors({
@@ -63,9 +67,15 @@ export class AoPipeline {
     this.compute = new ComputeUnit(database, this.scheduler, this.messenger, this.workers, onFailure, {
       memoryBudget,
       onSound,
+      onStep,
     });
     this.state = new PublicState(database);
     this.compute.addSink(this.state);
+    if (onStep) {
+      // The last of the sinks: all that is stored with the results is written by then.
+      this.compute.addSink({ take: () => Promise.resolve(onStep('results.before-commit')) });
+      this.compute.onResults(() => onStep('results.after-commit'));
+    }
     this.answers = schedulerSigner.signatureType === 2 ? new AnswerSigner(schedulerSigner) : null;
   }
 

@@ -89,7 +89,7 @@ function aosFile(): string {
   const file = named ?? path.join(projectRoot(), AOS_FILE);
   if (!fs.existsSync(file))
     throw new CommandError(
-      'Name a module with --module, or have aos’ own here: "node scripts/aos-module.mjs" fetches it (about 60 MB).',
+      'Name a module with --module, or have aos’ own here: "node scripts/aos-module.mjs" fetches it.',
     );
   return file;
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { MemoryChange, MemoryImage } from '../types.js';
+import { NOBODY_IS_TOLD, type OnStep } from '../steps.js';
 import { LeaseLost, type Lease } from './leases.js';
 
 /** Pages of one statement: 16 MiB, sent as text of twice that. */
@@ -13,7 +14,10 @@ export interface Checkpoint {
 }
 
 export class CheckpointStore {
-  constructor(private readonly database: DataSource) {}
+  constructor(
+    private readonly database: DataSource,
+    private readonly onStep: OnStep = NOBODY_IS_TOLD,
+  ) {}
 
   /** The newest checkpoint, as one transaction wrote it, or null. */
   async load(process: string): Promise<Checkpoint | null> {
@@ -58,7 +62,9 @@ export class CheckpointStore {
           size,
         ]);
       await writePages(manager, process, changed);
+      this.onStep('checkpoint.before-commit');
     });
+    this.onStep('checkpoint.after-commit');
   }
 }
 

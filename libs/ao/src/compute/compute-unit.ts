@@ -4,6 +4,7 @@
  */
 import type { DataSource } from 'typeorm';
 import type { Messenger } from '../messenger/messenger.js';
+import type { OnStep } from '../steps.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult, ScheduleEntry, VmMessage } from '../types.js';
 import { failed } from './bounds.js';
@@ -49,6 +50,8 @@ export interface ComputeOptions {
   /** When a checkpoint is due; CHECKPOINT_EVERY unless told. */
   checkpointEvery?: HotOptions['checkpointEvery'];
   leases?: LeaseTimes;
+  /** Told of durable steps. */
+  onStep?: OnStep | undefined;
   /** Milliseconds in which ending checkpoints what is open; KEEP_MS unless told. */
   keepMs?: number;
   /** Told when a process goes on that could not be computed before. */
@@ -98,10 +101,11 @@ export class ComputeUnit {
         stored: (process, evaluated) => this.announce(process, evaluated),
         lost: () => this.hot.forgetLeases(),
         failed: (error) => onFailure('', error),
+        taken: () => options.onStep?.('lease.after-commit'),
       },
       options.leases,
     );
-    const checkpoints = new CheckpointStore(database);
+    const checkpoints = new CheckpointStore(database, options.onStep);
     this.hot = new HotProcesses(database, workers, checkpoints, this.turns, {
       release: (leases) => this.leases.release(leases),
       onFailure,

@@ -54,6 +54,8 @@ export interface LeaseEvents {
   /** All leases are gone: the connection was lost. */
   lost(): void;
   failed(error: unknown): void;
+  /** Leases were taken. */
+  taken?(): void;
 }
 
 export interface LeaseTimes {
@@ -187,6 +189,7 @@ export class Leases {
           [holder, batch.map((b) => b.process)],
         );
         const byProcess = new Map(rows.map((r) => [r.process, { ...r, evaluated: Number(r.evaluated) }]));
+        if (rows.length > 0) this.events.taken?.();
         for (const { process, resolve } of batch) resolve(byProcess.get(process) ?? null);
       } catch (error) {
         for (const { reject } of batch) reject(error);

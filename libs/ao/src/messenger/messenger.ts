@@ -5,6 +5,7 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
 import { ScheduleError, type Placed, type Scheduler } from '../scheduler/scheduler.js';
+import { NOBODY_IS_TOLD, type OnStep } from '../steps.js';
 import type { Signer } from '../types.js';
 import { DeadLetters, type DeadLetter, type DeadLetterFilter } from './dead-letters.js';
 import {
@@ -45,6 +46,7 @@ export class Messenger implements ResultSink {
     private readonly scheduler: Scheduler,
     private readonly signer: Signer,
     bounds: Partial<DispatchBounds> = {},
+    private readonly onStep: OnStep = NOBODY_IS_TOLD,
   ) {
     this.outbox = new Outbox(database);
     this.dispatch = new Dispatch({
@@ -201,8 +203,11 @@ export class Messenger implements ResultSink {
   }
 
   private async mark(due: readonly Due[], failures: ReadonlyMap<Due, Failure>): Promise<void> {
+    if (due.some((d) => d.kind === 'spawn' && !failures.has(d))) this.onStep('spawn.before-mark');
+    if (failures.size < due.length) this.onStep('delivery.before-mark');
     await this.outbox.delivered(due.filter((d) => !failures.has(d)));
     await this.outbox.failed([...failures.values()]);
+    if (failures.size < due.length) this.onStep('delivery.after-mark');
     for (const listener of this.listeners) listener(due.length - failures.size, failures.size);
   }
 
