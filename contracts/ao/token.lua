@@ -185,7 +185,8 @@ local paused = false
 local balances = {}
 local holders, holderAt = {}, {}
 local freePlaces = {}                   -- in holders, left by who has nothing any more
-local wallets = {}                      -- Arweave addresses that are keys, not processes
+local wallets = {}                      -- Arweave addresses that are keys, not processes: true, or the place in `emptied` where that is to be forgotten
+local emptied, emptiedCount = {}, 0     -- the newest wallets left with nothing, in a ring
 local totals = { minted = "0", burned = "0", released = "0" }
 local minted = {}                       -- deposit id -> the line that was minted, or true when that is long ago
 local lastMinted = {}                   -- the newest of them, in a ring
@@ -289,6 +290,17 @@ end
 
 local changed, isChanged = {}, {}       -- accounts whose balance this message changed
 
+local WALLETS_KEPT = 20000
+
+-- A wallet that has nothing is remembered for a while: it would be paid again before it signs again. For good would be memory for nothing.
+local function leaveEmpty(account)
+  emptiedCount = emptiedCount + 1
+  local place = emptiedCount % WALLETS_KEPT
+  local oldest = emptied[place]
+  if oldest and not holderAt[oldest] and wallets[oldest] == emptiedCount - WALLETS_KEPT then wallets[oldest] = nil end
+  emptied[place], wallets[account] = account, emptiedCount
+end
+
 local function touch(account)
   if not isChanged[account] then changed[#changed + 1], isChanged[account] = account, true end
 end
@@ -312,7 +324,8 @@ local function debit(account, amount)
   end
   local place = holderAt[account]
   freePlaces[#freePlaces + 1] = place
-  holders[place], holderAt[account], balances[account], wallets[account] = false, nil, nil, nil
+  holders[place], holderAt[account], balances[account] = false, nil, nil
+  if wallets[account] then leaveEmpty(account) end
 end
 
 local function supply()
@@ -583,6 +596,8 @@ end
 
 -- Decisions of the quorum ---------------------------------------------------------------------------------------------------
 
+local MOST_AMOUNT, MOST_WINDOW = "20282409603651670423947251286015", 4294967295000
+
 -- nil, or why this line cannot be decided now.
 local function checkDecision(line)
   if line == "pause" then return paused and "already-paused" or nil end
@@ -590,9 +605,10 @@ local function checkDecision(line)
   if line == "unpause" then return nil end
   local listed, amount, window, least = line:match("^list (%a+) (%d+) (%d+) (%d+)$")
   if listed then
-    -- The vault counts windows in whole seconds.
-    local whole = isSmall(window) and window:match("000$")
+    -- The vault counts windows in whole seconds, 32 bits of them, and amounts in 104 bits.
+    local whole = isSmall(window) and window:match("000$") and tonumber(window) <= MOST_WINDOW
     local good = (listed == "open" or listed == "closed") and isPositive(amount) and whole and isAmount(least)
+      and not less(MOST_AMOUNT, amount) and not less(MOST_AMOUNT, least)
     return not good and "bad-limit" or nil
   end
   local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")

@@ -245,6 +245,38 @@ describe('who is heard', () => {
     expect(await token.balance(BOB)).toBe(20n);
   });
 
+  it('A1 A2 I4 nor for one that has nothing left for a while, until 20,000 others were left with nothing', async () => {
+    const token = await TokenProcess.spawn({ ...SPAWN_TAGS, 'Isthmus-Min-Withdrawal': '1' });
+    for (const g of [G1, G2]) await attest(token, g, deposit(1));
+    const move = (from: string, to: string, Quantity: string, owner = from) =>
+      token.send({ from, owner }, { Action: 'Transfer', Quantity, Recipient: to, Cast: 'y' });
+    const forged = async () => types(await move(BOB, OUTSIDER, '1', AUTHORITY));
+    await move(ALICE, BOB, '40');
+    await move(BOB, BOB, '40'); // all of it, to itself
+    expect(await forged()).toEqual([]);
+    await move(BOB, ALICE, '40');
+    await move(ALICE, BOB, '40');
+    expect(await forged()).toEqual([]);
+    await move(BOB, ALICE, '40');
+    const wallet = (n: number) => `${String(n).padStart(42, '0')}A`;
+    const pass = async (from: number, to: number) => {
+      for (let n = from; n < to; n += 1) await move(wallet(n), wallet(n + 1), '1');
+    };
+    await move(ALICE, wallet(0), '1');
+    await pass(0, 19_999);
+    await move(ALICE, BOB, '40');
+    expect(await forged()).toEqual([]);
+    await pass(19_999, 20_001);
+    expect(await forged()).toEqual([]); // holds something, and nobody who does is forgotten
+    await move(BOB, ALICE, '40');
+    await move(ALICE, BOB, '40');
+    expect(await forged()).toEqual([]);
+    await move(BOB, ALICE, '40');
+    await pass(20_001, 40_001);
+    await move(ALICE, BOB, '40');
+    expect(await forged()).toEqual(['transfer']);
+  });
+
   it('A3 A9 a credit notice, an Eval or a Mint is nothing to it', async () => {
     const token = await funded();
     for (const action of ['Credit-Notice', 'Eval', 'Mint', 'Burn', 'toString', '__index']) {
@@ -531,6 +563,9 @@ describe('decisions', () => {
     'list open 0 5000 1',
     'list shut 5 5000 1',
     'list open 5 5500 1',
+    `list open ${2n ** 104n} 5000 1`,
+    `list open 5 5000 ${2n ** 104n}`,
+    `list open 5 ${2n ** 32n}000 1`,
     'list open 5 5000 01',
     'limit 5 5000',
     'stop',
