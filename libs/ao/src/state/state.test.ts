@@ -192,6 +192,20 @@ describe('stored', () => {
     );
   });
 
+  it('sizes are written when they change, and only then', async () => {
+    const process = await newProcess();
+    const written = async (): Promise<unknown> =>
+      database.query('select xmin::text, bytes from process_state_size where process = $1', [process]);
+    await take(state(), process, 0, [resultOf({ balance: '10' })]);
+    const first = await written();
+    await take(state(), process, 1, [resultOf({ balance: '20' })]);
+    expect(await whole(process)).toEqual({ balance: '20' });
+    expect(await written()).toEqual(first);
+    await take(state(), process, 2, [resultOf({ balance: '100' })]);
+    expect(await written()).not.toEqual(first);
+    expect(await size(process)).toBe(true);
+  });
+
   it('several processes of one transaction stay apart', async () => {
     const [one, two] = [await newProcess(), await newProcess()];
     const batch = (process: string, ...patches: Table[]) => ({
