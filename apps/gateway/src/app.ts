@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { bodyReader, type AoEngine, type AoPipeline, type BodyRefusal } from '@isthmus/ao';
+import { bodyReader, LEASE_MS, type AoEngine, type AoPipeline, type BodyRefusal } from '@isthmus/ao';
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { gatewayMigrations } from '@isthmus/migrations';
@@ -63,6 +63,8 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     migrations: gatewayMigrations,
     applicationName: 'isthmus-gateway',
     poolSize: 20,
+    // As long as a lease lasts: a gateway that stands still in a transaction holds up the others no longer than one that stands still elsewhere.
+    idleInTransactionMs: LEASE_MS,
   });
   if (config.migrate) await runMigrations(database);
 

@@ -16,6 +16,8 @@ export interface DatabaseOptions {
   poolSize?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
+  /** Milliseconds after which the database ends a session that does nothing in a transaction, and frees what it has locked; never unless told. */
+  idleInTransactionMs?: number;
 }
 
 /** The database cannot be opened; the message says which and what to do. */
@@ -57,6 +59,7 @@ export function openDatabase({
   entities,
   poolSize,
   applicationName,
+  idleInTransactionMs,
 }: DatabaseOptions): Promise<DataSource> {
   return new DataSource({
     type: 'postgres',
@@ -70,6 +73,7 @@ export function openDatabase({
     poolSize: poolSize ?? 10,
     connectTimeoutMS: 10_000,
     parseInt8: false,
+    extra: { idle_in_transaction_session_timeout: idleInTransactionMs ?? false },
   })
     .initialize()
     .catch((error: unknown) => {

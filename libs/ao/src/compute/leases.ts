@@ -24,10 +24,40 @@ const REOPEN_MS = 500;
 const CHANNEL = 'isthmus_compute';
 /** First key of the advisory locks that holders keep on their number; any constant, the same in every gateway. */
 const HOLDER_LOCK = 4_953_169;
+/** First key of the locks under which the first lease of a process is made, by a hash of its id: so many that few meet, so few that all fit. */
+const FIRST_LOCK = 4_953_170;
+const FIRST_LOCKS = 256;
+/** Taking leases waits for nobody; should it, on a lock this gateway knows nothing of, it gives up before a beat is late. */
+const LOCK_MS = 2000;
 
 const ALIVE = `select h.id from compute_holder h join pg_locks l on l.objid = h.id::oid
   where h.expires > now() and l.locktype = 'advisory' and l.classid = ${HOLDER_LOCK}::oid and l.objsubid = 2 and l.granted
     and l.database = (select oid from pg_database where datname = current_database())`;
+
+/**
+ * Leases of what is free among $2, for holder $1. Nothing here waits for another gateway, which may stand still in the middle of a transaction:
+ * progress that is locked is passed over, and so is a process whose progress another is about to write for the first time.
+ */
+const TAKE = `with alive as materialized (${ALIVE}),
+bound as materialized (select set_config('lock_timeout', '${LOCK_MS}', true)),
+missing as materialized (
+  select id from process, bound where id = any($2) and not exists (select 1 from progress where process = id)
+),
+mine as materialized (select id from missing where pg_try_advisory_xact_lock(${FIRST_LOCK}, hashtext(id) & ${FIRST_LOCKS - 1})),
+made as (
+  insert into progress (process, holder, token) select id, $1, 1 from mine order by id
+  on conflict do nothing returning process, token, evaluated
+),
+free as (
+  select process from progress
+  where process = any($2) and (holder is null or holder = $1 or holder not in (select id from alive))
+  order by process for update skip locked
+),
+taken as (
+  update progress p set holder = $1, token = p.token + 1 from free where p.process = free.process
+  returning p.process, p.token, p.evaluated
+)
+select * from made union all select * from taken`;
 
 /** The right to store results and checkpoints of a process, until another holder has a newer token. */
 export interface Lease {
@@ -65,12 +95,18 @@ export interface LeaseTimes {
 
 interface Session {
   holder: number;
-  runner: QueryRunner;
+  connection: Connection;
   beat: NodeJS.Timeout;
 }
 
-/** The part of a Postgres client that listening needs. */
-interface Notifying {
+interface Connection {
+  runner: QueryRunner;
+  client: Client;
+}
+
+/** The part of a Postgres client that is needed here. */
+interface Client {
+  end(): Promise<void>;
   on(event: 'notification', listener: (notice: { payload?: string }) => void): void;
   on(event: 'end' | 'error', listener: () => void): void;
 }
@@ -83,6 +119,8 @@ interface Asking {
 
 export class Leases {
   private session: Promise<Session> | null = null;
+  /** The session that has begun and is not lost. */
+  private live: Session | null = null;
   private asking: Asking[] = [];
   private taking: Promise<void> | null = null;
   /** Processes that another holder is to compute, with what is known of them. */
@@ -154,15 +192,14 @@ export class Leases {
     const session = await this.session?.catch(() => null);
     if (!session) return;
     clearInterval(session.beat);
+    const { holder, connection } = session;
     try {
-      await this.database.query('update progress set holder = null where holder = $1', [session.holder]);
-      await session.runner.query('delete from compute_holder where id = $1', [session.holder]);
-      await session.runner.query('select pg_advisory_unlock_all()');
-      await session.runner.query('unlisten *');
+      await this.database.query('update progress set holder = null where holder = $1', [holder]);
+      await connection.runner.query('delete from compute_holder where id = $1', [holder]);
     } catch {
       // The connection is gone, and with it every lease.
     }
-    await session.runner.release();
+    destroy(connection);
   }
 
   private async take(): Promise<void> {
@@ -170,24 +207,11 @@ export class Leases {
       const batch = this.asking.splice(0, MAX_NAMED);
       try {
         const { holder } = await this.open();
-        const rows: { process: string; token: string; evaluated: string }[] = await this.database.query(
-          `with alive as materialized (${ALIVE}),
-           made as (
-             insert into progress (process, holder, token) select id, $1, 1 from process where id = any($2) order by id
-             on conflict do nothing returning process, token, evaluated
-           ),
-           free as (
-             select process from progress
-             where process = any($2) and (holder is null or holder = $1 or holder not in (select id from alive))
-             order by process for update skip locked
-           ),
-           taken as (
-             update progress p set holder = $1, token = p.token + 1 from free where p.process = free.process
-             returning p.process, p.token, p.evaluated
-           )
-           select * from made union all select * from taken`,
-          [holder, batch.map((b) => b.process)],
-        );
+        const names = batch.map((b) => b.process);
+        const rows: { process: string; token: string; evaluated: string }[] = await this.database.query(TAKE, [
+          holder,
+          names,
+        ]);
         const byProcess = new Map(rows.map((r) => [r.process, { ...r, evaluated: Number(r.evaluated) }]));
         if (rows.length > 0) this.events.taken?.();
         for (const { process, resolve } of batch) resolve(byProcess.get(process) ?? null);
@@ -209,7 +233,17 @@ export class Leases {
   /** A new holder on a connection of its own: its number is free again when the connection ends, however it ends. */
   private async begin(): Promise<Session> {
     const runner = this.database.createQueryRunner();
-    const client = (await runner.connect()) as Notifying;
+    const connection = { runner, client: (await runner.connect()) as Client };
+    try {
+      return await this.beginOn(connection);
+    } catch (error) {
+      destroy(connection);
+      throw error;
+    }
+  }
+
+  private async beginOn(connection: Connection): Promise<Session> {
+    const { runner, client } = connection;
     const rows: { id: number }[] = await runner.query(
       `insert into compute_holder (expires) values (now() + $1 * interval '1 millisecond') returning id`,
       [this.times.leaseMs],
@@ -218,23 +252,21 @@ export class Leases {
     await runner.query('select pg_advisory_lock($1, $2)', [HOLDER_LOCK, holder]);
     client.on('notification', ({ payload }) => this.hear(payload ?? ''));
     await runner.query(`listen ${CHANNEL}`);
-    const session: Session = {
-      holder,
-      runner,
-      beat: setInterval(() => void this.beat(session).catch(() => this.drop(session)), this.times.beatMs).unref(),
-    };
-    for (const event of ['end', 'error'] as const) client.on(event, () => this.drop(session));
-    await this.renew(session);
+    await this.renew(holder, runner);
     await runner.query('select pg_notify($1, $2)', [CHANNEL, `new ${holder}`]);
-    return session;
+    const beat = setInterval(() => void this.beat(session).catch(() => this.drop(session)), this.times.beatMs).unref();
+    const session: Session = { holder, connection, beat };
+    for (const event of ['end', 'error'] as const) client.on(event, () => this.drop(session));
+    return (this.live = session);
   }
 
   private drop(session: Session): void {
     clearInterval(session.beat);
-    if (this.stopped || this.session === null) return;
+    if (this.stopped || this.live !== session) return;
+    this.live = null;
     this.session = null;
     this.others = false;
-    void session.runner.release().catch(() => undefined);
+    destroy(session.connection);
     this.events.lost();
     void this.reopen();
   }
@@ -252,13 +284,14 @@ export class Leases {
   }
 
   private async beat(session: Session): Promise<void> {
-    const dead = await this.renew(session);
+    const { runner } = session.connection;
+    const dead = await this.renew(session.holder, runner);
     if (dead.length > 0 || Date.now() - this.swept > SWEEP_MS) await this.sweep();
-    if (dead.length > 0) await session.runner.query('delete from compute_holder where id = any($1)', [dead]);
+    if (dead.length > 0) await runner.query('delete from compute_holder where id = any($1)', [dead]);
   }
 
   /** Says that this holder lives, and sees who else does. Numbers of those who died. */
-  private async renew({ holder, runner }: Session): Promise<number[]> {
+  private async renew(holder: number, runner: QueryRunner): Promise<number[]> {
     await runner.query(
       `insert into compute_holder (id, expires) overriding system value values ($1, now() + $2 * interval '1 millisecond')
        on conflict (id) do update set expires = excluded.expires`,
@@ -363,6 +396,12 @@ export class Leases {
       () => undefined,
     );
   }
+}
+
+/** Ends a connection rather than give it back: its lock would go on saying that its holder lives, and its notices would be heard twice. */
+function destroy({ runner, client }: Connection): void {
+  void client.end().catch(() => undefined); // it may not answer any more
+  void runner.release().catch(() => undefined); // a client that ends is not used again
 }
 
 function* pages(texts: readonly string[], head: string): Generator<string> {
