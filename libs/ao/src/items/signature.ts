@@ -8,10 +8,10 @@
  * - ed25519: no points of small order, below.
  */
 import { constants, createPublicKey, verify, type KeyObject } from 'node:crypto';
-import { recover } from 'tiny-secp256k1';
 import { partsOf, signedMessage, type ItemParts } from './layout.js';
 import { Lru } from './lru.js';
 import { personalDigest } from './personal.js';
+import { recover } from './recover.js';
 
 /** Whether these bytes are an item signed by its owner. */
 export function isSigned(raw: Buffer): boolean {
@@ -69,7 +69,7 @@ function isByEthereum(owner: Buffer, signature: Buffer, message: Buffer): boolea
   const v = signature[64];
   if (v !== 27 && v !== 28) return false;
   if (signature.compare(HALF_ORDER, 0, 32, 32, 64) > 0) return false;
-  const key = recover(personalDigest(message), signature.subarray(0, 64), v === 27 ? 0 : 1, false);
+  const key = recover(personalDigest(message), signature.subarray(0, 64), v === 27 ? 0 : 1);
   return key !== null && owner.equals(key);
 }
 
