@@ -31,6 +31,9 @@ const MACHINES: readonly Machine[] = [LEAN, ...aosModules()];
 const REAL_AOS = MACHINES.filter((m) => m !== LEAN);
 const ATTEST = { Action: 'Attest-Deposits' };
 
+it('there are aos modules to run these tests with: node scripts/aos-module.mjs puts them into .cache/aos', () =>
+  expect(REAL_AOS).not.toEqual([]));
+
 let pool: WorkerPool;
 beforeAll(() => (pool = new WorkerPool(1)));
 afterAll(() => pool.stop());

@@ -1,8 +1,8 @@
 /** What compiled code does is bounded in the code itself, whatever its makers meant. */
 import v8 from 'node:v8';
 import fc from 'fast-check';
-import { FUEL, GLOBAL, metered, ModuleRefused, STACK } from './metering.js';
-import { assemble, I32, I64, leb, size, type HandModule } from './wasm-module.js';
+import { FUEL, GLOBAL, INVOKE, metered, ModuleRefused, NO_MEMORY, PER_STEP, STACK } from './metering.js';
+import { assemble, F32, F64, I32, I64, leb, size, type HandModule } from './wasm-module.js';
 
 // Node 20 has 64-bit memories behind this flag.
 v8.setFlagsFromString('--experimental-wasm-memory64');
@@ -126,7 +126,7 @@ describe('steps', () => {
     return [0x20, 0, 0x41, ...leb(bit), 0x76, 0x41, 1, 0x71];
   }
 
-  it('A16 whatever way code takes, each step is at most 256 instructions', () => {
+  it('A16 whatever way code takes, each step is at most 32 instructions', () => {
     fc.assert(
       fc.property(code, fc.array(fc.nat({ max: 2 ** 21 }), { minLength: 1, maxLength: 6 }), (body, inputs) => {
         const program = run({ functions: [{ name: 'run', params: [I32], locals: [I32], body }] });
@@ -134,7 +134,7 @@ describe('steps', () => {
           const counter = program.exports[`${GLOBAL}0`] as { value: number };
           counter.value = 0;
           const { steps } = taken(program, input);
-          expect(counter.value).toBeLessThanOrEqual(256 * steps);
+          expect(counter.value).toBeLessThanOrEqual(PER_STEP * steps);
         }
       }),
       { numRuns: 150 },
@@ -143,11 +143,11 @@ describe('steps', () => {
 
   it('A16 what is copied and filled, grown and asked of the host costs by its size', () => {
     const fill = (bytes: number) => run1([0x41, 0, 0x41, 1, 0x41, ...leb(bytes), 0xfc, 0x0b, 0]);
-    expect(taken(run(fill(65_536))).steps - taken(run(fill(0))).steps).toBe(1024);
+    expect(taken(run(fill(65_536))).steps - taken(run(fill(0))).steps).toBe(4096);
     const plain = taken(run(run1([]))).steps;
-    expect(taken(run(run1([0x41, 0, 0x40, 0, 0x1a]))).steps - plain).toBe(64);
+    expect(taken(run(run1([0x41, 0, 0x40, 0, 0x1a]))).steps - plain).toBe(1000);
     const asking = { imports: [{ module: 'env', name: 'f' }], functions: [{ name: 'run', body: [0x10, 0] }] };
-    expect(taken(run(asking)).steps - plain).toBe(64);
+    expect(taken(run(asking)).steps - plain).toBe(128);
     // A length no memory has cannot give steps back.
     const wide = run({
       wide: true,
@@ -307,5 +307,230 @@ it('A16 any bytes are refused or run, and nothing else', () => {
       }
     }),
     { numRuns: 500 },
+  );
+});
+
+describe('a module made to take long before it runs', () => {
+  const NONE: HandModule = { functions: [{ name: 'run', body: [] }] };
+  const bytes = (module: HandModule) => assemble({ globals: [I32], ...module });
+  const filled = (length: number, byte: number): number[] => Array.from({ length }, () => byte);
+  const table = (elements: number[][], least = 1) => [
+    { id: 4, body: [1, 0x70, 0, ...size(least)] },
+    {
+      id: 9,
+      body: [...size(elements.length), ...elements.flatMap((e) => [0, 0x41, 0, 0x0b, ...size(e.length), ...e])],
+    },
+  ];
+
+  it.each<[string, RegExp, HandModule, HandModule]>([
+    [
+      'bytes',
+      /most 4194304 bytes/,
+      { ...NONE, data: { at: 0, bytes: new Uint8Array(60_000) } },
+      { ...NONE, data: { at: 0, bytes: new Uint8Array(5_000_000) }, memory: { initial: 100 } },
+    ],
+    [
+      'elements',
+      /most 65536 elements/,
+      { ...NONE, sections: table([filled(1000, 0)], 1000) },
+      { ...NONE, sections: table([filled(35_000, 0), filled(35_000, 0)], 35_000) },
+    ],
+    [
+      'parameters',
+      /most 64 parameters/,
+      { functions: [{ name: 'run', params: filled(64, I32), body: [] }] },
+      { functions: [{ name: 'run', params: filled(65, I32), body: [] }] },
+    ],
+    ['bytes of a function', /function has at most 131072 bytes/, run1(filled(100_000, 1)), run1(filled(140_000, 1))],
+    [
+      'locals',
+      /most 4096 locals/,
+      { functions: [{ name: 'run', locals: filled(4096, I64), body: [] }] },
+      { functions: [{ name: 'run', locals: filled(4097, I64), body: [] }] },
+    ],
+    ['globals', /most 1000 globals/, { ...NONE, globals: filled(1000, I32) }, { ...NONE, globals: filled(1001, I32) }],
+    [
+      'numbers that have to be looked at',
+      /too much code/,
+      run1([0x44, ...filled(8, 0), ...filled(10_000, 0x9f), 0x1a]),
+      run1([0x44, ...filled(8, 0), ...filled(120_000, 0x9f), 0x1a]),
+    ],
+  ])('A16 has so many %s and no more', (_, reason, good, bad) => {
+    expect(WebAssembly.validate(bytes(bad))).toBe(true);
+    expect(() => metered(bytes(bad), MAX)).toThrow(reason);
+    expect(WebAssembly.validate(metered(bytes(good), { ...MAX, maxMemoryBytes: 200 * 65_536 }))).toBe(true);
+  });
+
+  it('A16 counted code is at most twice as much, and a MiB', () => {
+    const floats = bytes(run1([0x44, ...filled(8, 0), ...filled(50_000, 0x9f), 0x1a]));
+    expect(metered(floats, MAX).length).toBeLessThan(2 * floats.length + 1_048_576);
+  });
+
+  it('A16 the same function in the table again and again is one', () => {
+    const module = (times: number) => bytes({ ...NONE, sections: table([filled(times, 0)], 65_000) });
+    const [few, many] = [metered(module(1), MAX), metered(module(60_000), MAX)];
+    expect(many.length - few.length).toBe(module(60_000).length - module(1).length);
+  });
+});
+
+it('A16 a module that is not valid by itself is refused: it cannot reach the counter, nor what else is added to it', () => {
+  // The module has one global and no local; the counter would be global 1, what counting needs local 0.
+  refused(run1([0x03, 0x40, 0x41, 0x7f, 0x24, 1, 0x0c, 0, 0x0b]));
+  refused(run1([0x20, 0, 0x1a]));
+  refused(run1([0x10, 1]));
+  refused({
+    imports: [{ module: 'env', name: 'f' }],
+    functions: [{ name: 'run', body: [] }],
+    sections: [{ id: 7, body: [1, 1, 0x66, 0, 0] }],
+  });
+});
+
+it('A16 a long function without loops is paid for by its length, and so is each pass of a long loop and each local', () => {
+  const long = (times: number) => Array.from({ length: times }, () => [0x41, 1, 0x1a]).flat();
+  for (const times of [100, 1000, 10_000])
+    expect(taken(run(run1(long(times)))).steps).toBeGreaterThanOrEqual((2 * times) / PER_STEP);
+  // A loop of three passes; a function that is called three times.
+  const three = [0x23, 0, 0x41, 1, 0x6a, 0x24, 0, 0x23, 0, 0x41, 3, 0x48, 0x0d, 0];
+  for (const times of [20, 60, 1000]) {
+    expect(taken(run(run1([0x03, 0x40, ...long(times), ...three, 0x0b]))).steps).toBeGreaterThanOrEqual(
+      (6 * times) / PER_STEP,
+    );
+    const calling = {
+      functions: [
+        { name: 'run', body: [0x10, 1, 0x10, 1, 0x10, 1] },
+        { name: 'f', body: long(times) },
+      ],
+    };
+    expect(taken(run(calling)).steps).toBeGreaterThanOrEqual((6 * times) / PER_STEP);
+  }
+  const locals = Array.from({ length: 4000 }, () => I64);
+  expect(taken(run({ functions: [{ name: 'run', locals, body: [] }] })).steps).toBe(4000 / PER_STEP + 1);
+});
+
+it('A16 memory the host cannot give, though the code may have it, ends it there: it is never told that there is none', () => {
+  for (const wide of [false, true]) {
+    const word = wide ? I64 : I32;
+    const body = [0x20, 0, 0x40, 0, ...(wide ? [0xa7] : [])];
+    const module = assemble({
+      wide,
+      globals: [I32],
+      memory: { initial: 1 },
+      functions: [{ name: 'run', params: [word], results: [I32], body }],
+    });
+    // An engine that has less than was promised: the counted module's own largest size, 9 pages, is made 3.
+    const counted = Buffer.from(metered(module, { maxMemoryBytes: 9 * 65_536 }));
+    const at = counted.indexOf(Buffer.from([5, 4, 1, wide ? 5 : 1, 1, 9]));
+    counted[at + 5] = 3;
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(counted), {});
+    const call = exports['run'] as (pages: number | bigint) => number;
+    const fuel = exports[FUEL] as WebAssembly.Global;
+    const ask = (pages: number) => {
+      fuel.value = 100_000;
+      return call(wide ? BigInt(pages) : pages);
+    };
+    expect(ask(2)).toBe(1);
+    for (const beyond of [7, 2 ** 31 - 1]) expect(ask(beyond)).toBe(-1); // more than anybody may have
+    expect(() => ask(1)).toThrow(WebAssembly.RuntimeError);
+    expect(fuel.value).toBe(NO_MEMORY);
+  }
+});
+
+describe('calls through the host', () => {
+  const table = (...functions: number[]) => [
+    { id: 4, body: [1, 0x70, 0, functions.length] },
+    { id: 9, body: [1, 0, 0x41, 0, 0x0b, functions.length, ...functions] },
+  ];
+  /** How often `again` is called until it traps, when the host calls it for `run`'s import. */
+  const depth = (hostCalls?: (name: string) => string[]) => {
+    const module = assemble({
+      globals: [I32],
+      imports: [{ module: 'env', name: 'invoke_v', params: [I32] }],
+      functions: [
+        { name: 'run', body: [0x41, 0, 0x10, 0] },
+        { name: 'again', body: [...COUNT, 0x41, 0, 0x10, 0] },
+        { name: 'other', params: [I32], body: [] },
+      ],
+      sections: table(3),
+    });
+    const code = new WebAssembly.Module(
+      metered(module, { ...MAX, stackSlots: 50_000, ...(hostCalls ? { hostCalls } : {}) }),
+    );
+    let exports: Record<string, unknown> = {};
+    const env = { invoke_v: () => (exports['again'] as () => void)() };
+    exports = new WebAssembly.Instance(code, { env }).exports;
+    const [fuel, count] = [FUEL, `${GLOBAL}0`].map((name) => exports[name] as WebAssembly.Global);
+    (fuel as WebAssembly.Global).value = 100_000;
+    expect(() => (exports['run'] as () => void)()).toThrow(WebAssembly.RuntimeError);
+    return (count?.value ?? 0) / 5;
+  };
+
+  it('I13 recursion through what the host calls in its turn ends at a depth of its own, with room for the host', () => {
+    expect(depth(() => ['again'])).toBe(Math.floor(50_000 / (16 + 2 + 256 + 8)));
+    expect(depth()).toBeGreaterThan(400); // seen by nobody: only its work ends it
+  });
+
+  it('I13 a function of another type than the import’s is not called', () => {
+    const run2 = (function_: number) => {
+      const module = assemble({
+        globals: [I32],
+        imports: [{ module: 'env', name: 'invoke_v', params: [I32] }],
+        functions: [
+          { name: 'run', body: [0x41, 0, 0x10, 0] },
+          { name: 'plain', body: [] },
+          { name: 'other', params: [I32], body: [] },
+        ],
+        sections: table(function_),
+      });
+      let exports: Record<string, unknown> = {};
+      const env = { invoke_v: (index: number) => (exports[`${INVOKE}0`] as (at: number) => void)(index) };
+      exports = new WebAssembly.Instance(new WebAssembly.Module(metered(module, MAX)), { env }).exports;
+      return exports['run'] as () => void;
+    };
+    expect(run2(2)).not.toThrow();
+    expect(run2(3)).toThrow(WebAssembly.RuntimeError);
+  });
+
+  it.each([
+    ['f64', F64, 0xfff8_0000_0000_0000n, [0xfff8_0000_0000_1234n, 0x7ff0_0000_0000_1234n, 0x7ff8_0000_0000_0000n]],
+    ['f32', F32, 0xffc0_0000n, [0xffc0_1234n, 0x7f80_1234n, 0x7fc0_0000n]],
+  ])(
+    'A14 a NaN that goes through JavaScript and back is the one NaN there is; all else stays (%s)',
+    (_, type, one, nans) => {
+      const wide = type === F64;
+      const [load, store] = wide
+        ? [
+            [0x2b, 3, 0],
+            [0x39, 3, 0],
+          ]
+        : [
+            [0x2a, 2, 0],
+            [0x38, 2, 0],
+          ];
+      const module = assemble({
+        globals: [I32],
+        imports: [{ module: 'env', name: 'invoke_dd', params: [I32, type], results: [type] }],
+        functions: [
+          { name: 'run', body: [0x41, 8, 0x41, 0, 0x41, 0, ...load, 0x10, 0, ...store] },
+          { name: 'same', params: [type], results: [type], body: [0x41, 16, 0x20, 0, ...store, 0x20, 0] },
+        ],
+        sections: table(2),
+      });
+      let exports: Record<string, unknown> = {};
+      const env = {
+        invoke_dd: (index: number, value: number) =>
+          (exports[`${INVOKE}0`] as (i: number, v: number) => number)(index, value),
+      };
+      exports = new WebAssembly.Instance(new WebAssembly.Module(metered(module, MAX)), { env }).exports;
+      const memory = new DataView((exports['memory'] as WebAssembly.Memory).buffer);
+      const through = (bits: bigint) => {
+        if (wide) memory.setBigUint64(0, bits, true);
+        else memory.setUint32(0, Number(bits), true);
+        (exports['run'] as () => void)();
+        return [8, 16].map((at) => (wide ? memory.getBigUint64(at, true) : BigInt(memory.getUint32(at, true))));
+      };
+      for (const nan of nans) expect(through(nan)).toEqual([one, one]);
+      for (const bits of wide ? [0x4010_0000_0000_0000n, 1n, 0xfff0_0000_0000_0000n] : [0x4010_0000n, 1n, 0xff80_0000n])
+        expect(through(bits)).toEqual([bits, bits]);
+    },
   );
 });

@@ -1,11 +1,11 @@
 /**
- * Bounds what compiled code does, inside the code itself. Each call of a function, each pass of a loop and each stretch of 256 instructions
- * takes one from a counter that is refilled from outside, and at nothing left the code traps: so everything it does ends, at the same step
- * everywhere. What else could differ between two runs is fixed or refused: memory has a largest size, what is kept outside of it can be put
+ * Bounds what compiled code does, inside the code itself. Each call of a function, each pass of a loop and each 32 instructions take one from
+ * a counter that is refilled from outside, and at nothing left the code traps: so everything it does ends, at the same step everywhere. What else could differ between two runs is fixed or refused: memory has a largest size, what is kept outside of it can be put
  * back, and nothing passes that is not known.
  */
 
 import { Operands } from './operands.js';
+import { recursionSlots, type Calls } from './recursion.js';
 
 /** Name under which the counter (a mutable i32) is exported. */
 export const FUEL = 'isthmus_fuel';
@@ -13,26 +13,48 @@ export const FUEL = 'isthmus_fuel';
 export const STACK = 'isthmus_stack';
 /** Beginning of the names under which the module's own mutable globals are exported: what it keeps there is no part of its memory. */
 export const GLOBAL = 'isthmus_global_';
-/** Most instructions, on any way through the code, between two steps of the counter. */
+/** Beginning of the names of functions that call a function in the table for the host, by the number of the import that stands for such a call. */
+export const INVOKE = 'isthmus_invoke_';
+/** What the counter is set to when the host could not give memory that the code may have: no code of its own brings it there. */
+export const NO_MEMORY = -(2 ** 31);
+/** Instructions that one of the counter pays for, on any way through the code. */
+export const PER_STEP = 32;
+/** Most instructions, on any way, before they are paid for. */
 const STRETCH = 256;
 /** Bytes of a memory.copy or memory.fill that cost one. */
-export const BYTES_PER_UNIT_LOG2 = 6;
+export const BYTES_PER_UNIT_LOG2 = 4;
 /** Steps that what runs while a module is instantiated may take: before its counter can be filled from outside. */
-const FIRST_FUEL = 600_000_000;
+const FIRST_FUEL = 1_000_000_000;
 /** What a call takes of the stack beside its locals, in slots of 8 bytes: where to return to, what is being computed. */
 const FRAME_SLOTS = 16;
+/** What a call of the host takes of the stack, which may call the module in its turn, and so on: frames of JavaScript, each argument in several. */
+const HOST_SLOTS = 256;
+const HOST_ARGUMENT_SLOTS = 8;
 /** What memory.grow costs: it asks the operating system. */
-const GROW_COST = 64;
+const GROW_COST = 1000;
 /** What a call of the host costs: it is far slower than the code's own calls. */
-const HOST_COST = 64;
+const HOST_COST = 128;
 /** Instructions that others count for, which take far longer than most: divisions, roots, calls through a table. */
 const SLOW: ReadonlyMap<number, number> = new Map([
   ...[0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3].map((op): [number, number] => [op, 8]),
   [0x11, 8],
 ]);
-/** Most functions of a module, and most times it is asked which of them go round: an aos module has 600, and takes 20. */
-const MAX_FUNCTIONS = 50_000;
-const MAX_ROUNDS = 64;
+/**
+ * Most of everything that takes work to read, several times what real modules have (aos, AO's module with SQLite, QuickJS: 2 MB, 3,000 functions of
+ * at most 60 KB, 105 types of at most 13 parameters, 165 exports).
+ */
+const MAX_MODULE_BYTES = 4 * 1024 * 1024;
+const MAX_BODY_BYTES = 128 * 1024;
+const MAX_FUNCTIONS = 20_000;
+const MAX_TYPES = 5000;
+const MAX_VALUES = 64; // parameters or results of a type
+const MAX_IMPORTS = 500;
+const MAX_EXPORTS = 5000;
+const MAX_GLOBALS = 1000;
+const MAX_LOCALS = 4096;
+/** Bytes that metered code has for each byte of the module's, which real ones have 1.2 of. */
+const MAX_GROWTH = 2;
+const MIN_OUTPUT_BYTES = 1024 * 1024;
 /** Most elements of a table, as every instance has its own. */
 const MAX_TABLE = 65_536;
 const PAGE_BYTES = 65_536;
@@ -70,6 +92,8 @@ export interface Metering {
    * stack ends, which is not the same size everywhere. Whoever lets an exception pass through the code puts the depth back.
    */
   stackSlots?: number;
+  /** Exports that a function of the host calls while the module waits for it, by its name. */
+  hostCalls?: (name: string) => readonly string[];
 }
 
 /**
@@ -77,47 +101,103 @@ export interface Metering {
  * @throws ModuleRefused for what it does not know: nothing passes that is not counted
  */
 export function metered(binary: Uint8Array, options: Metering): Uint8Array {
+  if (binary.length > MAX_MODULE_BYTES) throw new ModuleRefused(`A module has at most ${MAX_MODULE_BYTES} bytes.`);
+  // Before anything is added: what the module itself has not may not become something of ours, the counter first.
+  if (!WebAssembly.validate(Uint8Array.from(binary))) throw new ModuleRefused('This is no valid WebAssembly module.');
   const sections = sectionsOf(binary);
-  const body = (id: number): Reader => new Reader(sections.find((s) => s.id === id)?.body ?? Buffer.from([0]));
+  const body = bodies(sections);
   for (const id of [SECTION.global, SECTION.export, SECTION.code])
     if (!sections.some((s) => s.id === id)) throw new ModuleRefused('A module has globals, exports and code.');
-  const imports = list(body(SECTION.import), imported);
-  const ownMemory = list(body(SECTION.memory), limits)[0];
+  const imports = list(body(SECTION.import), imported, MAX_IMPORTS, 'imports');
+  const memory = list(body(SECTION.memory), limits)[0] ?? imports.find((i) => i.memory)?.memory;
   const importedCount = imports.filter(({ kind }) => kind === KIND.global).length;
   const globals = globalsOf(body(SECTION.global));
-  const signatures = list(body(SECTION.type), signature);
-  const host = imports.filter(({ kind }) => kind === KIND.function);
-  const tabled = tabledFunctions(body(SECTION.element), host.length);
-  const types = list(body(SECTION.function), (r) => r.number());
+  const types = new Types(body(SECTION.type));
+  const exported = exportedFunctions(body(SECTION.export));
+  const wanted = imports.filter(({ kind }) => kind === KIND.function);
+  if ([...exported.values()].some((index) => index < wanted.length))
+    throw new ModuleRefused('A function of the host may not be exported.');
+  const host = wanted.map(({ name, type }) => {
+    const calls = (options.hostCalls?.(name) ?? []).flatMap((callee) => exported.get(callee) ?? []);
+    return { ...hostFunction(name, type, types), calls: calls.map((index) => index - wanted.length) };
+  });
+  const functions = list(body(SECTION.function), (r) => r.number(), MAX_FUNCTIONS, 'functions');
   const meter: Meter = {
     fuel: importedCount + globals.length,
     stackSlots: options.stackSlots ?? null,
-    imported: host.map(({ name, type }) => hostFunction(name, signatures[type] ?? NOTHING)),
-    wide: (ownMemory ?? imports.find(({ memory }) => memory)?.memory)?.wide ?? false,
-    types: signatures,
-    signatureOf: (index) => signatures[types[index] ?? -1] ?? NOTHING,
+    imported: host,
+    tabled: tabledFunctions(body(SECTION.element), host.length),
+    hasTable: sections.some(({ id }) => id === SECTION.table),
+    wide: memory?.wide ?? false,
+    mostPages: mostPages(memory, options),
+    types,
+    functions,
+    mutable: globals.flatMap((isMutable, i) => (isMutable ? [importedCount + i] : [])),
+    mostOutput: MAX_GROWTH * binary.length + MIN_OUTPUT_BYTES,
   };
-  const mutable = globals.flatMap((isMutable, i) => (isMutable ? [importedCount + i] : []));
   const parts = sections.flatMap(({ id, body: bytes }) => {
-    const changed = rewritten(id, new Reader(bytes), meter, mutable, tabled, options) ?? bytes;
+    const changed = rewritten(id, new Reader(bytes), meter, options) ?? bytes;
     return [Buffer.from([id]), unsigned(changed.length), changed];
   });
   return Buffer.concat([binary.subarray(0, 8), ...parts]);
 }
 
-interface HostFunction {
-  signature: Signature;
-  /** Type of what it calls through the module's table, if anything. */
-  through: Signature | null;
-}
+const bodies =
+  (sections: readonly { id: number; body: Uint8Array }[]) =>
+  (id: number): Reader =>
+    new Reader(sections.find((s) => s.id === id)?.body ?? Buffer.from([0]));
 
-/** Of emscripten's functions only these call the module in their turn: what setjmp guards, given by its place in the table. */
-function hostFunction(name: string, its: Signature): HostFunction {
-  const { params, results } = its;
-  return { signature: its, through: name.startsWith('invoke_') ? { params: params.slice(1), results } : null };
+/** Types of functions. Those that are the same have the number of the first of them. */
+class Types {
+  private readonly signatures: Signature[];
+  private readonly first = new Map<string, number>();
+  private readonly numbers: number[];
+
+  constructor(reader: Reader) {
+    this.signatures = list(reader, signature, MAX_TYPES, 'types');
+    this.numbers = this.signatures.map((its, index) => {
+      const key = typeKey(its);
+      const number = this.first.get(key) ?? index;
+      this.first.set(key, number);
+      return number;
+    });
+  }
+
+  of(index: number): Signature {
+    return this.signatures[index] ?? NOTHING;
+  }
+
+  number(index: number): number {
+    return this.numbers[index] ?? -1;
+  }
+
+  /** Number of a type; null when no function can have it. */
+  find(its: Signature): number | null {
+    return this.first.get(typeKey(its)) ?? null;
+  }
 }
 
 const typeKey = ({ params, results }: Signature): string => `${params.join()}:${results.join()}`;
+
+interface HostFunction {
+  type: number;
+  signature: Signature;
+  /** Whether it calls a function in the module's table, and the number of that one's type, when there is one. */
+  invokes: boolean;
+  through: number | null;
+  /** Own functions that it calls beside. */
+  calls: readonly number[];
+}
+
+/** Of emscripten's functions only these call what setjmp guards, given by its place in the table. */
+function hostFunction(name: string, type: number, types: Types): Omit<HostFunction, 'calls'> {
+  const its = types.of(type);
+  const { params, results } = its;
+  if (results.length > 1) throw new ModuleRefused(`${name} has several results.`);
+  const invokes = name.startsWith('invoke_');
+  if (invokes && params[0] !== I32 && params[0] !== I64) throw new ModuleRefused(`${name} is given no function.`);
+  return { type, signature: its, invokes, through: invokes ? types.find({ params: params.slice(1), results }) : null };
+}
 
 interface Meter {
   /** Index of the counter; the next global is the depth of the stack. */
@@ -125,11 +205,21 @@ interface Meter {
   stackSlots: number | null;
   /** The first functions are the host's. */
   imported: readonly HostFunction[];
-  /** Whether memory has 64-bit addresses. */
+  /** Own functions that may be called through a table, by whoever calls their type. */
+  tabled: ReadonlySet<number>;
+  hasTable: boolean;
+  /** Whether memory has 64-bit addresses, and its largest size. */
   wide: boolean;
-  types: readonly Signature[];
-  signatureOf: (index: number) => Signature;
+  mostPages: number;
+  types: Types;
+  /** Index of each own function's type. */
+  functions: readonly number[];
+  /** Own globals that can change. */
+  mutable: readonly number[];
+  mostOutput: number;
 }
+
+const signatureOf = ({ types, functions }: Meter, index: number): Signature => types.of(functions[index] ?? -1);
 
 function sectionsOf(binary: Uint8Array): { id: number; body: Uint8Array }[] {
   const reader = new Reader(binary);
@@ -145,15 +235,13 @@ function sectionsOf(binary: Uint8Array): { id: number; body: Uint8Array }[] {
   return sections;
 }
 
-function rewritten(
-  id: number,
-  reader: Reader,
-  meter: Meter,
-  mutable: readonly number[],
-  tabled: readonly number[],
-  options: Metering,
-): Uint8Array | null {
+function rewritten(id: number, reader: Reader, meter: Meter, options: Metering): Uint8Array | null {
   switch (id) {
+    case SECTION.function:
+      return appended(
+        reader,
+        invokers(meter).map(({ type }) => unsigned(type)),
+      );
     case SECTION.table:
       checkTables(reader);
       return null;
@@ -166,162 +254,136 @@ function rewritten(
       ]);
     case SECTION.export:
       return appended(reader, [
-        exportOf(FUEL, meter.fuel),
-        ...(meter.stackSlots === null ? [] : [exportOf(STACK, meter.fuel + 1)]),
-        ...mutable.map((index, i) => exportOf(`${GLOBAL}${i}`, index)),
+        exportOf(FUEL, GLOBAL_EXPORT, meter.fuel),
+        ...(meter.stackSlots === null ? [] : [exportOf(STACK, GLOBAL_EXPORT, meter.fuel + 1)]),
+        ...meter.mutable.map((index, i) => exportOf(`${GLOBAL}${i}`, GLOBAL_EXPORT, index)),
+        ...invokers(meter).map(({ position }, i) =>
+          exportOf(`${INVOKE}${position}`, 0, meter.imported.length + meter.functions.length + i),
+        ),
       ]);
     case SECTION.code:
-      return meteredCode(reader, meter, tabled);
+      return meteredCode(reader, meter);
     default:
       return null;
   }
 }
 
-function meteredCode(reader: Reader, meter: Meter, tabled: readonly number[]): Uint8Array {
-  const codes = list(reader, (r) => r.take(r.number()));
-  if (codes.length > MAX_FUNCTIONS) throw new ModuleRefused(`A module has at most ${MAX_FUNCTIONS} functions.`);
-  const plain = codes.map(
-    (code, i) => new MeteredBody(new Reader(code), { ...meter, stackSlots: null }, meter.signatureOf(i)),
-  );
-  const slots = meter.stackSlots === null ? new Map<number, number>() : recursionSlots(plain, meter, tabled);
-  const bodies = plain.map((body, i) => {
-    const code = new Reader(codes[i] as Uint8Array);
-    const taken = slots.get(i);
-    const { bytes } = taken === undefined ? body : new MeteredBody(code, meter, meter.signatureOf(i), taken);
-    return Buffer.concat([unsigned(bytes.length), bytes]);
-  });
-  return Buffer.concat([unsigned(bodies.length), ...bodies]);
-}
+/** Imports that call through the table, each with its place among all. */
+const invokers = ({ imported: host }: Meter): (HostFunction & { position: number })[] =>
+  host.flatMap((its, position) => (its.invokes ? [{ ...its, position }] : []));
 
 /**
- * What functions take of the stack, of those where that is counted: so many that no way leads round past all of them. Each takes what the
- * heaviest way through others takes as well, up to the next of its kind.
- * @param tabled functions that may be called through a table, by whoever calls their type
+ * The call through the table that the host makes for an import: a function in WebAssembly, which sees the callee's type, and gives it no NaN that has been
+ * through JavaScript, where its bits may have changed.
  */
-function recursionSlots(
-  bodies: readonly MeteredBody[],
-  meter: Meter,
-  tabled: readonly number[],
-): ReadonlyMap<number, number> {
-  const ofType = new Map<string, number[]>();
+function invoker({ signature: { params }, through }: HostFunction, { hasTable }: Meter): Uint8Array {
+  if (through === null || !hasTable) return Buffer.from([0, 0x00, END]);
+  const given = params.slice(1).flatMap((type, i) => {
+    const get = indexed(0x20, i + 1);
+    return type === F32 || type === F64 ? [get, orNan(type, get)] : [get];
+  });
+  const index = [indexed(0x20, 0), Buffer.from(params[0] === I64 ? [0xa7] : [])];
+  return Buffer.concat([Buffer.from([0]), ...given, ...index, indexed(0x11, through), Buffer.from([0, END])]);
+}
+
+function meteredCode(reader: Reader, meter: Meter): Uint8Array {
+  const codes = list(
+    reader,
+    (r) => {
+      const size = r.number();
+      if (size > MAX_BODY_BYTES) throw new ModuleRefused(`A function has at most ${MAX_BODY_BYTES} bytes.`);
+      return r.take(size);
+    },
+    MAX_FUNCTIONS,
+    'functions',
+  );
+  let output = 0;
+  const read = (code: Uint8Array, i: number, its: Meter, taken = 0): MeteredBody => {
+    const body = new MeteredBody(new Reader(code), its, signatureOf(meter, i), taken);
+    output += body.bytes.length;
+    if (output > meter.mostOutput) throw new ModuleRefused('Counting this module takes too much code.');
+    return body;
+  };
+  const plain = codes.map((code, i) => read(code, i, { ...meter, stackSlots: null }));
+  const slots = meter.stackSlots === null ? new Map<number, number>() : recursionSlots(callsOf(plain, meter)).slots;
+  output = 0;
+  const counted = plain.map(({ bytes }, i) => {
+    const taken = slots.get(i);
+    if (taken === undefined) output += bytes.length;
+    return taken === undefined ? bytes : read(codes[i] as Uint8Array, i, meter, taken).bytes;
+  });
+  const all = [...counted, ...invokers(meter).map((its) => invoker(its, meter))];
+  return Buffer.concat([unsigned(all.length), ...all.flatMap((bytes) => [unsigned(bytes.length), bytes])]);
+}
+
+/** What a call of the host takes of the stack, when it may be one of many at once. */
+const hostSlots = ({ calls, invokes, signature: { params } }: HostFunction): number =>
+  invokes || calls.length > 0 ? HOST_SLOTS + HOST_ARGUMENT_SLOTS * params.length : 0;
+
+/**
+ * Who calls whom: own functions, then the host's, which call the module in their turn, then each type of functions in the table as a node of its own, so
+ * that there are not as many ways as callers times callees.
+ */
+function callsOf(own: readonly MeteredBody[], meter: Meter): Calls {
+  const { imported: host, tabled, functions, types } = meter;
+  const ofType = new Map<number, number[]>();
   for (const index of tabled) {
-    const type = typeKey(meter.signatureOf(index));
-    ofType.set(type, [...(ofType.get(type) ?? []), index]);
+    const type = types.number(functions[index] ?? -1);
+    const known = ofType.get(type);
+    if (known) known.push(index);
+    else ofType.set(type, [index]);
   }
-  // The functions of a type are a node of their own, so that there are not as many ways as callers times callees.
-  const types = [...ofType.keys()];
-  const ways = [
-    ...bodies.map(({ callees, types: called }) => [
-      ...callees,
-      ...[...called].map((type) => types.indexOf(type)).flatMap((at) => (at < 0 ? [] : [bodies.length + at])),
-    ]),
-    ...types.map((type) => ofType.get(type) ?? []),
-  ];
-  const counted = new Set<number>();
-  let rounds = 0;
-  for (let parts = cyclicParts(ways, counted); parts.length > 0; parts = cyclicParts(ways, counted)) {
-    rounds += 1;
-    for (const part of parts) {
-      if (rounds < MAX_ROUNDS) counted.add(mostTravelled(part, ways, bodies.length));
-      else for (const node of part) if (node < bodies.length) counted.add(node);
-    }
-  }
-  const heaviest = heaviestWays(ways, counted, (node) => bodies[node]?.slots ?? 0);
-  return new Map([...counted].map((node) => [node, heaviest(node)]));
-}
-
-/** The function of a part that most ways go through. */
-function mostTravelled(part: readonly number[], ways: readonly (readonly number[])[], functions: number): number {
-  const within = new Set(part);
-  const ends = new Map<number, number>();
-  for (const node of part)
-    for (const target of ways[node] ?? []) if (within.has(target)) ends.set(target, (ends.get(target) ?? 0) + 1);
-  const score = (node: number): number =>
-    (ends.get(node) ?? 0) * (ways[node] ?? []).filter((target) => within.has(target)).length;
-  return part.filter((node) => node < functions).reduce((a, b) => (score(b) > score(a) ? b : a));
-}
-
-/** Weight of the heaviest way from each node, that node included, past no node of `ends`. There is no way round without them. */
-function heaviestWays(
-  ways: readonly (readonly number[])[],
-  ends: ReadonlySet<number>,
-  weightOf: (node: number) => number,
-): (node: number) => number {
-  const known = new Map<number, number>();
-  const weigh = (node: number): number =>
-    weightOf(node) +
-    (ways[node] ?? []).reduce((most, target) => Math.max(most, ends.has(target) ? 0 : (known.get(target) ?? 0)), 0);
-  for (let start = 0; start < ways.length; start += 1) {
-    const path = [start];
-    for (let node = path.at(-1); node !== undefined; node = path.at(-1)) {
-      const open = known.has(node)
-        ? undefined
-        : (ways[node] ?? []).find((target) => !ends.has(target) && !known.has(target));
-      if (open !== undefined) path.push(open);
-      else known.set(path.pop() as number, weigh(node));
-    }
-  }
-  return (node) => known.get(node) ?? 0;
-}
-
-/** Parts of a graph, without the nodes left out, in each of which every node leads to every other, and round (Tarjan's algorithm, without recursion). */
-function cyclicParts(ways: readonly (readonly number[])[], without: ReadonlySet<number>): number[][] {
-  const [order, low] = [new Int32Array(ways.length), new Int32Array(ways.length)];
-  const finished = new Uint8Array(ways.length);
-  const parts: number[][] = [];
-  const members: number[] = [];
-  let count = 0;
-  const enter = (node: number): { node: number; next: number } => {
-    order[node] = low[node] = count += 1;
-    members.push(node);
-    return { node, next: 0 };
+  const places = new Map([...ofType.keys()].map((type, i) => [type, own.length + host.length + i]));
+  const through = (type: number | null): number[] => {
+    const place = type === null ? undefined : places.get(type);
+    return place === undefined ? [] : [place];
   };
-  const lower = (node: number, to: number): void => {
-    low[node] = Math.min(low[node] as number, to);
+  return {
+    functions: own.length,
+    ways: [
+      ...own.map(({ callees, hosts, types: asked }) => [
+        ...callees,
+        ...[...hosts].map((position) => own.length + position),
+        ...[...asked].flatMap(through),
+      ]),
+      ...host.map(({ calls, through: type }) => [...calls, ...through(type)]),
+      ...ofType.values(),
+    ],
+    weights: [...own.map(({ slots }) => slots), ...host.map(hostSlots)],
   };
-  for (let root = 0; root < ways.length; root += 1) {
-    if (order[root] || without.has(root)) continue;
-    const path = [enter(root)];
-    for (let at = path.at(-1); at; at = path.at(-1)) {
-      const { node } = at;
-      const target = ways[node]?.[at.next];
-      at.next += 1;
-      if (target === undefined) {
-        path.pop();
-        const above = path.at(-1)?.node;
-        if (above !== undefined) lower(above, low[node] as number);
-        if (low[node] !== order[node]) continue;
-        const part = members.splice(members.lastIndexOf(node));
-        for (const member of part) finished[member] = 1;
-        if (part.length > 1 || ways[node]?.includes(node)) parts.push(part);
-      } else if (without.has(target)) continue;
-      else if (!order[target]) path.push(enter(target));
-      else if (!finished[target]) lower(node, order[target] as number);
-    }
-  }
-  return parts;
 }
 
-/** A block that is open, and the most instructions since a step of the counter with which its end is reached; -1: not at all. */
+/** A block that is open, and the most instructions not paid for with which its end is reached; -1: not at all. */
 interface Block {
   kind: 'block' | 'loop' | 'if';
   end: number;
   /** On the way that passes over what an `if` holds. */
   otherwise: number;
+  /** Of a loop: instructions not paid for where it begins, the most with which its beginning is reached again, and where each pass pays. */
+  begun: number;
+  again: number;
+  price: number;
 }
 
-/** One function: read instruction by instruction and written with its steps. */
+/**
+ * One function: read instruction by instruction and written with its steps. Instructions are counted on the longest way to where they are paid for:
+ * at the end of a stretch, or before they are done, where a function and each pass of a loop begin.
+ */
 class MeteredBody {
   private readonly out: Uint8Array[] = [];
   /** Bytes before this one are written. */
   private written: number;
-  private readonly open: Block[] = [{ kind: 'block', end: -1, otherwise: -1 }];
-  /** Most instructions since a step of the counter, on any way to here; -1 where no way leads. */
+  private readonly open: Block[] = [{ kind: 'block', end: -1, otherwise: -1, begun: 0, again: -1, price: 0 }];
+  /** Most instructions that are not paid for, on any way to here; -1 where no way leads. */
   private since = 0;
+  /** The most with which the function's end is reached. */
+  private ended = 0;
   private readonly groups: Uint8Array[];
-  /** What it calls: functions by their numbers, and functions in tables by their types. */
+  /** What it calls: own functions and the host's by their numbers, and functions in tables by the numbers of their types. */
   readonly callees = new Set<number>();
-  readonly types = new Set<string>();
+  readonly hosts = new Set<number>();
+  readonly types = new Set<number>();
+  readonly bytes: Uint8Array;
   private locals: number;
   private readonly operands = new Operands();
   /** Locals the function has more than it brought, by what they are for: as many as it needs, since each takes room on the stack. */
@@ -337,17 +399,21 @@ class MeteredBody {
     this.groups = list(reader, (r) => {
       const start = r.at;
       this.locals += r.number();
-      r.byte();
+      numeric(r.byte());
+      if (this.locals > MAX_LOCALS) throw new ModuleRefused(`A function has at most ${MAX_LOCALS} locals.`);
       return r.between(start);
     });
+    const zeroed = this.locals - params.length;
     this.written = reader.at;
     this.operands.enter(0, results.length);
-    if (meter.stackSlots === null) this.step();
-    else this.begin(meter.stackSlots, results);
+    const price = meter.stackSlots === null ? this.pay(NOT_KNOWN) : this.begin(meter.stackSlots, results);
     while (this.open.length > 0) this.next();
     if (!reader.done) throw new ModuleRefused('A function goes on after its end.');
     this.copy();
+    this.out[price] = constant(stepsFor(zeroed + this.ended));
     if (meter.stackSlots !== null) this.out.push(this.giveStack(), Buffer.from([END]));
+    const own = Array.from(this.own.values(), ({ type }) => Buffer.from([1, type]));
+    this.bytes = Buffer.concat([unsigned(this.groups.length + own.length), ...this.groups, ...own, ...this.out]);
   }
 
   /** What a call of it takes of the stack, alone. */
@@ -355,19 +421,18 @@ class MeteredBody {
     return this.locals + this.operands.most + FRAME_SLOTS;
   }
 
-  get bytes(): Uint8Array {
-    const own = Array.from(this.own.values(), ({ type }) => Buffer.from([1, type]));
-    return Buffer.concat([unsigned(this.groups.length + own.length), ...this.groups, ...own, ...this.out]);
-  }
-
-  /** A step, and slots of the stack. The body becomes a block, so that whatever branches to its end passes by what gives them back. */
-  private begin(limit: number, results: readonly number[]): void {
+  /**
+   * A step, and slots of the stack. The body becomes a block, so that whatever branches to its end passes by what gives them back.
+   * @returns where in the code the price of the step is
+   */
+  private begin(limit: number, results: readonly number[]): number {
     if (results.length > 1) throw new ModuleRefused('Functions with several results cannot be metered.');
     const { fuel } = this.meter;
     const [left, depth] = [this.local('left', I32), this.local('depth', I32)];
     this.out.push(
       indexed(0x23, fuel),
-      Buffer.from([0x41, 1, 0x6b]),
+      NOT_KNOWN,
+      Buffer.from([0x6b]),
       indexed(0x22, left),
       indexed(0x24, fuel),
       indexed(0x23, fuel + 1),
@@ -383,6 +448,7 @@ class MeteredBody {
       TRAP_BELOW_ZERO,
       Buffer.from([0x02, results[0] ?? NO_RESULT]),
     );
+    return 1;
   }
 
   private giveStack(): Uint8Array {
@@ -402,12 +468,9 @@ class MeteredBody {
     const { reader } = this;
     const start = reader.at;
     const op = reader.byte();
-    if (this.since >= STRETCH) {
-      this.copy(start);
-      this.step();
-    }
+    if (this.since >= STRETCH) this.settle(start);
     if (this.since >= 0) this.since += SLOW.get(op) ?? 1;
-    if (op >= 0x02 && op <= 0x05) this.enter(op);
+    if (op >= 0x02 && op <= 0x05) this.enter(op, start);
     else if (op === END) this.leave();
     else if (op >= 0x0c && op <= 0x0f) this.branch(op, start);
     else if (op === 0x00) this.away();
@@ -420,10 +483,14 @@ class MeteredBody {
       this.operands.plain(op);
     }
     const computed = COMPUTED.get(op);
-    if (computed) {
-      this.copy();
-      this.out.push(this.canonical(computed));
-    }
+    if (computed) this.canonize(computed);
+  }
+
+  /** The number just computed is the one NaN there is, if it is none. */
+  private canonize(type: number): void {
+    this.copy();
+    const local = indexed(0x20, this.local(`value ${type}`, type));
+    this.out.push(indexed(0x22, this.local(`value ${type}`, type)), orNan(type, local));
   }
 
   /** Type of an address. */
@@ -437,47 +504,68 @@ class MeteredBody {
     this.written = until;
   }
 
-  private step(): void {
-    this.out.push(this.pay(constant(1)));
-    if (this.since >= 0) this.since = 0;
+  /** What is not paid for yet is, before the instruction that begins at `start`. */
+  private settle(start: number): void {
+    this.copy(start);
+    this.pay(constant(stepsFor(this.since)));
+    this.since = 0;
   }
 
+  /**
+   * Memory the code may have and the host does not give would look to the code like memory it may not have, and it would go on, otherwise than elsewhere:
+   * it ends there, and the host is told why.
+   */
   private grow(start: number): void {
     this.reader.number();
-    this.payBefore(start, GROW_COST);
+    const { wide, mostPages: most, fuel } = this.meter;
+    const until = this.reader.at;
+    this.copy(start);
+    this.pay(constant(GROW_COST));
+    const [wanted, got] = [this.local('wanted', this.word), this.local('got', this.word)];
+    const code = wide
+      ? { constant: 0x42, equal: 0x51, less: 0x7d, enough: 0x5a }
+      : { constant: 0x41, equal: 0x46, less: 0x6b, enough: 0x4f };
+    this.out.push(indexed(0x22, wanted));
+    this.copy(until);
+    this.out.push(
+      indexed(0x22, got),
+      indexed(0x20, got),
+      Buffer.from([code.constant, 0x7f, code.equal, 0x04, 0x40]), // -1
+      Buffer.concat([Buffer.from([code.constant]), signed(most), Buffer.from([0x3f, 0, code.less])]),
+      indexed(0x20, wanted),
+      Buffer.from([code.enough, 0x04, 0x40]),
+      Buffer.concat([Buffer.from([0x41]), LEAST_I32, indexed(0x24, fuel), Buffer.from([0x00, END, END])]),
+    );
   }
 
   private call(start: number): void {
     const host = this.meter.imported;
     const index = this.reader.number();
     const imports = host[index];
-    const { params, results } = imports?.signature ?? this.meter.signatureOf(index - host.length);
+    const { params, results } = imports?.signature ?? signatureOf(this.meter, index - host.length);
     this.operands.take(params.length, results.length);
     if (!imports) {
       this.callees.add(index - host.length);
       return;
     }
-    if (imports.through) this.types.add(typeKey(imports.through));
-    this.payBefore(start, HOST_COST);
+    this.hosts.add(index);
+    const until = this.reader.at;
+    this.copy(start);
+    this.pay(constant(HOST_COST));
+    this.copy(until);
+    if (results[0] === F32 || results[0] === F64) this.canonize(results[0]); // it has been through JavaScript
   }
 
   /** Through a table. */
   private callIndirect(): void {
-    const type = this.meter.types[this.reader.number()] ?? NOTHING;
-    this.types.add(typeKey(type));
+    const index = this.reader.number();
+    const type = this.meter.types.of(index);
+    this.types.add(this.meter.types.number(index));
     this.operands.take(type.params.length + 1, type.results.length);
     this.reader.number();
   }
 
-  /** Puts a cost before the instruction that began at `start`. */
-  private payBefore(start: number, cost: number): void {
-    const until = this.reader.at;
-    this.copy(start);
-    this.out.push(this.pay(constant(cost)));
-    this.copy(until);
-  }
-
-  private enter(op: number): void {
+  private enter(op: number, start: number): void {
     const inner = this.open.at(-1) as Block;
     if (op === 0x05) {
       if (inner.kind !== 'if') throw new ModuleRefused('An else without its if.');
@@ -488,13 +576,17 @@ class MeteredBody {
       return;
     }
     if (op === 0x04) this.operands.take(1, 0);
+    const kind = op === 0x03 ? 'loop' : op === 0x04 ? 'if' : 'block';
+    // What came before a loop is not paid for by its passes.
+    if (kind === 'loop' && this.since > PER_STEP) this.settle(start);
     const { params, results } = this.blockType();
     this.operands.enter(params.length, results.length);
-    const kind = op === 0x03 ? 'loop' : op === 0x04 ? 'if' : 'block';
-    this.open.push({ kind, end: -1, otherwise: kind === 'if' ? this.since : -1 });
+    const otherwise = kind === 'if' ? this.since : -1;
+    const block: Block = { kind, end: -1, otherwise, begun: this.since, again: -1, price: -1 };
+    this.open.push(block);
     if (kind !== 'loop') return;
     this.copy();
-    this.step();
+    block.price = this.pay(NOT_KNOWN);
   }
 
   /** Nothing, the type of one result, or the index of a type: only the last is never negative, as LEB128 has it. */
@@ -502,7 +594,7 @@ class MeteredBody {
     const first = this.reader.bytes[this.reader.at] ?? 0;
     const type = this.reader.number();
     if (first === NO_RESULT) return NOTHING;
-    return first > NO_RESULT && first < 0x80 ? { params: [], results: [first] } : (this.meter.types[type] ?? NOTHING);
+    return first > NO_RESULT && first < 0x80 ? { params: [], results: [first] } : this.meter.types.of(type);
   }
 
   /** What follows is not reached from here. */
@@ -515,22 +607,26 @@ class MeteredBody {
     const isReached = this.since >= 0;
     if (!this.operands.leave() && isReached)
       throw new ModuleRefused('A block ends with other operands than its type has.');
-    const { end, otherwise } = this.open.pop() as Block;
+    const { kind, end, otherwise, begun, again, price } = this.open.pop() as Block;
     this.since = Math.max(this.since, end, otherwise);
+    if (kind === 'loop') this.out[price] = constant(stepsFor(again - begun));
+    if (this.open.length === 0) this.ended = Math.max(this.ended, this.since);
   }
 
-  /** br, br_if, br_table, return. Ways back to a loop's beginning meet its step there. */
+  /** br, br_if, br_table, return. Ways back to a loop's beginning are paid for there. */
   private branch(op: number, start: number): void {
     const { reader } = this;
     if (op === 0x0f && this.meter.stackSlots !== null) {
       this.copy(start);
       this.out.push(this.giveStack());
     }
+    if (op === 0x0f) this.ended = Math.max(this.ended, this.since);
     const count = op === 0x0e ? reader.number() + 1 : op === 0x0f ? 0 : 1;
     for (let i = 0; i < count; i += 1) {
       const target = this.open.at(-1 - reader.number());
       if (!target) throw new ModuleRefused('A branch leads nowhere.');
-      if (target.kind !== 'loop') target.end = Math.max(target.end, this.since);
+      if (target.kind === 'loop') target.again = Math.max(target.again, this.since);
+      else target.end = Math.max(target.end, this.since);
     }
     if (op === 0x0d) this.operands.take(1, 0);
     else this.away();
@@ -551,32 +647,28 @@ class MeteredBody {
     const units = this.meter.wide
       ? [Buffer.from([0x42, BYTES_PER_UNIT_LOG2, 0x88, 0xa7, 0x41]), signed(0x3ff_ffff), Buffer.from([0x71])]
       : [Buffer.from([0x41, BYTES_PER_UNIT_LOG2, 0x76])];
-    this.out.push(this.pay(Buffer.concat([indexed(0x20, length), ...units])));
+    this.pay(Buffer.concat([indexed(0x20, length), ...units]));
     this.copy(until);
   }
 
-  /** fuel = fuel - cost; traps below zero. `cost` leaves an i32 from 0 to 2^26 on the stack. */
-  private pay(cost: Uint8Array): Uint8Array {
+  /** fuel = fuel - cost; traps below zero. `cost` leaves an i32 from 0 to 2^26 on the stack. @returns where in the code it is */
+  private pay(cost: Uint8Array): number {
     const { fuel } = this.meter;
     const left = this.local('left', I32);
-    return Buffer.concat([
-      indexed(0x23, fuel),
-      cost,
-      Buffer.from([0x6b]),
-      indexed(0x22, left),
-      indexed(0x24, fuel),
-      indexed(0x20, left),
-      TRAP_BELOW_ZERO,
-    ]);
+    const get = indexed(0x23, fuel);
+    const rest = [Buffer.from([0x6b]), indexed(0x22, left), indexed(0x24, fuel), indexed(0x20, left), TRAP_BELOW_ZERO];
+    return this.out.push(get, cost, Buffer.concat(rest)) - 2;
   }
+}
 
-  /** Of the number on top of the stack: itself, or the one NaN there is. */
-  private canonical(type: number): Uint8Array {
-    const local = this.local(`value ${type}`, type);
-    const [nan, equal] = type === F32 ? [NAN_32, 0x5b] : [NAN_64, 0x61];
-    const get = indexed(0x20, local);
-    return Buffer.concat([indexed(0x22, local), nan, get, get, Buffer.from([equal, 0x1b])]);
-  }
+/** In the place of a price that is not known yet. */
+const NOT_KNOWN = Buffer.alloc(0);
+const stepsFor = (instructions: number): number => Math.max(1, Math.ceil(instructions / PER_STEP));
+
+/** Behind a number on the stack: it, or the one NaN there is. @param get the same number again */
+function orNan(type: number, get: Uint8Array): Uint8Array {
+  const [nan, equal] = type === F32 ? [NAN_32, 0x5b] : [NAN_64, 0x61];
+  return Buffer.concat([nan, get, get, Buffer.from([equal, 0x1b])]);
 }
 
 /** Of the i32 on top of the stack. */
@@ -612,8 +704,20 @@ const unknown = (op: string): Error => new ModuleRefused(`Instruction ${op} cann
 
 const indexed = (op: number, index: number): Buffer => Buffer.concat([Buffer.from([op]), unsigned(index)]);
 const constant = (value: number): Buffer => Buffer.concat([Buffer.from([0x41]), signed(value)]);
-const exportOf = (name: string, index: number): Buffer =>
-  Buffer.concat([unsigned(name.length), Buffer.from(name), Buffer.from([3]), unsigned(index)]);
+const GLOBAL_EXPORT = 3;
+const exportOf = (name: string, kind: number, index: number): Buffer =>
+  Buffer.concat([unsigned(name.length), Buffer.from(name), Buffer.from([kind]), unsigned(index)]);
+
+/** Own functions that are exported, by name. */
+function exportedFunctions(reader: Reader): Map<string, number> {
+  const entries = list(
+    reader,
+    (r): [string, number, number] => [Buffer.from(r.take(r.number())).toString('utf8'), r.byte(), r.number()],
+    MAX_EXPORTS,
+    'exports',
+  );
+  return new Map(entries.flatMap(([name, kind, index]) => (kind === KIND.function ? [[name, index]] : [])));
+}
 
 /** A vector with more elements at its end. */
 function appended(reader: Reader, elements: Uint8Array[]): Uint8Array {
@@ -634,17 +738,21 @@ function limits(reader: Reader): Limits {
   return { wide: (flags & 4) !== 0, initial, maximum: flags & 1 ? reader.number() : Infinity };
 }
 
-/** Most bytes the memory of a module may have by its own word. */
-export function largestMemory(binary: Uint8Array): number {
-  const own = sectionsOf(binary).find(({ id }) => id === SECTION.memory);
-  const [first] = own ? list(new Reader(own.body), limits) : [];
-  return (first?.maximum ?? Infinity) * PAGE_BYTES;
+/** The memory of a module by its own word. */
+export function memoryOf(binary: Uint8Array): { wide: boolean; maximumBytes: number } {
+  const [own] = list(bodies(sectionsOf(binary))(SECTION.memory), limits);
+  return { wide: own?.wide ?? false, maximumBytes: (own?.maximum ?? Infinity) * PAGE_BYTES };
 }
 
+const mostPages = (memory: Limits | null | undefined, { maxMemoryBytes }: Metering): number =>
+  Math.min(memory?.maximum ?? Infinity, Math.floor(maxMemoryBytes / PAGE_BYTES));
+
 /** The memory with a largest size, which no instance may exceed. */
-function boundedMemory(reader: Reader, { maxMemoryBytes, firstMemoryBytes = Infinity }: Metering): Uint8Array {
-  const memories = list(reader, limits).map(({ wide, initial: declared, maximum }) => {
-    const most = Math.min(maximum, Math.floor(maxMemoryBytes / PAGE_BYTES));
+function boundedMemory(reader: Reader, options: Metering): Uint8Array {
+  const { firstMemoryBytes = Infinity } = options;
+  const memories = list(reader, limits).map((declares) => {
+    const { wide, initial: declared } = declares;
+    const most = mostPages(declares, options);
     const initial = Math.min(declared, Math.ceil(firstMemoryBytes / PAGE_BYTES));
     if (initial > most)
       throw new ModuleRefused(
@@ -656,15 +764,22 @@ function boundedMemory(reader: Reader, { maxMemoryBytes, firstMemoryBytes = Infi
 }
 
 /** Functions in tables, which are the module's own: a call of the host is always seen, and paid for. */
-function tabledFunctions(reader: Reader, importedFunctions: number): number[] {
-  const segments = list(reader, (r) => {
+function tabledFunctions(reader: Reader, importedFunctions: number): Set<number> {
+  const tabled = new Set<number>();
+  let elements = 0;
+  list(reader, (r) => {
     if (r.number() !== 0) throw new ModuleRefused('Only functions, put into the table from the beginning, are known.');
     for (let op = r.byte(); op !== END; op = r.byte()) immediates(op, r);
-    return list(r, (element) => element.number() - importedFunctions);
+    const count = r.number();
+    elements += 1 + count;
+    if (elements > MAX_TABLE) throw new ModuleRefused(`Tables have at most ${MAX_TABLE} elements.`);
+    for (let i = 0; i < count; i += 1) {
+      const index = r.number() - importedFunctions;
+      if (index < 0) throw new ModuleRefused('A function of the host may not be in a table.');
+      tabled.add(index);
+    }
   });
-  if (segments.flat().some((index) => index < 0))
-    throw new ModuleRefused('A function of the host may not be in a table.');
-  return segments.flat();
+  return tabled;
 }
 
 function checkTables(reader: Reader): void {
@@ -690,19 +805,24 @@ const NOTHING: Signature = { params: [], results: [] };
 
 function signature(r: Reader): Signature {
   if (r.byte() !== 0x60) throw new ModuleRefused('Only types of functions are known.');
-  const params = [...r.take(r.number())];
-  return { params, results: [...r.take(r.number())] };
+  const values = () => list(r, (its) => numeric(its.byte()), MAX_VALUES, 'parameters of a function');
+  return { params: values(), results: values() };
+}
+
+function numeric(type: number): number {
+  if (type < F64 || type > I32) throw new ModuleRefused('Only values that are numbers are known.');
+  return type;
 }
 
 /** Of each own global, whether it can change. */
 function globalsOf(reader: Reader): boolean[] {
-  return list(reader, (r) => {
-    const type = r.byte();
-    if (type < F64 || type > I32) throw new ModuleRefused('Only globals that are numbers are known.');
+  const global = (r: Reader): boolean => {
+    numeric(r.byte());
     const mutable = r.byte() === 1;
     for (let op = r.byte(); op !== END; op = r.byte()) immediates(op, r);
     return mutable;
-  });
+  };
+  return list(reader, global, MAX_GLOBALS, 'globals');
 }
 
 const KIND = { function: 0, memory: 2, global: 3 };
@@ -729,20 +849,21 @@ function imported(r: Reader): Import {
 
 /** The functions a module asks for, in order. @throws ModuleRefused when it asks for anything else */
 export function importsOf(binary: Uint8Array): { module: string; name: string; signature: Signature }[] {
-  const sections = sectionsOf(binary);
-  const body = (id: number): Reader => new Reader(sections.find((s) => s.id === id)?.body ?? Buffer.from([0]));
-  const signatures = list(body(SECTION.type), signature);
-  return list(body(SECTION.import), imported).map(({ module, name, kind, type }) => {
-    const its = signatures[type];
-    if (kind !== KIND.function || !its)
+  const body = bodies(sectionsOf(binary));
+  const types = new Types(body(SECTION.type));
+  return list(body(SECTION.import), imported, MAX_IMPORTS, 'imports').map(({ module, name, kind, type }) => {
+    if (kind !== KIND.function)
       throw new ModuleRefused(`${module}.${name} is no function: nothing else may be imported.`);
-    return { module, name, signature: its };
+    return { module, name, signature: types.of(type) };
   });
 }
 
-function list<T>(reader: Reader, read: (reader: Reader) => T): T[] {
+/** @throws ModuleRefused when there are more than `most` of them */
+function list<T>(reader: Reader, read: (reader: Reader) => T, most = Infinity, what = ''): T[] {
   const items: T[] = [];
-  for (let left = reader.number(); left > 0; left -= 1) items.push(read(reader));
+  const count = reader.number();
+  if (count > most) throw new ModuleRefused(`A module has at most ${most} ${what}.`);
+  for (let left = count; left > 0; left -= 1) items.push(read(reader));
   return items;
 }
 
@@ -759,6 +880,9 @@ function signed(value: number): Buffer {
   for (; value > 0x3f; value = Math.floor(value / 128)) bytes.push((value % 128) | 0x80);
   return Buffer.from([...bytes, value]);
 }
+
+/** -2^31 */
+const LEAST_I32 = Buffer.from([0x80, 0x80, 0x80, 0x80, 0x78]);
 
 class Reader {
   at = 0;

@@ -5,6 +5,7 @@
 import type { EvaluationResult, MemoryChange, MemoryImage, VmInstance, VmMessage } from '../types.js';
 import { failed } from './bounds.js';
 import { KeptMemory } from './image.js';
+import { reasonOf } from './traps.js';
 
 /**
  * Messages handled since the memory was kept before it is kept again, bytes of theirs, and steps they took (a fifth of a second of work): how
@@ -12,15 +13,7 @@ import { KeptMemory } from './image.js';
  */
 const KEEP_EVERY = 512;
 const KEEP_EVERY_BYTES = 16 * 1024 * 1024;
-const KEEP_EVERY_STEPS = 64_000_000;
-
-/** The host could not give what it always gives (memory, say): no result of the message, which another host handles well. */
-export class HostFailure extends Error {
-  constructor(message: string) {
-    super(message);
-    this.name = 'HostFailure';
-  }
-}
+const KEEP_EVERY_STEPS = 200_000_000;
 
 /** A machine with its code loaded. */
 export interface MemoryMachine {
@@ -41,6 +34,8 @@ export class ReplayedProcess implements VmInstance {
   private workSince = 0;
   /** Whether the memory is as a dry-run left it. */
   private unsettled = false;
+  /** Whether the memory may be anything: what came since it was kept is to be handled again. */
+  private damaged = false;
   /** Whether it has been asked for dry-runs: then its memory is kept when nobody waits for that. */
   private read = false;
 
@@ -84,6 +79,7 @@ export class ReplayedProcess implements VmInstance {
   }
 
   settle(): void {
+    if (this.damaged) return; // whoever asks next is told when it cannot be mended
     this.putBack();
     if (this.read) this.keepNew();
   }
@@ -106,16 +102,17 @@ export class ReplayedProcess implements VmInstance {
     return Promise.resolve(); // memory is all it holds
   }
 
+  /** Whatever the code itself ended it by, the message failed, and the process lives on. @throws HostFailure when it was the host, with no effect */
   private attempt(message: VmMessage): EvaluationResult {
     try {
       return this.counted(this.machine.evaluate(message));
     } catch (error) {
-      if (error instanceof HostFailure) {
-        this.undo();
-        throw error;
+      try {
+        return this.counted(failed(reasonOf(error)));
+      } catch (failure) {
+        this.damaged = true;
+        throw failure;
       }
-      // Whatever ended it, the code's own error or a trap: the message failed, the process lives on.
-      return this.counted(failed(error instanceof Error ? error.message : String(error)));
     }
   }
 
@@ -131,15 +128,19 @@ export class ReplayedProcess implements VmInstance {
   }
 
   private undo(): void {
+    this.damaged = true;
     this.rewind();
     for (const message of this.since) {
       const { Error: reason } = this.machine.evaluate(message);
       if (reason !== undefined) throw new Error(`A message that was handled before now fails: ${reason}`);
     }
+    this.damaged = false;
+    this.unsettled = false;
     this.keepNew(); // the next failure costs one copy only
   }
 
   private putBack(): void {
+    if (this.damaged) this.undo();
     if (this.unsettled) this.rewind();
     this.unsettled = false;
   }

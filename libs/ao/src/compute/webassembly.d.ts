@@ -1,5 +1,6 @@
 /** The part of WebAssembly's JavaScript interface used here; Node's own types leave it to the browser's. */
 declare namespace WebAssembly {
+  function validate(bytes: Uint8Array): boolean;
   class Module {
     constructor(bytes: Uint8Array);
     static imports(module: Module): { module: string; name: string; kind: string }[];

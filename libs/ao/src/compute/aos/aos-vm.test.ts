@@ -68,12 +68,14 @@ function modules(): [string, string][] {
     .filter((f) => f.endsWith('.wasm'))
     .map((f) => [f, formatOf(f)]);
 }
+it('there are aos modules to run these tests with: node scripts/aos-module.mjs puts them into .cache/aos', () =>
+  expect(modules()).not.toEqual([]));
 /** The published 32-bit modules are named so. */
 function formatOf(file: string): string {
   return WIDTHS[file.endsWith('_32.wasm') ? 0 : 1][0];
 }
 
-const WORK = 40_000_000;
+const WORK = 100_000_000;
 const vm = new AosVm(WORK);
 const full = new AosVm();
 const dataOf = (result: EvaluationResult | undefined) => result?.Error ?? result?.Messages[0]?.Data ?? '';
@@ -187,7 +189,7 @@ describe.each(WIDTHS)('a hostile module: %s', (format, wide) => {
   });
 
   it.each([
-    ['no end', 'x'.repeat(3000), /Unexpected token|not valid JSON/],
+    ['no end', 'x'.repeat(3000), /is no JSON/],
     ['too deep', `{"ok":true,"response":${'['.repeat(100)}${']'.repeat(100)}}`, /may give/],
     ['no object', '7', /without saying why/],
     ['no lists', '{"ok":true,"response":{"Messages":7,"Spawns":{"a":1}}}', null],

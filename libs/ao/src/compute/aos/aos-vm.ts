@@ -14,6 +14,7 @@ import type {
 import { excessOf, failed, TOO_LARGE } from '../bounds.js';
 import type { KeptMemory } from '../image.js';
 import { ReplayedProcess, type MemoryMachine } from '../replayed-process.js';
+import { BAD_RESULT, ProcessError } from '../traps.js';
 import { AosMachine, WORK_LIMIT } from './machine.js';
 
 /** Most memory one process may have, whatever its module says. */
@@ -87,7 +88,7 @@ interface Answer {
 const MAX_VALUES = 2_000_000;
 const MAX_DEPTH = 64;
 
-/** An answer as JSON. Seen before it is parsed: what is small as a text may be large, or too deep, as objects. @throws Error */
+/** An answer as JSON. Seen before it is parsed: what is small as a text may be large, or too deep, as objects. @throws ProcessError */
 function parse(text: string): Answer {
   let [values, depth, inText] = [0, 0, false];
   for (let i = 0; i < text.length; i += 1) {
@@ -101,10 +102,19 @@ function parse(text: string): Answer {
       values += 1;
       depth += 1;
     } else if (code === 0x5d || code === 0x7d) depth -= 1;
-    if (values > MAX_VALUES || depth > MAX_DEPTH) throw new Error(TOO_LARGE);
+    if (values > MAX_VALUES || depth > MAX_DEPTH) throw new ProcessError(TOO_LARGE);
   }
-  const answer: unknown = JSON.parse(text);
+  const answer = jsonOf(text);
   return typeof answer === 'object' && answer !== null ? answer : {};
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    if (error instanceof Error && error.name === 'SyntaxError') throw new ProcessError(BAD_RESULT);
+    throw error;
+  }
 }
 
 function readResult({ ok, response }: Answer): EvaluationResult {

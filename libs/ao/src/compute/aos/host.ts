@@ -3,13 +3,13 @@
  * computes depends on its memory and its input alone. What it asks for beyond that fails when it is called, or the module is refused
  * when it is no part of what such modules are given at all.
  */
-import { BYTES_PER_UNIT_LOG2, FUEL, ModuleRefused, STACK, type Signature } from '../metering.js';
+import { BYTES_PER_UNIT_LOG2, FUEL, INVOKE, ModuleRefused, STACK, type Signature } from '../metering.js';
 import { PAGE_BYTES } from '../image.js';
-import { HostFailure } from '../replayed-process.js';
+import { HostFailure, LONGJMP, OUT_OF_BOUNDS, OUT_OF_WORK, ProcessError } from '../traps.js';
 import { calendarOf, secondsOf, strftime, type Calendar } from './calendar.js';
 
 /** The code asked for something no computation may have, or broke a rule of its runtime. */
-export class AosTrap extends Error {
+export class AosTrap extends ProcessError {
   constructor(message: string) {
     super(message);
     this.name = 'AosTrap';
@@ -19,7 +19,8 @@ export class AosTrap extends Error {
 /** The part of an instance that its host works with. */
 export interface Hosted {
   memory: WebAssembly.Memory;
-  table: WebAssembly.Table | null;
+  /** Ways through its table, by the imports that stand for them. */
+  invokers: ReadonlyMap<number, Invoker>;
   fuel: WebAssembly.Global;
   stack: WebAssembly.Global;
   /** Milliseconds: the time of the message. */
@@ -33,16 +34,23 @@ export interface Hosted {
 }
 
 type Wasm = number | bigint;
+type Invoker = (index: Wasm, ...args: Wasm[]) => unknown;
 /** Numbers as the host uses them; a result of none is 0. */
 type Given = (host: Hosted, ...args: number[]) => number | void;
 
 /** Error numbers of WASI, which musl uses in emscripten. */
 const [EBADF, EINVAL, ENOENT, ENOSYS, ENOTTY, EPERM, ESPIPE] = [8, 28, 44, 52, 59, 63, 70];
-/** longjmp as the compiler's runtime has it: a thrown Infinity, caught where setjmp was. */
-const LONGJMP = Infinity;
-/** Most parts of one write (IOV_MAX of Linux) and most bytes of a format. */
+/** Most parts of one write (IOV_MAX of Linux) and most bytes of a format: Lua asks for one date's part at a time. */
 const MAX_PARTS = 1024;
-const MAX_FORMAT = 4096;
+const MAX_FORMAT = 256;
+/**
+ * What the host's functions cost beside each call's own price, in steps: measured, at about 1,000 steps a microsecond. A jump unwinds the stack, a part of a
+ * date is some objects and texts.
+ */
+const JUMP_COST = 3000;
+const DATE_COST = 1500;
+const CONVERSION_COST = 3000;
+const PART_COST = 50;
 
 const refused = (what: string) => () => {
   throw new AosTrap(`${what} is not available to a process.`);
@@ -70,7 +78,8 @@ const GIVEN: Readonly<Record<string, [string, string, Given]>> = {
   _emscripten_throw_longjmp: [
     '',
     'v',
-    () => {
+    (host) => {
+      charge(host, JUMP_COST);
       // oxlint-disable-next-line no-throw-literal -- the compiled code's own protocol, see invoke
       throw LONGJMP;
     },
@@ -111,18 +120,18 @@ export function importsFor(
   host: Hosted,
 ): WebAssembly.Imports {
   const imports: Record<string, Record<string, WebAssembly.ImportValue>> = Object.create(null) as WebAssembly.Imports;
-  for (const { module, name, signature } of wanted) {
+  for (const [position, { module, name, signature }] of wanted.entries()) {
     const space = (imports[module] ??= Object.create(null) as Record<string, WebAssembly.ImportValue>);
     const known = module === 'env' || module === 'wasi_snapshot_preview1';
-    const given = known ? givenFor(name, signature, host) : null;
+    const given = known ? givenFor(name, signature, host, position) : null;
     if (!given) throw new ModuleRefused(`The module asks for ${module}.${name}, which no process has.`);
     space[name] = given;
   }
   return imports;
 }
 
-function givenFor(name: string, signature: Signature, host: Hosted): WebAssembly.ImportValue | null {
-  if (/^invoke_[vijfd]+$/.test(name)) return invoke(host);
+function givenFor(name: string, signature: Signature, host: Hosted, position: number): WebAssembly.ImportValue | null {
+  if (/^invoke_[vijfd]+$/.test(name)) return invoke(host, position);
   if (Object.hasOwn(GIVEN, name)) return adapted(name, signature, host);
   // Whatever else of a system there is: it may be called, and fails.
   if (!/^(__syscall_|fd_)/.test(name) || signature.results.some((type) => type === I64)) return null;
@@ -130,13 +139,13 @@ function givenFor(name: string, signature: Signature, host: Hosted): WebAssembly
 }
 
 /** Calls what setjmp guards: a longjmp ends here, anything else goes on to whoever called the module. */
-function invoke(host: Hosted): WebAssembly.ImportValue {
+function invoke(host: Hosted, position: number): WebAssembly.ImportValue {
   return (index: Wasm, ...args: Wasm[]): unknown => {
+    const called = host.invokers.get(position);
+    if (!called) throw new AosTrap('A module may not call through its host while it begins.');
     const [stack, depth] = [host.stackSave(), host.stack.value];
-    const called = host.table?.get(Number(index));
-    if (typeof called !== 'function') throw new AosTrap('A call leads to no function.');
     try {
-      return (called as (...values: Wasm[]) => unknown)(...args);
+      return called(index, ...args);
     } catch (thrown) {
       if (thrown !== LONGJMP) throw thrown;
       host.stackRestore(stack);
@@ -186,11 +195,20 @@ export function address(value: Wasm): number {
 
 const bytesOf = (host: Hosted): Buffer => Buffer.from(host.memory.buffer);
 
-/** What the host does for the code counts as the code's own work. */
-function charge(host: Hosted, bytes: number): void {
-  const left = host.fuel.value - Math.ceil(bytes / 2 ** BYTES_PER_UNIT_LOG2);
+/** What the host does for the code counts as the code's own work. @throws AosTrap when there is not so much left */
+function charge(host: Hosted, steps: number): void {
+  const left = host.fuel.value - steps;
   host.fuel.value = Math.max(left, -1);
-  if (left < 0) throw new AosTrap('out of work');
+  if (left < 0) throw new AosTrap(OUT_OF_WORK);
+}
+
+const stepsForBytes = (bytes: number): number => Math.ceil(bytes / 2 ** BYTES_PER_UNIT_LOG2);
+
+/** The memory, when all of these bytes are in it. @throws AosTrap when they are not */
+function bytesAt(host: Hosted, at: number, size: number): Buffer {
+  const memory = bytesOf(host);
+  if (at + size > memory.length) throw new AosTrap(OUT_OF_BOUNDS);
+  return memory;
 }
 
 /** The text at an address, up to its zero. @throws AosTrap when it has none within `limit` bytes */
@@ -224,7 +242,7 @@ function grow(host: Hosted, wanted: number): number {
 }
 
 function copy(host: Hosted, to: number, from: number, size: number): void {
-  charge(host, size);
+  charge(host, stepsForBytes(size));
   // As far as it is within the memory: modules copy nothing to nowhere when they are out of memory, and go on.
   bytesOf(host).copyWithin(to, from, from + size);
 }
@@ -233,26 +251,27 @@ function copy(host: Hosted, to: number, from: number, size: number): void {
 function discard(host: Hosted, file: number, parts: number, count: number, written: number): number {
   if (file !== 1 && file !== 2) return EBADF;
   if (count > MAX_PARTS) return EINVAL;
-  const memory = bytesOf(host);
+  charge(host, count * PART_COST);
   const [word, pair] = host.wide ? [8, 16] : [4, 8];
   let total = 0;
-  for (let i = 0; i < count; i += 1) total += readWord(host, memory, parts + i * pair + word);
-  writeWord(host, memory, total, written);
+  for (let i = 0; i < count; i += 1) total += readWord(host, parts + i * pair + word);
+  writeWord(host, total, written);
   return 0;
 }
 
 function noEnvironment(host: Hosted, count: number, size: number): number {
-  const memory = bytesOf(host);
-  writeWord(host, memory, 0, count);
-  writeWord(host, memory, 0, size);
+  writeWord(host, 0, count);
+  writeWord(host, 0, size);
   return 0;
 }
 
-function readWord(host: Hosted, memory: Buffer, at: number): number {
+function readWord(host: Hosted, at: number): number {
+  const memory = bytesAt(host, at, host.wide ? 8 : 4);
   return host.wide ? Number(memory.readBigUInt64LE(at)) : memory.readUInt32LE(at);
 }
 
-function writeWord(host: Hosted, memory: Buffer, value: number, at: number): void {
+function writeWord(host: Hosted, value: number, at: number): void {
+  const memory = bytesAt(host, at, host.wide ? 8 : 4);
   if (host.wide) memory.writeBigUInt64LE(BigInt.asUintN(64, BigInt(value)), at);
   else memory.writeUInt32LE(value >>> 0, at);
 }
@@ -260,26 +279,27 @@ function writeWord(host: Hosted, memory: Buffer, value: number, at: number): voi
 const UTC = Buffer.from('UTC\0');
 
 function setTimeZone(host: Hosted, offset: number, summer: number, standardName: number, summerName: number): void {
-  const memory = bytesOf(host);
-  writeWord(host, memory, 0, offset);
-  memory.writeInt32LE(0, summer);
-  for (const name of [standardName, summerName]) memory.set(UTC, name);
+  writeWord(host, 0, offset);
+  bytesAt(host, summer, 4).writeInt32LE(0, summer);
+  for (const name of [standardName, summerName]) bytesAt(host, name, UTC.length).set(UTC, name);
 }
 
 const FIELDS = ['second', 'minute', 'hour', 'day', 'month', 'year', 'weekday', 'yearday'] as const;
 
 /** C's struct tm: nine ints, then the offset from UTC as a long. */
 function writeCalendar(host: Hosted, seconds: number, at: number): void {
+  charge(host, DATE_COST);
   const date = calendarOf(seconds);
   if (!date) throw new AosTrap('A date is too far away.');
-  const memory = bytesOf(host);
+  const memory = bytesAt(host, at, 36);
   FIELDS.forEach((field, i) => memory.writeInt32LE(date[field], at + 4 * i));
   memory.writeInt32LE(0, at + 32);
-  writeWord(host, memory, 0, at + (host.wide ? 40 : 36));
+  writeWord(host, 0, at + (host.wide ? 40 : 36));
 }
 
 function readCalendar(host: Hosted, at: number): Calendar {
-  const memory = bytesOf(host);
+  charge(host, DATE_COST);
+  const memory = bytesAt(host, at, 32);
   return Object.fromEntries(FIELDS.map((field, i) => [field, memory.readInt32LE(at + 4 * i)])) as Record<
     (typeof FIELDS)[number],
     number
@@ -295,29 +315,48 @@ function normalized(host: Hosted, at: number): number {
 }
 
 function writeTime(host: Hosted, to: number, size: number, format: number, date: number): number {
-  charge(host, MAX_FORMAT);
-  const memory = bytesOf(host);
-  const text = Buffer.from(`${strftime(textAt(memory, format, MAX_FORMAT), readCalendar(host, date))}\0`);
-  if (text.length > size || to + text.length > memory.length) return 0;
-  text.copy(memory, to);
+  const wanted = textAt(bytesOf(host), format, MAX_FORMAT);
+  charge(host, CONVERSION_COST * wanted.split('%').length);
+  const text = Buffer.from(`${strftime(wanted, readCalendar(host, date))}\0`);
+  if (text.length > size) return 0;
+  text.copy(bytesAt(host, to, text.length), to);
   return text.length - 1;
+}
+
+/** Exports that the host calls while the module waits for it, by what they are for. */
+const CALLED = {
+  stackSave: ['emscripten_stack_get_current', 'stackSave'],
+  stackRestore: ['_emscripten_stack_restore', 'stackRestore'],
+  setThrew: ['setThrew'],
+  setHigh: ['_emscripten_tempret_set', 'setTempRet0'],
+} as const;
+
+/** Which of them a function of the host calls. */
+export function hostCalls(name: string): readonly string[] {
+  if (name.startsWith('invoke_')) return [...CALLED.stackSave, ...CALLED.stackRestore, ...CALLED.setThrew];
+  return Object.hasOwn(GIVEN, name) && GIVEN[name]?.[1] === 'l' ? CALLED.setHigh : [];
 }
 
 /** An instance's exports as its host works with them. @throws ModuleRefused when one is missing */
 export function hostedBy(
   exports: Record<string, unknown>,
-): Pick<Hosted, 'memory' | 'table' | 'fuel' | 'stack' | 'stackSave' | 'stackRestore' | 'setThrew' | 'setHigh'> {
-  const { memory, __indirect_function_table: table } = exports;
+): Pick<Hosted, 'memory' | 'invokers' | 'fuel' | 'stack' | 'stackSave' | 'stackRestore' | 'setThrew' | 'setHigh'> {
+  const { memory } = exports;
   if (!(memory instanceof WebAssembly.Memory)) throw new ModuleRefused('The module does not export its memory.');
+  const setHigh = CALLED.setHigh.some((name) => name in exports);
   return {
     memory,
-    table: table instanceof WebAssembly.Table ? table : null,
+    invokers: new Map(
+      Object.entries(exports).flatMap(([name, value]): [number, Invoker][] =>
+        name.startsWith(INVOKE) ? [[Number(name.slice(INVOKE.length)), value as Invoker]] : [],
+      ),
+    ),
     fuel: exports[FUEL] as WebAssembly.Global,
     stack: exports[STACK] as WebAssembly.Global,
-    stackSave: exported(exports, 'emscripten_stack_get_current', 'stackSave') as Hosted['stackSave'],
-    stackRestore: exported(exports, '_emscripten_stack_restore', 'stackRestore') as Hosted['stackRestore'],
-    setThrew: exported(exports, 'setThrew') as Hosted['setThrew'],
-    setHigh: (exports['_emscripten_tempret_set'] ?? exports['setTempRet0'] ?? (() => undefined)) as Hosted['setHigh'],
+    stackSave: exported(exports, ...CALLED.stackSave) as Hosted['stackSave'],
+    stackRestore: exported(exports, ...CALLED.stackRestore) as Hosted['stackRestore'],
+    setThrew: exported(exports, ...CALLED.setThrew) as Hosted['setThrew'],
+    setHigh: (setHigh ? exported(exports, ...CALLED.setHigh) : () => undefined) as Hosted['setHigh'],
   };
 }
 

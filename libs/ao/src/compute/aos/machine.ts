@@ -6,13 +6,25 @@ import { createHash } from 'node:crypto';
 import v8 from 'node:v8';
 import type { VmMessage } from '../../types.js';
 import { writtenPages, type KeptMemory } from '../image.js';
-import { GLOBAL, importsOf, largestMemory, metered, type Signature } from '../metering.js';
-import { address, AosTrap, exported, growMemory, hostedBy, importsFor, textAt, type Hosted } from './host.js';
+import { GLOBAL, importsOf, memoryOf, metered, ModuleRefused, NO_MEMORY, type Signature } from '../metering.js';
+import { HostFailure, OUT_OF_WORK, STACK_OVERFLOW } from '../traps.js';
+import {
+  address,
+  AosTrap,
+  exported,
+  growMemory,
+  hostCalls,
+  hostedBy,
+  importsFor,
+  textAt,
+  type Hosted,
+} from './host.js';
 
 /**
- * Steps one message may take: one or two seconds of ordinary work. A transfer of a token takes 250,000.
+ * Steps one message may take: one or two seconds of ordinary work, some ten of code made to be slow. A transfer of a token takes 700,000. The other
+ * machines have twice as many, as their code is known.
  */
-export const WORK_LIMIT = 600_000_000;
+export const WORK_LIMIT = 1_000_000_000;
 /** Slots of 8 bytes on the stack at once, an eighth of a thread's: Lua's own limit of 200 nested C calls is met long before. */
 const STACK_SLOTS = 1_000_000;
 /** Most bytes of what a module answers: a largest result, each of its bytes written with an escape of two. */
@@ -43,16 +55,23 @@ function compile(binary: Uint8Array, { wide, maxMemoryBytes }: AosOptions): Comp
   const key = `${createHash('sha256').update(binary).digest('hex')} ${wide} ${maxMemoryBytes}`;
   const known = compiled.get(key);
   compiled.delete(key);
-  const found = known ?? {
-    module: new WebAssembly.Module(metered(binary, { maxMemoryBytes, stackSlots: STACK_SLOTS })),
-    imports: importsOf(binary),
-    wide,
-    maxMemoryBytes: Math.min(maxMemoryBytes, largestMemory(binary)),
-    written: null,
-  };
+  const found = known ?? compiledNew(binary, wide, maxMemoryBytes);
   compiled.set(key, found); // the last used last
   for (const old of [...compiled.keys()].slice(0, -MAX_COMPILED)) compiled.delete(old);
   return found;
+}
+
+function compiledNew(binary: Uint8Array, wide: boolean, maxMemoryBytes: number): Compiled {
+  const code = metered(binary, { maxMemoryBytes, stackSlots: STACK_SLOTS, hostCalls });
+  const memory = memoryOf(binary);
+  if (memory.wide !== wide) throw new ModuleRefused('The module has addresses of another width than its format says.');
+  return {
+    module: new WebAssembly.Module(code),
+    imports: importsOf(binary),
+    wide,
+    maxMemoryBytes: Math.min(maxMemoryBytes, memory.maximumBytes),
+    written: null,
+  };
 }
 
 type Wasm = number | bigint;
@@ -128,8 +147,9 @@ export class AosMachine {
     try {
       return work();
     } catch (error) {
-      if (fuel.value < 0) throw new AosTrap('out of work');
-      if (stack.value > STACK_SLOTS) throw new AosTrap('stack overflow');
+      if (fuel.value === NO_MEMORY) throw new HostFailure('This host has no memory left for a process.');
+      if (fuel.value < 0) throw new AosTrap(OUT_OF_WORK);
+      if (stack.value > STACK_SLOTS) throw new AosTrap(STACK_OVERFLOW);
       throw error;
     } finally {
       this.workDone = this.workLimit - fuel.value;

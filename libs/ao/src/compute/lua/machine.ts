@@ -6,8 +6,8 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { FUEL, metered } from '../metering.js';
-import { HostFailure } from '../replayed-process.js';
+import { FUEL, metered, NO_MEMORY } from '../metering.js';
+import { HostFailure, LONGJMP, OUT_OF_WORK, ProcessError } from '../traps.js';
 
 /** Most memory one interpreter may have; beyond it Lua's own "not enough memory" is raised. */
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -17,10 +17,11 @@ const FIRST_BYTES = 2 * 1024 * 1024;
 const GROWTH_BYTES = 1024 * 1024;
 
 /**
- * Steps (passes of loops and calls, in C and Lua alike) one call into an interpreter may take: a second or two of work. Lua's own count of
+ * Steps (passes of loops, calls and stretches of instructions, in C and Lua alike) one call into an interpreter may take: two seconds of work, some four at
+ * worst. Lua's own count of
  * instructions sees nothing of what one of them makes C do (a pattern, a sort, a copy); this one sees all, and nothing in Lua can catch it.
  */
-export const WORK_LIMIT = 600_000_000;
+export const WORK_LIMIT = 2_000_000_000;
 
 /** Where Lua keeps what only its host may see (LUAI_MAXSTACK is 1,000,000 in this build). */
 const LUA_REGISTRY = -1_001_000;
@@ -59,7 +60,7 @@ interface LuaExports {
 }
 
 /** The code asked for something no computation may have (a file, a clock, the end of the program). */
-export class LuaTrap extends Error {
+export class LuaTrap extends ProcessError {
   constructor(message: string) {
     super(message);
     this.name = 'LuaTrap';
@@ -67,7 +68,7 @@ export class LuaTrap extends Error {
 }
 
 /** Lua raised an error: the call had no result. Effects on the memory are the caller's to undo. */
-export class LuaError extends Error {
+export class LuaError extends ProcessError {
   constructor(message: string) {
     super(message);
     this.name = 'LuaError';
@@ -86,8 +87,12 @@ function luaModule(): WebAssembly.Module {
   ));
 }
 
-/** longjmp as the compiler's runtime has it: a thrown Infinity, caught where setjmp was. */
-const LONGJMP = Infinity;
+/** What a jump costs beside the call of its host (it unwinds the stack), and a part of what is printed. */
+const JUMP_COST = 3000;
+const PART_COST = 50;
+/** Most parts of one write (IOV_MAX of Linux). */
+const MAX_PARTS = 1024;
+const EINVAL = 28;
 const EPERM = -63; // "operation not permitted" in WASI's numbering, negated as system calls return it
 
 export class LuaMachine {
@@ -183,7 +188,8 @@ export class LuaMachine {
       this.lua.lua_settop(this.state, 0);
       return result;
     } catch (error) {
-      if (this.lua[FUEL].value < 0) throw new LuaError('out of work');
+      if (this.lua[FUEL].value === NO_MEMORY) throw new HostFailure('This host has no memory left for a process.');
+      if (this.lua[FUEL].value < 0) throw new LuaError(OUT_OF_WORK);
       throw error;
     } finally {
       this.workDone = WORK_LIMIT - this.lua[FUEL].value;
@@ -223,6 +229,7 @@ export class LuaMachine {
       _emscripten_get_now_is_monotonic: () => 1,
       emscripten_resize_heap: (wanted: number) => this.grow(wanted >>> 0),
       _emscripten_throw_longjmp: () => {
+        this.charge(JUMP_COST);
         // oxlint-disable-next-line no-throw-literal -- the compiled code's own protocol, see invoke_vii
         throw LONGJMP;
       },
@@ -244,6 +251,12 @@ export class LuaMachine {
       space[name] ??= name.startsWith('__syscall') || name.startsWith('fd_') ? denied : refused(name);
     }
     return given;
+  }
+
+  private charge(steps: number): void {
+    const left = this.lua[FUEL].value - steps;
+    this.lua[FUEL].value = Math.max(left, -1);
+    if (left < 0) throw new LuaError(OUT_OF_WORK);
   }
 
   private grow(wanted: number): number {
@@ -270,6 +283,8 @@ export class LuaMachine {
 
   /** What a process prints goes nowhere. */
   private discard(parts: number, count: number, written: number): number {
+    if (count > MAX_PARTS) return EINVAL;
+    this.charge(count * PART_COST);
     let total = 0;
     for (let i = 0; i < count; i += 1) total += this.bytes().readUInt32LE(parts + 8 * i + 4);
     this.bytes().writeUInt32LE(total, written);

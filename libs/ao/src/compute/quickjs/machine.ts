@@ -8,8 +8,8 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { FUEL, metered, STACK } from '../metering.js';
-import { HostFailure } from '../replayed-process.js';
+import { FUEL, metered, NO_MEMORY, STACK } from '../metering.js';
+import { HostFailure, OUT_OF_WORK, ProcessError, STACK_OVERFLOW } from '../traps.js';
 
 /** Most memory one interpreter may have; beyond it JavaScript's own "out of memory" is thrown. */
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -20,8 +20,8 @@ const FIRST_BYTES = 6 * 1024 * 1024;
 /** Where the build below says how large its memory is at first: 256 pages, as two bytes of LEB128. */
 const FIRST_PAGES = { before: Buffer.from([2, 1, 0x80, 2, 0x80, 0x80, 2]), at: 2 };
 
-/** Steps (passes of loops and calls, in the interpreter's own code) one message may take: a second or two of work. Nothing in JavaScript can catch their end. */
-export const WORK_LIMIT = 600_000_000;
+/** Steps (passes of loops, calls and stretches of instructions, in the interpreter's own code) one message may take: two seconds of work. Nothing in JavaScript can catch their end. */
+export const WORK_LIMIT = 2_000_000_000;
 
 /**
  * Slots (8 bytes) of the host's stack a call may take, by count: then it ends. Measured on a thread with the smallest stack that occurs
@@ -115,7 +115,7 @@ const IMPORTS: Readonly<Record<string, string>> = {
 };
 
 /** JavaScript threw, or was ended: the call had no result. Effects on the memory are the caller's to undo. */
-export class JavaScriptError extends Error {
+export class JavaScriptError extends ProcessError {
   constructor(message: string) {
     super(message);
     this.name = 'JavaScriptError';
@@ -243,8 +243,9 @@ export class QuickJsMachine {
     try {
       return work();
     } catch (error) {
-      if (this.js[FUEL].value < 0) throw new JavaScriptError('out of work');
-      if (this.js[STACK].value > STACK_SLOTS) throw new JavaScriptError('stack overflow');
+      if (this.js[FUEL].value === NO_MEMORY) throw new HostFailure('This host has no memory left for a process.');
+      if (this.js[FUEL].value < 0) throw new JavaScriptError(OUT_OF_WORK);
+      if (this.js[STACK].value > STACK_SLOTS) throw new JavaScriptError(STACK_OVERFLOW);
       throw error;
     } finally {
       this.workDone = this.workLimit - this.js[FUEL].value;

@@ -46,7 +46,7 @@ function handle(msg) {
   ao.send({ Target: msg.From, Data: n + ':' + kept.length, Zed: 'z', Action: 'Count' });
 }`;
 /** Enough for everything here that is to succeed; what is to end in "out of work" ends sooner. */
-const vm = new QuickJsVm(40_000_000);
+const vm = new QuickJsVm(100_000_000);
 const load = (source = KEEPER): Promise<VmInstance> => vm.load(Buffer.from(source), QUICKJS_FORMAT, env, null);
 const data = async (instance: VmInstance, m: VmMessage) => {
   const result = await instance.handle(m);
