@@ -577,8 +577,8 @@ class MeteredBody {
     }
     if (op === 0x04) this.operands.take(1, 0);
     const kind = op === 0x03 ? 'loop' : op === 0x04 ? 'if' : 'block';
-    // What came before a loop is not paid for by its passes.
-    if (kind === 'loop' && this.since > PER_STEP) this.settle(start);
+    // What came before a loop is paid for before it, when it is so much that the end of its stretch would come within, where it is paid for in each pass.
+    if (kind === 'loop' && this.since > STRETCH / 2) this.settle(start);
     const { params, results } = this.blockType();
     this.operands.enter(params.length, results.length);
     const otherwise = kind === 'if' ? this.since : -1;
@@ -845,6 +845,16 @@ function imported(r: Reader): Import {
   const memory = kind === KIND.memory ? limits(r) : null;
   if (kind === KIND.global) r.skip(2);
   return { module, name, kind, type, memory };
+}
+
+/** The own functions a module exports, by name. */
+export function exportsOf(binary: Uint8Array): Map<string, Signature> {
+  const body = bodies(sectionsOf(binary));
+  const types = new Types(body(SECTION.type));
+  const host = list(body(SECTION.import), imported).filter(({ kind }) => kind === KIND.function).length;
+  const functions = list(body(SECTION.function), (r) => r.number());
+  const entries = [...exportedFunctions(body(SECTION.export))];
+  return new Map(entries.map(([name, index]) => [name, types.of(functions[index - host] ?? -1)]));
 }
 
 /** The functions a module asks for, in order. @throws ModuleRefused when it asks for anything else */

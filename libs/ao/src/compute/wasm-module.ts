@@ -95,16 +95,25 @@ export function assemble({
   return Uint8Array.from([...Buffer.from('\0asm\x01\0\0\0', 'latin1'), ...body]);
 }
 
+interface AosParts {
+  answer?: string;
+  /** Of `handle`. */
+  locals?: number[];
+  /** What emscripten_stack_get_current does. */
+  stackSave?: number[];
+  /** Name of a function that takes what none of its name does. */
+  odd?: string;
+}
+
 /** What an aos module needs beside its `handle`, which takes two addresses and gives one; it answers `answer`, at 1024. */
-export function aosModule(
-  handle: number[],
-  more: Partial<HandModule> & { answer?: string; locals?: number[] } = {},
-): Uint8Array {
+export function aosModule(handle: number[], more: Partial<HandModule> & AosParts = {}): Uint8Array {
   const {
     wide = false,
     answer = '{"ok":true,"response":{"Output":"done","Messages":[]}}',
     functions = [],
     locals = [],
+    stackSave,
+    odd,
     ...rest
   } = more;
   const word = wide ? I64 : I32;
@@ -115,14 +124,21 @@ export function aosModule(
     ...rest,
     functions: [
       ...functions,
+      ...(odd === undefined || OURS.includes(odd) ? [] : [{ name: odd, body: [] }]),
       { name: 'handle', params: [word, word], results: [word], locals, body: handle },
       { name: 'emscripten_stack_init', body: [] },
       { name: '__wasm_call_ctors', body: [] },
       // Always the same place: these modules do not read what they are told.
       { name: '_emscripten_stack_alloc', params: [word], results: [word], body: constant(8192) },
       { name: '_emscripten_stack_restore', params: [word], body: [] },
-      { name: 'emscripten_stack_get_current', results: [word], body: constant(8192) },
+      { name: 'emscripten_stack_get_current', results: [word], body: stackSave ?? constant(8192) },
       { name: 'setThrew', params: [word, I32], body: [] },
-    ],
+    ].map(oddly(odd)),
   });
 }
+
+const OURS = ['handle', 'setThrew', '__wasm_call_ctors'];
+const oddly =
+  (odd: string | undefined) =>
+  (its: HandFunction): HandFunction =>
+    its.name === odd ? { ...its, params: [...(its.params ?? []), F64] } : its;

@@ -6,12 +6,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 import v8 from 'node:v8';
 import { Worker } from 'node:worker_threads';
+import { jest } from '@jest/globals';
 import { projectRoot } from '@isthmus/store';
 import type { EvaluationResult, MemoryImage, ProcessEnv, Tag, VmInstance, VmMessage } from '../../types.js';
 import { changedImage, sameImage } from '../image.js';
 import { F64, I32, I64, aosModule, leb, type HandModule } from '../wasm-module.js';
 import { WorkerPool } from '../worker-pool.js';
+import { HostFailure } from '../traps.js';
 import { AosVm, memoryLimit } from './aos-vm.js';
+import { givenNames } from './host.js';
 
 const PROCESS = 'p'.repeat(43);
 const env: ProcessEnv = {
@@ -100,6 +103,14 @@ it('A16 a module says how much memory it may have, no more than anybody', () => 
     Infinity,
   ]);
 });
+
+/** The usual answer, and a text that ends at 40,200. */
+const withText = (text: string): Buffer => {
+  const bytes = Buffer.alloc(39_300);
+  bytes.write('{"ok":true,"response":{"Output":"done","Messages":[]}}');
+  bytes.write(text, 40_000 + 200 - text.length - 1024);
+  return bytes;
+};
 
 describe.each(WIDTHS)('a hostile module: %s', (format, wide) => {
   v8.setFlagsFromString('--experimental-wasm-memory64');
@@ -237,6 +248,123 @@ describe.each(WIDTHS)('a hostile module: %s', (format, wide) => {
       imports: [{ module: 'env', name: 'exit', params: [I32] }],
     });
     expect((await said(exits)).Error).toMatch(/exit is not available/);
+  });
+
+  it('I13 that recurses through what its host calls gives an Error at a depth of its own, whatever it did before', async () => {
+    // emscripten_stack_get_current calls invoke_v, for which the host calls emscripten_stack_get_current, as often as memory says.
+    const left = [...at(0), 0x28, 2, 0];
+    const down = [...left, 0x04, 0x40, ...at(0), ...left, 0x41, 1, 0x6b, 0x36, 2, 0, ...at(0), 0x10, 0, 0x0b];
+    const deep = (depth: number) =>
+      aosModule([...at(0), 0x41, ...leb(depth), 0x36, 2, 0, ...at(0), 0x10, 0, ...ANSWER], {
+        wide,
+        imports: [{ module: 'env', name: 'invoke_v', params: [word] }],
+        functions: [{ name: 'nothing', body: [] }],
+        stackSave: [...down, ...at(8192)],
+        sections: [
+          { id: 4, body: [1, 0x70, 0, 1] },
+          { id: 9, body: [1, 0, 0x41, 0, 0x0b, 1, 1] },
+        ],
+      });
+    const pool = new WorkerPool(1);
+    const results: EvaluationResult[] = [];
+    for (const [process, depth] of [
+      ['shallow', 1000],
+      ['deep', 30_000],
+      ['deeper', 300_000],
+    ] as const) {
+      await pool.open(process, deep(depth), format, env, null);
+      results.push(...(await pool.handle(process, [message({}), message({})])));
+    }
+    await pool.stop();
+    expect(results.map(({ Error: reason, Output }) => reason ?? Output)).toEqual([
+      'done',
+      'done',
+      ...Array.from({ length: 4 }, () => 'stack overflow'),
+    ]);
+    expect(new Set(results.slice(2).map((r) => r.GasUsed)).size).toBe(1);
+  });
+
+  it('I13 what fails for its host’s sake has no result, and no effect', async () => {
+    const imports = [{ module: 'env', name: 'emscripten_resize_heap', params: [word], results: [I32] }];
+    const count = [...at(70_000), ...at(70_000), 0x2d, 0, 0, 0x41, 1, 0x6a, 0x3a, 0, 0];
+    const instance = await load([...count, ...at(5 * 65_536), 0x10, 0, 0x1a, ...ANSWER], { imports });
+    const before = await instance.snapshot();
+    const next = message({});
+    const failing = jest.spyOn(WebAssembly.Memory.prototype, 'grow').mockImplementation(() => {
+      throw new RangeError('WebAssembly.Memory.grow(): Unable to grow instance memory');
+    });
+    await expect((async () => instance.handle(next))()).rejects.toThrow(HostFailure);
+    await expect((async () => instance.dryRun(next))()).rejects.toThrow(HostFailure);
+    failing.mockRestore();
+    const parsing = jest.spyOn(JSON, 'parse').mockImplementation(() => {
+      throw new RangeError('Array buffer allocation failed');
+    });
+    await expect((async () => instance.handle(next))()).rejects.toThrow(HostFailure);
+    parsing.mockRestore();
+    expect(sameImage(await instance.snapshot(), before)).toBe(true);
+    const other = await load([...count, ...at(5 * 65_536), 0x10, 0, 0x1a, ...ANSWER], { imports });
+    expect(await instance.handle(next)).toEqual(await other.handle(next));
+    expect(sameImage(await instance.snapshot(), await other.snapshot())).toBe(true);
+  });
+
+  it('I13 whose exports take or give something else than their names say is refused', async () => {
+    for (const name of ['handle', 'setThrew', '__wasm_call_ctors', '_emscripten_tempret_set', 'stackSave'])
+      await expect((async () => load(ANSWER, { odd: name }))()).rejects.toThrow(`${name} takes or gives`);
+  });
+
+  it('A16 what its host does for it costs by its size, each function in this table', async () => {
+    const same = (...names: string[]) => names;
+    // How much a function has to do, as an argument or in memory at 40,000; twice that costs more.
+    const grows: Record<string, [number[], (much: number) => number[], string]> = {
+      _emscripten_memcpy_js: [[word, word, word], (much) => [...at(0), ...at(0), ...at(1024 * much)], ''],
+      fd_write: [[I32, word, word, word], (much) => [0x41, 1, ...at(0), ...at(100 * much), ...at(0)], ''],
+      strftime: [
+        [word, word, word, word],
+        (much) => [...at(50_000), ...at(9000), ...at(40_200 - 100 * much), ...at(0)],
+        '%c'.repeat(100),
+      ],
+      strftime_l: [
+        [word, word, word, word, word],
+        (much) => [...at(50_000), ...at(9000), ...at(40_200 - 100 * much), ...at(0), ...at(0)],
+        '%c'.repeat(100),
+      ],
+    };
+    const constant = [
+      // A number, or two words written.
+      ...same(
+        'emscripten_date_now',
+        'emscripten_get_now',
+        '_emscripten_get_now_is_monotonic',
+        'emscripten_get_heap_max',
+      ),
+      ...same('emscripten_err', 'emscripten_out', 'metering_gasUsed', 'environ_sizes_get', 'environ_get', '_tzset_js'),
+      // One date.
+      ...same('_gmtime_js', '_localtime_js', '_mktime_js', '_timegm_js'),
+      // Memory is only promised; it costs where it is used.
+      ...same('emscripten_resize_heap'),
+      ...same('_emscripten_throw_longjmp'), // as deep as the stack can be
+      // An error number, or the end of the message.
+      ...same('_abort_js', 'abort', 'exit', 'proc_exit', '__assert_fail', '__cxa_throw', '_emscripten_system'),
+      ...same('fd_read', 'fd_close', 'fd_seek', 'fd_sync', 'fd_fdstat_get', '__syscall_openat', '__syscall_ioctl'),
+      ...same('__asyncjs__weavedrive_open', '__asyncjs__weavedrive_read', '__asyncjs__weavedrive_close'),
+    ];
+    expect([...constant, ...Object.keys(grows)].sort()).toEqual(givenNames().sort());
+    for (const [name, [params, args, text]] of Object.entries(grows)) {
+      const results = name.startsWith('_') ? [] : [name === 'fd_write' ? I32 : word];
+      const cost = async (much: number) => {
+        const instance = await load([...args(much), 0x10, 0, ...results.map(() => 0x1a), ...ANSWER], {
+          imports: [{ module: 'env', name, params, results }],
+          data: { at: 1024, bytes: withText(text) },
+        });
+        const { Error: reason, GasUsed = 0 } = await said(instance);
+        expect(reason).toBeUndefined();
+        return GasUsed;
+      };
+      const [none, one, two] = [await cost(0), await cost(1), await cost(2)] as const;
+      if (text === '') expect(two - one).toBe(one - none);
+      else expect(two - one).toBeGreaterThan(40 * 3000);
+      expect(one).toBeGreaterThan(none);
+    }
   });
 
   it('A16 what its host does for it is bounded like its own work', async () => {

@@ -111,8 +111,12 @@ const GIVEN: Readonly<Record<string, [string, string, Given]>> = {
   __asyncjs__weavedrive_close: ['i', 'i', refused('WeaveDrive')],
 };
 
+const I32 = 0x7f;
 const I64 = 0x7e;
 const F64 = 0x7c;
+
+/** Names of what modules are given. */
+export const givenNames = (): string[] => Object.keys(GIVEN);
 
 /** The functions a module asks for. @throws ModuleRefused when one is no part of what modules are given */
 export function importsFor(
@@ -131,7 +135,7 @@ export function importsFor(
 }
 
 function givenFor(name: string, signature: Signature, host: Hosted, position: number): WebAssembly.ImportValue | null {
-  if (/^invoke_[vijfd]+$/.test(name)) return invoke(host, position);
+  if (/^invoke_[vijfd]+$/.test(name)) return invoke(host, position, signature);
   if (Object.hasOwn(GIVEN, name)) return adapted(name, signature, host);
   // Whatever else of a system there is: it may be called, and fails.
   if (!/^(__syscall_|fd_)/.test(name) || signature.results.some((type) => type === I64)) return null;
@@ -139,7 +143,8 @@ function givenFor(name: string, signature: Signature, host: Hosted, position: nu
 }
 
 /** Calls what setjmp guards: a longjmp ends here, anything else goes on to whoever called the module. */
-function invoke(host: Hosted, position: number): WebAssembly.ImportValue {
+function invoke(host: Hosted, position: number, { results }: Signature): WebAssembly.ImportValue {
+  const nothing = results[0] === I64 ? 0n : undefined;
   return (index: Wasm, ...args: Wasm[]): unknown => {
     const called = host.invokers.get(position);
     if (!called) throw new AosTrap('A module may not call through its host while it begins.');
@@ -151,7 +156,7 @@ function invoke(host: Hosted, position: number): WebAssembly.ImportValue {
       host.stackRestore(stack);
       host.stack.value = depth;
       host.setThrew(host.wide ? 1n : 1, 0);
-      return undefined;
+      return nothing;
     }
   };
 }
@@ -160,7 +165,7 @@ function invoke(host: Hosted, position: number): WebAssembly.ImportValue {
 function adapted(name: string, signature: Signature, host: Hosted): WebAssembly.ImportValue | null {
   const [kinds, result, run] = GIVEN[name] as [string, string, Given];
   const readers = readersFor(kinds, signature.params);
-  if (!readers) return null;
+  if (!readers || (result === 'v' && signature.results.length > 0)) return null;
   const wideResult = signature.results[0] === I64;
   return (...values: Wasm[]): Wasm | undefined => {
     const given = run(host, ...readers.map((read) => read(values))) ?? 0;
@@ -330,6 +335,30 @@ const CALLED = {
   setThrew: ['setThrew'],
   setHigh: ['_emscripten_tempret_set', 'setTempRet0'],
 } as const;
+
+/** What the host calls of a module, at any time: parameters and result, in the words of GIVEN. */
+const CALLABLE: readonly (readonly [readonly string[], string, string])[] = [
+  [['handle'], 'pp', 'p'],
+  [['emscripten_stack_init'], '', 'v'],
+  [['__wasm_call_ctors'], '', 'v'],
+  [['_emscripten_stack_alloc', 'stackAlloc'], 'p', 'p'],
+  [CALLED.stackSave, '', 'p'],
+  [CALLED.stackRestore, 'p', 'v'],
+  [CALLED.setThrew, 'pi', 'v'],
+  [CALLED.setHigh, 'i', 'v'],
+];
+
+/** What the host calls takes and gives what it is given and asked: else the engine would say so, in its own words. @throws ModuleRefused */
+export function checkExports(exports: ReadonlyMap<string, Signature>, wide: boolean): void {
+  const types = (kinds: string) =>
+    [...kinds].filter((kind) => kind !== 'v').map((kind) => (kind === 'p' && wide ? I64 : I32));
+  for (const [names, kinds, result] of CALLABLE)
+    for (const name of names) {
+      const its = exports.get(name);
+      if (its && (its.params.join() !== types(kinds).join() || its.results.join() !== types(result).join()))
+        throw new ModuleRefused(`The module’s ${name} takes or gives something else than such a function does.`);
+    }
+}
 
 /** Which of them a function of the host calls. */
 export function hostCalls(name: string): readonly string[] {

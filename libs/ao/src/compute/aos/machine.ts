@@ -6,10 +6,20 @@ import { createHash } from 'node:crypto';
 import v8 from 'node:v8';
 import type { VmMessage } from '../../types.js';
 import { writtenPages, type KeptMemory } from '../image.js';
-import { GLOBAL, importsOf, memoryOf, metered, ModuleRefused, NO_MEMORY, type Signature } from '../metering.js';
+import {
+  exportsOf,
+  GLOBAL,
+  importsOf,
+  memoryOf,
+  metered,
+  ModuleRefused,
+  NO_MEMORY,
+  type Signature,
+} from '../metering.js';
 import { HostFailure, OUT_OF_WORK, STACK_OVERFLOW } from '../traps.js';
 import {
   address,
+  checkExports,
   AosTrap,
   exported,
   growMemory,
@@ -65,6 +75,7 @@ function compiledNew(binary: Uint8Array, wide: boolean, maxMemoryBytes: number):
   const code = metered(binary, { maxMemoryBytes, stackSlots: STACK_SLOTS, hostCalls });
   const memory = memoryOf(binary);
   if (memory.wide !== wide) throw new ModuleRefused('The module has addresses of another width than its format says.');
+  checkExports(exportsOf(binary), wide);
   return {
     module: new WebAssembly.Module(code),
     imports: importsOf(binary),
