@@ -517,8 +517,10 @@ describe('calls through the host', () => {
       });
       let exports: Record<string, unknown> = {};
       const env = {
-        invoke_dd: (index: number, value: number) =>
-          (exports[`${INVOKE}0`] as (i: number, v: number) => number)(index, value),
+        invoke_dd: (index: number, value: number) => {
+          const got = (exports[`${INVOKE}0`] as (i: number, v: number) => number)(index, value);
+          return Number.isNaN(got) ? Number.NaN : got; // an engine may always make it another
+        },
       };
       exports = new WebAssembly.Instance(new WebAssembly.Module(metered(module, MAX)), { env }).exports;
       const memory = new DataView((exports['memory'] as WebAssembly.Memory).buffer);

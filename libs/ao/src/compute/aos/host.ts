@@ -350,8 +350,7 @@ const CALLABLE: readonly (readonly [readonly string[], string, string])[] = [
 
 /** What the host calls takes and gives what it is given and asked: else the engine would say so, in its own words. @throws ModuleRefused */
 export function checkExports(exports: ReadonlyMap<string, Signature>, wide: boolean): void {
-  const types = (kinds: string) =>
-    [...kinds].filter((kind) => kind !== 'v').map((kind) => (kind === 'p' && wide ? I64 : I32));
+  const types = (kinds: string) => Array.from(kinds.replace('v', ''), (kind) => (kind === 'p' && wide ? I64 : I32));
   for (const [names, kinds, result] of CALLABLE)
     for (const name of names) {
       const its = exports.get(name);
