@@ -14,7 +14,10 @@ import { keccak_256 } from '@noble/hashes/sha3.js';
 import type { Log } from './interface.js';
 import type { World } from './world.js';
 
-/** Gas one message may take: at the slowest that was found (some 3 million a second) a few seconds of work, at most contracts' a fraction of one. */
+/**
+ * Gas one message may take: a few seconds of work at the slowest that was found (2.4 million a second: copies of large code, storage that goes to
+ * and fro, calls of oneself), at most contracts' a fraction of one.
+ */
 export const GAS_LIMIT = 10_000_000n;
 
 /** `block.chainid`: "ao" in ASCII. No chain's own, so that what is signed for a contract there is worth nothing here. */
@@ -23,8 +26,18 @@ export const CHAIN_ID = 0x616f;
 /** What is dearer here than on Ethereum, since it takes this EVM longer for its gas: ecrecover took 5 ms for 3,000. */
 const PRICES = { ecRecoverGas: 30_000, copyGas: 12, identityGas: 100 };
 
-/** Precompiles whose work here is not bounded well by their gas (pairings, KZG, BLAKE2's rounds): a call of them fails. */
-const REFUSED = [6, 7, 8, 9, 10];
+/** What a call of a contract costs beside, however small: 0.1 ms of this EVM's time. */
+const CALL_GAS = 200;
+
+/**
+ * What it costs beside, for each 32 bytes of the code it enters: this EVM looks through all of it for where a jump may lead, each time.
+ * Of 24,576 bytes that takes it 0.9 ms at most (all PUSH), for which it has 6,144 gas.
+ */
+const CODE_WORD_GAS = 8;
+const WORD_BYTES = 32;
+
+/** Precompiles whose work here is not bounded well by their gas (modular powers, pairings, KZG, BLAKE2's rounds): a call of them fails. */
+const REFUSED = [5, 6, 7, 8, 9, 10];
 
 const MILLISECONDS = 1000n;
 
@@ -60,19 +73,36 @@ class ProcessEvm extends EVM {
     });
   }
 
+  protected override async runInterpreter(...[message, options]: Running): Promise<ExecResult> {
+    const { code, gasLimit } = message;
+    const length = typeof code === 'function' ? 0 : (code?.length ?? 0);
+    const price = BigInt(CALL_GAS + CODE_WORD_GAS * Math.ceil(length / WORD_BYTES));
+    if (gasLimit < price) return outOfGas(gasLimit);
+    message.gasLimit = gasLimit - price; // this message is the interpreter's own: nobody else reads what it has
+    const result = await super.runInterpreter(message, options);
+    result.executionGasUsed += price;
+    return result;
+  }
+
   protected override _generateAddress(message: Parameters<EVM['_generateAddress']>[0]): Promise<Address> {
     return message.depth === 0 ? Promise.resolve(this.own) : super._generateAddress(message);
   }
 }
 
+type Running = Parameters<EVM['runInterpreter']>;
+
 function refused(precompile: number): CustomPrecompile {
   return {
     address: `0x${precompile.toString(16).padStart(40, '0')}`,
-    function: ({ gasLimit }: PrecompileInput): ExecResult => ({
-      returnValue: new Uint8Array(),
-      executionGasUsed: gasLimit,
-      exceptionError: new EVMError(EVMError.errorMessages.OUT_OF_GAS),
-    }),
+    function: ({ gasLimit }: PrecompileInput): ExecResult => outOfGas(gasLimit),
+  };
+}
+
+function outOfGas(gasLimit: bigint): ExecResult {
+  return {
+    returnValue: new Uint8Array(),
+    executionGasUsed: gasLimit,
+    exceptionError: new EVMError(EVMError.errorMessages.OUT_OF_GAS),
   };
 }
 
