@@ -17,6 +17,7 @@ import {
   type Signature,
 } from '../metering.js';
 import { HostFailure, OUT_OF_WORK, STACK_OVERFLOW } from '../traps.js';
+import { CompiledModules, NATIVE_FACTOR } from './compiled-modules.js';
 import {
   address,
   checkExports,
@@ -39,8 +40,6 @@ export const WORK_LIMIT = 1_000_000_000;
 const STACK_SLOTS = 1_000_000;
 /** Most bytes of what a module answers: a largest result, each of its bytes written with an escape of two. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
-/** Modules a thread keeps compiled, the last used ones. */
-const MAX_COMPILED = 16;
 
 interface Compiled {
   module: WebAssembly.Module;
@@ -51,7 +50,7 @@ interface Compiled {
   written: ReadonlySet<number> | null;
 }
 
-const compiled = new Map<string, Compiled>();
+const compiled = new CompiledModules<Compiled>();
 
 export interface AosOptions {
   wide: boolean;
@@ -63,12 +62,10 @@ export interface AosOptions {
 /** A module ready to run; compiled once in each thread. @throws ModuleRefused, WebAssembly.CompileError */
 function compile(binary: Uint8Array, { wide, maxMemoryBytes }: AosOptions): Compiled {
   const key = `${createHash('sha256').update(binary).digest('hex')} ${wide} ${maxMemoryBytes}`;
-  const known = compiled.get(key);
-  compiled.delete(key);
-  const found = known ?? compiledNew(binary, wide, maxMemoryBytes);
-  compiled.set(key, found); // the last used last
-  for (const old of [...compiled.keys()].slice(0, -MAX_COMPILED)) compiled.delete(old);
-  return found;
+  return compiled.of(key, () => ({
+    module: compiledNew(binary, wide, maxMemoryBytes),
+    bytes: NATIVE_FACTOR * binary.length,
+  }));
 }
 
 function compiledNew(binary: Uint8Array, wide: boolean, maxMemoryBytes: number): Compiled {
