@@ -12,6 +12,7 @@ import { createItem, ed25519Signer, ethereumSigner } from './items/index.js';
 import { Messenger } from './messenger/messenger.js';
 import { MAX_HOPS } from './messenger/sent.js';
 import { MAX_MESSAGE_BYTES, Scheduler } from './scheduler/scheduler.js';
+import { tagOf } from './scheduler/assignment.js';
 import type { Tag } from './types.js';
 
 const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);
@@ -64,10 +65,24 @@ async function send(target: string, action: string, data = '', more: [string, st
   );
   return scheduler.schedule(item.raw);
 }
-/** Until nothing is left to evaluate or to deliver. */
-async function settle(): Promise<void> {
+const dryRunOf = (process: string, action: string) => ({
+  Id: 'dry',
+  Owner: 'x',
+  From: 'x',
+  Target: process,
+  Anchor: '',
+  Data: '',
+  Tags: [{ name: 'Action', value: action }],
+  Timestamp: 1,
+  'Block-Height': '0',
+});
+/** Until nothing is left to evaluate, of one process or of all, or to deliver. */
+async function settle(process: string | null = null): Promise<void> {
   for (;;) {
-    const behind: { id: string }[] = await database.query('select id from computed_process where evaluated < nonce');
+    const behind: { id: string }[] = await database.query(
+      'select id from computed_process where evaluated < nonce and ($1::text is null or id = $1)',
+      [process],
+    );
     const waiting: unknown[] = await database.query(`select 1 from outbox where state = 'waiting' limit 1`);
     if (behind.length + waiting.length === 0) return;
     await Promise.all(behind.map(({ id }) => compute.advance(id)));
@@ -101,49 +116,76 @@ afterEach(async () => {
 describe('evaluation', () => {
   const hanging = () => begin(new WorkerPool(1, 1000, 1000, path.join(folder, 'worker.cjs')));
 
-  it('I13 I11 a process that hangs its thread has the Error itself; messages of others behind it are evaluated as ever', async () => {
+  it('I11 I13 what the clock ends is nobody’s result: the process stops there and says so, and neither others nor it lose anything', async () => {
     hanging();
     const [evil, token] = [await spawn('evil'), await spawn('token')];
     await Promise.all([
-      ...['Hang', 'Hang', 'Count', 'Hang'].map((action) => send(evil, action)),
+      ...['Count', 'Hang', 'Count'].map((action) => send(evil, action)),
       ...Array.from({ length: 5 }, () => send(token, 'Count')),
     ]);
-    await settle();
+    const slot = (await scheduler.entries(evil, 1, 10)).find((e) => tagOf(e.message, 'Action') === 'Hang')?.nonce;
+    await compute.advance(evil);
+    await settle(token);
     expect(await errorsOf(token)).toEqual(Array.from({ length: 5 }, () => 'ok'));
     expect((await compute.results(token, 5, 1))[0]?.result.Messages[0]?.Data).toBe('5');
-    expect((await errorsOf(evil)).map((e) => e.replace(/.*longer than.*/, 'too long')).sort()).toEqual([
-      'ok',
-      'too long',
-      'too long',
-      'too long',
-    ]);
-    expect(failures).toEqual([]);
+    // What came before has its result; that slot has none, and nothing after it.
+    expect(await errorsOf(evil)).toEqual(Array.from({ length: (slot ?? 0) - 1 }, () => 'ok'));
+    expect(compute.stopped()).toMatchObject([{ process: evil, slot, reason: 'too-long' }]);
+    expect(failures[0]).toMatchObject({ name: 'ProcessStopped', code: 'too-long', process: evil, slot });
   });
 
-  it('I13 a crash is no message’s result: the process is tried again', async () => {
+  it('I13 one that stopped is tried again by the clock alone, apart from all others, whatever is sent to it or asked of it', async () => {
+    hanging();
+    const [evil, token] = [await spawn('evil'), await spawn('token')];
+    const { id } = await send(evil, 'Hang');
+    await compute.advance(evil);
+    expect(compute.stopped()).toMatchObject([{ process: evil, slot: 1, tries: 1 }]);
+    await send(evil, 'Count');
+    await compute.advance(evil);
+    await expect(compute.result(evil, id)).rejects.toMatchObject({ code: 'stopped' });
+    await expect(compute.dryRun(evil, dryRunOf(evil, 'Count'))).rejects.toMatchObject({ code: 'stopped' });
+    expect(compute.stopped()).toMatchObject([{ tries: 1 }]);
+    // Its next tries end a thread that nobody else is in.
+    await send(token, 'Count');
+    await settle(token);
+    const messages = () => compute.status().find((p) => p.process === token)?.messages ?? 0;
+    const before = messages();
+    while ((compute.stopped()[0]?.tries ?? 0) < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+    await send(token, 'Count');
+    await settle(token);
+    expect(await errorsOf(token)).toEqual(['ok', 'ok']);
+    expect(messages()).toBe(before + 1); // it was not opened again
+  });
+
+  it('I11 I13 one that stopped goes on where it was when its host is quick enough', async () => {
+    hanging();
+    const process = await spawn('evil');
+    await send(process, 'Count');
+    await send(process, 'Slow', path.join(folder, 'quick'));
+    await compute.advance(process);
+    expect(compute.stopped()).toMatchObject([{ process, reason: 'too-long' }]);
+    fs.writeFileSync(path.join(folder, 'quick'), '');
+    await send(process, 'Count');
+    while ((await errorsOf(process)).length < 3) await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(await errorsOf(process)).toEqual(['ok', 'ok', 'ok']);
+    expect((await compute.results(process, 3, 1))[0]?.result.Messages[0]?.Data).toBe('2');
+    expect(compute.stopped()).toEqual([]);
+  });
+
+  it('I13 a crash is no message’s result: the process stops there, and is tried again', async () => {
     hanging();
     const process = await spawn('crash');
     await send(process, 'Crash');
     await compute.advance(process);
-    expect(failures).toContainEqual(expect.objectContaining({ fault: 'crash' }));
+    expect(failures).toContainEqual(expect.objectContaining({ code: 'crash', slot: 1 }));
+    expect(compute.stopped()).toMatchObject([{ process, slot: 1, reason: 'crash' }]);
     expect(await errorsOf(process)).toEqual([]);
   });
 
   it('I13 A7 a dry-run that hangs is refused and disturbs no evaluation', async () => {
     hanging();
     const token = await spawn('token');
-    const dry = {
-      Id: 'dry',
-      Owner: 'x',
-      From: 'x',
-      Target: token,
-      Anchor: '',
-      Data: '',
-      Tags: [{ name: 'Action', value: 'Hang' }],
-      Timestamp: 1,
-      'Block-Height': '0',
-    };
-    const refused = expect(compute.dryRun(token, dry)).rejects.toMatchObject({ code: 'too-long' });
+    const refused = expect(compute.dryRun(token, dryRunOf(token, 'Hang'))).rejects.toMatchObject({ code: 'too-long' });
     await send(token, 'Count');
     await settle();
     await refused;

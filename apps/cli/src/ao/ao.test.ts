@@ -294,6 +294,18 @@ describe('watching', () => {
     expect(await json<{ id: string }[]>('list', '--limit', '1')).toMatchObject([{ id: counter }]);
     expect(await run('list', '--limit', 'all')).toMatchObject({ code: 1 });
   });
+
+  it('list says which processes stopped, and when they are tried again', async () => {
+    const compute = world.gateway.pipeline?.compute;
+    if (!compute) throw new Error('no pipeline');
+    expect((await run('list')).out).not.toContain('STOPPED');
+    const [since, next] = [new Date(), new Date()];
+    const stopped = jest
+      .spyOn(compute, 'stopped')
+      .mockReturnValue([{ process: counter, slot: null, reason: 'crash', since, tries: 1, next }]);
+    expect((await run('list')).out).toContain(`STOPPED ${counter} while it was opened (crash); tried again at `);
+    stopped.mockRestore();
+  });
 });
 
 it('journey goes from the signature to what came of it', async () => {

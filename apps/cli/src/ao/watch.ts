@@ -34,6 +34,7 @@ interface Process {
   evaluated: number;
   lag: number;
   memory: number | null;
+  stopped: { slot: number | null; reason: string; nextTryAt: string } | null;
   messagesPerSecond: number;
   lastMessageAt: string;
 }
@@ -120,8 +121,18 @@ export async function list(options: Common & { limit: number }): Promise<void> {
     ]);
     const left = processes.length - shown.length;
     const rest = left > 0 ? `\n… and ${more ? 'at least ' : ''}${left} more: --limit shows more` : '';
-    return table(['PROCESS', 'NAME', 'VM', 'SLOT', 'EVALUATED', 'LAG', 'MEMORY', 'MSG/S'], rows) + rest;
+    const stopped = shown.filter((p) => p.stopped).map(stoppedLine);
+    return (
+      table(['PROCESS', 'NAME', 'VM', 'SLOT', 'EVALUATED', 'LAG', 'MEMORY', 'MSG/S'], rows) + stopped.join('') + rest
+    );
   });
+}
+
+/** A process that goes no further for now, and why. */
+function stoppedLine({ id, stopped }: Process): string {
+  const { slot, reason, nextTryAt } = stopped as NonNullable<Process['stopped']>;
+  const where = slot === null ? 'while it was opened' : `at slot ${slot}`;
+  return `\nSTOPPED ${id} ${where} (${reason}); tried again at ${clock(nextTryAt)}`;
 }
 
 async function allProcesses(client: AoClient): Promise<{ processes: Process[]; more: boolean }> {

@@ -38,9 +38,9 @@ export class AoController {
     const rows = await this.ao.store.processes(cursor, limit + 1);
     const page = rows.slice(0, limit);
     const last = page.at(-1);
-    const memory = this.memory();
+    const here = this.here();
     return {
-      processes: page.map((row) => this.view(row, memory)),
+      processes: page.map((row) => this.view(row, here)),
       nextCursor: rows.length > limit && last ? last.spawn.id : null,
     };
   }
@@ -54,7 +54,7 @@ export class AoController {
     const spawn = row && (await this.ao.pipeline.scheduler.entryOf(id, id));
     if (!row || !spawn) throw notFound(NO_PROCESS);
     return {
-      ...this.view(row, this.memory()),
+      ...this.view(row, this.here()),
       spawnedAt: timeOf(Number(tagOf(spawn.assignment, 'Timestamp'))),
       scheduler: spawn.assignment.ownerAddress,
       tags: row.spawn.tags,
@@ -95,11 +95,13 @@ export class AoController {
   async health(): Promise<AoHealth> {
     const { pipeline } = this.ao;
     const { processes, placed, evaluated, waitingMs, waiting, dead } = await this.backlog();
-    const held = [...this.memory().values()];
+    const held = pipeline.compute.status().map(({ bytes }) => bytes);
+    const stopped = pipeline.compute.stopped().length;
     const reasons = [
       ...(waitingMs > WAITS_TOO_LONG_MS
         ? [`A message has waited ${Math.round(waitingMs / 1000)} s for its result.`]
         : []),
+      ...(stopped > 0 ? [`${stopped} processes ended their compute threads: see "stopped" in /v1/ao/processes.`] : []),
       ...(dead > 0 ? [`${dead} messages are set aside: see /v1/ao/dead-letters.`] : []),
     ];
     return {
@@ -116,12 +118,17 @@ export class AoController {
     };
   }
 
-  private view(row: ProcessRow, memory: ReadonlyMap<string, number>): AoProcess {
-    return processView(row, memory.get(row.spawn.id) ?? null, Date.now());
+  private view(row: ProcessRow, { memory, stopped }: ReturnType<AoController['here']>): AoProcess {
+    const { id } = row.spawn;
+    return processView(row, { memory: memory.get(id) ?? null, stopped: stopped.get(id) ?? null }, Date.now());
   }
 
-  /** Bytes that each process open here holds. */
-  private memory(): Map<string, number> {
-    return new Map(this.ao.pipeline.compute.status().map(({ process, bytes }) => [process, bytes]));
+  /** How the processes do in this gateway. */
+  private here() {
+    const { compute } = this.ao.pipeline;
+    return {
+      memory: new Map(compute.status().map(({ process, bytes }) => [process, bytes])),
+      stopped: new Map(compute.stopped().map((one) => [one.process, one])),
+    };
   }
 }

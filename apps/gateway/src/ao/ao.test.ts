@@ -12,6 +12,7 @@ import {
   type ScheduleEntry,
   type Tag,
 } from '@isthmus/ao';
+import { jest } from '@jest/globals';
 import { devKey } from '@isthmus/devnet';
 import { writeKeyFile } from '@isthmus/store';
 import { GatewayStage, until } from '../../harness.js';
@@ -154,6 +155,26 @@ describe('processes', () => {
     expect(health).toMatchObject({ lag: 1, reasons: [expect.stringMatching(/has waited \d+ s/)] });
     await world.gateway.database.query('update progress set evaluated = 1 where process = $1', [process]);
     await until('it is well again', async () => (await get('AoHealth', '/v1/ao/health')).ok);
+  });
+
+  it('I13 that ended their compute threads say where and why, and when they are tried again', async () => {
+    const process = await spawn();
+    expect((await get('AoProcessDetail', `/v1/ao/processes/${process}`)).stopped).toBeNull();
+    const { compute } = pipelineOf(world);
+    const since = new Date(1_700_000_000_000);
+    const next = new Date(since.getTime() + 4000);
+    const stopped = jest
+      .spyOn(compute, 'stopped')
+      .mockReturnValue([{ process, slot: 7, reason: 'too-long', since, tries: 3, next }]);
+    const shown = { slot: 7, reason: 'too-long', since: since.toISOString(), tries: 3, nextTryAt: next.toISOString() };
+    expect((await get('AoProcessDetail', `/v1/ao/processes/${process}`)).stopped).toEqual(shown);
+    const figures = await (await fetch(`${world.url}/metrics`)).text();
+    expect(figures).toContain('isthmus_ao_stopped_processes{reason="too-long"} 1');
+    expect(figures).toContain('isthmus_ao_stopped_processes{reason="crash"} 0');
+    expect((await get('AoHealth', '/v1/ao/health')).reasons).toContainEqual(
+      expect.stringContaining('1 processes ended'),
+    );
+    stopped.mockRestore();
   });
 
   it('that are not there, and questions that are none, are refused', async () => {

@@ -11,7 +11,8 @@
  *
  * of this gateway, since it started
  *   isthmus_ao_open_processes{vm}                 processes open here, by their machine; bounded by the machines there are
- *   isthmus_ao_memory_bytes{vm}                   what they hold
+ *   isthmus_ao_memory_bytes{vm}                   what they hold, with their copies for dry-runs
+ *   isthmus_ao_stopped_processes{reason}          processes that ended their compute threads and wait to be tried again: too-long, crash
  *   isthmus_ao_threads{kind}                      compute threads: of counted and uncounted machines, and for dry-runs
  *   isthmus_ao_opened_total, _evicted_total       processes opened, and closed to make room
  *   isthmus_ao_dry_runs_total                     dry-runs evaluated
@@ -62,6 +63,16 @@ export function registerAoMetrics(registry: Registry, pipeline: AoPipeline, stor
     'Bytes of memory they hold',
     ['vm'],
     open(({ bytes }) => bytes),
+  );
+  figure(
+    'stopped_processes',
+    'Processes that ended their compute threads and wait to be tried again',
+    ['reason'],
+    () => {
+      const stopped = pipeline.compute.stopped();
+      const count = (reason: string) => stopped.filter((p) => p.reason === reason).length;
+      return Promise.resolve(['too-long', 'crash'].map((reason) => ({ labels: { reason }, value: count(reason) })));
+    },
   );
   figure('threads', 'Compute threads', ['kind'], () =>
     Promise.resolve(Object.entries(pipeline.workers.threads()).map(([kind, value]) => ({ labels: { kind }, value }))),

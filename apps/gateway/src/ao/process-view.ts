@@ -1,12 +1,18 @@
 /** Processes as people see them. */
-import { messageOf, tagOf, type Item, type ScheduleEntry, type StoredResult } from '@isthmus/ao';
+import { messageOf, tagOf, type Item, type ScheduleEntry, type StoppedProcess, type StoredResult } from '@isthmus/ao';
 import type { ProcessRow } from './ao-store.js';
 import type { AoProcess, AoSlotEvent } from './schemas.js';
 
 export const timeOf = (ms: number): string => new Date(ms).toISOString();
 
-/** `memory`: bytes its machine holds here, if it is open. */
-export function processView(row: ProcessRow, memory: number | null, now: number): AoProcess {
+/** How a process does in this gateway. */
+export interface Here {
+  /** Bytes its machine holds, if it is open. */
+  memory: number | null;
+  stopped: StoppedProcess | null;
+}
+
+export function processView(row: ProcessRow, { memory, stopped }: Here, now: number): AoProcess {
   const { spawn, slot, evaluated, waitingSince } = row;
   return {
     id: spawn.id,
@@ -19,9 +25,14 @@ export function processView(row: ProcessRow, memory: number | null, now: number)
     lag: slot - evaluated,
     waitingMs: waitingSince === null ? 0 : Math.max(0, Math.trunc(now - waitingSince)),
     memory,
+    stopped: stopped && stoppedView(stopped),
     messagesPerSecond: row.messagesPerSecond,
     lastMessageAt: timeOf(row.lastMessageAt),
   };
+}
+
+function stoppedView({ slot, reason, since, tries, next }: StoppedProcess): AoProcess['stopped'] {
+  return { slot, reason, since: since.toISOString(), tries, nextTryAt: next.toISOString() };
 }
 
 /** Counts of what a result holds. */

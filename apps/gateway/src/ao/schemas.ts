@@ -16,6 +16,18 @@ const processShape = {
   lag: z.int().describe('Slots that wait for their result'),
   waitingMs: z.int().describe('How long the first of them has waited; 0 when none does'),
   memory: z.int().nullable().describe('Bytes its machine holds in this gateway; null while it is not open here'),
+  stopped: z
+    .strictObject({
+      slot: z.int().nullable().describe('The slot it does not get past; null when it does not open'),
+      reason: z.enum(['too-long', 'crash']).describe('What it did to its compute thread there'),
+      since: time('When it stopped'),
+      tries: z.int(),
+      nextTryAt: time('When it is tried again'),
+    })
+    .nullable()
+    .describe(
+      'Why it goes no further in this gateway for now: that is no result, and stored nowhere. null when nothing is wrong',
+    ),
   messagesPerSecond: z.number().describe('Messages placed in the last ten seconds, a second'),
   lastMessageAt: time('Newest message'),
 };

@@ -7,16 +7,24 @@ import type { Messenger } from '../messenger/messenger.js';
 import type { OnStep } from '../steps.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult, ScheduleEntry, VmMessage } from '../types.js';
-import { failed } from './bounds.js';
 import { CheckpointStore } from './checkpoint-store.js';
-import { ComputeError } from './error.js';
-import { HotProcesses, type Hot, type HotOptions, type HotStatus, type HotTotals } from './hot-processes.js';
+import { ComputeError, ProcessStopped } from './error.js';
+import {
+  HotProcesses,
+  MEMORY_BUDGET_BYTES,
+  type Hot,
+  type HotOptions,
+  type HotStatus,
+  type HotTotals,
+} from './hot-processes.js';
 import { LeaseLost, Leases, type LeaseTimes } from './leases.js';
 import type { ResultBatch, ResultSink } from './result-sink.js';
 import { ResultWriter } from './result-writer.js';
 import { Turns } from './turns.js';
 import { TooManyReads, WorkerLost, type WorkerPool } from './worker-pool.js';
 
+/** How much of the memory copies for dry-runs may hold. */
+const COPIES_SHARE = 1 / 4;
 /** Slots read and evaluated together. */
 const BATCH = 200;
 /** Results of one page take about this much at most; a single larger one is still given. */
@@ -58,6 +66,28 @@ export interface ComputeOptions {
   onSound?: ((process: string) => void) | undefined;
 }
 
+/** A process that goes no further here for now, and why. */
+export interface StoppedProcess {
+  process: string;
+  /** The slot it does not get past; null when it does not open. */
+  slot: number | null;
+  /** It took longer than the clock allows, or crashed: nobody's result, and not to be seen in any. */
+  reason: ProcessStopped['code'];
+  since: Date;
+  /** Times it was tried, and when it is next. */
+  tries: number;
+  next: Date;
+}
+
+/** A process that could not be computed, to be tried again. */
+interface Retry {
+  tries: number;
+  timer: NodeJS.Timeout;
+  /** When its tries end its thread: then nothing but the timer begins another. */
+  stopped: StoppedProcess | null;
+  waiting: boolean;
+}
+
 interface Waiter {
   nonce: number;
   resolve: (result: StoredResult | null) => void;
@@ -75,14 +105,14 @@ export class ComputeUnit {
   private readonly running = new Map<string, Promise<void>>();
   /** Up to which slot a process is to be evaluated; Infinity: as far as its schedule goes, which only the database knows. */
   private readonly wanted = new Map<string, number>();
-  /** Processes whose slots up to this one are evaluated one by one, since one of them took too long. */
+  /** Processes whose slots up to this one are evaluated one by one, since one of them ended its thread. */
   private readonly suspects = new Map<string, number>();
   private readonly listeners = new Set<(process: string) => void>();
   private readonly sinks: ResultSink[] = [];
   /** Last slots that are known to be stored, of processes that went on lately: there may be later ones only where another computes. */
   private readonly stored = new Map<string, number>();
   private readonly waiters = new Map<string, Set<Waiter>>();
-  private readonly retries = new Map<string, { tries: number; timer: NodeJS.Timeout }>();
+  private readonly retries = new Map<string, Retry>();
   private dryRuns = 0;
   private stopping = false;
 
@@ -105,6 +135,7 @@ export class ComputeUnit {
       },
       options.leases,
     );
+    workers.boundCopies(COPIES_SHARE * (options.memoryBudget ?? MEMORY_BUDGET_BYTES));
     const checkpoints = new CheckpointStore(database, options.onStep);
     this.hot = new HotProcesses(database, workers, checkpoints, this.turns, {
       release: (leases) => this.leases.release(leases),
@@ -135,10 +166,10 @@ export class ComputeUnit {
   /**
    * Evaluates what a process has waiting, up to the slot `upTo` at least, or all of it; resolves when it has caught up with what was there, when
    * it is another compute’s to do so, or when it has given its place up for others and goes on later.
-   * Failures are reported, and tried again after a while or at the next message.
+   * Failures are reported, and tried again after a while or at the next message; only after a while when the process ended its thread.
    */
   advance(process: string, upTo = Infinity): Promise<void> {
-    if (this.stopping) return Promise.resolve();
+    if (this.stopping || this.halted(process)) return Promise.resolve();
     if (this.leases.watches(process)) {
       this.leases.watch(process);
       return Promise.resolve();
@@ -152,6 +183,11 @@ export class ComputeUnit {
   /** What is open here now, in no order. */
   status(): HotStatus[] {
     return this.hot.status();
+  }
+
+  /** What goes no further for now because it ended its thread. */
+  stopped(): StoppedProcess[] {
+    return [...this.retries.values()].flatMap(({ stopped }) => stopped ?? []);
   }
 
   /** What this compute has done since it began. */
@@ -238,10 +274,12 @@ export class ComputeUnit {
     const fixed = { Module: hot.module.id, Epoch: 0, Nonce: hot.at, 'Hash-Chain': '', Cron: false };
     this.dryRuns += 1;
     try {
+      await this.hot.spare(this.workers.missingCopy(hot.process));
       return await this.workers.dryRun(hot.process, { ...message, ...fixed });
     } finally {
       hot.reads -= 1;
       this.hot.leave();
+      void this.hot.trim();
     }
   }
 
@@ -258,6 +296,8 @@ export class ComputeUnit {
     };
     const open = pinned(this.hot.get(process));
     if (open) return open;
+    const halted = this.halted(process);
+    if (halted) throw haltedError(halted);
     await this.computed(process, nonce);
     const ready = pinned(this.hot.get(process));
     if (ready) return ready;
@@ -286,6 +326,8 @@ export class ComputeUnit {
   private async computed(process: string, nonce: number): Promise<StoredResult | null> {
     if ((this.stored.get(process) ?? (await this.evaluated(process))) >= nonce) return null;
     if (this.stopping) throw new ComputeError('not-ready', 'The compute unit is stopping.');
+    const halted = this.halted(process);
+    if (halted) throw haltedError(halted);
     return new Promise((resolve, reject) => {
       const waiters = this.waiters.get(process) ?? new Set();
       this.waiters.set(process, waiters);
@@ -328,7 +370,7 @@ export class ComputeUnit {
 
   private async work(process: string): Promise<void> {
     try {
-      while (this.wanted.has(process) && !this.stopping) {
+      while (this.wanted.has(process) && !this.stopping && !this.halted(process)) {
         const rest = await this.catchUp(process).catch((error: unknown) => this.recover(process, error));
         if (rest !== 'yielded') continue;
         this.want(process, Infinity);
@@ -370,17 +412,34 @@ export class ComputeUnit {
       return;
     }
     if (this.stopping) return;
-    this.onFailure(process, error);
-    this.refuse(process, new ComputeError('not-ready', `Process ${process} could not be evaluated now: ask again.`));
-    if (!(error instanceof ComputeError)) this.retryLater(process);
+    const reason = error instanceof WorkerLost ? stoppedBy(process, null, error) : error;
+    if (!(reason instanceof ComputeError)) this.retryLater(process, reason);
+    this.onFailure(process, reason);
+    const halted = this.halted(process);
+    const again = new ComputeError('not-ready', `Process ${process} could not be evaluated now: ask again.`);
+    this.refuse(process, halted ? haltedError(halted) : again);
   }
 
-  private retryLater(process: string): void {
+  private retryLater(process: string, error: unknown): void {
     const before = this.retries.get(process);
     clearTimeout(before?.timer);
     const tries = (before?.tries ?? 0) + 1;
     const wait = Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), LONGEST_RETRY_MS);
-    this.retries.set(process, { tries, timer: setTimeout(() => void this.advance(process), wait).unref() });
+    const timer = setTimeout(() => {
+      retry.waiting = false;
+      void this.advance(process);
+    }, wait).unref();
+    const times = { since: before?.stopped?.since ?? new Date(), tries, next: new Date(Date.now() + wait) };
+    const stopped =
+      error instanceof ProcessStopped ? { process, slot: error.slot, reason: error.code, ...times } : null;
+    const retry: Retry = { tries, timer, stopped, waiting: true };
+    this.retries.set(process, retry);
+  }
+
+  /** Why a process is not to be evaluated before its next try. */
+  private halted(process: string): StoppedProcess | null {
+    const retry = this.retries.get(process);
+    return retry?.waiting ? retry.stopped : null;
   }
 
   /** Evaluates until nothing waits, or until others have waited long enough for the room this process takes. */
@@ -418,13 +477,14 @@ export class ComputeUnit {
       await storing;
     }
     if (hot === null) this.leases.watch(process);
-    this.sound(process);
+    this.sound(process, hot?.at ?? Infinity); // what another computes is no concern of this one
     return 'done';
   }
 
-  private sound(process: string): void {
+  /** The process has come to this slot. */
+  private sound(process: string, at: number): void {
     const before = this.retries.get(process);
-    if (!before) return;
+    if (!before || at < (before.stopped?.slot ?? -1)) return;
     clearTimeout(before.timer);
     this.retries.delete(process);
     this.options.onSound?.(process);
@@ -444,8 +504,8 @@ export class ComputeUnit {
     const paired = entries.map((entry, i) => ({ entry, result: results[i] as EvaluationResult }));
     const batch = { process, module: module.id, results: paired };
     await this.writer.store(lease, before, batch);
-    this.sound(process);
     const evaluated = before + results.length;
+    this.sound(process, evaluated);
     this.announce(process, evaluated, paired);
     this.leases.announceStored(process, evaluated);
     void this.messenger.deliverFrom(batch).catch((error: unknown) => this.onFailure(process, error));
@@ -475,21 +535,33 @@ export class ComputeUnit {
   }
 
   /**
-   * Results of the first of these entries. None when they took too long together: then they are taken one by one, and the one message that
-   * alone takes too long fails. That is the backstop for code that is slow beyond measure: every machine counts its work, and a message has
-   * ended by its own count, the same everywhere, long before. A replica cannot know how long is too long here, so it stops there and says so.
-   * A worker that crashed, or was lost while the process was opened, is nobody's result: the process is tried again later.
+   * Results of the first of these entries. None when they ended their thread together: then they are taken one by one, and the one message
+   * that does so alone stops the process. How long is too long depends on the host, and so does what crashes: neither is ever a result, which
+   * must be the same everywhere. Every machine counts its work, and a message has ended by its own count long before.
+   * @throws ProcessStopped; WorkerLost when it was somebody else
    */
   private async evaluate(hot: Hot, entries: ScheduleEntry[]): Promise<EvaluationResult[]> {
+    const { process, at } = hot;
     try {
       return await this.hot.handle(hot, entries.slice(0, this.batchAt(hot)));
     } catch (error) {
-      if (!(error instanceof WorkerLost) || error.fault !== 'too-long') throw error;
-      if (entries.length === 1) return [failed(error.message)];
-      this.suspects.set(hot.process, hot.at + entries.length);
+      if (!(error instanceof WorkerLost) || error.fault === 'other') throw error;
+      this.suspects.set(process, at + entries.length);
+      if (entries.length === 1) throw stoppedBy(process, at + 1, error);
       return [];
     }
   }
+}
+
+/** What a process that ended its own thread is told of. */
+function stoppedBy(process: string, slot: number | null, { fault, message }: WorkerLost): ProcessStopped {
+  return new ProcessStopped(process, slot, fault === 'crash' ? 'crash' : 'too-long', message);
+}
+
+function haltedError({ process, slot, next }: StoppedProcess): ComputeError {
+  const where = slot === null ? 'while it was opened' : `at slot ${slot}`;
+  const again = `it is tried again at ${next.toISOString()}.`;
+  return new ComputeError('stopped', `Process ${process} ended its compute thread ${where}: ${again}`);
 }
 
 /** One of the results that were stored together. */

@@ -1,5 +1,11 @@
 /** What a compute unit cannot answer, said so that the asker knows what to do. */
-export type ComputeErrorCode = 'unknown-process' | 'unknown-message' | 'not-ready' | 'too-long' | 'overloaded';
+export type ComputeErrorCode =
+  | 'unknown-process'
+  | 'unknown-message'
+  | 'not-ready'
+  | 'too-long'
+  | 'overloaded'
+  | 'stopped';
 
 export class ComputeError extends Error {
   constructor(
@@ -8,5 +14,23 @@ export class ComputeError extends Error {
   ) {
     super(message);
     this.name = 'ComputeError';
+  }
+}
+
+/**
+ * A process goes no further here for now: a message of it, or opening it, ended its thread. That is no result, since another host may be quick
+ * enough; it is tried again after a while.
+ */
+export class ProcessStopped extends Error {
+  constructor(
+    readonly process: string,
+    /** The slot it does not get past; null when it does not open. */
+    readonly slot: number | null,
+    /** By taking longer than the clock allows, or by crashing. */
+    readonly code: 'too-long' | 'crash',
+    reason: string,
+  ) {
+    super(`Process ${process} stopped ${slot === null ? 'while it was opened' : `at slot ${slot}`}: ${reason}`);
+    this.name = 'ProcessStopped';
   }
 }

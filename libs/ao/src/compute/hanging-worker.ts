@@ -1,11 +1,13 @@
-/** For tests: source of a compute worker whose processes count messages, and hang, crash or take their time when they are told to, as no lean process can. */
+/** For tests: source of a compute worker whose processes count messages, and hang (for ever, or until there is a file), crash or take their time when they are told to, or hang when they are opened, as no lean process can. */
 export const HANGING_WORKER = `
 const { parentPort } = require('node:worker_threads');
+const fs = require('node:fs');
 const counts = new Map();
 const failed = (Error) => ({ Messages: [], Spawns: [], Assignments: [], Output: '', Error });
 function handle(process, message, keep) {
   const action = message.Tags.find((t) => t.name === 'Action')?.value;
   if (action === 'Hang') for (;;);
+  if (action === 'Slow') while (!fs.existsSync(message.Data));
   if (action === 'Crash') globalThis.process.exit(1);
   if (action === 'Environment') return { ...failed(''), Output: Object.keys(globalThis.process.env).join(' ') };
   const end = performance.now() + (action === 'Work' ? Number(message.Data) : 0);
@@ -33,7 +35,8 @@ function replay(process, entries) {
   }
   return { count, bytes: bytes.length, milliseconds: 0 };
 }
-function perform({ op, process, image, message, messages, entries }) {
+function perform({ op, process, module, image, message, messages, entries }) {
+  if (op === 'open' && Buffer.from(module).includes('Hang')) for (;;);
   if (op === 'open') return counts.set(process, image ? image.pages.get(0)[0] : 0), null;
   if (op === 'close') return counts.delete(process), null;
   if (op === 'snapshot') return { size: 65536, pages: new Map([[0, page(process)]]) };

@@ -66,7 +66,7 @@ export interface HotStatus {
   checkpoint: number | null;
   /** Whether this gateway computes it, or only follows another that does. */
   leased: boolean;
-  /** Memory held, about. */
+  /** Memory held, about, with its copy for dry-runs. */
   bytes: number;
   lastUsed: Date;
   /** Messages evaluated since it was opened. */
@@ -224,6 +224,13 @@ export class HotProcesses {
     for (let victim = this.victim(0); victim && !this.stopped; victim = this.victim(0)) await this.evict(victim);
   }
 
+  /** Makes room for so much more, as far as idle processes can: waits for nobody. */
+  async spare(bytes: number): Promise<void> {
+    if (bytes === 0) return;
+    for (let victim = this.victim(bytes); victim && !this.stopped; victim = this.victim(bytes))
+      await this.evict(victim);
+  }
+
   /** Nobody waits for room any more, and nobody is closed to make some. */
   stop(): void {
     this.stopped = true;
@@ -303,8 +310,9 @@ export class HotProcesses {
 
   private excess(bytes: number): number {
     let held = this.opening * FIRST_GUESS_BYTES + bytes;
-    for (const [process, used] of this.workers.usage()) {
-      held += used;
+    for (const [process, all] of this.workers.usage()) {
+      held += all;
+      const used = this.workers.sizeOf(process);
       const module = this.hot.get(process)?.module.id;
       if (module !== undefined && used > (this.sizes.get(module) ?? 0)) this.sizes.set(module, used);
     }

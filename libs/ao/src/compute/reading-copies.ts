@@ -1,10 +1,12 @@
 /**
  * Copies of processes for dry-runs, in threads of their own: the processes go on meanwhile. A copy follows its process by the messages that had
- * an effect there; when these are too many it is made anew when it is next needed. What a dry-run did is undone when its answer is out.
+ * an effect there; when these are too many it is made anew when it is next needed. What a dry-run did is undone when its answer is out. All copies
+ * together, and images on their way to become some, hold so many bytes at most: the least recently read make room.
  */
 import type { EvaluationResult, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
-import { ComputeThreads, type ComputeThread } from './compute-thread.js';
+import { ComputeThreads, WorkerLost, type ComputeThread } from './compute-thread.js';
 import type { Read } from './protocol.js';
+import { Suspects } from './suspects.js';
 
 /** More dry-runs wait than may: ask again in a moment. */
 export class TooManyReads extends Error {
@@ -17,8 +19,8 @@ export class TooManyReads extends Error {
 /** Dry-runs under way or waiting, in all and of one process. */
 const MAX_READS = 256;
 const MAX_READS_OF_ONE = 64;
-/** Processes a reading thread keeps a copy of. */
-const MAX_COPIES = 8;
+/** Bytes of memory all copies hold together, unless told. */
+const COPY_BYTES = 512 * 1024 * 1024;
 /** Messages, and bytes of theirs, a copy is behind at most: beyond that it costs less to copy the state. */
 const MAX_BEHIND = 32;
 const MAX_BEHIND_BYTES = 1024 * 1024;
@@ -36,12 +38,16 @@ export interface Source {
   format: string;
   env: ProcessEnv;
   counted: boolean;
+  /** Bytes of memory it holds: its copy will hold about as many. */
+  bytes(): number;
   /** The state as it is when all that was asked of the process before is done. */
   snapshot(): Promise<MemoryImage>;
 }
 
 interface Copy {
   thread: ComputeThread;
+  /** What it counts for until its thread says how much it holds. */
+  expected: number;
   /** Whether it is open in its thread. */
   open: boolean;
   /** How much of what its process has handled it has. */
@@ -68,7 +74,15 @@ export class ReadingCopies {
   private readonly slow: ComputeThreads;
   private readonly uncounted: ComputeThreads;
   private readonly reads = new Map<string, Reads>();
+  /** Bytes all copies may hold together; a single one may be larger. */
+  mostBytes = COPY_BYTES;
+  private readonly suspects = new Suspects();
   private total = 0;
+  /** Who waits for room, which comes when a copy is made or gone. */
+  private waiting: (() => void)[] = [];
+  /** Bytes of copies that are being made, and of those that are being closed. */
+  private making = 0;
+  private closing = 0;
 
   constructor(
     script: string,
@@ -82,6 +96,12 @@ export class ReadingCopies {
 
   get threads(): number {
     return [this.counted, this.slow, this.uncounted].reduce((sum, kind) => sum + kind.all().length, 0);
+  }
+
+  /** Bytes of memory that the copy of a process holds, about. */
+  bytesOf(process: string): number {
+    const copy = this.reads.get(process)?.copy;
+    return copy ? heldBy(process, copy) : 0;
   }
 
   /** @throws WorkerLost, TooManyReads */
@@ -140,8 +160,9 @@ export class ReadingCopies {
       const answer = copy.thread.ask({ op: 'dry-run', process, message }, this.readTimeoutMs) as Promise<Read>;
       const [followed, read] = await Promise.allSettled([following, answer]);
       if (followed.status === 'rejected' && !copy.thread.lost) continue;
-      if (read.status === 'rejected') throw read.reason as Error;
+      if (read.status === 'rejected') throw this.blamed(process, read.reason as Error);
       reads.pace += PACE * (read.value.milliseconds - reads.pace);
+      this.trim();
       return read.value.result;
     }
   }
@@ -155,40 +176,110 @@ export class ReadingCopies {
     copy.following.catch(() => this.drop(process, copy));
   }
 
-  private threadFor({ counted }: Source, { pace }: Reads): ComputeThread {
-    return (counted ? (pace < SLOW_MS ? this.counted : this.slow) : this.uncounted).roomiest();
+  /** One whose reading has ended a thread is read among the slow ones. */
+  private threadFor({ process, counted }: Source, { pace }: Reads): ComputeThread {
+    const slow = pace >= SLOW_MS || this.suspects.has(process);
+    return (slow ? this.slow : counted ? this.counted : this.uncounted).roomiest();
+  }
+
+  private blamed(process: string, error: Error): Error {
+    if (error instanceof WorkerLost && error.fault !== 'other') this.suspects.add(process);
+    return error;
   }
 
   private async copy(source: Source, reads: Reads): Promise<void> {
+    if (reads.copy) this.drop(source.process, reads.copy);
+    const expected = source.bytes();
+    await this.makeRoom(expected);
+    try {
+      await this.openCopy(source, reads, expected);
+    } finally {
+      this.making -= expected;
+      this.wake();
+    }
+  }
+
+  private async openCopy(source: Source, reads: Reads, expected: number): Promise<void> {
     const { process, module, format, env } = source;
     const image = await source.snapshot();
-    if (reads.copy) this.drop(process, reads.copy);
     // From here on what the process handles is not in the image.
     const thread = this.threadFor(source, reads);
-    const { version } = reads;
-    const copy: Copy = { thread, open: false, version, behind: [], bytesBehind: 0, following: Promise.resolve() };
+    const following = Promise.resolve();
+    const copy: Copy = {
+      thread,
+      expected: 0,
+      open: false,
+      version: reads.version,
+      behind: [],
+      bytesBehind: 0,
+      following,
+    };
     reads.copy = copy;
-    thread.processes.delete(process);
-    thread.processes.set(process, 0); // the newest last
+    thread.processes.set(process, 0);
     try {
       await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
     } catch (error) {
       this.drop(process, copy);
-      throw error;
+      throw this.blamed(process, error as Error);
     }
+    copy.expected = expected;
     copy.open = reads.copy === copy;
-    for (const [old] of [...thread.processes].slice(0, -MAX_COPIES)) this.forget(old);
+  }
+
+  /** Until a copy of this size, which is taken to be made from then on, fits in beside the others, or there is no other. */
+  private async makeRoom(bytes: number): Promise<void> {
+    for (;;) {
+      const { held, oldest } = this.open();
+      const all = held + this.making + bytes;
+      const alone = all + this.closing === bytes;
+      if (alone || all + this.closing <= this.mostBytes) break;
+      if (oldest && all > this.mostBytes) this.drop(...oldest);
+      else await new Promise<void>((resolve) => this.waiting.push(resolve));
+    }
+    this.making += bytes;
+  }
+
+  /** Copies grow as what they follow does. */
+  private trim(): void {
+    for (let now = this.open(); now.oldest && now.count > 1 && now.held > this.mostBytes; now = this.open())
+      this.drop(...now.oldest);
+  }
+
+  /** Bytes that open copies hold, and which of them is to go first: one nobody reads, the least recently read. */
+  private open(): { held: number; count: number; oldest: [string, Copy] | null } {
+    let [held, count] = [0, 0];
+    let first: { process: string; reads: Reads; copy: Copy } | null = null;
+    for (const [process, reads] of this.reads) {
+      const { copy } = reads;
+      if (!copy?.open) continue;
+      held += heldBy(process, copy);
+      count += 1;
+      if (!first || sooner(reads, first.reads)) first = { process, reads, copy };
+    }
+    return { held, count, oldest: first && [first.process, first.copy] };
+  }
+
+  private wake(): void {
+    for (const wake of this.waiting.splice(0)) wake();
   }
 
   private drop(process: string, copy: Copy): void {
     const reads = this.reads.get(process);
     if (reads?.copy === copy) reads.copy = null;
     if (reads?.count === 0) this.reads.delete(process);
+    const held = copy.open ? heldBy(process, copy) : 0;
     copy.open = false;
     copy.behind = null;
     if (copy.thread.lost || !copy.thread.processes.has(process)) return;
     copy.thread.leave(process);
-    copy.thread.ask({ op: 'close', process }, this.timeoutMs).catch(() => undefined);
+    this.closing += held;
+    copy.thread
+      .ask({ op: 'close', process }, this.timeoutMs)
+      .catch(() => undefined)
+      .finally(() => {
+        this.closing -= held;
+        this.wake();
+      });
   }
 
   private of(process: string): Reads {
@@ -196,4 +287,16 @@ export class ReadingCopies {
     this.reads.set(process, reads);
     return reads;
   }
+}
+
+/** Bytes of memory of an open copy. */
+function heldBy(process: string, { thread, expected, open }: Copy): number {
+  if (!open || thread.lost) return 0;
+  return thread.processes.get(process) || expected;
+}
+
+/** Whether of two copies the first is to go before the second. */
+function sooner(a: Reads, b: Reads): boolean {
+  const [idle, other] = [a.count === 0, b.count === 0];
+  return idle === other ? a.last < b.last : idle;
 }

@@ -62,6 +62,50 @@ it('I13 a request that hangs is at fault alone: time that others wait behind it 
   expect((await pool.handle('a', [message('Count')]))[0]?.Messages[0]?.Data).toBe('1');
 });
 
+it('I13 one that hangs while it is opened, or has hung before, is opened apart from all others', async () => {
+  const hangs = () => outcome(pool.open('evil', Buffer.from('Hang'), LUA_FORMAT, env, null));
+  expect(await hangs()).toBe('too-long');
+  await open('a');
+  const again = hangs();
+  expect(await counted('a')).toBe('1'); // in no thread that waits for it
+  expect(await again).toBe('too-long');
+  expect(await counted('a')).toBe('2');
+  // And so is one that hung at a message: what it does next is its own affair.
+  await open('other');
+  expect(await outcome(pool.handle('other', [message('Hang')]))).toBe('too-long');
+  for (const process of ['a', 'other']) await open(process);
+  expect(await outcome(pool.handle('other', [message('Hang')]))).toBe('too-long');
+  expect(await counted('a')).toBe('1');
+});
+
+it('I12 what is asked of a process that moves twice waits for both', async () => {
+  await open('a');
+  const opened = (Reflect.get(pool, 'opened') as Map<string, { moving: Promise<void> | null }>).get('a');
+  if (!opened) throw new Error('not open');
+  let [first, second] = [() => {}, () => {}];
+  const moved = new Promise<void>((resolve) => (second = resolve)).then(() => void (opened.moving = null));
+  opened.moving = new Promise<void>((resolve) => (first = resolve)).then(() => void (opened.moving = moved));
+  const asked: string[] = [];
+  const handling = counted('a').then(() => asked.push('handled'));
+  first();
+  await open('b');
+  await counted('b'); // in the same thread, behind what was asked before
+  asked.push('moved');
+  second();
+  await handling;
+  expect(asked).toEqual(['moved', 'handled']);
+});
+
+it('I13 A7 one whose dry-runs hang is read apart from the others', async () => {
+  for (const process of ['evil', 'a']) await open(process);
+  expect(await outcome(pool.dryRun('evil', message('Hang')))).toBe('too-long');
+  await pool.dryRun('a', message('Count'));
+  const again = outcome(pool.dryRun('evil', message('Hang')));
+  for (let i = 0; i < 20; i += 1) expect((await pool.dryRun('a', message('Count'))).Messages[0]?.Data).toBe('1');
+  expect(await again).toBe('too-long');
+  expect((await pool.dryRun('a', message('Count'))).Messages[0]?.Data).toBe('1');
+});
+
 it('I13 a worker that crashes is the fault of who ran, and nobody’s verdict', async () => {
   for (const process of ['evil', 'a']) await open(process);
   const outcomes = [outcome(pool.handle('evil', [message('Crash')])), outcome(pool.handle('a', [message('Count')]))];
@@ -228,6 +272,34 @@ end`;
       }),
       { numRuns: 25, interruptAfterTimeLimit: 8000 },
     );
+    await real.stop();
+  });
+
+  it('I13 A7 copies for dry-runs are counted, and hold so much together and no more; what is read is right all the same', async () => {
+    const real = new WorkerPool(1);
+    const source = Buffer.from(`local kept, n = ("x"):rep(1000000), 0
+function handle(msg) if msg.Tags.Action == "Count" then n = n + 1 end ao.send({ Data = tostring(n) }) end`);
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    for (const name of names) {
+      await real.open(name, source, LUA_FORMAT, env, null);
+      await real.handle(name, [message('Count')]);
+    }
+    const sum = () => [...real.usage().values()].reduce((all, bytes) => all + bytes, 0);
+    const without = sum();
+    const one = real.sizeOf('a');
+    real.boundCopies(2.5 * one);
+    for (let round = 0; round < 3; round += 1) {
+      const reads = await Promise.all(names.map((name) => real.dryRun(name, message('Get'))));
+      expect(reads.map(said)).toEqual(names.map(() => '1'));
+    }
+    const copies = sum() - without;
+    expect([copies >= one, copies <= 2.5 * one]).toEqual([true, true]);
+    // A single one may be larger than all may be together.
+    real.boundCopies(1);
+    expect(said(await real.dryRun('c', message('Get')))).toBe('1');
+    expect(said(await real.dryRun('d', message('Get')))).toBe('1');
+    expect(real.usage().get('d')).toBeGreaterThan(real.sizeOf('d'));
+    expect(real.usage().get('c')).toBe(real.sizeOf('c'));
     await real.stop();
   });
 

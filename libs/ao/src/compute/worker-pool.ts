@@ -1,6 +1,7 @@
 /**
  * Processes over threads. A process lives in one thread; one that hangs a thread ends it, and what lived there is opened again. Those whose
- * messages take long live apart from the others, in a thread that stands back, and those that make a thread busier than the others move.
+ * messages take long live apart from the others, in a thread that stands back, and those that make a thread busier than the others move. One that
+ * has ended its thread lives in another one with its like, so that it does so to nobody else again.
  * Workers always run the built code (`dist/`), since Node runs no TypeScript.
  */
 import path from 'node:path';
@@ -12,6 +13,7 @@ import { machineFor } from './machines.js';
 import { PackedEntries } from './packed.js';
 import type { Ask, Handled, Replayed } from './protocol.js';
 import { ReadingCopies } from './reading-copies.js';
+import { Suspects } from './suspects.js';
 
 export { WorkerLost, type Fault } from './compute-thread.js';
 export { TooManyReads } from './reading-copies.js';
@@ -39,6 +41,9 @@ const IMBALANCE = 0.3;
 /** How far the threads of slow processes stand back: they have a tenth of a core that others want too, and all that nobody wants. */
 const STAND_BACK = 10;
 
+/** Among which others a process lives: see `WorkerPool`. */
+type Place = 'quick' | 'slow' | 'apart';
+
 /** A process and where it lives. */
 interface Opened {
   module: Uint8Array;
@@ -46,8 +51,8 @@ interface Opened {
   env: ProcessEnv;
   counted: boolean;
   thread: ComputeThread;
-  /** Whether it lives among the slow ones, and since when it lives where it does. */
-  slow: boolean;
+  place: Place;
+  /** Since when it lives where it does. */
   since: number;
   moving: Promise<void> | null;
   /** What has changed since its last checkpoint in the threads it has left. */
@@ -62,6 +67,9 @@ export class WorkerPool {
   /** What counts its work and what does not live apart: each can only hold up its like. */
   private readonly counted: ComputeThreads;
   private readonly slow: ComputeThreads;
+  /** For who has ended a thread. */
+  private readonly apart: ComputeThreads;
+  private readonly suspects = new Suspects();
   private readonly uncounted: ComputeThreads;
   private readonly readers: ReadingCopies;
   private readonly opened = new Map<string, Opened>();
@@ -80,6 +88,7 @@ export class WorkerPool {
   ) {
     this.counted = new ComputeThreads(size, script);
     this.slow = new ComputeThreads(1, script, STAND_BACK);
+    this.apart = new ComputeThreads(1, script, STAND_BACK);
     this.uncounted = new ComputeThreads(size, script);
     this.readers = new ReadingCopies(script, timeoutMs, readTimeoutMs);
   }
@@ -92,11 +101,13 @@ export class WorkerPool {
     env: ProcessEnv,
     image: MemoryImage | null,
   ): Promise<void> {
-    await this.opened.get(process)?.moving;
-    const before = this.opened.get(process);
+    const before = await this.settled(process);
     const counted = machineFor(format)?.counted ?? false;
     const alive = before && !before.thread.lost ? before : null;
-    const thread = alive?.thread ?? (counted ? this.counted : this.uncounted).roomiest();
+    const place = this.suspects.has(process) ? 'apart' : (alive?.place ?? 'quick');
+    if (alive && alive.place !== place) await this.close(process);
+    const stays = alive?.place === place;
+    const thread = stays ? alive.thread : this.threadsFor(place, counted).roomiest();
     this.readers.forget(process);
     thread.processes.set(process, 0);
     try {
@@ -104,12 +115,13 @@ export class WorkerPool {
     } catch (error) {
       this.opened.delete(process);
       thread.leave(process);
+      this.blame(process, error);
       throw error;
     }
     const { spent = 0, pace = 0 } = before ?? {};
-    const [slow, since] = alive ? [alive.slow, alive.since] : [false, -STAY_MS];
-    const place = { thread, slow, since, moving: null, unsaved: null };
-    this.opened.set(process, { module, format, env, counted, ...place, spent, compared: spent, pace });
+    const since = stays ? alive.since : -STAY_MS;
+    const lives = { thread, place, since, moving: null, unsaved: null };
+    this.opened.set(process, { module, format, env, counted, ...lives, spent, compared: spent, pace });
   }
 
   isOpen(process: string): boolean {
@@ -156,7 +168,9 @@ export class WorkerPool {
   async dryRun(process: string, message: VmMessage): Promise<EvaluationResult> {
     const opened = this.opened.get(process);
     if (!opened || opened.thread.lost) throw new WorkerLost(`Process ${process} is not open.`, 'other');
-    return this.readers.dryRun({ process, ...opened, snapshot: () => this.snapshot(process) }, message);
+    const { module, format, env, counted } = opened;
+    const [bytes, snapshot] = [() => this.sizeOf(process), () => this.snapshot(process)];
+    return this.readers.dryRun({ process, module, format, env, counted, bytes, snapshot }, message);
   }
 
   /** Image of a process' state. @throws WorkerLost */
@@ -176,14 +190,27 @@ export class WorkerPool {
     return whole;
   }
 
-  /** Bytes of memory that each open process holds, about, as of its last request; copies for dry-runs are not counted. */
+  /** Bytes of memory that each open process holds, about, as of its last request, with its copy for dry-runs. */
   usage(): ReadonlyMap<string, number> {
     const usage = new Map<string, number>();
-    for (const [process, { thread }] of this.opened) {
-      const bytes = thread.lost ? undefined : thread.processes.get(process);
-      if (bytes !== undefined) usage.set(process, bytes);
-    }
+    for (const [process, { thread }] of this.opened)
+      if (!thread.lost) usage.set(process, this.sizeOf(process) + this.readers.bytesOf(process));
     return usage;
+  }
+
+  /** Bytes of memory that an open process holds itself. */
+  sizeOf(process: string): number {
+    return this.opened.get(process)?.thread.processes.get(process) ?? 0;
+  }
+
+  /** Bytes that a copy of an open process would take: none when it has one. */
+  missingCopy(process: string): number {
+    return this.readers.bytesOf(process) > 0 ? 0 : this.sizeOf(process);
+  }
+
+  /** Most bytes of memory that all copies for dry-runs hold together, but for a single one that is larger. */
+  boundCopies(bytes: number): void {
+    this.readers.mostBytes = bytes;
   }
 
   /** Milliseconds that evaluating an open process' messages has taken its thread so far; waiting and dry-runs are not counted. */
@@ -194,7 +221,7 @@ export class WorkerPool {
   /** Threads that run now: of machines that count their work, of those that do not, and for dry-runs. */
   threads(): Record<'counted' | 'uncounted' | 'reading', number> {
     return {
-      counted: this.counted.all().length + this.slow.all().length,
+      counted: [this.counted, this.slow, this.apart].reduce((sum, kind) => sum + kind.all().length, 0),
       uncounted: this.uncounted.all().length,
       reading: this.readers.threads,
     };
@@ -202,8 +229,7 @@ export class WorkerPool {
 
   /** Closes a process; opening it again starts from an image or from nothing. */
   async close(process: string): Promise<void> {
-    await this.opened.get(process)?.moving;
-    const opened = this.opened.get(process);
+    const opened = await this.settled(process);
     this.opened.delete(process);
     this.readers.forget(process);
     if (!opened || opened.thread.lost) return;
@@ -213,7 +239,7 @@ export class WorkerPool {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.counted, this.slow, this.uncounted, this.readers].map((t) => t.stop()));
+    await Promise.all([this.counted, this.slow, this.apart, this.uncounted, this.readers].map((t) => t.stop()));
   }
 
   private async turn<T extends { milliseconds: number }>(ask: Ask, count: (done: T) => number): Promise<T> {
@@ -238,11 +264,26 @@ export class WorkerPool {
 
   /** A process that has become slow, or quick again, moves to its like, unless it lives alone. */
   private settleIn(process: string, opened: Opened): void {
-    const { slow, pace, thread, counted, since } = opened;
-    if (!counted || opened.moving || (slow ? pace >= QUICK_MS : pace < SLOW_MS)) return;
-    if (!slow && thread.processes.size === 1) return;
-    if (performance.now() - since < STAY_MS) return;
-    this.move(process, opened, (slow ? this.counted : this.slow).roomiest(), !slow);
+    const { place, thread, counted, since } = opened;
+    if (!counted || opened.moving || performance.now() - since < STAY_MS) return;
+    const like = this.placeFor(process, opened);
+    if (like === place || (like === 'slow' && place === 'quick' && thread.processes.size === 1)) return;
+    this.move(process, opened, this.threadsFor(like, counted).roomiest(), like);
+  }
+
+  private placeFor(process: string, { place, pace }: Opened): Place {
+    if (this.suspects.has(process)) return 'apart';
+    return pace < (place === 'quick' ? SLOW_MS : QUICK_MS) ? 'quick' : 'slow';
+  }
+
+  private threadsFor(place: Place, counted: boolean): ComputeThreads {
+    if (place === 'quick') return counted ? this.counted : this.uncounted;
+    return this[place];
+  }
+
+  /** Who ended its thread lives apart from then on. */
+  private blame(process: string, error: unknown): void {
+    if (error instanceof WorkerLost && error.fault !== 'other') this.suspects.add(process);
   }
 
   /** Now and then the busiest thread gives a process to the least busy one, when that makes them more equal. */
@@ -269,16 +310,16 @@ export class WorkerPool {
       if (load > gap / 2 || load <= (chosen?.[2] ?? 0)) continue;
       chosen = [process, opened, load];
     }
-    if (least && chosen && gap > IMBALANCE * stretch) this.move(chosen[0], chosen[1], least.thread, false);
+    if (least && chosen && gap > IMBALANCE * stretch) this.move(chosen[0], chosen[1], least.thread, 'quick');
   }
 
   /** Requests of the process wait meanwhile. When it cannot be opened there, it stays. */
-  private move(process: string, opened: Opened, to: ComputeThread, slow: boolean): void {
+  private move(process: string, opened: Opened, to: ComputeThread, place: Place): void {
     opened.since = performance.now();
     opened.moving = this.carry(process, opened, to)
       .then(
-        () => void Object.assign(opened, { thread: to, slow }),
-        () => undefined,
+        () => void Object.assign(opened, { thread: to, place }),
+        (error: unknown) => this.blame(process, error),
       )
       .finally(() => (opened.moving = null));
   }
@@ -300,9 +341,22 @@ export class WorkerPool {
   }
 
   private async ask(ask: Ask): Promise<unknown> {
-    await this.opened.get(ask.process)?.moving;
-    const opened = this.opened.get(ask.process);
+    const opened = await this.settled(ask.process);
     if (!opened || opened.thread.lost) throw new WorkerLost(`Process ${ask.process} is not open.`, 'other');
-    return opened.thread.ask(ask, this.timeoutMs);
+    try {
+      return await opened.thread.ask(ask, this.timeoutMs);
+    } catch (error) {
+      this.blame(ask.process, error);
+      throw error;
+    }
+  }
+
+  /** The process when it does not move: it may begin to move again before who waited has its turn. */
+  private async settled(process: string): Promise<Opened | undefined> {
+    for (;;) {
+      const opened = this.opened.get(process);
+      if (!opened?.moving) return opened;
+      await opened.moving;
+    }
   }
 }

@@ -56,6 +56,7 @@ const COMPUTE_STATUS: Readonly<Record<ComputeErrorCode, number>> = {
   'too-long': 400,
   'not-ready': 503,
   overloaded: 503,
+  stopped: 503,
 };
 
 const MONITOR_STATUS: Readonly<Record<MonitorErrorCode, number>> = {
