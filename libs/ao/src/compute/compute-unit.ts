@@ -278,8 +278,9 @@ export class ComputeUnit {
       return await this.workers.dryRun(hot.process, { ...message, ...fixed });
     } finally {
       hot.reads -= 1;
+      // Copies are the first to go: they are made again sooner than a process is opened.
+      if (hot.reads === 0 && this.hot.overfull) this.workers.forgetCopy(hot.process);
       this.hot.leave();
-      void this.hot.trim();
     }
   }
 

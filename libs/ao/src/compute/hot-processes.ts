@@ -118,6 +118,11 @@ export class HotProcesses {
     return this.waiting.length > 0;
   }
 
+  /** Whether all together hold more memory than they may. */
+  get overfull(): boolean {
+    return this.excess(0) > 0;
+  }
+
   get(process: string): Hot | null {
     const hot = this.hot.get(process);
     if (hot && this.workers.isOpen(process)) return hot;

@@ -50,6 +50,8 @@ interface Copy {
   expected: number;
   /** Whether it is open in its thread. */
   open: boolean;
+  /** Whether it was read: one that is made for a dry-run serves it before it makes room, or all would make copies and none would read. */
+  used: boolean;
   /** How much of what its process has handled it has. */
   version: number;
   /** What its process has handled beyond that; null when that is too much to follow. */
@@ -116,6 +118,7 @@ export class ReadingCopies {
     } finally {
       this.total -= 1;
       reads.count -= 1;
+      this.wake();
       if (reads.count === 0 && !reads.copy && this.reads.get(source.process) === reads)
         this.reads.delete(source.process);
     }
@@ -158,6 +161,8 @@ export class ReadingCopies {
       }
       const { following } = copy;
       const answer = copy.thread.ask({ op: 'dry-run', process, message }, this.readTimeoutMs) as Promise<Read>;
+      copy.used = true;
+      this.wake();
       const [followed, read] = await Promise.allSettled([following, answer]);
       if (followed.status === 'rejected' && !copy.thread.lost) continue;
       if (read.status === 'rejected') throw this.blamed(process, read.reason as Error);
@@ -209,6 +214,7 @@ export class ReadingCopies {
       thread,
       expected: 0,
       open: false,
+      used: false,
       version: reads.version,
       behind: [],
       bytesBehind: 0,
@@ -254,6 +260,7 @@ export class ReadingCopies {
       if (!copy?.open) continue;
       held += heldBy(process, copy);
       count += 1;
+      if (!copy.used && reads.count > 0) continue;
       if (!first || sooner(reads, first.reads)) first = { process, reads, copy };
     }
     return { held, count, oldest: first && [first.process, first.copy] };

@@ -294,8 +294,12 @@ function handle(msg) if msg.Tags.Action == "Count" then n = n + 1 end ao.send({ 
     }
     const copies = sum() - without;
     expect([copies >= one, copies <= 2.5 * one]).toEqual([true, true]);
-    // A single one may be larger than all may be together.
+    // A single one may be larger than all may be together; each then has its turn.
     real.boundCopies(1);
+    for (let round = 0; round < 5; round += 1)
+      expect((await Promise.all(names.map((name) => real.dryRun(name, message('Get'))))).map(said)).toEqual(
+        names.map(() => '1'),
+      );
     expect(said(await real.dryRun('c', message('Get')))).toBe('1');
     expect(said(await real.dryRun('d', message('Get')))).toBe('1');
     expect(real.usage().get('d')).toBeGreaterThan(real.sizeOf('d'));

@@ -203,6 +203,11 @@ export class WorkerPool {
     return this.opened.get(process)?.thread.processes.get(process) ?? 0;
   }
 
+  /** Gives up the copy for dry-runs of a process: the next one makes another. */
+  forgetCopy(process: string): void {
+    this.readers.forget(process);
+  }
+
   /** Bytes that a copy of an open process would take: none when it has one. */
   missingCopy(process: string): number {
     return this.readers.bytesOf(process) > 0 ? 0 : this.sizeOf(process);
