@@ -1,4 +1,5 @@
 /** Ports of this machine's loopback: which are taken, and which are free. */
+import { randomInt } from 'node:crypto';
 import net from 'node:net';
 
 /** Whether somebody listens on a port now. */
@@ -14,23 +15,29 @@ export function portInUse(port: number): Promise<boolean> {
   });
 }
 
+/**
+ * Below what systems give to connections that go out (from 32,768 on Linux, from 49,152 elsewhere): a port from there could be one's own
+ * connection by the time somebody listens on it.
+ */
+const [LOWEST, HIGHEST] = [10_000, 32_000];
+const TRIES = 100;
+
 /** A port nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject).listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
+export const freePort = (): Promise<number> => freePorts(1);
+
+/** First of so many ports in a row nobody listens on now. @throws when there seem to be none */
+export async function freePorts(count: number): Promise<number> {
+  for (let i = 0; i < TRIES; i += 1) {
+    const first = randomInt(LOWEST, HIGHEST - count);
+    const free = await Promise.all(Array.from({ length: count }, (_, at) => canListen(first + at)));
+    if (!free.includes(false)) return first;
+  }
+  throw new Error(`No ${count} free ports in a row between ${LOWEST} and ${HIGHEST} on 127.0.0.1.`);
 }
 
-/** First of so many ports in a row nobody listens on now. */
-export async function freePorts(count: number): Promise<number> {
-  for (;;) {
-    const first = await freePort();
-    const others = Array.from({ length: count - 1 }, (_, i) => first + 1 + i);
-    if (others.every((port) => port <= 65_535) && !(await Promise.all(others.map(portInUse))).includes(true))
-      return first;
-  }
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
