@@ -13,6 +13,7 @@ import {
   ethereumSigner,
   Replica,
   WorkerPool,
+  type EvaluationResult,
   type Item,
   type ReplicaStore,
   type ScheduleEntry,
@@ -123,6 +124,15 @@ describe('scheduler', () => {
     expect(await pipeline.scheduler.schedule(item.raw)).toEqual(placed[0]);
     const entries = await pipeline.scheduler.entries(process, 0, 1000);
     expect(entries.map((e) => e.nonce)).toEqual(Array.from({ length: 22 }, (_, i) => i));
+  });
+
+  it('A13 refuses the spawn of a module that no machine here runs, and names those there are', async () => {
+    module = await createItem({ tags: tags(['Type', 'Module'], ['Module-Format', 'foo']), data: 'x' }, ALICE);
+    await pipeline.scheduler.schedule(module.raw);
+    await expect(spawn('foreign')).rejects.toMatchObject({
+      code: 'unknown-format',
+      message: expect.stringMatching(/Module-Format foo.*isthmus-lua-5\.4, .*isthmus-evm/),
+    });
   });
 
   it('X5 two schedulers on one database never fork a schedule', async () => {
@@ -409,6 +419,36 @@ describe('replica', () => {
     const again: string[] = [];
     expect(await replica(store, undefined, again).sync()).toBe(5);
     expect(again).toEqual(seen);
+  });
+
+  it('A13 A16 computes of a module that does not load what the gateway does: the same Error for each message', async () => {
+    module = await createItem(
+      { tags: tags(['Type', 'Module'], ['Module-Format', 'isthmus-lua-5.4']), data: 'this is not lua (' },
+      ALICE,
+    );
+    await pipeline.scheduler.schedule(module.raw);
+    process = await spawn('bad');
+    await send(process, 'Count');
+    await settle(process);
+    const stored = (await pipeline.compute.results(process, 0, 10)).map(({ result }) => result);
+    expect(stored).toMatchObject(
+      [0, 1].map(() => ({ Error: expect.stringMatching(/^The module does not load: module:1:/) })),
+    );
+    const store = new MemoryStore();
+    const seen: EvaluationResult[] = [];
+    const copy = () =>
+      new Replica({
+        process,
+        scheduler: SCHEDULER.address,
+        store,
+        workers,
+        network: new IsthmusNetwork(`http://127.0.0.1:${(server.address() as AddressInfo).port}`),
+        onResult: (_, result) => void seen.push(result),
+      });
+    expect(await copy().sync()).toBe(2);
+    await workers.close(process);
+    expect(await copy().sync()).toBe(2);
+    expect(seen).toEqual([...stored, ...stored]);
   });
 
   it('takes what was only assigned to its process, with the result the gateway has; twice it takes nothing', async () => {

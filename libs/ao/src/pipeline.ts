@@ -1,6 +1,7 @@
 /** The AO pipeline of one gateway: scheduler, compute and messenger over one database. */
 import type { DataSource } from 'typeorm';
 import { ComputeUnit } from './compute/compute-unit.js';
+import { FORMATS } from './compute/machines.js';
 import { WorkerPool } from './compute/worker-pool.js';
 import { AnswerSigner } from './core/http-signature.js';
 import { Messenger } from './messenger/messenger.js';
@@ -49,7 +50,7 @@ export class AoPipeline {
   constructor(private readonly options: PipelineOptions) {
     const { database, schedulerSigner, messengerSigner, workers, memoryBudget, onFailure, onSound, onStep, now } =
       options;
-    this.scheduler = new Scheduler({ database, signer: schedulerSigner, ...(now ? { now } : {}) });
+    this.scheduler = new Scheduler({ database, signer: schedulerSigner, formats: FORMATS, ...(now ? { now } : {}) });
     this.index = new ItemIndex(database, this.scheduler.log, (error) => onFailure('', error));
     this.scheduler.onPlaced((process) => this.index.changed(process));
     this.scheduler.onKept((id) => this.index.changed(id));

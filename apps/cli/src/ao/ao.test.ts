@@ -130,6 +130,11 @@ describe('spawn', () => {
     ['a file that does not tell its machine', ['--module', 'counter.txt'], /--format/],
     ['a file that is called WebAssembly', ['--module', 'no.wasm'], /no WebAssembly/],
     ['a format for what has its own', ['--module', NOBODY, '--format', 'x'], /--format is for/],
+    [
+      'a format no machine has',
+      ['--module', 'counter.txt', '--format', 'foo'],
+      /foo, which no machine here runs.*isthmus-lua-5\.4/,
+    ],
     ['a tag that is none', ['--module', NOBODY, '--tag', 'x'], /Name=Value/],
     ['a tag too long', ['--module', NOBODY, '--tag', `X=${'x'.repeat(5000)}`], /at most 3072/],
     ['data twice', ['--module', NOBODY, '--data', 'x', '--data-file', 'counter.txt'], /not both/],
@@ -149,6 +154,15 @@ describe('spawn', () => {
     );
     expect([code, out, error]).toEqual([2, expect.stringMatching(/^[\w-]{43}$/), expect.stringContaining('not born')]);
   });
+});
+
+it('A13 what does not load is told at its spawn, at each message, and in the list', async () => {
+  const bad = await run('spawn', '--module', file('broken.lua', 'this is not lua ('));
+  const words = "The module does not load: module:1: syntax error near 'is'";
+  expect([bad.code, bad.error]).toEqual([2, expect.stringContaining(words)]);
+  expect(await run('message', bad.out)).toMatchObject({ code: 2, error: expect.stringContaining(words) });
+  expect((await run('list')).out).toContain(`\nFAILED ${bad.out} at its spawn: ${words}`);
+  expect((await run('journey', bad.out)).out).toContain(`result      FAILED: ${words}`);
 });
 
 describe('message', () => {
@@ -304,6 +318,8 @@ describe('watching', () => {
       .spyOn(compute, 'stopped')
       .mockReturnValue([{ process: counter, slot: null, reason: 'crash', since, tries: 1, next }]);
     expect((await run('list')).out).toContain(`STOPPED ${counter} while it was opened (crash); tried again at `);
+    stopped.mockReturnValue([{ process: counter, slot: null, reason: 'unknown-format', since, tries: 1, next }]);
+    expect((await run('list')).out).toContain(`STOPPED ${counter}: no machine of the gateway runs its module`);
     stopped.mockRestore();
   });
 });

@@ -27,6 +27,7 @@ interface Place {
   assignment: string;
   hashChain: string;
   behind: number;
+  stopped: string | null;
   result: {
     error: string | null;
     output: string;
@@ -86,11 +87,12 @@ function lines({ id, item, sentBy, pushedFor, places, transfers, settlement }: J
   ];
 }
 
-function placeLines({ process, slot, at, assignment, hashChain, behind, result, sent }: Place): string[] {
+function placeLines({ process, slot, at, assignment, hashChain, behind, stopped, result, sent }: Place): string[] {
+  const halted = stopped === null ? null : `its process STOPPED (${stopped}): see "isthmus ao list"`;
   return [
     row('assignment', `slot ${slot} of ${process}`, clock(at)),
     row('', assignment, `hash chain ${hashChain}`),
-    ...(result ? resultLines(result) : [row('result', `not yet: ${plural(behind, 'slot')} before it`)]),
+    ...(result ? resultLines(result) : [row('result', `not yet: ${plural(behind, 'slot')} before it`, halted)]),
     ...sent.map(sentLine),
   ];
 }

@@ -35,6 +35,7 @@ interface Process {
   lag: number;
   memory: number | null;
   stopped: { slot: number | null; reason: string; nextTryAt: string } | null;
+  spawnError: string | null;
   messagesPerSecond: number;
   lastMessageAt: string;
 }
@@ -122,8 +123,13 @@ export async function list(options: Common & { limit: number }): Promise<void> {
     const left = processes.length - shown.length;
     const rest = left > 0 ? `\n… and ${more ? 'at least ' : ''}${left} more: --limit shows more` : '';
     const stopped = shown.filter((p) => p.stopped).map(stoppedLine);
+    const failed = shown.flatMap(({ id, spawnError }) =>
+      spawnError === null ? [] : [`\nFAILED ${id} at its spawn: ${brief(spawnError, 200)}`],
+    );
     return (
-      table(['PROCESS', 'NAME', 'VM', 'SLOT', 'EVALUATED', 'LAG', 'MEMORY', 'MSG/S'], rows) + stopped.join('') + rest
+      table(['PROCESS', 'NAME', 'VM', 'SLOT', 'EVALUATED', 'LAG', 'MEMORY', 'MSG/S'], rows) +
+      [...stopped, ...failed].join('') +
+      rest
     );
   });
 }
@@ -131,6 +137,7 @@ export async function list(options: Common & { limit: number }): Promise<void> {
 /** A process that goes no further for now, and why. */
 function stoppedLine({ id, stopped }: Process): string {
   const { slot, reason, nextTryAt } = stopped as NonNullable<Process['stopped']>;
+  if (reason === 'unknown-format') return `\nSTOPPED ${id}: no machine of the gateway runs its module (${reason})`;
   const where = slot === null ? 'while it was opened' : `at slot ${slot}`;
   return `\nSTOPPED ${id} ${where} (${reason}); tried again at ${clock(nextTryAt)}`;
 }

@@ -1,5 +1,5 @@
 /** What the pipeline's tables say of processes and messages. Each read is bounded, whatever a process has sent or been sent. */
-import { parseItem, type Item } from '@isthmus/ao';
+import { FORMATS, parseItem, type EvaluationResult, type Item } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
 import { bounded } from '../api/figures.js';
 
@@ -23,6 +23,8 @@ export interface ProcessRow {
   messagesPerSecond: number;
   /** Milliseconds since 1970 of the first slot without a result; null when there is none. */
   waitingSince: number | null;
+  /** Why slot 0 failed; null when it did not, or has no result. */
+  spawnError: string | null;
 }
 
 interface RawProcess {
@@ -34,6 +36,7 @@ interface RawProcess {
   timestamp: string;
   before: string | null;
   waits: string | null;
+  failed: string | null;
 }
 
 /** Where a message is scheduled. */
@@ -69,7 +72,7 @@ export interface Backlog {
   /** Slots of all schedules, and how many of them have a result. */
   placed: number;
   evaluated: number;
-  /** How long the first slot without a result has waited; 0 when none does. */
+  /** How long the first slot without a result has waited; 0 when none does. What no machine here runs is not counted: nothing would come of waiting. */
   waitingMs: number;
   /** Deliveries that are tried again, and those set aside. */
   waiting: number;
@@ -78,7 +81,8 @@ export interface Backlog {
 
 const COLUMNS = `p.module, m.format, substring(p.item from 1 for ${HEAD_BYTES}) as head, p.nonce, p.evaluated, p.timestamp,
   (select a.nonce from assignment a where a.process = p.id and a.timestamp <= $1 order by a.timestamp desc, a.nonce desc limit 1) as before,
-  (select a.timestamp from assignment a where a.process = p.id and a.nonce = p.evaluated + 1) as waits`;
+  (select a.timestamp from assignment a where a.process = p.id and a.nonce = p.evaluated + 1) as waits,
+  (select r.outcome from result r where r.process = p.id and r.nonce = 0 and r.failed) as failed`;
 
 export class AoStore {
   constructor(private readonly database: DataSource) {}
@@ -170,8 +174,10 @@ export class AoStore {
     const [heads] = await bounded<{ count: string; placed: string; evaluated: string; since: string | null }[]>(
       this.database,
       `select count(*), coalesce(sum(nonce + 1), 0) as placed, coalesce(sum(evaluated + 1), 0) as evaluated, (
-         select min(a.timestamp) from computed_process b join assignment a on a.process = b.id and a.nonce = b.evaluated + 1 where b.evaluated < b.nonce
+         select min(a.timestamp) from computed_process b join assignment a on a.process = b.id and a.nonce = b.evaluated + 1
+         join module m on m.id = b.module where b.evaluated < b.nonce and m.format = any($1)
        ) as since from computed_process`,
+      [FORMATS],
     );
     const states = await bounded<{ state: string; count: string }[]>(
       this.database,
@@ -200,5 +206,6 @@ function readProcess(row: RawProcess): ProcessRow {
     lastMessageAt: Number(row.timestamp),
     messagesPerSecond: (slot - (row.before === null ? -1 : Number(row.before))) / (RATE_MS / 1000),
     waitingSince: row.waits === null ? null : Number(row.waits),
+    spawnError: row.failed === null ? null : ((JSON.parse(row.failed) as EvaluationResult).Error ?? null),
   };
 }

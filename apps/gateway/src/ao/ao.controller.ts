@@ -96,7 +96,8 @@ export class AoController {
     const { pipeline } = this.ao;
     const { processes, placed, evaluated, waitingMs, waiting, dead } = await this.backlog();
     const held = pipeline.compute.status().map(({ bytes }) => bytes);
-    const stopped = pipeline.compute.stopped().length;
+    // A module that nothing here runs is its author's affair.
+    const stopped = pipeline.compute.stopped().filter(({ reason }) => reason !== 'unknown-format').length;
     const reasons = [
       ...(waitingMs > WAITS_TOO_LONG_MS
         ? [`A message has waited ${Math.round(waitingMs / 1000)} s for its result.`]

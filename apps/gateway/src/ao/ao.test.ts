@@ -153,6 +153,13 @@ describe('processes', () => {
       return found.ok ? null : found;
     });
     expect(health).toMatchObject({ lag: 1, reasons: [expect.stringMatching(/has waited \d+ s/)] });
+    // What nothing here runs waits for nobody.
+    const formatted = (format: string) =>
+      world.gateway.database.query('update module set format = $2 where id = $1', [module.id, format]);
+    await formatted('foo');
+    await until('it does not count', async () => (await get('AoHealth', '/v1/ao/health')).ok);
+    await formatted('isthmus-lua-5.4');
+    await until('it counts again', async () => !(await get('AoHealth', '/v1/ao/health')).ok);
     await world.gateway.database.query('update progress set evaluated = 1 where process = $1', [process]);
     await until('it is well again', async () => (await get('AoHealth', '/v1/ao/health')).ok);
   });
@@ -175,6 +182,37 @@ describe('processes', () => {
       expect.stringContaining('1 processes ended'),
     );
     stopped.mockRestore();
+  });
+
+  it('A13 that no machine here runs show it, and are nothing the operator must mend', async () => {
+    const process = await spawn();
+    const { compute } = pipelineOf(world);
+    const since = new Date();
+    const stopped = jest
+      .spyOn(compute, 'stopped')
+      .mockReturnValue([{ process, slot: null, reason: 'unknown-format', since, tries: 1, next: since }]);
+    expect((await get('AoProcessDetail', `/v1/ao/processes/${process}`)).stopped?.reason).toBe('unknown-format');
+    expect((await get('AoHealth', '/v1/ao/health')).reasons).not.toContainEqual(expect.stringContaining('ended'));
+    await world.gateway.database.query('update progress set evaluated = -1 where process = $1', [process]);
+    expect((await journey(process)).places).toMatchObject([{ result: null, stopped: 'unknown-format' }]);
+    await world.gateway.database.query('update progress set evaluated = 0 where process = $1', [process]);
+    expect((await journey(process)).places).toMatchObject([{ stopped: null }]);
+    stopped.mockRestore();
+  });
+
+  it('A13 whose module does not load say why', async () => {
+    const bad = await item({ data: Buffer.from('x = = 1') }, { Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' });
+    await world.post(bad);
+    const made = await item({}, { Type: 'Process', Module: bad.id });
+    await world.post(made);
+    await pipelineOf(world).compute.result(made.id, made.id);
+    const shown = await get('AoProcessDetail', `/v1/ao/processes/${made.id}`);
+    expect(shown).toMatchObject({
+      spawnError: expect.stringMatching(/^The module does not load: module:1:/),
+      lag: 0,
+      stopped: null,
+    });
+    expect((await get('AoProcessDetail', `/v1/ao/processes/${await spawn()}`)).spawnError).toBeNull();
   });
 
   it('that are not there, and questions that are none, are refused', async () => {

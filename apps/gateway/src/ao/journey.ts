@@ -67,6 +67,7 @@ export class Journeys {
       {
         ...assignmentView(entry),
         behind: result ? 0 : Math.max(0, slot - evaluated - 1),
+        stopped: result ? null : (this.pipeline.compute.stopped().find((s) => s.process === process)?.reason ?? null),
         result: result && {
           ...outcomeOf(result),
           output: textOf(result.Output),

@@ -5,14 +5,14 @@
  *   isthmus_ao_processes                          processes
  *   isthmus_ao_slots{state}                       slots of all schedules: placed, and of those evaluated
  *   isthmus_ao_lag_slots                          placed and not evaluated
- *   isthmus_ao_oldest_waiting_seconds             how long the first slot without a result has waited; 0 when none does
+ *   isthmus_ao_oldest_waiting_seconds             how long the first slot without a result has waited; 0 when none does; unknown formats are not counted
  *   isthmus_ao_deliveries_waiting                 what is not yet delivered
  *   isthmus_ao_dead_letters{reason}               what was set aside, by why
  *
  * of this gateway, since it started
  *   isthmus_ao_open_processes{vm}                 processes open here, by their machine; bounded by the machines there are
  *   isthmus_ao_memory_bytes{vm}                   what they hold, with their copies for dry-runs
- *   isthmus_ao_stopped_processes{reason}          processes that ended their compute threads and wait to be tried again: too-long, crash
+ *   isthmus_ao_stopped_processes{reason}          processes that ended their compute threads and wait to be tried again: too-long, crash; unknown-format: no machine here runs them
  *   isthmus_ao_threads{kind}                      compute threads: of counted and uncounted machines, and for dry-runs
  *   isthmus_ao_opened_total, _evicted_total       processes opened, and closed to make room
  *   isthmus_ao_dry_runs_total                     dry-runs evaluated
@@ -66,12 +66,14 @@ export function registerAoMetrics(registry: Registry, pipeline: AoPipeline, stor
   );
   figure(
     'stopped_processes',
-    'Processes that ended their compute threads and wait to be tried again',
+    'Processes that ended their compute threads and wait to be tried again, or that no machine here runs',
     ['reason'],
     () => {
       const stopped = pipeline.compute.stopped();
       const count = (reason: string) => stopped.filter((p) => p.reason === reason).length;
-      return Promise.resolve(['too-long', 'crash'].map((reason) => ({ labels: { reason }, value: count(reason) })));
+      return Promise.resolve(
+        ['too-long', 'crash', 'unknown-format'].map((reason) => ({ labels: { reason }, value: count(reason) })),
+      );
     },
   );
   figure('threads', 'Compute threads', ['kind'], () =>

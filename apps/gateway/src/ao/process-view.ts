@@ -26,6 +26,7 @@ export function processView(row: ProcessRow, { memory, stopped }: Here, now: num
     waitingMs: waitingSince === null ? 0 : Math.max(0, Math.trunc(now - waitingSince)),
     memory,
     stopped: stopped && stoppedView(stopped),
+    spawnError: row.spawnError,
     messagesPerSecond: row.messagesPerSecond,
     lastMessageAt: timeOf(row.lastMessageAt),
   };

@@ -19,7 +19,9 @@ const processShape = {
   stopped: z
     .strictObject({
       slot: z.int().nullable().describe('The slot it does not get past; null when it does not open'),
-      reason: z.enum(['too-long', 'crash']).describe('What it did to its compute thread there'),
+      reason: z
+        .enum(['too-long', 'crash', 'unknown-format'])
+        .describe('What it did to its compute thread there; unknown-format: no machine here runs its module'),
       since: time('When it stopped'),
       tries: z.int(),
       nextTryAt: time('When it is tried again'),
@@ -28,6 +30,10 @@ const processShape = {
     .describe(
       'Why it goes no further in this gateway for now: that is no result, and stored nowhere. null when nothing is wrong',
     ),
+  spawnError: z
+    .string()
+    .nullable()
+    .describe('Why slot 0 failed: one whose module does not load fails every message so. null when it did not'),
   messagesPerSecond: z.number().describe('Messages placed in the last ten seconds, a second'),
   lastMessageAt: time('Newest message'),
 };
@@ -96,6 +102,10 @@ const place = z.strictObject({
   hashChain: z.string().describe('Binds it to all before it'),
   blockHeight: z.string(),
   behind: z.int().describe('Slots to be evaluated before it; 0 when it has its result'),
+  stopped: z
+    .enum(['too-long', 'crash', 'unknown-format'])
+    .nullable()
+    .describe('Why the process goes no further in this gateway for now; null when it does, or has its result'),
   result: z
     .strictObject({
       ...outcome,

@@ -62,11 +62,8 @@ async function node(name: string, options: ComputeOptions = {}): Promise<Node> {
   return made;
 }
 
-async function spawn(on: Node, source = COUNTER): Promise<string> {
-  const module = await createItem(
-    { tags: tags(['Type', 'Module'], ['Module-Format', 'isthmus-lua-5.4']), data: source },
-    ALICE,
-  );
+async function spawn(on: Node, source = COUNTER, format = 'isthmus-lua-5.4'): Promise<string> {
+  const module = await createItem({ tags: tags(['Type', 'Module'], ['Module-Format', format]), data: source }, ALICE);
   await on.scheduler.schedule(module.raw);
   const item = await createItem(
     { anchor: next(), tags: tags(['Type', 'Process'], ['Module', module.id]), data: '' },
@@ -89,9 +86,9 @@ const read = async (on: Node, process: string) => {
   return (await on.compute.dryRun(process, { ...message, 'Block-Height': '0' })).Messages[0]?.Data;
 };
 const count = (n: number) => Array.from({ length: n }, (_, i) => String(i + 1));
-const replay = async (process: string) => {
+const replay = async (process: string, on = nodes[0] as Node) => {
   const workers = new WorkerPool(1);
-  const { scheduler } = nodes[0] as Node;
+  const { scheduler } = on;
   try {
     return await replayFromNothing({ database, scheduler, workers, process });
   } finally {
@@ -177,6 +174,51 @@ describe('what is placed here', () => {
     await one.scheduler.schedule((await to(process)).raw);
     await until(async () => (await said(one, process)).length === 1);
     expect(looks.length).toBeGreaterThan(0);
+  });
+});
+
+describe('a module that does not load', () => {
+  it.each([
+    ['Lua', 'isthmus-lua-5.4', 'this is not lua ('],
+    ['JavaScript', 'isthmus-js-quickjs', 'x = '],
+    ['WebAssembly', 'wasm32-unknown-emscripten4', 'no module'],
+  ])(
+    'A13 A16 I12 I13 fails each message, also after a restart and an eviction, and from nothing: %s',
+    async (_, format, source) => {
+      const one = await node('one', { memoryBudget: 1, checkpointEvery: { slots: 2 } });
+      const bad = await spawn(one, source, format);
+      const ids = [bad, ...(await Promise.all([1, 2, 3].map(() => send(one, bad))))];
+      const [first] = await Promise.all(ids.map((id) => one.compute.result(bad, id)));
+      const error = first?.result.Error;
+      expect(error).toMatch(/^The module does not load: ./);
+      // Another takes its place, and it comes back.
+      const good = await spawn(one);
+      await one.compute.result(good, await send(one, good));
+      expect((await one.compute.result(bad, await send(one, bad))).result.Error).toBe(error);
+      expect(one.failures).toEqual([]);
+      await one.stop();
+      const two = await node('two');
+      expect((await two.compute.result(bad, await send(two, bad))).result.Error).toBe(error);
+      expect((await two.compute.results(bad, 0, 10)).map(({ result }) => result.Error)).toEqual(
+        count(6).map(() => error),
+      );
+      expect(await replay(bad, two)).toMatchObject({ slots: 6, equal: true });
+      expect(two.compute.stopped()).toEqual([]);
+    },
+  );
+
+  it('A13 that no machine here knows is said once, is no result, and is left alone', async () => {
+    const one = await node('one');
+    const foreign = await spawn(one, 'x', 'foo');
+    await expect(one.compute.result(foreign, foreign)).rejects.toMatchObject({ code: 'stopped' });
+    await one.compute.advance(foreign);
+    await expect(one.compute.result(foreign, await send(one, foreign))).rejects.toMatchObject({ code: 'stopped' });
+    const [stopped, ...others] = one.compute.stopped();
+    expect(stopped).toMatchObject({ process: foreign, slot: null, reason: 'unknown-format', tries: 1 });
+    expect((stopped?.next.getTime() ?? 0) - (stopped?.since.getTime() ?? 0)).toBeGreaterThan(60_000);
+    expect(others).toEqual([]);
+    expect(one.failures).toMatchObject([{ name: 'ProcessStopped', code: 'unknown-format' }]);
+    expect(await one.compute.results(foreign, 0, 10)).toEqual([]);
   });
 });
 

@@ -71,7 +71,7 @@ export interface StoppedProcess {
   process: string;
   /** The slot it does not get past; null when it does not open. */
   slot: number | null;
-  /** It took longer than the clock allows, or crashed: nobody's result, and not to be seen in any. */
+  /** Nobody's result, and not to be seen in any. */
   reason: ProcessStopped['code'];
   since: Date;
   /** Times it was tried, and when it is next. */
@@ -83,7 +83,7 @@ export interface StoppedProcess {
 interface Retry {
   tries: number;
   timer: NodeJS.Timeout;
-  /** When its tries end its thread: then nothing but the timer begins another. */
+  /** When it would only stop again: then nothing but the timer begins another try. */
   stopped: StoppedProcess | null;
   waiting: boolean;
 }
@@ -185,7 +185,7 @@ export class ComputeUnit {
     return this.hot.status();
   }
 
-  /** What goes no further for now because it ended its thread. */
+  /** What goes no further for now because it ended its thread, or because no machine here runs it. */
   stopped(): StoppedProcess[] {
     return [...this.retries.values()].flatMap(({ stopped }) => stopped ?? []);
   }
@@ -415,7 +415,8 @@ export class ComputeUnit {
     if (this.stopping) return;
     const reason = error instanceof WorkerLost ? stoppedBy(process, null, error) : error;
     if (!(reason instanceof ComputeError)) this.retryLater(process, reason);
-    this.onFailure(process, reason);
+    // That no machine runs it stays so until there is another release: it is said once.
+    if (!isUnknownFormat(reason) || this.retries.get(process)?.tries === 1) this.onFailure(process, reason);
     const halted = this.halted(process);
     const again = new ComputeError('not-ready', `Process ${process} could not be evaluated now: ask again.`);
     this.refuse(process, halted ? haltedError(halted) : again);
@@ -425,7 +426,9 @@ export class ComputeUnit {
     const before = this.retries.get(process);
     clearTimeout(before?.timer);
     const tries = (before?.tries ?? 0) + 1;
-    const wait = Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), LONGEST_RETRY_MS);
+    const wait = isUnknownFormat(error)
+      ? LONGEST_RETRY_MS
+      : Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), LONGEST_RETRY_MS);
     const timer = setTimeout(() => {
       retry.waiting = false;
       void this.advance(process);
@@ -559,7 +562,11 @@ function stoppedBy(process: string, slot: number | null, { fault, message }: Wor
   return new ProcessStopped(process, slot, fault === 'crash' ? 'crash' : 'too-long', message);
 }
 
-function haltedError({ process, slot, next }: StoppedProcess): ComputeError {
+const isUnknownFormat = (error: unknown): boolean => error instanceof ProcessStopped && error.code === 'unknown-format';
+
+function haltedError({ process, slot, reason, next }: StoppedProcess): ComputeError {
+  if (reason === 'unknown-format')
+    return new ComputeError('stopped', `No machine of this gateway runs the module of process ${process}.`);
   const where = slot === null ? 'while it was opened' : `at slot ${slot}`;
   const again = `it is tried again at ${next.toISOString()}.`;
   return new ComputeError('stopped', `Process ${process} ended its compute thread ${where}: ${again}`);

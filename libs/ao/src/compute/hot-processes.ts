@@ -7,7 +7,8 @@ import { parseItem } from '../items/index.js';
 import { tagOf } from '../scheduler/assignment.js';
 import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry } from '../types.js';
 import type { CheckpointStore } from './checkpoint-store.js';
-import { ComputeError } from './error.js';
+import { ComputeError, ProcessStopped } from './error.js';
+import { FORMATS } from './machines.js';
 import type { Lease } from './leases.js';
 import { environmentOf, messageOf } from './message.js';
 import { storedPages } from './stored-schedule.js';
@@ -130,7 +131,7 @@ export class HotProcesses {
     return null;
   }
 
-  /** Opens a process at its newest checkpoint, or at nothing, once there is room. Its turn must be taken. @throws ComputeError `unknown-process`; WorkerLost */
+  /** Opens a process at its newest checkpoint, or at nothing, once there is room. Its turn must be taken. @throws ComputeError `unknown-process`; ProcessStopped; WorkerLost */
   async open(process: string): Promise<Hot> {
     const rows: { item: Buffer; module: string }[] = await this.database.query(
       'select item, module from process where id = $1',
@@ -139,12 +140,15 @@ export class HotProcesses {
     const row = rows[0];
     if (!row) throw new ComputeError('unknown-process', `There is no process ${process} here.`);
     const module = await this.module(row.module);
+    const format = tagOf(module, 'Module-Format');
+    if (!FORMATS.includes(format))
+      throw new ProcessStopped(process, null, 'unknown-format', `no machine here runs the Module-Format ${format}.`);
     await this.makeRoom(this.sizes.get(module.id) ?? FIRST_GUESS_BYTES);
     this.opening += 1;
     try {
       const env = environmentOf(parseItem(row.item), module);
       const kept = await this.checkpoints.load(process);
-      await this.workers.open(process, module.data, tagOf(module, 'Module-Format'), env, kept?.image ?? null);
+      await this.workers.open(process, module.data, format, env, kept?.image ?? null);
       const hot: Hot = {
         process,
         env,

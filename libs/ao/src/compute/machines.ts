@@ -7,6 +7,9 @@ import { QuickJsVm } from './quickjs/quickjs-vm.js';
 
 const MACHINES: readonly Vm[] = [new LuaVm(), new QuickJsVm(), new EvmVm(), new AosVm()];
 
+/** Every Module-Format that runs here. */
+export const FORMATS: readonly string[] = MACHINES.flatMap((machine) => machine.formats);
+
 /** The machine for a Module-Format; undefined when there is none. */
 export function machineFor(format: string): Vm | undefined {
   return MACHINES.find((machine) => machine.formats.includes(format));

@@ -6,6 +6,7 @@
 
 import { Operands } from './operands.js';
 import { recursionSlots, type Calls } from './recursion.js';
+import { ProcessError } from './traps.js';
 
 /** Name under which the counter (a mutable i32) is exported. */
 export const FUEL = 'isthmus_fuel';
@@ -68,6 +69,7 @@ const SECTION = {
   memory: 5,
   global: 6,
   export: 7,
+  start: 8,
   element: 9,
   code: 10,
 };
@@ -75,7 +77,7 @@ const [I32, I64, F32, F64] = [0x7f, 0x7e, 0x7d, 0x7c];
 const END = 0x0b;
 
 /** A module that may not run, and why. */
-export class ModuleRefused extends Error {
+export class ModuleRefused extends ProcessError {
   constructor(reason: string) {
     super(reason);
     this.name = 'ModuleRefused';
@@ -743,6 +745,9 @@ export function memoryOf(binary: Uint8Array): { wide: boolean; maximumBytes: num
   const [own] = list(bodies(sectionsOf(binary))(SECTION.memory), limits);
   return { wide: own?.wide ?? false, maximumBytes: (own?.maximum ?? Infinity) * PAGE_BYTES };
 }
+
+/** Whether a module runs something by itself when it is instantiated. */
+export const hasStart = (binary: Uint8Array): boolean => sectionsOf(binary).some(({ id }) => id === SECTION.start);
 
 const mostPages = (memory: Limits | null | undefined, { maxMemoryBytes }: Metering): number =>
   Math.min(memory?.maximum ?? Infinity, Math.floor(maxMemoryBytes / PAGE_BYTES));

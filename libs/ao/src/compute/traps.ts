@@ -31,7 +31,7 @@ export const LONGJMP = Infinity;
 /** WebAssembly's traps (Core 2.0, 4.4) by words that engines have for them, and the one word they have here. */
 const TRAPS: readonly (readonly [RegExp, string])[] = [
   [/unreachable/, 'unreachable'],
-  [/memory access out of bounds|out of bounds memory/, OUT_OF_BOUNDS],
+  [/memory access out of bounds|out of bounds memory|data segment.* out of bounds/, OUT_OF_BOUNDS],
   [/divide by zero|remainder by zero/, 'integer divide by zero'],
   [/divide result unrepresentable|integer overflow/, 'integer overflow'],
   [/float unrepresentable|invalid conversion/, 'invalid conversion to integer'],

@@ -3,6 +3,7 @@ import os from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MemoryChange, MemoryImage, ProcessEnv, VmInstance, VmMessage } from '../types.js';
 import { sizeOf } from './bounds.js';
+import { loadProcess } from './loading.js';
 import { machineFor } from './machines.js';
 import { messageOf } from './message.js';
 import { PackedEntries } from './packed.js';
@@ -45,7 +46,7 @@ async function perform(request: Request): Promise<unknown> {
     const { process, module, format, env, image } = request;
     const machine = machineFor(format);
     if (!machine) throw new Error(`No virtual machine for Module-Format ${format}.`);
-    processes.set(process, await machine.load(module, format, env, image));
+    processes.set(process, await loadProcess(machine, module, format, env, image));
     environments.set(process, env);
     return null;
   }

@@ -5,6 +5,7 @@ export type ScheduleErrorCode =
   | 'unknown-process'
   | 'unknown-message'
   | 'unknown-module'
+  | 'unknown-format'
   | 'id-taken'
   | 'overloaded';
 

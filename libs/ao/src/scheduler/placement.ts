@@ -29,6 +29,8 @@ export interface PlacerOptions {
   signer: Signer;
   blockHeight: () => number;
   now: () => number;
+  /** Every Module-Format that processes may have; any when undefined. */
+  formats: readonly string[] | undefined;
 }
 
 /** What came of a batch: one outcome for each in their order, and what is new in the schedules, in order for each. */
@@ -147,7 +149,8 @@ export class Placer {
     for (const one of wanted) {
       const { item, process } = one;
       const schedule = schedules.get(process) as Moving;
-      const problem = problemOf(one, schedule.head, modules, named.get(item.id));
+      const problem =
+        problemOf(one, schedule.head, named.get(item.id)) ?? (schedule.head ? null : this.unfit(item, modules));
       if (problem) {
         outcomes.set(keyOf(one), problem);
         continue;
@@ -163,6 +166,20 @@ export class Placer {
       });
     }
     return fresh;
+  }
+
+  /** Why a spawn gets no place: its module is to be here, and to run here. */
+  private unfit(spawn: Item, modules: ReadonlyMap<string, string>): ScheduleError | null {
+    const { formats } = this.options;
+    const module = tagOf(spawn, 'Module');
+    const format = modules.get(module);
+    if (format === undefined)
+      return new ScheduleError('unknown-module', `Module ${module} is not known here: send the module first.`);
+    if (!formats || formats.includes(format)) return null;
+    return new ScheduleError(
+      'unknown-format',
+      `Module ${module} has the Module-Format ${format}, which no machine here runs. Those there are: ${formats.join(', ')}.`,
+    );
   }
 
   /** A tick has its place no earlier than it says, by whichever gateway's clock it was made. */
@@ -187,16 +204,11 @@ const keyOf = ({ item, process }: Wanted): string => placeKey(process, item.id);
 /** A module assigned to itself is none. */
 const isSpawn = ({ item, process }: Wanted): boolean => process === item.id && tagOf(item, 'Type') === 'Process';
 
-/** Why this gets no place; null when it may have one. @param namesake what has the same id in this round */
-function problemOf(
-  one: Wanted,
-  head: ScheduleHead | null,
-  modules: ReadonlySet<string>,
-  namesake: Item | undefined,
-): ScheduleError | null {
+/** Why this gets no place, whatever its module; null when it may have one. @param namesake what has the same id in this round */
+function problemOf(one: Wanted, head: ScheduleHead | null, namesake: Item | undefined): ScheduleError | null {
   if (namesake && !namesake.raw.equals(one.item.raw)) return idTaken(one.item.id);
   if (head) return null;
-  return isSpawn(one) ? unknownModule(one.item, modules) : unknownProcess(one.process);
+  return isSpawn(one) ? null : unknownProcess(one.process);
 }
 
 const unknownProcess = (process: string): ScheduleError =>
@@ -205,19 +217,14 @@ const unknownProcess = (process: string): ScheduleError =>
     `There is no process ${process} here: spawn it first, or send the message to its own scheduler.`,
   );
 
-function unknownModule(spawn: Item, modules: ReadonlySet<string>): ScheduleError | null {
-  const module = tagOf(spawn, 'Module');
-  return modules.has(module)
-    ? null
-    : new ScheduleError('unknown-module', `Module ${module} is not known here: send the module first.`);
-}
-
-async function knownModules(manager: EntityManager, spawns: readonly Wanted[]): Promise<Set<string>> {
-  if (spawns.length === 0) return new Set();
-  const rows: { id: string }[] = await manager.query('select id from module where id = any($1)', [
-    spawns.map(({ item }) => tagOf(item, 'Module')),
-  ]);
-  return new Set(rows.map((r) => r.id));
+/** Formats of those modules that are here. */
+async function knownModules(manager: EntityManager, spawns: readonly Wanted[]): Promise<Map<string, string>> {
+  if (spawns.length === 0) return new Map();
+  const rows: { id: string; format: string }[] = await manager.query(
+    'select id, format from module where id = any($1)',
+    [spawns.map(({ item }) => tagOf(item, 'Module'))],
+  );
+  return new Map(rows.map((r) => [r.id, r.format]));
 }
 
 /** Locked in one order, so that two schedulers never wait for each other. */

@@ -23,6 +23,8 @@ export interface SchedulerOptions {
   /** Height that goes into assignments. */
   blockHeight?: () => number;
   now?: () => number;
+  /** Every Module-Format that processes may have; any unless told. */
+  formats?: readonly string[] | undefined;
   /** Least time between two statements while several send at once, in milliseconds; GATHER_MS unless told. */
   gatherMs?: number;
 }
@@ -73,6 +75,7 @@ export class Scheduler {
       signer: options.signer,
       blockHeight: () => this.blockHeight,
       now: () => this.now(),
+      formats: options.formats,
     });
   }
 

@@ -8,6 +8,7 @@ import type { VmMessage } from '../../types.js';
 import { writtenPages, type KeptMemory } from '../image.js';
 import {
   exportsOf,
+  hasStart,
   GLOBAL,
   importsOf,
   memoryOf,
@@ -72,6 +73,9 @@ function compiledNew(binary: Uint8Array, wide: boolean, maxMemoryBytes: number):
   const code = metered(binary, { maxMemoryBytes, stackSlots: STACK_SLOTS, hostCalls });
   const memory = memoryOf(binary);
   if (memory.wide !== wide) throw new ModuleRefused('The module has addresses of another width than its format says.');
+  // It would run before its host has its memory and its counter, and nobody could say why it ended.
+  if (hasStart(binary))
+    throw new ModuleRefused('A module of this machine has no start function: it begins by __wasm_call_ctors.');
   checkExports(exportsOf(binary), wide);
   return {
     module: new WebAssembly.Module(code),
@@ -100,8 +104,8 @@ export class AosMachine {
 
   /** A fresh instance, its constructors run: every fresh one has the same memory. @throws ModuleRefused, WebAssembly.CompileError */
   constructor(binary: Uint8Array, options: AosOptions) {
-    // Node 20 has 64-bit memories behind this flag, which a thread may still set for itself.
-    if (options.wide) v8.setFlagsFromString('--experimental-wasm-memory64');
+    // Node 20 has 64-bit memories behind this flag, which counts for all threads: always set, or why a module is refused would depend on what ran before.
+    v8.setFlagsFromString('--experimental-wasm-memory64');
     const code = compile(binary, options);
     this.workLimit = options.workLimit;
     const { module, imports, wide, maxMemoryBytes } = code;

@@ -11,6 +11,7 @@ import type {
 } from '../../types.js';
 import { excessOf, failed } from '../bounds.js';
 import { KeptMemory } from '../image.js';
+import { ProcessError } from '../traps.js';
 import { bytesOfHex, hexOf } from './hex.js';
 import { callOf, reasonOf, sentBy } from './interface.js';
 import { addressOf, EvmMachine, type Call, type MessageTime } from './machine.js';
@@ -30,7 +31,7 @@ export class EvmProcess implements VmInstance {
   private readonly authorities: ReadonlySet<string>;
   private readonly creation: Uint8Array;
 
-  /** @throws Error when the arguments of the constructor are no hex */
+  /** @throws ProcessError when the arguments of the constructor are no hex */
   constructor(
     code: Uint8Array,
     private readonly env: ProcessEnv,
@@ -41,7 +42,7 @@ export class EvmProcess implements VmInstance {
     this.own = addressOf(Id);
     const argumentsHex = Tags.find((t) => t.name === 'Constructor-Arguments')?.value ?? '0x';
     const constructorArguments = bytesOfHex(argumentsHex);
-    if (!constructorArguments) throw new Error('Constructor-Arguments must be hex, with 0x.');
+    if (!constructorArguments) throw new ProcessError('Constructor-Arguments must be hex, with 0x.');
     this.creation = Buffer.concat([code, constructorArguments]);
     this.authorities = new Set(Tags.filter((t) => t.name === 'Authority').map((t) => t.value));
     this.world = new World(image);
