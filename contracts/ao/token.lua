@@ -719,7 +719,7 @@ local function transfer(msg)
   local quantity, recipient = msg.Tags.Quantity, msg.Tags.Recipient
   if not isPositive(quantity) then return refuse(msg, "bad-quantity", "Quantity is a whole number of base units above 0, as decimal digits.") end
   -- Who holds the token has passed this check before.
-  if not holderAt[recipient or ""] and not isAoAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is a 43-character Arweave address or a checksummed 0x address.") end
+  if not holderAt[recipient or ""] and not isAoAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is a 43-character AO address or a 0x address in the capitals of its checksum (EIP-55).") end
   -- Memory is taken only by what could be withdrawn: a crowd of holders of next to nothing would fill it for next to nothing.
   if not holderAt[recipient] and less(quantity, MINIMUM) then return refuse(msg, "below-minimum", "Who holds nothing yet is sent at least " .. MINIMUM .. ", the least withdrawal.") end
   if recipient == ao.id then return refuse(msg, "forbidden-recipient", "The token itself could never send them on.") end
@@ -740,7 +740,12 @@ local function info(msg)
 end
 
 local function balance(msg)
-  local account = msg.Tags.Target or msg.Tags.Recipient or msg.From
+  local named = msg.Tags.Target or msg.Tags.Recipient
+  -- Accounts go by their text: an address in other letters would read as 0, whatever it holds.
+  if named and not holderAt[named] and not isAoAddress(named) then
+    return refuse(msg, "bad-recipient", "Whose balance is named by a 43-character AO address or a 0x address in the capitals of its checksum (EIP-55).")
+  end
+  local account = named or msg.From
   local amount = balances[account] or "0"
   reply(msg, tagList("Action", "Balance-Response", "Balance", amount, "Ticker", TICKER, "Account", account), amount)
 end

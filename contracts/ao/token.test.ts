@@ -84,6 +84,34 @@ it('A6 what was said to another process, or to nobody, is neither obeyed nor ans
   expect(Number((await books(token))['deposits'])).toBe(2); // said to the token itself, they count
 });
 
+describe('a balance', () => {
+  const ask = async (token: TokenProcess, tags: Record<string, string>) =>
+    (await token.send(OUTSIDER, { Action: 'Balance', ...tags })).sent[0];
+
+  it.each([
+    ['lower case', ALICE.toLowerCase()],
+    ['upper case', `0x${ALICE.slice(2).toUpperCase()}`],
+    ['not an address', 'nonsense!!'],
+    ['nothing', ''],
+    ['43 characters that no hash ends with', `${'A'.repeat(42)}B`],
+  ])('of what is no AO address is refused, not read as 0: %s', async (_, account) => {
+    const token = await funded();
+    for (const name of ['Recipient', 'Target']) {
+      const answer = await ask(token, { [name]: account });
+      expect(tag(answer, 'Error')).toBe('bad-recipient');
+      expect(tag(answer, 'Balance')).toBeUndefined();
+      expect(answer?.Data).toContain('EIP-55');
+    }
+  });
+
+  it('of an address is answered, whoever holds or holds nothing, and of the asker whatever he is called', async () => {
+    const token = await funded();
+    expect(tag(await ask(token, { Recipient: ALICE }), 'Balance')).toBe('1000');
+    expect(tag(await ask(token, { Recipient: BOB }), 'Balance')).toBe('0');
+    expect((await token.send('0', { Action: 'Balance' })).sent[0]?.Data).toBe('0');
+  });
+});
+
 describe('deposits', () => {
   it('I4 mint at the M-th equal attestation, not before', async () => {
     const token = await TokenProcess.spawn();
