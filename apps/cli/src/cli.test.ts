@@ -2,10 +2,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { jest } from '@jest/globals';
-import { readKeyFile, testCluster } from '@isthmus/store';
+import { projectRoot, readKeyFile, testCluster } from '@isthmus/store';
 import fc from 'fast-check';
 import { privateKeyToAccount } from 'viem/accounts';
 import { keys } from './keys.js';
@@ -14,6 +15,7 @@ import { reset } from './reset.js';
 import { claimHome, runningStack } from './running.js';
 import { CommandError, said } from './said.js';
 import { portsOf } from './settings.js';
+import { presses } from './signals.js';
 
 let folder: string;
 let printed: string[];
@@ -82,6 +84,37 @@ describe('a stack’s folder', () => {
     fs.writeFileSync(path.join(folder, 'file'), '');
     expect(() => claimHome(path.join(folder, 'file', 'home'))).toThrow(/Cannot write .*ISTHMUS_HOME/);
   });
+});
+
+describe('a start that cannot be', () => {
+  const main = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
+  const start = async (env: Record<string, string>): Promise<string> => {
+    const child = spawn(process.execPath, [main, 'start'], { env: { ...process.env, ...env } });
+    let words = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
+    const [code] = (await once(child, 'exit')) as [number];
+    expect(code).toBe(1);
+    return words;
+  };
+
+  it('for a taken port says so and leaves no folder', async () => {
+    const taken = net.createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as net.AddressInfo;
+    const home = path.join(folder, 'new');
+    expect(await start({ ISTHMUS_HOME: home, ISTHMUS_GATEWAY_PORT: String(port) })).toMatch(`Port ${port} (gateway)`);
+    expect(fs.existsSync(home)).toBe(false);
+    taken.close();
+  });
+
+  it('for a folder nobody can make says so', () => {
+    expect(() => claimHome('/proc/isthmus/home')).toThrow(/Cannot write .*ISTHMUS_HOME/);
+  });
+});
+
+it('Ctrl-C stops once, however many signals it comes as; pressed again it says how to end at once, and then does', () => {
+  const meaning = presses();
+  expect([0, 1, 300, 900, 901, 1500].map(meaning)).toEqual(['stop', 'same', 'same', 'warn', 'same', 'end']);
 });
 
 describe('reset', () => {

@@ -13,20 +13,32 @@ export function runningStack(home: string): number | null {
   return Number.isInteger(pid) && pid > 0 && isNode(pid) ? pid : null;
 }
 
-/** Marks the folder as ours until the function it returns is called. @throws CommandError when a stack runs from it. */
-export function claimHome(home: string): () => void {
+/** @throws CommandError when a stack runs from this folder. */
+export function refuseRunning(home: string): void {
   const pid = runningStack(home);
   if (pid !== null)
     throw new CommandError(
       `A stack already runs from ${home} (process ${pid}): stop it with Ctrl-C first, or set ISTHMUS_HOME to another folder.`,
     );
+}
+
+/** Marks the folder as ours until the function it returns is called. @throws CommandError when a stack runs from it, or it cannot be written. */
+export function claimHome(home: string): () => void {
+  refuseRunning(home);
   try {
-    fs.mkdirSync(home, { recursive: true });
+    makeFolders(path.resolve(home));
     fs.writeFileSync(markOf(home), String(process.pid));
   } catch {
     throw new CommandError(`Cannot write ${home}: make it writable, or set ISTHMUS_HOME to a folder that is.`);
   }
   return () => fs.rmSync(markOf(home), { force: true });
+}
+
+/** Those above it first, one at a time: Node's own `recursive` never ends where nothing can be made, as in /proc. */
+function makeFolders(folder: string): void {
+  if (fs.existsSync(folder)) return;
+  makeFolders(path.dirname(folder));
+  fs.mkdirSync(folder);
 }
 
 /** Alive, and where the system tells, a Node process: ids are used again after a restart of the machine. */

@@ -1,11 +1,13 @@
 /** `isthmus start`: everything local, up and watched until Ctrl-C. */
+import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { devAccount, devKey, guardianNames, startStack, watchOver, type Stack, type StackPorts } from '@isthmus/devnet';
 import { portInUse } from '@isthmus/store';
 import { compileContracts } from '../../../contracts/ethereum/compile.js';
-import { claimHome } from './running.js';
+import { claimHome, refuseRunning } from './running.js';
 import { CommandError } from './said.js';
 import { homeOf, portsOf, PORT_VARIABLES } from './settings.js';
+import { untilSignal } from './signals.js';
 
 /** How long the children of a killed run may take to notice and leave their ports. */
 const LEAVE_MS = 5000;
@@ -16,10 +18,11 @@ export async function start(): Promise<void> {
   const home = homeOf(process.env);
   const ports = portsOf(process.env);
   refuseDatabaseUrl(process.env);
-  process.once('exit', claimHome(home));
+  refuseRunning(home);
   // Heard from the first moment on: Ctrl-C while parts come up is obeyed once they are all known, and leaves none behind.
   const asked = untilSignal();
-  await assertPortsFree(ports);
+  await assertPortsFree(ports, fs.existsSync(home));
+  process.once('exit', claimHome(home));
   const began = performance.now();
   const stack = await startStack({
     home,
@@ -42,13 +45,17 @@ export async function start(): Promise<void> {
   console.log('Stopped. "npm start" goes on from here, "npm run reset" clears it.');
 }
 
-/** @throws CommandError naming each port in use and the variable that changes it */
-async function assertPortsFree(ports: StackPorts): Promise<void> {
+/**
+ * Looked at before a folder is made. Database and chain of an earlier run may still be there: who starts them ends those first, so
+ * their ports are only asked for where there was no earlier run. @throws CommandError naming the port in use and the variable that changes it
+ */
+async function assertPortsFree(ports: StackPorts, ranBefore: boolean): Promise<void> {
   const wanted: [keyof StackPorts, number][] = [
     ['gateway', ports.gateway],
     ...guardianNames().map((_, i): [keyof StackPorts, number] => ['guardians', ports.guardians + i]),
+    ...(ranBefore ? [] : (['anvil', 'postgres'] as const).map((p): [keyof StackPorts, number] => [p, ports[p]])),
   ];
-  const until = Date.now() + LEAVE_MS;
+  const until = Date.now() + (ranBefore ? LEAVE_MS : 0);
   for (const [name, port] of wanted) {
     while (await portInUse(port)) {
       if (Date.now() > until)
@@ -86,17 +93,4 @@ function summary({ gatewayUrl, rpcUrl, deployment }: Stack, ports: StackPorts): 
     ...[0, 1, 2].map((i): [string, string] => [`  account ${i}`, `${devAccount(i).address}  ${devKey(i)}`]),
   ];
   return `${rows.map(([name, value]) => `  ${name.padEnd(14)} ${value}`).join('\n')}\n\nNext: npm run demo   (in another terminal; Ctrl-C here stops everything)`;
-}
-
-/** Resolves at the first signal; a second one ends everything at once. */
-function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let before = false;
-    const onSignal = (): void => {
-      if (before) process.exit(1);
-      before = true;
-      resolve();
-    };
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-  });
 }
