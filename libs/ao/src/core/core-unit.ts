@@ -65,6 +65,8 @@ export class CoreUnit {
         return this.meta(call.key);
       case 'place':
         return this.place(call.process, call.push, request, signatures);
+      case 'wrong-method':
+        return notAllowed(call.allow, request.method);
       case 'unanswered':
         throw new UnitError(501, `${call.reason} docs/ao-http.md lists the paths of AO-Core that are answered here.`);
       case 'malformed':
@@ -75,7 +77,7 @@ export class CoreUnit {
   }
 
   private readProcess(
-    call: Exclude<CoreCall, { kind: 'meta' | 'place' | 'unanswered' | 'malformed' }>,
+    call: Exclude<CoreCall, { kind: 'meta' | 'place' | 'wrong-method' | 'unanswered' | 'malformed' }>,
     request: CoreRequest,
     asker: Asker,
   ): Promise<CoreAnswer> {
@@ -261,12 +263,20 @@ function stateAnswer(
           `Nothing is kept at ${where}, but not all is kept: slot ${nonce} was refused in part. ${reason}`,
         );
       }
-      throw new UnitError(404, `The process shows nothing at ${where} as of slot ${answer.slot}.`);
+      throw new UnitError(
+        404,
+        `The process shows nothing at ${where} as of slot ${answer.slot}.${path.some((key) => ETHEREUM.test(key)) ? SPELLED : ''}`,
+      );
   }
 }
 
 const NO_HTTPSIG_MESSAGES =
   'A message signed by RFC 9421 cannot go on a schedule: such a signature covers fields of one HTTP request, which a schedule of data items does not hold, so nobody could check it there. Send it with signing-format ans104.';
+
+/** An Ethereum address in whatever letters. */
+const ETHEREUM = /^0x[0-9a-f]{40}$/i;
+const SPELLED =
+  ' Keys are as the process wrote them: an Ethereum account goes by its checksummed address (EIP-55), upper and lower case apart.';
 
 const unknownProcess = (process: string): UnitError => new UnitError(404, `There is no process ${process} here.`);
 
@@ -313,6 +323,10 @@ async function itemIn(body: Buffer): Promise<Item | null> {
   if (item && !(await verifyItem(item)))
     throw new UnitError(400, 'The item is not signed by its owner over these contents.');
   return item;
+}
+
+function notAllowed(allow: string, method: string): CoreAnswer {
+  return { ...json({ error: `${method} is not for this path: ${allow} are.` }, { allow }), status: 405 };
 }
 
 const text = (body: string, fields: Record<string, string> = {}): CoreAnswer => ({

@@ -33,8 +33,8 @@ export class CoreMiddleware implements NestMiddleware {
   }
 
   use(request: Request, response: Response, next: NextFunction): void {
-    const method = request.method === 'HEAD' ? 'GET' : request.method;
-    const call = CoreUnit.read({ target: request.originalUrl, method: method === 'OPTIONS' ? 'POST' : method });
+    const { method } = request;
+    const call = CoreUnit.read({ target: request.originalUrl, method: method === 'HEAD' ? 'GET' : method });
     if (!call) return next();
     response.set(OPEN);
     if (method === 'OPTIONS') {

@@ -429,7 +429,11 @@ describe('requests no client would make', () => {
       [501, `/${process_}~token@1.0/compute/x`],
       [501, '/~scheduler@1.0/schedule'],
       [501, '/~meta@1.0/info/wallet'],
-      [501, `${base}/push`],
+      [405, `${base}/push`],
+      [405, '/push'],
+      [405, '/schedule'],
+      [400, '/AAAA~process@1.0/now'],
+      [400, '/x~process@1.0/compute'],
     ];
     for (const [status, path] of statuses) {
       const answer = await get(path);
@@ -457,10 +461,35 @@ describe('requests no client would make', () => {
     }
   });
 
+  it.each(['PUT', 'DELETE', 'PATCH'])('%s is no way to read, nor to place: 405 says which are', async (method) => {
+    const base = `/${process_}~process@1.0`;
+    for (const [path, allow] of [
+      [`${base}/compute/Name`, 'GET, HEAD, POST, OPTIONS'],
+      [`/${process_}/slot/current`, 'GET, HEAD, POST, OPTIONS'],
+      ['/~meta@1.0/info', 'GET, HEAD, POST, OPTIONS'],
+      [`${base}/schedule`, 'GET, HEAD, POST, OPTIONS'],
+      [`${base}/push`, 'POST, OPTIONS'],
+      ['/schedule', 'POST, OPTIONS'],
+    ]) {
+      const answer = await fetch(`${url}${path}`, { method });
+      expect([path, answer.status, answer.headers.get('allow')]).toEqual([path, 405, allow]);
+      expect(answer.headers.get('signature')).not.toBeNull();
+      expect(await answer.json()).toEqual({ error: expect.stringContaining(method) });
+    }
+  });
+
+  it('an Ethereum account in other letters is not there, and the answer says how it is spelled', async () => {
+    const book = await client.spawn({ module: module.id, tags: tagsOf({ Name: 'Other' }) });
+    const answer = await get(`/${book}/compute/balances/0x${'ab'.repeat(20)}`);
+    expect([answer.status, await answer.json()]).toEqual([404, { error: expect.stringContaining('EIP-55') }]);
+    const other = await get(`/${book}/compute/balances/nobody`);
+    expect([other.status, await other.json()]).toEqual([404, { error: expect.not.stringContaining('EIP-55') }]);
+  });
+
   it('what is not of AO-Core goes on to whoever answers it', async () => {
     expect((await get('/su')).status).toBe(200);
     expect(await (await get(`/raw/${process_}`)).arrayBuffer()).toMatchObject({ byteLength: expect.any(Number) });
-    for (const path of ['/push', '/schedule', '/compute', '/v1/x', `/${process_}/data`, '/x~process@1.0/compute'])
+    for (const path of ['/compute', '/v1/x', `/${process_}/data`, '/AAAA/now'])
       expect((await get(path)).headers.get('signature')).toBeNull();
     const preflight = await fetch(`${url}/${process_}/push`, { method: 'OPTIONS' });
     expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([204, '*']);

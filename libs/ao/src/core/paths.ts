@@ -10,6 +10,7 @@ export type CoreCall =
   | { kind: 'at-slot'; process: string; now: boolean }
   | { kind: 'result'; process: string; now: boolean; of: string | null }
   | { kind: 'dry-run'; process: string; tags: { name: string; value: string }[] }
+  | { kind: 'wrong-method'; allow: string }
   | { kind: 'unanswered'; reason: string }
   | { kind: 'malformed'; reason: string };
 
@@ -21,15 +22,31 @@ const ID = /^[A-Za-z0-9_-]{43}$/;
 /** Query parameters that say how to answer, not what is asked. */
 const MANNERS = new Set(['accept', 'accept-bundle', 'accept-codec', 'require-codec', 'signing-format', 'codec-device']);
 
-/** Null when the path is no path of AO-Core. `path` is raw: percent-encoded, without its query. */
+const READS = 'GET, HEAD, POST, OPTIONS';
+const PLACES = 'POST, OPTIONS';
+
+/** Null when the path is no path of AO-Core. `path` is raw: percent-encoded, without its query. `method` is as sent, but GET for HEAD. */
 export function readCorePath(path: string, query: URLSearchParams, method: string): CoreCall | null {
+  const call = callOf(path, query, method);
+  if (!call || method === 'GET' || method === 'POST') return call;
+  return wrongMethod(path.endsWith('/push') || path === '/schedule' ? PLACES : READS);
+}
+
+const wrongMethod = (allow: string): CoreCall => ({ kind: 'wrong-method', allow });
+
+function callOf(path: string, query: URLSearchParams, method: string): CoreCall | null {
   const segments = path.split('/').slice(1);
   const first = segments[0] ?? '';
   if (path === '/push' || path === '/schedule')
-    return method === 'POST' ? { kind: 'place', process: null, push: path === '/push' } : null;
+    return method === 'POST' ? { kind: 'place', process: null, push: path === '/push' } : wrongMethod(PLACES);
   if (first.startsWith('~')) return metaCall(segments);
   const [, process, device] = PROCESS.exec(first) ?? [];
-  if (process === undefined) return null;
+  if (process === undefined)
+    return DEVICE.test(first)
+      ? malformed(
+          `${first.slice(0, first.indexOf('~'))} is no process: an id has 43 characters of A-Z, a-z, 0-9, - and _.`,
+        )
+      : null;
   if (device !== undefined && device !== '~process@1.0')
     return unanswered(`Only ~process@1.0 is answered for a process, not ${device}.`);
   const call = processCall(process, segments.slice(1), query, method);
@@ -55,7 +72,7 @@ function processCall(process: string, rest: string[], query: URLSearchParams, me
   if (verb === 'push' || verb === 'schedule') {
     if (!alone) return unanswered(`Nothing below /${verb} is answered.`);
     if (method === 'POST') return { kind: 'place', process, push: verb === 'push' };
-    return verb === 'push' ? unanswered('Push by POST.') : { kind: 'schedule', process };
+    return verb === 'push' ? wrongMethod(PLACES) : { kind: 'schedule', process };
   }
   if (verb === 'slot')
     return path.join('/') === 'current'

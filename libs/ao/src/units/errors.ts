@@ -30,7 +30,11 @@ export class UnitErrors implements ExceptionFilter {
     const { status, reason } = describeError(error);
     if (status === 500) this.log.error(error instanceof Error ? error.stack : String(error));
     if (status === 503) response.setHeader('retry-after', '1');
-    response.status(status).json({ error: reason });
+    response.status(status).json(this.body(reason, error));
+  }
+
+  protected body(reason: string, _error: unknown): object {
+    return { error: reason };
   }
 }
 

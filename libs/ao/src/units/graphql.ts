@@ -23,6 +23,7 @@ import type { ItemHead } from '../scheduler/heads.js';
 import { tagOf } from '../scheduler/assignment.js';
 import { UnitError } from './errors.js';
 import { assertAffordable, type DocumentBounds } from './graphql-cost.js';
+import { jsonOf } from './raw-body.js';
 import { transactionView } from './views.js';
 
 const MAX_QUERY = 10_000;
@@ -91,6 +92,19 @@ const requestShape = z.object({
   operationName: z.string().max(200).nullish(),
 });
 
+/** What is wrong with a document, each with its place in it. */
+export class DocumentError extends UnitError {
+  constructor(readonly problems: readonly GraphQLError[]) {
+    super(400, problems.map((p) => p.message).join(' '));
+  }
+}
+
+/** A request as the query of a URL. @throws UnitError for variables that are no JSON */
+export function requestOfUrl({ variables, ...asked }: Record<string, unknown>): unknown {
+  if (variables === undefined || variables === '') return asked;
+  return { ...asked, variables: typeof variables === 'string' ? jsonOf(Buffer.from(variables)) : variables };
+}
+
 /** Answers one request. @throws UnitError, ZodError when it cannot be read or asks for what there is not */
 export async function answerGraphql(body: unknown, source: ItemSource): Promise<ExecutionResult> {
   const { query, variables, operationName } = requestShape.parse(body);
@@ -98,7 +112,7 @@ export async function answerGraphql(body: unknown, source: ItemSource): Promise<
   assertAffordable(document, variables ?? {}, BOUNDS);
   assertPlainIntrospection(document);
   const problems = validate(schema, document, specifiedRules, { maxErrors: 3 });
-  if (problems.length > 0) throw new UnitError(400, problems.map((p) => p.message).join(' '));
+  if (problems.length > 0) throw new DocumentError(problems);
   const looks: Looks = { left: MAX_LOOKED_AT };
   const size = { bytes: 0 };
   const answer = await execute({
@@ -151,7 +165,7 @@ function read(query: string): DocumentNode {
   try {
     return parse(query, { maxTokens: MAX_TOKENS, noLocation: true });
   } catch (error) {
-    throw new UnitError(400, error instanceof Error ? error.message : 'The query cannot be read.');
+    throw error instanceof GraphQLError ? new DocumentError([error]) : error;
   }
 }
 

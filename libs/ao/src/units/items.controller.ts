@@ -1,15 +1,23 @@
 /** `/graphql`, `/raw`, `/info` and `/<id>`: what clients and replicas ask an Arweave gateway about the items kept here. */
-import { Body, Controller, Get, HttpCode, Next, Param, Post, Res, UseFilters } from '@nestjs/common';
+import { Body, Catch, Controller, Get, HttpCode, Next, Param, Post, Query, Res, UseFilters } from '@nestjs/common';
 import type { ExecutionResult } from 'graphql';
 import type { NextFunction, Response } from 'express';
 import { parseItem } from '../items/index.js';
 import { AoPipeline } from '../pipeline.js';
 import { UnitError, UnitErrors } from './errors.js';
-import { answerGraphql, type ItemSource } from './graphql.js';
+import { answerGraphql, DocumentError, requestOfUrl, type ItemSource } from './graphql.js';
 import { jsonOf } from './raw-body.js';
 import { tagHeaders } from './views.js';
 
 const ID = /^[A-Za-z0-9_-]{43}$/;
+
+/** What is wrong with a search is said as GraphQL has it. */
+@Catch()
+class GraphqlErrors extends UnitErrors {
+  protected override body(message: string, error: unknown): object {
+    return { errors: error instanceof DocumentError ? error.problems : [{ message }] };
+  }
+}
 
 @Controller()
 @UseFilters(UnitErrors)
@@ -26,8 +34,16 @@ export class ItemsController {
   /** Items by id, owner, recipient and tags. */
   @Post('graphql')
   @HttpCode(200)
-  graphql(@Body() body: unknown): Promise<ExecutionResult> {
+  @UseFilters(GraphqlErrors)
+  async graphql(@Body() body: unknown): Promise<ExecutionResult> {
     return answerGraphql(jsonOf(body), this.source);
+  }
+
+  /** The same, asked in the URL. */
+  @Get('graphql')
+  @UseFilters(GraphqlErrors)
+  async graphqlOfUrl(@Query() query: Record<string, unknown>): Promise<ExecutionResult> {
+    return answerGraphql(requestOfUrl(query), this.source);
   }
 
   /** The exact bytes of an item. */

@@ -238,9 +238,46 @@ describe('GraphQL', () => {
     ]) {
       const answer = await post('/graphql', JSON.stringify({ query: broken }));
       expect([broken.slice(0, 60), answer.status]).toEqual([broken.slice(0, 60), 400]);
-      expect(await answer.json()).toEqual({ error: expect.any(String) });
+      const { errors, ...rest } = (await answer.json()) as { errors: unknown[] };
+      expect([rest, errors.length > 0]).toEqual([{}, true]);
+      for (const error of errors) expect(error).toMatchObject({ message: expect.any(String) });
     }
-    for (const body of ['', '{', '[]', '{"query":1}']) expect((await post('/graphql', body)).status).toBe(400);
+    for (const body of ['', '{', '[]', '{"query":1}']) {
+      const answer = await post('/graphql', body);
+      expect([body, answer.status, await answer.json()]).toEqual([
+        body,
+        400,
+        { errors: [{ message: expect.any(String) }] },
+      ]);
+    }
+  });
+
+  it('what is wrong with a document is said with its place, as GraphQL has it', async () => {
+    const wrong = async (query: string) =>
+      ((await (await post('/graphql', JSON.stringify({ query }))).json()) as Answer).errors;
+    expect(await wrong('{ transactions(owners: ["x"]) { count } }')).toMatchObject([
+      { message: expect.stringContaining('Cannot query field "count"') },
+    ]);
+    expect(await wrong('{ transactions(')).toMatchObject([
+      { message: expect.stringContaining('Syntax Error'), locations: [{ line: 1, column: 16 }] },
+    ]);
+  });
+
+  it('a search in the URL is answered as one in a body is', async () => {
+    const get = (asked: Record<string, string>) => fetch(`${url}/graphql?${new URLSearchParams(asked).toString()}`);
+    const query = 'query ($ids: [ID!]) { transactions(ids: $ids) { edges { node { id } } } }';
+    const answer = await get({ query, variables: JSON.stringify({ ids: [processes[0]] }) });
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      { data: { transactions: { edges: [{ node: { id: processes[0] } }] } } },
+    ]);
+    for (const bad of [{}, { query: '{ nothing }' }, { query, variables: '{' }, { query, variables: '7' }]) {
+      const refused = await get(bad as Record<string, string>);
+      expect([refused.status, await refused.json()]).toEqual([
+        400,
+        { errors: expect.arrayContaining([expect.anything()]) },
+      ]);
+    }
   });
 });
 
@@ -265,7 +302,7 @@ describe('X14 GraphQL whose answer is far longer than its question', () => {
   const search = (fields: string, more = '') => `transactions(owners: ["x"]${more}) { edges { node { ${fields} } } }`;
   const refused = async (query: string, variables: object = {}) => {
     const answer = await post('/graphql', JSON.stringify({ query, variables }));
-    return [answer.status, ((await answer.json()) as { error?: string }).error];
+    return [answer.status, ((await answer.json()) as { errors?: { message: string }[] }).errors?.[0]?.message];
   };
 
   it.each([
