@@ -1,6 +1,6 @@
 /** `isthmus ao` against a real gateway: what each command prints is what happened, and what is wrong is one line with its exit code. */
 import { spawn as start } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -406,12 +406,35 @@ it('monitor starts and stops the clocks of one’s own process, and of no other'
   const refused = await run('monitor', mine, '--key', stranger);
   expect([refused.code, refused.error]).toEqual([1, expect.stringMatching(/Only the wallet a process belongs to/)]);
   expect(await slot()).toBe(0);
-  expect(await run('monitor', mine)).toMatchObject({ code: 0, out: expect.stringContaining('run') });
+  expect(await run('monitor', mine)).toMatchObject({ code: 0, out: `1 clock of ${mine}: running` });
   await until('it has ticked', async () => (await slot()) > 0);
   expect((await run('tail', mine, '--from', '1', '--count', '1')).out).toMatch(/ 1 {2}Count +from its clock +ok/);
   expect((await run('unmonitor', mine, '--key', stranger)).code).toBe(1);
   expect(await run('unmonitor', mine)).toMatchObject({ code: 0 });
   expect(await world.gateway.pipeline?.monitors.has(mine)).toBe(false);
+});
+
+it('a process without clocks is told to have none', async () => {
+  const none = await run('monitor', counter);
+  expect(none).toMatchObject({ code: 0, out: expect.stringMatching(/has no clocks.*Cron-Interval/) });
+});
+
+it('modules are listed with their names, machines and sizes', async () => {
+  const { module } = await world.get<{ module: string }>(`/v1/ao/processes/${counter}`);
+  const { out } = await run('modules');
+  expect(out).toMatch(new RegExp(`^${module}  counter +isthmus-lua-5\\.4 +1 KiB$`, 'm'));
+  const listed = await json<{ id: string; bytes: number }[]>('modules');
+  expect(listed).toContainEqual(expect.objectContaining({ id: module, bytes: Buffer.byteLength(COUNTER) }));
+});
+
+it('a key’s AO address is told: EIP-55 of an Ethereum key, the hash of the public key of a Solana keypair', async () => {
+  expect(await run('whoami')).toMatchObject({ code: 0, out: devAccount(0).address });
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  const [seed, key] = [privateKey.export({ format: 'jwk' }).d ?? '', publicKey.export({ format: 'jwk' }).x ?? ''];
+  const pair = Buffer.concat([Buffer.from(seed, 'base64url'), Buffer.from(key, 'base64url')]);
+  const { out } = await run('whoami', '--key', file('solana.json', JSON.stringify([...pair])));
+  expect(out).toBe(createHash('sha256').update(Buffer.from(key, 'base64url')).digest('base64url'));
+  expect(await run('whoami', '--key', path.join(folder, 'none'))).toMatchObject({ code: 1 });
 });
 
 describe('dead letters', () => {

@@ -90,6 +90,14 @@ export function ao(): Command {
     .addOption(new Option('--limit <n>', 'most shown, the newest in use first').argParser(whole).default(50))
     .action(async (options: Common & { limit: number }) => (await import('./watch.js')).list(options));
 
+  common(group.command('modules').description('modules that processes can be spawned from')).action(
+    async (options: Common) => (await import('./modules.js')).modules(options),
+  );
+
+  signed(group.command('whoami').description('the AO address of a key')).action(async (options: Signed) =>
+    (await import('./whoami.js')).whoami(options),
+  );
+
   common(group.command('journey').description('one message’s whole way: item, places, results, deliveries'))
     .argument('<message>', 'the message, or its assignment', anId)
     .action(async (message: string, options: Common) => (await import('./journey.js')).journey(message, options));

@@ -1,6 +1,8 @@
 /** `isthmus ao monitor` and `unmonitor`: the clocks of a process, which its owner starts and stops. */
+import type { Tag } from '@isthmus/ao';
 import { clientOf, print, signerFor, signItem, tagsOf } from './context.js';
 import type { Signed } from './options.js';
+import { plural } from './text.js';
 
 /** @throws CommandError when the gateway does not take it from this key */
 export async function monitor(process: string, running: boolean, options: Signed): Promise<void> {
@@ -8,7 +10,10 @@ export async function monitor(process: string, running: boolean, options: Signed
   const tags = tagsOf({ 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: running ? 'Monitor' : 'Unmonitor' });
   const item = await signItem({ target: process, tags, data: Buffer.alloc(0) }, signerFor(client, options));
   await client.send(item.raw, `/mu/monitor/${process}`, running ? 'POST' : 'DELETE');
-  print(options.json, { process, running }, () =>
-    running ? `the clocks of ${process} run, if it has any (Cron-Interval)` : `the clocks of ${process} stand`,
-  );
+  const spawn = await client.get<{ tags: Tag[] }>(`/v1/ao/processes/${process}`);
+  const clocks = spawn.tags.filter((t) => t.name === 'Cron-Interval').length;
+  print(options.json, { process, running, clocks }, () => {
+    if (clocks === 0) return `${process} has no clocks: they are tags of its spawn (--tag Cron-Interval=10-seconds).`;
+    return `${plural(clocks, 'clock')} of ${process}: ${running ? 'running' : 'stopped'}`;
+  });
 }

@@ -70,8 +70,9 @@ async function moduleOf(client: AoClient, { module, format }: SpawnOptions, sign
     'Module-Format': format ?? formatOf(file, data),
     'Input-Encoding': 'JSON-1',
     'Output-Encoding': 'JSON-1',
+    Name: path.basename(file, path.extname(file)),
   });
-  // No anchor: the same file signed by the same key is the same module, where signing gives one signature.
+  // No anchor: the same file of the same name signed by the same key is the same module, where signing gives one signature.
   const item = await signItem({ tags, data, anchor: '' }, signer);
   await client.send(item.raw);
   return item.id;

@@ -27,6 +27,13 @@ export interface ProcessRow {
   spawnError: string | null;
 }
 
+export interface ModuleRow {
+  item: Item;
+  format: string;
+  /** Of its data. */
+  bytes: number;
+}
+
 interface RawProcess {
   module: string;
   format: string;
@@ -102,6 +109,18 @@ export class AoStore {
       [Date.now() - RATE_MS, id],
     );
     return rows[0] ? readProcess(rows[0]) : null;
+  }
+
+  /** Modules by their ids, those after `after`. */
+  async modules(after: string | undefined, limit: number): Promise<ModuleRow[]> {
+    const rows: { format: string; head: Buffer; bytes: number }[] = await this.database.query(
+      `select format, substring(item from 1 for ${HEAD_BYTES}) as head, octet_length(item) as bytes from module where id > $1 order by id limit $2`,
+      [after ?? '', limit],
+    );
+    return rows.map(({ format, head, bytes }) => {
+      const item = parseItem(head); // its data is cut off
+      return { item, format, bytes: bytes - (head.length - item.data.length) };
+    });
   }
 
   /** Newest slot with a result, -1 before the first; null for what is no process here. */

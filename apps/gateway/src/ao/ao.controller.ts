@@ -10,9 +10,9 @@ import { notFound } from '../api/problem.js';
 import { shared } from '../api/figures.js';
 import { MAX_UNREAD } from '../api/stream-places.js';
 import type { Backlog, ProcessRow } from './ao-store.js';
-import { idIn, lastSlot, processesQuery } from './input.js';
+import { idIn, lastSlot, modulesQuery, processesQuery } from './input.js';
 import { processView, timeOf } from './process-view.js';
-import type { AoHealth, AoJourney, AoProcess, AoProcessDetail, AoProcessPage } from './schemas.js';
+import type { AoHealth, AoJourney, AoModulePage, AoProcess, AoProcessDetail, AoProcessPage } from './schemas.js';
 import { AO_PARTS, type AoParts } from './tokens.js';
 
 /** Longer than this nothing should wait for its result. */
@@ -58,6 +58,26 @@ export class AoController {
       spawnedAt: timeOf(Number(tagOf(spawn.assignment, 'Timestamp'))),
       scheduler: spawn.assignment.ownerAddress,
       tags: row.spawn.tags,
+    };
+  }
+
+  @Get('modules')
+  @Answers('AoModulePage', 'Modules that processes can be spawned from')
+  @QueryOf(modulesQuery)
+  async modules(@Query() query: unknown): Promise<AoModulePage> {
+    const { cursor, limit } = readQuery(modulesQuery, query);
+    const rows = await this.ao.store.modules(cursor, limit + 1);
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return {
+      modules: page.map(({ item, format, bytes }) => ({
+        id: item.id,
+        vm: format,
+        name: tagOf(item, 'Name') || null,
+        publisher: item.ownerAddress,
+        bytes,
+      })),
+      nextCursor: rows.length > limit && last ? last.item.id : null,
     };
   }
 

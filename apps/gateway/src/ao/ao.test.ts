@@ -223,6 +223,26 @@ describe('processes', () => {
   });
 });
 
+it('modules are listed page after page, with their machine, name and size', async () => {
+  const named = await item(
+    { data: Buffer.from(RELAY) },
+    { Type: 'Module', 'Module-Format': 'isthmus-lua-5.4', Name: 'relay' },
+  );
+  await world.post(named);
+  const seen: unknown[] = [];
+  for (let cursor = ''; ;) {
+    const page = await get('AoModulePage', `/v1/ao/modules?limit=1${cursor}`);
+    seen.push(...page.modules);
+    if (page.nextCursor === null) break;
+    cursor = `&cursor=${page.nextCursor}`;
+  }
+  const common = { vm: 'isthmus-lua-5.4', publisher: ALICE.address, bytes: Buffer.byteLength(RELAY) };
+  expect(seen).toContainEqual({ id: module.id, name: null, ...common });
+  expect(seen).toContainEqual({ id: named.id, name: 'relay', ...common });
+  for (const query of ['limit=0', 'limit=101', 'cursor=x', 'page=2'])
+    expect([query, ...(await problem(`/v1/ao/modules?${query}`))]).toEqual([query, 400, 'bad-request']);
+});
+
 describe('a message’s journey', () => {
   it('has its item, its place, its result, and where what it sent has come to', async () => {
     const [relay, other] = [await spawn(), await spawn()];

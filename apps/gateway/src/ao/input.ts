@@ -23,6 +23,13 @@ export const processesQuery = z.strictObject({
   limit: limit(100, 'processes'),
 });
 
+export const modulesQuery = z.strictObject({
+  cursor: id('an id: ' + LATER)
+    .optional()
+    .describe('nextCursor of the page before'),
+  limit: limit(100, 'modules'),
+});
+
 export const deadLettersQuery = z.strictObject({
   process: id('a process').optional().describe('Only those of this sender'),
   reason: z

@@ -49,6 +49,21 @@ const processPage = z.strictObject({
   nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last'),
 });
 
+const modulePage = z.strictObject({
+  modules: z
+    .array(
+      z.strictObject({
+        id: aoId('The module: what a spawn names'),
+        vm: z.string().describe('Its Module-Format: the virtual machine it runs on'),
+        name: z.string().nullable().describe('Its tag Name, which whoever published it chose'),
+        publisher: z.string().describe('AO address that signed it'),
+        bytes: z.int().describe('Of its data'),
+      }),
+    )
+    .describe('In the order of their ids'),
+  nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last'),
+});
+
 const outcome = {
   error: z.string().nullable().describe('Why the message failed and had no effect; null when it did not'),
   messages: z.int().describe('Messages it sent'),
@@ -183,6 +198,7 @@ export const aoSchemas = {
   AoProcess: process,
   AoProcessDetail: processDetail,
   AoProcessPage: processPage,
+  AoModulePage: modulePage,
   AoSlotEvent: slotEvent,
   AoDelivery: delivery,
   AoSent: sent,
@@ -198,6 +214,7 @@ type Of<S extends z.ZodType> = z.infer<S>;
 export type AoProcess = Of<typeof process>;
 export type AoProcessDetail = Of<typeof processDetail>;
 export type AoProcessPage = Of<typeof processPage>;
+export type AoModulePage = Of<typeof modulePage>;
 export type AoSlotEvent = Of<typeof slotEvent>;
 export type AoDelivery = Of<typeof delivery>;
 export type AoSent = Of<typeof sent>;

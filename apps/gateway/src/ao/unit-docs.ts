@@ -27,6 +27,7 @@ const UNITS: readonly Entry[] = [
   ['get', '/cu/cron/{process}', 'Results of the ticks of its clocks'],
   ['post', '/cu/dry-run', 'Evaluates a message on the newest state, without effect'],
   ['post', '/graphql', 'Items by id, owner, recipient or tags, as an Arweave gateway answers'],
+  ['get', '/graphql', 'The same, asked in the URL (query, variables, operationName)'],
   ['get', '/raw/{id}', 'The exact bytes of an item'],
   ['get', '/{id}', 'The data of an item, with the tags units look for as headers'],
   ['get', '/info', 'The height that assignments carry, as an Arweave gateway says it'],
