@@ -36,7 +36,7 @@ export async function start(): Promise<void> {
   console.log(
     `\nIsthmus is up after ${((performance.now() - began) / 1000).toFixed(1)} s. State is kept in ${home}.\n`,
   );
-  console.log(summary(stack, ports));
+  console.log(summary(stack, ports, await unitsOf(stack.gatewayUrl)));
   await asked;
   console.log('\nStopping …');
   setTimeout(() => process.exit(1), STOP_MS).unref();
@@ -75,11 +75,23 @@ function refuseDatabaseUrl(env: NodeJS.ProcessEnv): void {
     );
 }
 
-function summary({ gatewayUrl, rpcUrl, deployment }: Stack, ports: StackPorts): string {
+interface Units {
+  address: string;
+  messenger: string;
+}
+
+/** What a spawn names: the scheduler, and whose word of what processes said counts. */
+async function unitsOf(gatewayUrl: string): Promise<Units> {
+  return (await fetch(`${gatewayUrl}/~meta@1.0/info`)).json() as Promise<Units>;
+}
+
+function summary({ gatewayUrl, rpcUrl, deployment }: Stack, ports: StackPorts, units: Units): string {
   const rows: [string, string][] = [
     ['Page', `${gatewayUrl}/`],
     ['REST, OpenAPI', `${gatewayUrl}/v1  ${gatewayUrl}/docs`],
     ['AO units', `${gatewayUrl}/su  ${gatewayUrl}/mu  ${gatewayUrl}/cu`],
+    ['Scheduler', units.address],
+    ['Authority', `${units.messenger}  (the messenger)`],
     [
       'Guardians',
       guardianNames()

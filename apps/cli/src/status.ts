@@ -19,6 +19,7 @@ export async function status(): Promise<void> {
   const gateway = new GatewayClient(`http://127.0.0.1:${ports.gateway}`);
   const { parts } = await gateway.get<{ parts: Record<string, Part> }>('/health');
   const lines = Object.entries(parts).map(([name, part]) => line(`gateway ${name}`, part));
+  lines.push(...(await aoLines(gateway)));
   for (const [i, name] of guardianNames().entries())
     lines.push(...(await guardianLines(name, `http://127.0.0.1:${ports.guardians + i}/health`)));
   for (const { text } of lines) console.log(text);
@@ -42,6 +43,25 @@ interface Line {
 function line(name: string, { ok, code, detail }: Part): Line {
   const why = ok ? 'ok' : [code, detail].filter(Boolean).join(': ');
   return { ok, text: `${ok ? '  ' : '!!'} ${name.padEnd(28)} ${why}` };
+}
+
+interface AoHealth {
+  ok: boolean;
+  processes: number;
+  lag: number;
+  deliveries: { waiting: number; dead: number };
+  reasons: string[];
+}
+
+/** The AO pipeline, and what is noteworthy of it though nothing is wrong. */
+async function aoLines(gateway: GatewayClient): Promise<Line[]> {
+  const { ok, processes, lag, deliveries, reasons } = await gateway.get<AoHealth>('/v1/ao/health');
+  const figures = `${processes} processes, ${lag} slots and ${deliveries.waiting} deliveries wait`;
+  return [
+    line('gateway AO pipeline', { ok, detail: reasons.join(' ') }),
+    { ok: true, text: `${' '.repeat(32)}${figures}` },
+    ...(ok ? reasons.map((text) => ({ ok: true, text: `${' '.repeat(32)}${text}` })) : []),
+  ];
 }
 
 async function guardianLines(name: string, url: string): Promise<Line[]> {
