@@ -25,6 +25,7 @@ function handle(msg)
     ao.send({ Target = msg.From, Action = "Counted", Data = tostring(n) .. msg.Data })
     return "counted " .. n
   end
+  if a == "Many" then for i = 1, 25 do ao.send({ Data = tostring(i) }) end end
   if a == "Loop" then ao.send({ Target = ao.id, Action = "Loop" }) end
   if a == "Show" then ao.send({ device = "patch@1.0", balances = { alice = "5" }, note = "x\\27[2J" }) end
   if a == "Forward" then ao.send({ Target = msg.Tags.To, Action = "Count" }) end
@@ -178,6 +179,13 @@ describe('message', () => {
     );
     expect(answer.messages[0]?.Data).toMatch(/^\d+$/);
     expect(answer.message).toMatch(/^[\w-]{43}$/);
+  });
+
+  it('shows the first twenty of many messages, and how many more there are', async () => {
+    const lines = (await run('message', counter, '--action', 'Many')).out.split('\n');
+    expect(lines.filter((line) => line.startsWith('→'))).toHaveLength(20);
+    expect(lines.at(-1)).toBe('… and 5 more messages: --json shows all');
+    expect((await json<{ messages: unknown[] }>('message', counter, '--action', 'Many')).messages).toHaveLength(25);
   });
 
   it('says what failed in the process with an exit code of its own, and lets nothing steer the terminal', async () => {
@@ -493,7 +501,20 @@ describe('aos', () => {
     expect([failed.code, failed.error]).toEqual([2, expect.stringMatching(/^The process failed: .*nil value/)]);
     const stranger = path.join(folder, 'stranger.key');
     writeKeyFile(stranger, `0x${'6'.repeat(64)}`);
-    expect((await run('eval', process, 'return Greeting', '--key', stranger)).out).not.toContain('good morning');
+    const kept = await run('eval', process, 'return Greeting', '--key', stranger);
+    expect([kept.code, kept.out, kept.error]).toEqual([1, '', expect.stringContaining('only for its owner')]);
+    expect(await run('eval', process, 'local x = 1')).toMatchObject({ code: 0, out: '' });
+  });
+
+  it('is what evaluates, and nothing else', async () => {
+    const before = await world.get<{ slot: number }>(`/v1/ao/processes/${counter}`);
+    const { code, error } = await run('eval', counter, 'return 1');
+    expect([code, error]).toEqual([
+      1,
+      expect.stringMatching(/runs on isthmus-lua-5\.4: only an aos process evaluates/),
+    ]);
+    expect(await world.get(`/v1/ao/processes/${counter}`)).toMatchObject({ slot: before.slot });
+    expect(await run('eval', NOBODY, 'return 1')).toMatchObject({ code: 1 });
   });
 
   it('that is not here is missed by name', async () => {

@@ -6,18 +6,37 @@ import type { MessageOptions, Signed } from './options.js';
 import { clientOf, dataOf, outputOf, print, PROCESS_FAILED, signerFor, signItem, tagsOf } from './context.js';
 import { brief, plain, plural } from './text.js';
 
+/** Most outgoing messages printed of one answer, which may have a thousand. */
+const MAX_SHOWN = 20;
 const PROTOCOL = { 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: 'Message' };
 
-/** @throws CommandError; with `PROCESS_FAILED` when the code failed */
+/** @throws CommandError when nothing was evaluated; with `PROCESS_FAILED` when the code failed */
 export async function evaluate(process: string, lua: string, options: Signed): Promise<void> {
   const client = clientOf(options);
+  await assertAos(client, process);
   const { id, result } = await send(client, process, tagsOf({ Action: 'Eval' }), Buffer.from(lua), options);
-  const output = outputOf(result);
-  print(options.json, { message: id, ...answerView(result) }, () => plain(output));
+  if (result.Error === undefined && !isEvaluation(result))
+    throw new CommandError(
+      `Nothing was evaluated: process ${process} evaluates only for its owner. The message stays, see "isthmus ao journey ${id}".`,
+    );
+  print(options.json, { message: id, ...answerView(result) }, () => plain(outputOf(result)));
   refuse(result);
-  // aos says nothing at all to who is not its owner: it keeps the message in its Inbox.
-  if (output === '' && result.Messages.length === 0 && !options.json)
-    console.error('(no output: only an aos process evaluates, and only for its owner)');
+}
+
+/** @throws CommandError for a process whose machine is not that of aos: it would take the code for a message like any other */
+async function assertAos(client: AoClient, process: string): Promise<void> {
+  const { vm } = await client.get<{ vm: string }>(`/v1/ao/processes/${process}`);
+  if (!vm.startsWith('wasm'))
+    throw new CommandError(`Process ${process} runs on ${plain(vm)}: only an aos process evaluates. Nothing was sent.`);
+}
+
+/** How aos tells of a message that it keeps in its Inbox, as it does with code that is not its owner's. */
+const KEPT = /^New Message From \S+: Action = Eval$/m;
+
+/** aos answers an evaluation with an object that has what the code gave in `data`. */
+function isEvaluation(result: EvaluationResult): boolean {
+  const { Output } = result;
+  return typeof Output === 'object' && Output !== null && 'data' in Output && !KEPT.test(plain(outputOf(result)));
 }
 
 /** @throws CommandError; with `PROCESS_FAILED` when the message failed */
@@ -68,7 +87,10 @@ function answerView({ Messages, Spawns, Assignments, Output, Error: error }: Eva
 function answerLines(result: EvaluationResult): string[] {
   const output = plain(outputOf(result));
   return [
-    ...result.Messages.flatMap(messageLines),
+    ...result.Messages.slice(0, MAX_SHOWN).flatMap(messageLines),
+    ...(result.Messages.length > MAX_SHOWN
+      ? [`… and ${plural(result.Messages.length - MAX_SHOWN, 'more message')}: --json shows all`]
+      : []),
     ...(result.Spawns.length > 0 ? [plural(result.Spawns.length, 'spawn')] : []),
     ...(result.Assignments.length > 0 ? [plural(result.Assignments.length, 'assignment')] : []),
     ...(output ? [`output ${output}`] : []),

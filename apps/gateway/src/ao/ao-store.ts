@@ -1,5 +1,5 @@
 /** What the pipeline's tables say of processes and messages. Each read is bounded, whatever a process has sent or been sent. */
-import { FORMATS, parseItem, type EvaluationResult, type Item } from '@isthmus/ao';
+import { FORMATS, OF_THE_GATEWAY, parseItem, type EvaluationResult, type Item } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
 import { bounded } from '../api/figures.js';
 
@@ -81,9 +81,10 @@ export interface Backlog {
   evaluated: number;
   /** How long the first slot without a result has waited; 0 when none does. What no machine here runs is not counted: nothing would come of waiting. */
   waitingMs: number;
-  /** Deliveries that are tried again, and those set aside. */
+  /** Deliveries that are tried again, those set aside, and those of them that this gateway could not place. */
   waiting: number;
   dead: number;
+  failed: number;
 }
 
 const COLUMNS = `p.module, m.format, substring(p.item from 1 for ${HEAD_BYTES}) as head, p.nonce, p.evaluated, p.timestamp,
@@ -200,7 +201,9 @@ export class AoStore {
     );
     const states = await bounded<{ state: string; count: string }[]>(
       this.database,
-      `select 'waiting' as state, count(*) from outbox where state = 'waiting' union all select 'dead', count(*) from outbox where state = 'dead'`,
+      `select 'waiting' as state, count(*) from outbox where state = 'waiting' union all select 'dead', count(*) from outbox where state = 'dead'
+       union all select 'failed', count(*) from outbox where state = 'dead' and reason = any($1)`,
+      [OF_THE_GATEWAY],
     );
     const count = (state: string) => Number(states.find((s) => s.state === state)?.count ?? 0);
     return {
@@ -210,6 +213,7 @@ export class AoStore {
       waitingMs: heads?.since == null ? 0 : Math.max(0, Date.now() - Number(heads.since)),
       waiting: count('waiting'),
       dead: count('dead'),
+      failed: count('failed'),
     };
   }
 }

@@ -114,7 +114,7 @@ export class AoController {
   @Answers('AoHealth', 'How the pipeline does: what waits, since when, and what was set aside')
   async health(): Promise<AoHealth> {
     const { pipeline } = this.ao;
-    const { processes, placed, evaluated, waitingMs, waiting, dead } = await this.backlog();
+    const { processes, placed, evaluated, waitingMs, waiting, dead, failed } = await this.backlog();
     const held = pipeline.compute.status().map(({ bytes }) => bytes);
     // A module that nothing here runs is its author's affair.
     const stopped = pipeline.compute.stopped().filter(({ reason }) => reason !== 'unknown-format').length;
@@ -123,7 +123,8 @@ export class AoController {
         ? [`A message has waited ${Math.round(waitingMs / 1000)} s for its result.`]
         : []),
       ...(stopped > 0 ? [`${stopped} processes ended their compute threads: see "stopped" in /v1/ao/processes.`] : []),
-      ...(dead > 0 ? [`${dead} messages are set aside: see /v1/ao/dead-letters.`] : []),
+      // What is set aside for what its sender did is counted and shown, and nothing to mend.
+      ...(failed > 0 ? [`${failed} messages could not be delivered: see /v1/ao/dead-letters?reason=failed.`] : []),
     ];
     return {
       ok: waitingMs <= WAITS_TOO_LONG_MS,
@@ -134,7 +135,7 @@ export class AoController {
       memory: held.reduce((sum, bytes) => sum + bytes, 0),
       lag: placed - evaluated,
       waitingMs,
-      deliveries: { waiting, dead },
+      deliveries: { waiting, dead, failed },
       reasons,
     };
   }

@@ -187,6 +187,7 @@ describe('processes', () => {
   it('A13 that no machine here runs show it, and are nothing the operator must mend', async () => {
     const process = await spawn();
     const { compute } = pipelineOf(world);
+    await compute.result(process, process);
     const since = new Date();
     const stopped = jest
       .spyOn(compute, 'stopped')
@@ -387,6 +388,17 @@ describe('dead letters', () => {
     const stopped = async () => (await journey(last.message.id)).places[0]?.sent[0]?.delivery;
     expect(await stopped()).toMatchObject({ state: 'dead', reason: dead.error });
     await until('health says it', async () => (await get('AoHealth', '/v1/ao/health')).deliveries.dead > 1);
+    // What the senders did is nothing to mend; what the gateway failed to place is.
+    expect((await get('AoHealth', '/v1/ao/health')).reasons).not.toContainEqual(expect.stringContaining('delivered'));
+    const become = (reason: string) =>
+      world.gateway.database.query('update outbox set reason = $2 where id = $1', [dead.id, reason]);
+    await become('failed');
+    const ill = await until('the operator is told', async () => {
+      const health = await get('AoHealth', '/v1/ao/health');
+      return health.deliveries.failed === 1 ? health : null;
+    });
+    expect(ill.reasons).toContainEqual(expect.stringMatching(/^1 messages could not be delivered/));
+    await become('hops');
 
     const release = `/v1/ao/dead-letters/${dead.id}/release`;
     for (const shown of [undefined, 'x', `0x${'8'.repeat(64)}`, `${OPERATOR}0`, OPERATOR.toUpperCase()])

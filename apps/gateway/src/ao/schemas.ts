@@ -189,7 +189,9 @@ const health = z.strictObject({
   memory: z.int().describe('Bytes those hold'),
   lag: z.int().describe('Slots that wait for their result, of all processes'),
   waitingMs: z.int().describe('How long the first of them has waited; 0 when none does'),
-  deliveries: z.strictObject({ waiting: z.int(), dead: z.int() }).describe('Not yet delivered, and set aside'),
+  deliveries: z
+    .strictObject({ waiting: z.int(), dead: z.int(), failed: z.int() })
+    .describe('Not yet delivered; set aside; and of these what this gateway failed to place, which is not well'),
   reasons: z.array(z.string()).describe('What is not well'),
 });
 

@@ -18,6 +18,9 @@ const OF_BOUNDS: ReadonlySet<string> = new Set(['hops', 'pushes', 'answers', 'sp
 /** Would be the same however often it is tried. */
 const FINAL: ReadonlySet<string> = new Set(['bad-item', 'bad-assignment', 'foreign-scheduler', 'too-large']);
 
+/** What was tried in vain, again and again, for a reason of this gateway's: all else is the doing of who sent it, and nothing its operator must mend. */
+export const OF_THE_GATEWAY: readonly string[] = ['failed', 'overloaded'];
+
 export type DeadLetterErrorCode = 'unknown-letter' | 'final';
 
 export class DeadLetterError extends Error {
