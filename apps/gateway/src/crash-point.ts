@@ -13,7 +13,15 @@ export const CRASH_POINTS = [
 ] as const;
 /** Those of the AO pipeline: leases, results with outbox and public state, checkpoints, deliveries and spawns. */
 export const PIPELINE_CRASH_POINTS = PIPELINE_STEPS.map((step) => `ao.${step}` as const);
-export type CrashPoint = (typeof CRASH_POINTS)[number] | (typeof PIPELINE_CRASH_POINTS)[number];
+export type PipelineCrashPoint = (typeof PIPELINE_CRASH_POINTS)[number];
+/** Of these the ones that every run of the tests passes; all others take their minute in the soak. */
+export const COMMON_CRASH_POINTS: readonly PipelineCrashPoint[] = [
+  'ao.results.before-commit',
+  'ao.results.after-commit',
+  'ao.checkpoint.before-commit',
+  'ao.spawn.before-mark',
+];
+export type CrashPoint = (typeof CRASH_POINTS)[number] | PipelineCrashPoint;
 
 /** Ends this process at once when ISTHMUS_CRASH_AT names the point; otherwise nothing. */
 export function crashPoint(point: CrashPoint): void {

@@ -1,5 +1,5 @@
 /** What the gateway says of itself: true of the bridge, whatever strangers do, and without its secrets. */
-import { createItem, ethereumSigner } from '@isthmus/ao';
+import { createItem, ethereumSigner, Scheduler } from '@isthmus/ao';
 import { devKey } from '@isthmus/devnet';
 import { createLogger } from '@isthmus/store';
 import { HttpRequestError } from 'viem';
@@ -27,13 +27,17 @@ it('I13 a stranger’s process that cannot be computed does not make the gateway
       { tags: tags({ Type: 'Module', 'Module-Format': 'nothing-known' }), data: 'x' },
       signer,
     );
-    const own = { Type: 'Process', Module: module.id, Scheduler: world.pipeline.scheduler.address };
+    // As a release left it that had a machine for this format: the gateway itself would refuse the spawn now.
+    const scheduler = new Scheduler({ database: world.gateway.database, signer });
+    const own = { Type: 'Process', Module: module.id, Scheduler: scheduler.address };
     const spawn = await createItem({ tags: tags(own), data: '' }, signer);
-    await world.post(module);
-    await world.post(spawn);
+    await scheduler.schedule(module.raw);
+    await scheduler.schedule(spawn.raw);
+    await scheduler.stop();
     await world.pipeline.compute.advance(spawn.id).catch(() => undefined);
     const health = await world.get<{ parts: Record<string, unknown> }>('/health');
     expect(Object.keys(health.parts).filter((part) => part.startsWith('compute'))).toEqual([]);
+    expect(world.pipeline.compute.stopped()).toMatchObject([{ process: spawn.id, reason: 'unknown-format' }]);
     await world.get('/ready');
   } finally {
     await world.close();

@@ -17,6 +17,7 @@ export * from './engine.js';
 export * from './core/http-signature.js';
 export * from './items/index.js';
 export * from './messenger/dead-letters.js';
+export { OF_THE_GATEWAY } from './messenger/pruning.js';
 export * from './messenger/messenger.js';
 export * from './messenger/monitors.js';
 export * from './pipeline.js';

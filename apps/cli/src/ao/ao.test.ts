@@ -446,10 +446,10 @@ it('a key’s AO address is told: EIP-55 of an Ethereum key, the hash of the pub
 });
 
 describe('dead letters', () => {
-  it('are listed with why, and sent again with the operator’s key file', async () => {
+  it('are listed with why, sent again or given up with the operator’s key file', async () => {
     expect(await run('dead-letters', '--process', NOBODY)).toMatchObject({ code: 0, out: 'no dead letters' });
     await run('message', counter, '--action', 'Loop');
-    const shown = async () => (await run('dead-letters')).out;
+    const shown = async () => (await run('dead-letters', '--all')).out;
     const out = await until('the loop ends', async () => /^(?!no dead).*/s.exec(await shown())?.[0]);
     expect(out).toMatch(new RegExp(`^\\d+ {2}message {2}from slot \\d+ of ${counter}\\n`));
     const [number = ''] = out.split(' ');
@@ -463,6 +463,14 @@ describe('dead letters', () => {
     const all = await run('dead-letters', '--release-all', counter, '--operator-key', operatorKey);
     expect(all).toMatchObject({ code: 0, out: '1 dead letter sent again' });
     await until('and again', async () => (await shown()).split('\n').length === 2 && (await shown()) !== next);
+    expect((await run('dead-letters')).out).toMatch(new RegExp(`^ +1 {2}${counter} {2}hops\none by one: `));
+    expect((await run('dead-letters', '--reason', 'answers')).out).toBe('no dead letters');
+    const [last = ''] = (await shown()).split(' ');
+    const gone = await run('dead-letters', '--discard', last, '--operator-key', operatorKey);
+    expect(gone).toMatchObject({ code: 0, out: '1 dead letter given up' });
+    expect((await run('dead-letters')).out).toBe('no dead letters');
+    const none = await run('dead-letters', '--discard-all', counter, '--reason', 'hops', '--operator-key', operatorKey);
+    expect(none).toMatchObject({ code: 0, out: '0 dead letters given up' });
   });
 
   it.each([
@@ -471,7 +479,9 @@ describe('dead letters', () => {
     ['no key', ['--release', '1', '--operator-key', 'none.key'], /is missing/],
     ['a number nobody has', ['--release', '999999', '--operator-key', 'operator.key'], /no dead letter/],
     ['what is no number', ['--release', '../../x', '--operator-key', 'operator.key'], /has a number/],
-    ['both at once', ['--release', '1', '--release-all', NOBODY], /not both/],
+    ['two at once', ['--release', '1', '--discard-all', NOBODY], /Give one of/],
+    ['a reason for one', ['--release', '1', '--reason', 'hops'], /goes with --discard-all/],
+    ['nobody’s to give up', ['--discard', '999999', '--operator-key', 'operator.key'], /no dead letter/],
     [
       'a way others read',
       ['--release', '1', '--operator-key', 'operator.key', '--gateway', 'http://192.0.2.1'],

@@ -109,10 +109,20 @@ export function ao(): Command {
       (await import('./state.js')).state(process, path, options),
     );
 
-  common(group.command('dead-letters').description('what could not be delivered and why; has it sent again'))
+  common(
+    group.command('dead-letters').description('what could not be delivered and why; has it sent again, or gives it up'),
+  )
     .addOption(new Option('--process <id>', 'only those this process sent').argParser(anId))
+    .option('--reason <word>', 'only those set aside for this')
+    .option('--all', 'one by one, also without --process')
     .addOption(new Option('--limit <n>', 'most shown, the newest first').argParser(whole).default(50))
     .option('--release <number>', 'send this one again (operators)')
+    .option('--discard <number>', 'give this one up (operators)')
+    .addOption(
+      new Option('--discard-all <process>', 'give up all of this process, or those of --reason (operators)').argParser(
+        anId,
+      ),
+    )
     .addOption(
       new Option('--release-all <process>', 'send all of this process again that can be (operators)').argParser(anId),
     )

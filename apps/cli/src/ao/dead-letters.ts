@@ -1,4 +1,4 @@
-/** `isthmus ao dead-letters`: what could not be delivered, and sending it again, which the gateway lets its operator do. */
+/** `isthmus ao dead-letters`: what could not be delivered, and sending it again or giving it up, which the gateway lets its operator do. */
 import fs from 'node:fs';
 import path from 'node:path';
 import { plainMessage, readKeyFile } from '@isthmus/store';
@@ -25,27 +25,73 @@ interface DeadLetter {
   releasable: boolean;
 }
 
+interface Group {
+  process: string;
+  reason: string;
+  count: number;
+}
+
+/** What an operator has done with letters: those of one number, or of one process. */
+const ACTS = [
+  ['release', 'release'],
+  ['releaseAll', 'release'],
+  ['discard', 'discard'],
+  ['discardAll', 'discard'],
+] as const;
+
 /** @throws CommandError when the gateway does not know the operator, or the letter */
 export async function deadLetters(options: DeadLetterOptions): Promise<void> {
   const client = clientOf(options);
-  const { release, releaseAll } = options;
-  if (release !== undefined && releaseAll !== undefined)
-    throw new CommandError('Give --release or --release-all, not both.');
-  if (release === undefined && releaseAll === undefined) return list(client, options);
-  if (release !== undefined && !/^[0-9]{1,18}$/.test(release))
-    throw new CommandError('A dead letter has a number: "isthmus ao dead-letters" shows it.');
-  const where = release === undefined ? `processes/${releaseAll}/dead-letters` : `dead-letters/${release}`;
-  const headers = { authorization: `Bearer ${operatorKey(client, options)}` };
-  const { released } = await client.post<{ released: number }>(`/v1/ao/${where}/release`, {}, headers);
-  print(options.json, { released }, () => `${plural(released, 'dead letter')} sent again`);
+  const [act, ...more] = ACTS.filter(([name]) => options[name] !== undefined);
+  if (more.length > 0) throw new CommandError('Give one of --release, --release-all, --discard and --discard-all.');
+  if (act) return carryOut(client, options, act[0], act[1]);
+  if (options.process === undefined && options.reason === undefined && !options.all) return groups(client, options);
+  return list(client, options);
 }
 
-async function list(client: AoClient, { process, limit, json }: DeadLetterOptions): Promise<void> {
+async function carryOut(
+  client: AoClient,
+  options: DeadLetterOptions,
+  name: (typeof ACTS)[number][0],
+  verb: 'release' | 'discard',
+): Promise<void> {
+  const which = options[name] ?? '';
+  const isOne = name === verb;
+  if (isOne && !/^[0-9]{1,18}$/.test(which))
+    throw new CommandError('A dead letter has a number: "isthmus ao dead-letters --all" shows it.');
+  if (options.reason !== undefined && name !== 'discardAll')
+    throw new CommandError('--reason goes with --discard-all, or with none of the others.');
+  const where = isOne ? `dead-letters/${which}` : `processes/${which}/dead-letters`;
+  const query = options.reason === undefined ? '' : `?${new URLSearchParams({ reason: options.reason }).toString()}`;
+  const headers = { authorization: `Bearer ${operatorKey(client, options)}` };
+  const done = await client.post<{ released?: number; discarded?: number }>(
+    `/v1/ao/${where}/${verb}${query}`,
+    {},
+    headers,
+  );
+  const count = done.released ?? done.discarded ?? 0;
+  print(options.json, done, () => `${plural(count, 'dead letter')} ${verb === 'release' ? 'sent again' : 'given up'}`);
+}
+
+/** How many of which process, and why. */
+async function groups(client: AoClient, { json }: DeadLetterOptions): Promise<void> {
+  const { groups: found } = await client.get<{ groups: Group[] }>('/v1/ao/dead-letters/groups');
+  print(json, found, () => {
+    if (found.length === 0) return 'no dead letters';
+    const lines = found.map(
+      ({ process, reason, count }) => `${String(count).padStart(8)}  ${process}  ${plain(reason)}`,
+    );
+    return [...lines, 'one by one: --process <id>, --reason <word> or --all'].join('\n');
+  });
+}
+
+async function list(client: AoClient, { process, reason, limit, json }: DeadLetterOptions): Promise<void> {
   const found: DeadLetter[] = [];
   let cursor: string | null = null;
   do {
     const query = new URLSearchParams({ limit: String(Math.min(PAGE, limit - found.length)) });
     if (process !== undefined) query.set('process', process);
+    if (reason !== undefined) query.set('reason', reason);
     if (cursor !== null) query.set('cursor', cursor);
     const page: { deadLetters: DeadLetter[]; nextCursor: string | null } = await client.get(
       `/v1/ao/dead-letters?${query.toString()}`,

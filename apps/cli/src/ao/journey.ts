@@ -138,6 +138,8 @@ function deliveryWords(
       return target?.startsWith('0x') ? 'a wallet: it reads results itself' : 'not a process of this scheduler';
     case 'delivered':
       return slot === null ? 'delivered' : `delivered: slot ${slot} of ${process}, ${outcome}  ${message}`;
+    case 'discarded':
+      return `given up by the operator${why}`;
     default:
       return `${state === 'dead' ? 'SET ASIDE' : 'waiting'} after ${plural(attempts, 'attempt')}${why}`;
   }

@@ -36,8 +36,12 @@ export interface SpawnOptions extends Signed {
 export interface DeadLetterOptions extends Common {
   process?: string;
   limit: number;
+  reason?: string;
+  all?: boolean;
   release?: string;
   releaseAll?: string;
+  discard?: string;
+  discardAll?: string;
   operatorKey?: string;
 }
 

@@ -61,7 +61,7 @@ export interface DeliveryRow {
   itemId: string;
   /** Process whose schedule it is for; '' for a spawn. */
   target: string;
-  state: 'held' | 'waiting' | 'delivered' | 'dead';
+  state: 'held' | 'waiting' | 'delivered' | 'dead' | 'discarded';
   attempts: number;
   error: string | null;
 }

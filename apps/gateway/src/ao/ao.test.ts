@@ -422,6 +422,25 @@ describe('dead letters', () => {
     );
     const nobody = `/v1/ao/processes/${NOBODY}/dead-letters/release`;
     expect(await problem(nobody, post(nobody, OPERATOR))).toEqual([404, 'not-found']);
+
+    const groups = async () =>
+      (await get('AoDeadLetterGroups', '/v1/ao/dead-letters/groups')).groups.filter((g) => g.process === sender);
+    expect(await groups()).toEqual([
+      { process: sender, reason: 'bad-item', count: 1 },
+      { process: sender, reason: 'hops', count: 1 },
+    ]);
+    const give = (id: string | undefined) => `/v1/ao/dead-letters/${id}/discard`;
+    expect(await problem(give(final?.id), post(give(final?.id)))).toEqual([401, 'unauthorized']);
+    expect(await (await ask(post(give(final?.id), OPERATOR))).json()).toEqual({ discarded: 1 });
+    expect(await problem(give(final?.id), post(give(final?.id), OPERATOR))).toEqual([404, 'not-found']);
+    const rest = `/v1/ao/processes/${sender}/dead-letters/discard`;
+    expect(await problem(rest, post(rest))).toEqual([401, 'unauthorized']);
+    expect(await problem(`${rest}?reason=%27`, post(`${rest}?reason=%27`, OPERATOR))).toEqual([400, 'bad-request']);
+    expect(await (await ask(post(`${rest}?reason=answers`, OPERATOR))).json()).toEqual({ discarded: 0 });
+    expect(await (await ask(post(rest, OPERATOR))).json()).toEqual({ discarded: 1 });
+    expect(await groups()).toEqual([]);
+    const [given] = (await pipelineOf(world).scheduler.entries(sender, dead.slot + 3, 1)) as [ScheduleEntry];
+    expect((await journey(given.message.id)).places[0]?.sent[0]?.delivery.state).toBe('discarded');
   });
 
   it('of a gateway without an operator’s key are nobody’s to send', () => {

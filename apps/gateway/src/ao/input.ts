@@ -46,6 +46,10 @@ export const deadLettersQuery = z.strictObject({
   limit: limit(100, 'dead letters'),
 });
 
+export const discardQuery = z.strictObject({
+  reason: deadLettersQuery.shape.reason,
+});
+
 /** An id in a path: what can be none is as unknown as one nobody has. @throws Problem `not-found` */
 export function idIn(path: string, what: string): string {
   if (!isArweaveAddress(path)) throw notFound(what);

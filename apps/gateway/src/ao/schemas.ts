@@ -88,9 +88,9 @@ const slotEvent = z
 const delivery = z
   .strictObject({
     state: z
-      .enum(['waiting', 'held', 'delivered', 'dead', 'none', 'elsewhere'])
+      .enum(['waiting', 'held', 'delivered', 'dead', 'discarded', 'none', 'elsewhere'])
       .describe(
-        'held: until what it tells of has its place. dead: set aside, see /v1/ao/dead-letters. none: without a target it is only reported. elsewhere: its target is no process of this scheduler',
+        'held: until what it tells of has its place. dead: set aside, see /v1/ao/dead-letters. discarded: given up by the operator. none: without a target it is only reported. elsewhere: its target is no process of this scheduler',
       ),
     attempts: z.int(),
     reason: z.string().nullable().describe('Why it waits or is set aside'),
@@ -179,6 +179,18 @@ const deadLetters = z.strictObject({
   nextCursor: z.string().nullable().describe('The cursor of the next page; null on the last'),
 });
 const released = z.strictObject({ released: z.int().describe('How many are sent again') });
+const discarded = z.strictObject({ discarded: z.int().describe('How many are given up') });
+const deadLetterGroups = z.strictObject({
+  groups: z
+    .array(
+      z.strictObject({
+        process: aoId('The process that sent them'),
+        reason: z.string().describe('Why they were set aside, in one word'),
+        count: z.int(),
+      }),
+    )
+    .describe('The largest first, at most 500'),
+});
 
 const health = z.strictObject({
   ok: z.boolean().describe('Whether nothing has waited longer than a minute for its result'),
@@ -209,6 +221,8 @@ export const aoSchemas = {
   AoDeadLetter: deadLetter,
   AoDeadLetterPage: deadLetters,
   AoReleased: released,
+  AoDiscarded: discarded,
+  AoDeadLetterGroups: deadLetterGroups,
   AoHealth: health,
 } as const;
 
@@ -225,4 +239,6 @@ export type AoJourney = Of<typeof journey>;
 export type AoDeadLetter = Of<typeof deadLetter>;
 export type AoDeadLetterPage = Of<typeof deadLetters>;
 export type AoReleased = Of<typeof released>;
+export type AoDiscarded = Of<typeof discarded>;
+export type AoDeadLetterGroups = Of<typeof deadLetterGroups>;
 export type AoHealth = Of<typeof health>;

@@ -1,4 +1,4 @@
-/** Dead letters: what could not be delivered, with why, for an operator to see and to let go after all. */
+/** Dead letters: what could not be delivered, with why, for an operator to see and to let go after all, or to give up. */
 import type { DataSource } from 'typeorm';
 import type { ResultBatch } from '../compute/result-sink.js';
 import { tagOf } from '../scheduler/assignment.js';
@@ -10,6 +10,7 @@ import type { DeliveryKind, Sent } from './sent.js';
 
 /** Most letters of one page. */
 const MAX_PAGE = 500;
+const NUMBER = /^[0-9]{1,18}$/;
 /** Above every id. */
 const NEWEST = '9223372036854775807';
 
@@ -17,9 +18,6 @@ const NEWEST = '9223372036854775807';
 const OF_BOUNDS: ReadonlySet<string> = new Set(['hops', 'pushes', 'answers', 'spawns']);
 /** Would be the same however often it is tried. */
 const FINAL: ReadonlySet<string> = new Set(['bad-item', 'bad-assignment', 'foreign-scheduler', 'too-large']);
-
-/** What was tried in vain, again and again, for a reason of this gateway's: all else is the doing of who sent it, and nothing its operator must mend. */
-export const OF_THE_GATEWAY: readonly string[] = ['failed', 'overloaded'];
 
 export type DeadLetterErrorCode = 'unknown-letter' | 'final';
 
@@ -55,6 +53,13 @@ export interface DeadLetter {
   attempts: number;
   /** Whether letting it go can change anything. */
   releasable: boolean;
+}
+
+/** Letters of one process set aside for one reason. */
+export interface DeadLetterGroup {
+  process: string;
+  reason: string;
+  count: number;
 }
 
 export interface DeadLetterFilter {
@@ -109,9 +114,42 @@ export class DeadLetters {
     );
   }
 
+  /** Of which process, why and how many, the most first; at most 500 groups. */
+  async groups(limit = MAX_PAGE): Promise<DeadLetterGroup[]> {
+    return this.database.query(
+      `select process, reason, count(*)::int as count from outbox where state = 'dead' group by process, reason
+       order by count desc, process, reason limit $1`,
+      [Math.min(limit, MAX_PAGE)],
+    );
+  }
+
+  /** @throws DeadLetterError */
+  async discard(id: string): Promise<void> {
+    if (!NUMBER.test(id) || (await this.giveUp('id = $1', [id])) === 0)
+      throw new DeadLetterError('unknown-letter', `There is no dead letter ${id}.`);
+  }
+
+  /** @param reason only those set aside for it */
+  async discardAll(process: string, reason: string | null): Promise<number> {
+    let count = 0;
+    for (let gone = MAX_PAGE; gone === MAX_PAGE; count += gone)
+      gone = await this.giveUp('process = $1 and ($2::text is null or reason = $2)', [process, reason]);
+    return count;
+  }
+
+  /** A page of letters at a time: deliveries wait for nothing. */
+  private async giveUp(which: string, values: readonly unknown[]): Promise<number> {
+    const [, count]: [unknown, number] = await this.database.query(
+      `update outbox set state = 'discarded', due = now() where id in (
+         select id from outbox where state = 'dead' and ${which} order by id limit ${MAX_PAGE} for update)`,
+      [...values],
+    );
+    return count;
+  }
+
   /** @throws DeadLetterError */
   async release(id: string): Promise<void> {
-    const rows: Row[] = /^[0-9]{1,18}$/.test(id)
+    const rows: Row[] = NUMBER.test(id)
       ? await this.database.query(`select ${COLUMNS} from outbox where id = $1 and state = 'dead'`, [id])
       : [];
     const [row] = rows;
@@ -155,6 +193,8 @@ export class DeadLetters {
     }
     const row = await this.state(process, nonce, n);
     if (!row) throw new DeadLetterError('unknown-letter', `Message ${n} of slot ${nonce} is to no process here.`);
+    if (row.state === 'discarded')
+      throw new DeadLetterError('final', `Message ${n} of slot ${nonce} was given up by the gateway's operator.`);
     if (row.state === 'dead' && (row.item_id === '' || FINAL.has(row.reason)))
       throw new DeadLetterError('final', `Message ${n} of slot ${nonce} is set aside: ${row.error}`);
     await this.database.query(`update outbox set state = 'waiting', due = now() where id = $1 and state = 'dead'`, [

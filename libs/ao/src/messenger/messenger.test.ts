@@ -351,6 +351,38 @@ describe('dead letters', () => {
     expect((await dead()).map((l) => l.reason)).toContain('unknown-module'); // the module is as unknown as it was
   });
 
+  it('given up they are never sent, whoever asks, and no longer counted', async () => {
+    const [a, b] = [await born(), await born()];
+    const bad = () => message(b, { 'X-Long': 'x'.repeat(4000) });
+    const slot = await said(a);
+    await gave(slot, { Spawns: [spawn({ Module: NOBODY })], Messages: [bad(), bad()] });
+    await gave(await said(b), { Messages: [bad()] });
+    await messenger.deliver();
+    expect(await messenger.deadLetterGroups()).toEqual([
+      { process: a, reason: 'bad-item', count: 2 },
+      ...[
+        { process: a, reason: 'unknown-module', count: 1 },
+        { process: b, reason: 'bad-item', count: 1 },
+      ].sort((x, y) => (x.process < y.process ? -1 : 1)),
+    ]);
+    expect(await messenger.deadLetterGroups(1)).toHaveLength(1);
+    expect(await messenger.discardAll(a, 'bad-item')).toBe(2);
+    const [left] = (await messenger.deadLetters({ process: a })).letters;
+    expect(left?.reason).toBe('unknown-module');
+    const number = left?.id ?? '';
+    await messenger.discard(number);
+    for (const id of [number, '999999', 'x', '-1'])
+      await expect(messenger.discard(id)).rejects.toMatchObject({ code: 'unknown-letter' });
+    await expect(messenger.release(number)).rejects.toMatchObject({ code: 'unknown-letter' });
+    expect(await messenger.releaseAll(a)).toBe(0);
+    await expect(messenger.deliverAgain(a, slot.nonce, 0)).rejects.toMatchObject({ code: 'final' });
+    await messenger.deliver();
+    expect(await spawnedBy(a)).toEqual([]);
+    expect(await messenger.deadLetterCounts()).toEqual([{ reason: 'bad-item', count: 1 }]);
+    expect(await messenger.discardAll(b)).toBe(1);
+    expect(await messenger.deadLetterCounts()).toEqual([]);
+  });
+
   it('what was too much goes out with what followed it in its slot, when an operator says so', async () => {
     begin({ answers: 2, spawnsOfRoot: 1 });
     const [a, b] = [await born(), await born()];
@@ -732,7 +764,7 @@ describe('I12 what was delivered long ago is forgotten', () => {
   const prune = (batch = 2) => new Pruning(database, () => undefined, 1000, batch).prune();
   const age = () => database.query(`update outbox set due = due - interval '1 hour'`);
 
-  it('and neither what is not delivered, nor its slot; and nothing goes out twice for it', async () => {
+  it('what its sender did too much of with it; never what the gateway failed to do, nor its slot; and nothing goes out twice for it', async () => {
     begin({ answers: 2 });
     const [a, b] = [await born(), await born()];
     const [first, second, third] = [await said(a), await said(a), await said(a)];
@@ -742,6 +774,7 @@ describe('I12 what was delivered long ago is forgotten', () => {
     expect(await prune()).toBe(0); // it is new
     await age();
     await gave(third, { Messages: [message(b)] });
+    await database.query(`update outbox set reason = 'failed' where state = 'dead'`);
     await prune();
     expect(await rows()).toEqual(['message 2.0', 'message 2.1', 'message 2.2', 'message 3.0']);
     const sent = await schedule(b);
@@ -755,10 +788,14 @@ describe('I12 what was delivered long ago is forgotten', () => {
     } finally {
       late.mockRestore();
     }
+    await database.query(`update outbox set reason = 'answers' where state = 'dead'`);
     await messenger.releaseAll(a);
     await messenger.deliver();
     expect((await schedule(b)).slice(0, sent.length)).toEqual(sent);
     expect(await schedule(b)).toHaveLength(6);
+    await gave(await said(a), { Messages: [message(b), message(b), message(b)] });
+    await messenger.deliver();
+    expect((await dead()).map((l) => l.reason)).toEqual(['answers']);
     await age();
     await prune();
     expect(await rows()).toEqual([]);

@@ -7,7 +7,7 @@ import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
 import { ScheduleError, type Placed, type Scheduler } from '../scheduler/scheduler.js';
 import { NOBODY_IS_TOLD, type OnStep } from '../steps.js';
 import type { Signer } from '../types.js';
-import { DeadLetters, type DeadLetter, type DeadLetterFilter } from './dead-letters.js';
+import { DeadLetters, type DeadLetter, type DeadLetterFilter, type DeadLetterGroup } from './dead-letters.js';
 import {
   Dispatch,
   MAX_ANSWERS,
@@ -138,6 +138,21 @@ export class Messenger implements ResultSink {
     const count = await this.letters.releaseAll(process);
     if (count > 0) this.deliverSoon();
     return count;
+  }
+
+  /** Of which process, why and how many, the most first; at most 500. */
+  deadLetterGroups(limit?: number): Promise<DeadLetterGroup[]> {
+    return this.letters.groups(limit);
+  }
+
+  /** Gives a dead letter up: it is never sent, and forgotten like what was delivered. @throws DeadLetterError */
+  discard(id: string): Promise<void> {
+    return this.letters.discard(id);
+  }
+
+  /** Gives up all of one sender, or those set aside for one reason; how many those were. */
+  discardAll(process: string, reason: string | null = null): Promise<number> {
+    return this.letters.discardAll(process, reason);
   }
 
   /**

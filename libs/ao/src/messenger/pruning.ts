@@ -1,13 +1,16 @@
 /**
- * What was delivered long ago is forgotten, little by little. Nothing goes out twice for it: a result is taken into the outbox once, in the
+ * What was delivered long ago, or set aside for what its sender did, is forgotten, little by little. Nothing goes out twice for it: a result is taken into the outbox once, in the
  * transaction that stores it and moves its process on, and what an outbox row is still asked for keeps it. Kept are
- * - all of a slot of which anything is not delivered, which an operator may let go together with what followed it;
+ * - all of a slot of which anything waits, or is set aside for what the gateway failed to do, until its operator lets it go or gives it up;
  * - an assignment until its target has evaluated it: it says on whose behalf the answer is;
  * - ticks, by which a clock's results are found; the schedule grows with them anyway;
  * - spawns counted of a process: that bound is for its life.
  * Counts of a root go when nothing came of it for as long: who waits that long could as well have signed a new message.
  */
 import type { DataSource } from 'typeorm';
+
+/** What was tried in vain, again and again, for a reason of this gateway's: all else is the doing of who sent it, and nothing its operator must mend. */
+export const OF_THE_GATEWAY: readonly string[] = ['failed', 'overloaded'];
 
 /** Longer than anybody looks for what was delivered, or an operator leaves a dead letter unseen. */
 export const KEPT_DAYS = 30;
@@ -78,12 +81,12 @@ export class Pruning {
   private outbox(after: readonly string[]): Promise<Page<string[]>> {
     return this.page(
       `with page as materialized (
-         select id, process, kind, nonce, state, due, target, item_id from outbox where id > $3 order by id limit $2
+         select id, process, kind, nonce, state, reason, due, target, item_id from outbox where id > $3 order by id limit $2
        ), gone as (
-         delete from outbox o using page p where o.id = p.id and p.state = 'delivered' and p.kind <> 'tick' and p.due < ${BEFORE}
+         delete from outbox o using page p where o.id = p.id and ${finished('p')} and p.kind <> 'tick' and p.due < ${BEFORE}
            and not exists (
              select 1 from outbox s where s.process = p.process and s.kind = any('{message,spawn,spawned,assignment}') and s.nonce = p.nonce
-               and s.state <> 'delivered')
+               and not (${finished('s')} and s.due < ${BEFORE}))
            and (p.kind <> 'assignment' or exists (
              select 1 from assignment a join progress g on g.process = a.process
              where a.message_id = p.item_id and a.process = p.target and g.evaluated >= a.nonce))
@@ -125,4 +128,7 @@ export class Pruning {
   }
 }
 
+/** Of a row: nothing comes of it any more, or only when an operator wants what its sender did too much of. */
+const finished = (row: string): string =>
+  `(${row}.state in ('delivered', 'discarded') or ${row}.state = 'dead' and ${row}.reason <> all('{${OF_THE_GATEWAY.join()}}'))`;
 const BEFORE = `now() - $1::bigint * interval '1 millisecond'`;
