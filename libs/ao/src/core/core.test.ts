@@ -1,16 +1,10 @@
 /** AO-Core over real HTTP: its own client, unmodified; answers and requests that are verifiable; requests no client would make. */
 import { createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
-import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
-import type { INestApplication } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import { connect, createSigner } from '@permaweb/aoconnect';
 import { httpbis } from 'http-message-signatures';
-import type { DataSource } from 'typeorm';
+import { UnitsStage } from '../../harness.js';
 import {
   AoPipeline,
-  AoUnitsModule,
   arweaveSigner,
   contentDigest,
   createItem,
@@ -68,10 +62,8 @@ interface Client {
   request(a: object): Promise<Response>;
 }
 
-let cluster: TestCluster;
-let database: DataSource;
+let stage: UnitsStage;
 let pipeline: AoPipeline;
-let app: INestApplication;
 let url: string;
 let module: Item;
 let client: Client;
@@ -84,34 +76,15 @@ const send = (tags: Record<string, string>, data = 'x') =>
 const clientOf = (options: object): Client => connect({ MODE: 'mainnet', URL: url, ...options } as never) as never;
 
 beforeAll(async () => {
-  cluster = await testCluster();
-  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
-  pipeline = new AoPipeline({
-    database,
-    schedulerSigner: SCHEDULER,
-    messengerSigner: MESSENGER,
-    workers: 1,
-    onFailure: (_, error) => {
-      throw error;
-    },
-  });
-  await pipeline.start();
-  app = await NestFactory.create(AoUnitsModule.register(pipeline), { logger: false });
-  await app.listen(0, '127.0.0.1');
-  url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+  stage = await UnitsStage.open({ schedulerSigner: SCHEDULER, messengerSigner: MESSENGER });
+  ({ pipeline, url } = stage);
   const tags = tagsOf({ 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' });
   module = await createItem({ tags, data: BOOK }, ALICE);
   await pipeline.scheduler.schedule(module.raw);
   client = clientOf({ signer: createSigner(WALLET) });
   process_ = await client.spawn({ module: module.id, tags: tagsOf({ Name: 'Book' }) });
 });
-afterAll(async () => {
-  await app?.close();
-  await pipeline?.stop();
-  await database?.destroy();
-  await cluster.close();
-});
+afterAll(() => stage.close());
 
 describe("AO's own client in its mainnet mode", () => {
   it('spawns, sends, reads results, evaluates without effect', async () => {

@@ -1,14 +1,9 @@
 /** A node of AO-Core as a network: Isthmus' own node, over real HTTP, followed by a replica and by the remote engine. */
-import type { AddressInfo } from 'node:net';
-import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
-import type { INestApplication } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
+import { UnitsStage } from '../../harness.js';
 import { createItem, ed25519Signer, ethereumSigner } from '../items/index.js';
 import { AoPipeline } from '../pipeline.js';
 import type { Item } from '../types.js';
-import { AoUnitsModule } from '../units/units.module.js';
 import { ComputeUnits } from './compute-units.js';
 import { CoreCompute, CoreNetwork } from './core-network.js';
 import { tagList } from './harness.js';
@@ -25,10 +20,9 @@ function handle(msg)
   ao.send({ Target = msg.From, Data = n .. (msg.Tags.Note or "") })
 end`;
 
-let cluster: TestCluster;
+let stage: UnitsStage;
 let database: DataSource;
 let pipeline: AoPipeline;
-let app: INestApplication;
 let url: string;
 let network: CoreNetwork;
 let process: string;
@@ -46,22 +40,8 @@ const say = (action: string): Promise<Item> =>
   );
 
 beforeAll(async () => {
-  cluster = await testCluster();
-  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
-  pipeline = new AoPipeline({
-    database,
-    schedulerSigner: SCHEDULER,
-    messengerSigner: MESSENGER,
-    workers: 1,
-    onFailure: (_, error) => {
-      throw error;
-    },
-  });
-  await pipeline.start();
-  app = await NestFactory.create(AoUnitsModule.register(pipeline), { logger: false });
-  await app.listen(0, '127.0.0.1');
-  url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+  stage = await UnitsStage.open({ schedulerSigner: SCHEDULER, messengerSigner: MESSENGER });
+  ({ database, pipeline, url } = stage);
   network = new CoreNetwork({ nodeUrl: url, gatewayUrl: url });
   const format = { 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' };
   const module = await createItem({ tags: tagList(format), data: COUNTER }, ALICE);
@@ -70,12 +50,7 @@ beforeAll(async () => {
   process = spawn.id;
   for (const item of [module, spawn]) await network.send(item);
 });
-afterAll(async () => {
-  await app.close();
-  await pipeline.stop();
-  await database.destroy();
-  await cluster.close();
-});
+afterAll(() => stage.close());
 
 it('takes items, shows them in their places, and gives results and reads', async () => {
   for (let i = 0; i < 11; i += 1) await network.send(await say('Count'));

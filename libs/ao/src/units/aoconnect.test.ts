@@ -1,23 +1,11 @@
 /** AO developers' own tools against the units over HTTP: the unmodified aoconnect and a real aos module, nothing but its calls and fetch. Only the clock is stepped by hand. */
 import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, projectRoot, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
-import type { INestApplication } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { projectRoot } from '@isthmus/store';
 import { connect, createDataItemSigner } from '@permaweb/aoconnect';
-import type { DataSource } from 'typeorm';
-import {
-  AoPipeline,
-  AoUnitsModule,
-  arweaveSigner,
-  createItem,
-  ed25519Signer,
-  ethereumSigner,
-  type Signer,
-} from '../index.js';
+import { UnitsStage } from '../../harness.js';
+import { AoPipeline, arweaveSigner, createItem, ed25519Signer, ethereumSigner, type Signer } from '../index.js';
 
 /** A published 32-bit aos module; without one these tests have nothing to show. */
 const MODULE = path.join(projectRoot(), '.cache/aos/aos2_0_4_32.wasm');
@@ -59,10 +47,8 @@ interface Client {
   unmonitor(a: object): Promise<string>;
 }
 
-let cluster: TestCluster;
-let database: DataSource;
+let stage: UnitsStage;
 let pipeline: AoPipeline;
-let app: INestApplication;
 let url: string;
 let client: Client;
 let counter: string;
@@ -109,24 +95,9 @@ async function publish(format: string, data: Buffer | string): Promise<string> {
 }
 
 beforeAll(async () => {
-  cluster = await testCluster();
-  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
   now = Date.now();
-  pipeline = new AoPipeline({
-    database,
-    schedulerSigner: SCHEDULER,
-    messengerSigner: MESSENGER,
-    workers: 1,
-    now: () => now,
-    onFailure: (_, error) => {
-      throw error;
-    },
-  });
-  await pipeline.start();
-  app = await NestFactory.create(AoUnitsModule.register(pipeline), { logger: false });
-  await app.listen(0, '127.0.0.1');
-  url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+  stage = await UnitsStage.open({ schedulerSigner: SCHEDULER, messengerSigner: MESSENGER, now: () => now });
+  ({ pipeline, url } = stage);
   client = connect({
     MODE: 'legacy',
     MU_URL: `${url}/mu`,
@@ -137,12 +108,7 @@ beforeAll(async () => {
   counter = await publish('isthmus-lua-5.4', COUNTER);
   if (fs.existsSync(MODULE)) aos = await publish('wasm32-unknown-emscripten4', fs.readFileSync(MODULE));
 });
-afterAll(async () => {
-  await app.close();
-  await pipeline.stop();
-  await database.destroy();
-  await cluster.close();
-});
+afterAll(() => stage.close());
 
 const rsa = () => generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' });
 

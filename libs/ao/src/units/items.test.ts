@@ -1,16 +1,11 @@
 /** Items over HTTP: found by what they are, shown to whoever asks, and refused with a reason when they are none. */
 import { generateKeyPairSync } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
-import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
-import type { INestApplication } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import fc from 'fast-check';
 import { getIntrospectionQuery } from 'graphql';
 import type { DataSource } from 'typeorm';
+import { UnitsStage } from '../../harness.js';
 import {
   AoPipeline,
-  AoUnitsModule,
   arweaveSigner,
   createItem,
   ed25519Signer,
@@ -28,10 +23,9 @@ const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);
 const BOB = ed25519Signer(Buffer.alloc(32, 4));
 const PUBLIC = 'https://gateway.example';
 
-let cluster: TestCluster;
+let stage: UnitsStage;
 let database: DataSource;
 let pipeline: AoPipeline;
-let app: INestApplication;
 let url: string;
 let module: Item;
 let processes: string[];
@@ -51,35 +45,19 @@ async function place(tags: Record<string, string>, signer?: Signer, target?: str
 }
 
 beforeAll(async () => {
-  cluster = await testCluster();
-  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
-  pipeline = new AoPipeline({
-    database,
+  stage = await UnitsStage.open({
     schedulerSigner: SCHEDULER,
     messengerSigner: ed25519Signer(Buffer.alloc(32, 2)),
-    workers: 1,
     publicUrl: PUBLIC,
     now: () => (clock = Math.max(Date.now(), clock + 1)), // no two at once: what came first is known
-    onFailure: (_, error) => {
-      throw error;
-    },
   });
-  await pipeline.start();
-  app = await NestFactory.create(AoUnitsModule.register(pipeline), { logger: false });
-  await app.listen(0, '127.0.0.1');
-  url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+  ({ database, pipeline, url } = stage);
   module = await make({ Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' }, ALICE, '', 'function handle() end');
   expect((await post('/mu', module.raw)).status).toBe(202);
   const spawn = (Name: string) => place({ Type: 'Process', Module: module.id, Scheduler: SCHEDULER.address, Name });
   processes = [(await spawn('one')).id, (await spawn('two')).id];
 });
-afterAll(async () => {
-  await app.close();
-  await pipeline.stop();
-  await database.destroy();
-  await cluster.close();
-});
+afterAll(() => stage.close());
 
 interface Answer {
   data?: Record<

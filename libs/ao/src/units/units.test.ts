@@ -1,15 +1,10 @@
 /** The units over real HTTP: AO's own client, unmodified, and requests no client would make. */
 import { generateKeyPairSync } from 'node:crypto';
-import type { AddressInfo } from 'node:net';
-import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
-import type { INestApplication } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
 import { connect, createDataItemSigner } from '@permaweb/aoconnect';
 import type { DataSource } from 'typeorm';
+import { UnitsStage } from '../../harness.js';
 import {
   AoPipeline,
-  AoUnitsModule,
   arweaveSigner,
   createItem,
   decodeBundle,
@@ -47,10 +42,9 @@ interface Client {
   dryrun(a: object): Promise<{ Messages: { Data: string }[] }>;
 }
 
-let cluster: TestCluster;
+let stage: UnitsStage;
 let database: DataSource;
 let pipeline: AoPipeline;
-let app: INestApplication;
 let url: string;
 let module: Item;
 let client: Client;
@@ -76,22 +70,8 @@ const send = (process: string, action = 'Count', signer: unknown = etherSigner(A
   });
 
 beforeAll(async () => {
-  cluster = await testCluster();
-  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
-  pipeline = new AoPipeline({
-    database,
-    schedulerSigner: SCHEDULER,
-    messengerSigner: MESSENGER,
-    workers: 1,
-    onFailure: (_, error) => {
-      throw error;
-    },
-  });
-  await pipeline.start();
-  app = await NestFactory.create(AoUnitsModule.register(pipeline), { logger: false });
-  await app.listen(0, '127.0.0.1');
-  url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+  stage = await UnitsStage.open({ schedulerSigner: SCHEDULER, messengerSigner: MESSENGER });
+  ({ database, pipeline, url } = stage);
   client = connect({
     MODE: 'legacy',
     MU_URL: `${url}/mu`,
@@ -116,12 +96,7 @@ beforeAll(async () => {
   );
   expect((await post('/mu', module.raw)).status).toBe(202);
 });
-afterAll(async () => {
-  await app.close();
-  await pipeline.stop();
-  await database.destroy();
-  await cluster.close();
-});
+afterAll(() => stage.close());
 
 it('serves AO’s own client, with Ethereum keys and with Arweave wallets', async () => {
   const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' });
