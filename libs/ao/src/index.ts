@@ -36,5 +36,6 @@ export type * from './types.js';
 export * from './steps.js';
 export { clientOf } from './units/client.js';
 export { UnitError, UnitErrors } from './units/errors.js';
+export { Shares } from './units/shares.js';
 export { bodyReader, type BodyOptions, type BodyRefusal } from './units/raw-body.js';
 export { AoUnitsModule, type AoUnitsOptions } from './units/units.module.js';

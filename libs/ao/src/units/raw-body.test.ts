@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import http, { type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express, { type Response } from 'express';
-import { BODY_STATUS, BodiesUnderWay, bodyReader, refuseAsUnit, type BodyOptions } from './raw-body.js';
+import { BODY_STATUS, bodyReader, refuseAsUnit, type BodyOptions } from './raw-body.js';
+import { Shares } from './shares.js';
 
 let server: Server | undefined;
-let bodies: BodiesUnderWay;
+let bodies: Shares;
 /** Requests that have come to the route and are not answered. */
 let waiting: Response[];
 let arrived: (() => void)[];
@@ -15,7 +16,7 @@ const refuseInOneWord: BodyOptions['refuse'] = (why, _reason, _request, response
 async function serve(deadlineMs?: number, refuse = refuseInOneWord): Promise<void> {
   const app = express();
   app.set('trust proxy', true);
-  bodies = new BodiesUnderWay(1000, 600);
+  bodies = new Shares(1000, 600);
   [waiting, arrived] = [[], []];
   app.use(
     bodyReader({ limit: 500, bodies, refuse, ...(deadlineMs === undefined ? {} : { deadlineMs }) }),
@@ -65,7 +66,7 @@ const send = (client: string, bytes: number, path?: string): Promise<Answer> => 
 };
 /** Until so many bytes are counted. */
 async function counted(bytes: number): Promise<void> {
-  while (bodies.bytes !== bytes) await new Promise(setImmediate);
+  while (bodies.taken !== bytes) await new Promise(setImmediate);
 }
 
 it('leaves bytes as they came, and none where there are none', async () => {

@@ -6,47 +6,17 @@ import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { MAX_ITEM_BYTES } from '../items/index.js';
 import { clientOf } from './client.js';
 import { UnitError } from './errors.js';
+import { Shares } from './shares.js';
 
 /** Bytes of all bodies that are being read or answered. A dozen of the largest items: the memory of processes is the larger part by far. */
 const MAX_BYTES = 128 * 1024 * 1024;
-/** Of these, what one client may have: nobody keeps others out alone. */
+/** Of these, what one client may have. */
 const MAX_BYTES_OF_ONE = MAX_BYTES / 2;
 /** Ten megabytes on a line of four megabits a second. */
 const DEADLINE_MS = 20_000;
 
-/** Bytes of the bodies under way. */
-export class BodiesUnderWay {
-  private total = 0;
-  private readonly held = new Map<string, number>();
-
-  constructor(
-    private readonly most = MAX_BYTES,
-    private readonly mostOfOne = MAX_BYTES_OF_ONE,
-  ) {}
-
-  get bytes(): number {
-    return this.total;
-  }
-
-  /** Whether so many more bytes of a client may be held; then they are. */
-  take(client: string, bytes: number): boolean {
-    const own = (this.held.get(client) ?? 0) + bytes;
-    if (this.total + bytes > this.most || own > this.mostOfOne) return false;
-    this.total += bytes;
-    this.held.set(client, own);
-    return true;
-  }
-
-  give(client: string, bytes: number): void {
-    this.total -= bytes;
-    const own = (this.held.get(client) ?? 0) - bytes;
-    if (own > 0) this.held.set(client, own);
-    else this.held.delete(client);
-  }
-}
-
-/** What all routes of a gateway share. */
-const ALL = new BodiesUnderWay();
+/** Bytes of the bodies under way, of all routes of a gateway. */
+const ALL = new Shares(MAX_BYTES, MAX_BYTES_OF_ONE);
 
 /** Why a body was not read. */
 export type BodyRefusal = 'too-large' | 'too-slow' | 'busy' | 'encoded' | 'cut-short';
@@ -64,7 +34,7 @@ export interface BodyOptions {
   limit: number;
   /** Writes the refusal; its headers are set. */
   refuse: (why: BodyRefusal, reason: string, request: Request, response: Response) => void;
-  bodies?: BodiesUnderWay;
+  bodies?: Shares;
   /** Milliseconds for the whole body. */
   deadlineMs?: number;
 }
