@@ -491,8 +491,8 @@ class MeteredBody {
   /** The number just computed is the one NaN there is, if it is none. */
   private canonize(type: number): void {
     this.copy();
-    const local = indexed(0x20, this.local(`value ${type}`, type));
-    this.out.push(indexed(0x22, this.local(`value ${type}`, type)), orNan(type, local));
+    const local = this.local(`value ${type}`, type);
+    this.out.push(indexed(0x22, local), orNan(type, indexed(0x20, local)));
   }
 
   /** Type of an address. */

@@ -15,7 +15,7 @@ interface Bindings {
 
 /** Both throw for r or s out of range, and where there is no point with this r. */
 const checked =
-  (way: (digest: Uint8Array, signature: Uint8Array, parity: 0 | 1) => Uint8Array | null): Recover =>
+  (way: Recover): Recover =>
   (digest, signature, parity) => {
     if (digest.length !== 32 || signature.length !== 64) throw new TypeError('A digest has 32 bytes, a signature 64.');
     try {

@@ -1,6 +1,7 @@
 /**
- * What was delivered long ago, or set aside for what its sender did, is forgotten, little by little. Nothing goes out twice for it: a result is taken into the outbox once, in the
- * transaction that stores it and moves its process on, and what an outbox row is still asked for keeps it. Kept are
+ * What was delivered long ago, or set aside for what its sender did, is forgotten, little by little. Nothing goes out twice for it: a result
+ * is taken into the outbox once, in the transaction that stores it and moves its process on, and what an outbox row is still asked for
+ * keeps it. Kept are
  * - all of a slot of which anything waits, or is set aside for what the gateway failed to do, until its operator lets it go or gives it up;
  * - an assignment until its target has evaluated it: it says on whose behalf the answer is;
  * - ticks, by which a clock's results are found; the schedule grows with them anyway;

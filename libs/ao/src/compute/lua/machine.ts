@@ -17,9 +17,9 @@ const FIRST_BYTES = 2 * 1024 * 1024;
 const GROWTH_BYTES = 1024 * 1024;
 
 /**
- * Steps (passes of loops, calls and stretches of instructions, in C and Lua alike) one call into an interpreter may take: two seconds of work, some four at
- * worst. Lua's own count of
- * instructions sees nothing of what one of them makes C do (a pattern, a sort, a copy); this one sees all, and nothing in Lua can catch it.
+ * Steps (passes of loops, calls and stretches of instructions, in C and Lua alike) one call into an interpreter may take: two seconds of
+ * work, some four at worst. Lua's own count of instructions sees nothing of what one of them makes C do (a pattern, a sort, a copy); this
+ * one sees all, and nothing in Lua can catch it.
  */
 export const WORK_LIMIT = 2_000_000_000;
 
