@@ -12,7 +12,7 @@ import { createItem, ed25519Signer, ethereumSigner } from './items/index.js';
 import { Messenger } from './messenger/messenger.js';
 import { MAX_HOPS } from './messenger/sent.js';
 import { MAX_MESSAGE_BYTES, Scheduler } from './scheduler/scheduler.js';
-import { tagOf } from './scheduler/assignment.js';
+import { tagOf } from './items/tags.js';
 import type { Tag } from './types.js';
 
 const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);

@@ -4,7 +4,7 @@
  */
 import type { DataSource } from 'typeorm';
 import { parseItem } from '../items/index.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult, ScheduleEntry } from '../types.js';
 import { CheckpointStore, hashOf } from './checkpoint-store.js';

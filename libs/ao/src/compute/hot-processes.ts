@@ -4,7 +4,7 @@
  */
 import type { DataSource } from 'typeorm';
 import { parseItem } from '../items/index.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry } from '../types.js';
 import type { CheckpointStore } from './checkpoint-store.js';
 import { ComputeError, ProcessStopped } from './error.js';

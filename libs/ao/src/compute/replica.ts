@@ -5,7 +5,8 @@
 import { EngineError, type AoNetwork, type ShownEntry } from '../engine.js';
 import { ItemError, parseItem, verifyItem } from '../items/index.js';
 import { TickCheck } from '../messenger/cron.js';
-import { firstHash, nextHash, tagOf, type ScheduleHead } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
+import { firstHash, nextHash, type ScheduleHead } from '../scheduler/assignment.js';
 import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry, VmMessage } from '../types.js';
 import { environmentOf, messageOf } from './message.js';
 import type { WorkerPool } from './worker-pool.js';

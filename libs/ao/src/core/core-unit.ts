@@ -5,7 +5,7 @@
 import { ComputeError } from '../compute/error.js';
 import { ItemError, parseItem, verifyItem } from '../items/index.js';
 import type { AoPipeline } from '../pipeline.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { StateAnswer } from '../state/public-state.js';
 import { MAX_PAGE_LEAVES } from '../state/public-state.js';
 import type { EvaluationResult, Item } from '../types.js';

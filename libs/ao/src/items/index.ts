@@ -6,3 +6,4 @@ export * from './item.js';
 export { verifyItem } from './verifier.js';
 export { addressOfOwner } from './address.js';
 export { arweaveSigner, ed25519Signer, ethereumSigner } from './signers.js';
+export { tagOf } from './tags.js';

@@ -1,7 +1,7 @@
 /** Dead letters: what could not be delivered, with why, for an operator to see and to let go after all, or to give up. */
 import type { DataSource } from 'typeorm';
 import type { ResultBatch } from '../compute/result-sink.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult } from '../types.js';
 import type { Dispatch } from './dispatch.js';

@@ -5,7 +5,7 @@
 import type { EntityManager } from 'typeorm';
 import type { ResultBatch } from '../compute/result-sink.js';
 import { ItemError } from '../items/index.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { Item, OutboundMessage, ScheduleEntry, Signer } from '../types.js';
 import { allOf, countAnswers, countSpawns, shareKey, type Share } from './counts.js';
 import type { Delivery, Outbox } from './outbox.js';
@@ -162,10 +162,11 @@ export class Dispatch {
     const asked = [...targets].filter((target) => !this.remembered.has(target));
     if (asked.length === 0) return targets;
     const rows: { id: string }[] = await manager.query('select id from process where id = any($1)', [asked]);
-    const here = new Set([...[...targets].filter((target) => this.remembered.has(target)), ...rows.map((r) => r.id)]);
-    if (this.remembered.size + rows.length > MAX_REMEMBERED) this.remembered.clear();
-    for (const { id } of rows) this.remembered.add(id);
-    return here;
+    const found = new Set(rows.map((r) => r.id));
+    for (const target of asked) if (!found.has(target)) targets.delete(target);
+    if (this.remembered.size + found.size > MAX_REMEMBERED) this.remembered.clear();
+    for (const id of found) this.remembered.add(id);
+    return targets;
   }
 
   /** What may go out, each with why it may not: one dead letter says so for all of its slot that follow. */

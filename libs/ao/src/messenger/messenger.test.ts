@@ -5,7 +5,7 @@ import { openDatabase, runMigrations, testCluster, type TestCluster } from '@ist
 import fc from 'fast-check';
 import type { DataSource } from 'typeorm';
 import { createItem, ed25519Signer, ethereumSigner } from '../items/index.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import { Scheduler } from '../scheduler/scheduler.js';
 import { PublicState } from '../state/public-state.js';
 import type { EvaluationResult, OutboundMessage, ScheduleEntry, Signer, Tag } from '../types.js';

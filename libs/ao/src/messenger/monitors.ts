@@ -5,7 +5,7 @@
  */
 import type { DataSource, EntityManager } from 'typeorm';
 import { createItem, parseItem, verifyItem } from '../items/index.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { EvaluationResult, Item, Signer } from '../types.js';
 import {
   assertKeepable,

@@ -3,7 +3,7 @@
  * deliveries, and with a deterministic key the same items: a repeat is the same item and gets the same place.
  */
 import { createItem } from '../items/index.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { EvaluationResult, Item, OutboundMessage, Signer, Tag } from '../types.js';
 
 /** Longest way from a signed message: answers to answers to answers. */

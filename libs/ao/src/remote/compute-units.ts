@@ -5,7 +5,7 @@
 import { AnswerTooLarge } from '../compute/fetch-bounded.js';
 import { failed, MAX_RESULT_BYTES } from '../compute/bounds.js';
 import { EngineError, type EngineRead } from '../engine.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { EvaluationResult, OutboundMessage, ScheduleEntry } from '../types.js';
 import { ask, away, jsonOf, refusal } from './asking.js';
 import { read } from './fields.js';

@@ -7,8 +7,8 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { arweaveSigner, joinItem } from '../items/index.js';
 import { signedMessage } from '../items/layout.js';
-import { encodeItemTags } from '../items/tags.js';
-import { firstHash, nextHash, tagOf } from '../scheduler/assignment.js';
+import { encodeItemTags, tagOf } from '../items/tags.js';
+import { firstHash, nextHash } from '../scheduler/assignment.js';
 import type { Item, Signer, Tag } from '../types.js';
 import type { NetworkConfig } from './config.js';
 

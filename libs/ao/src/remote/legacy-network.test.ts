@@ -2,7 +2,7 @@
 import { Replica, type ReplicaStore } from '../compute/replica.js';
 import { WorkerPool } from '../compute/worker-pool.js';
 import { createItem, ed25519Signer, ethereumSigner } from '../items/index.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { Item, ScheduleEntry } from '../types.js';
 import { anchored, PublicUnits, tagList } from './harness.js';
 import { LegacyNetwork } from './legacy-network.js';

@@ -14,7 +14,8 @@ import {
   type EngineSlot,
 } from '../engine.js';
 import { parseItem } from '../items/index.js';
-import { tagOf, type ScheduleHead } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
+import { type ScheduleHead } from '../scheduler/assignment.js';
 import type { EvaluationResult, Item, ScheduleEntry } from '../types.js';
 import type { ComputeUnits } from './compute-units.js';
 

@@ -3,8 +3,6 @@ import { createHash } from 'node:crypto';
 import { createItem } from '../items/index.js';
 import type { Item, Signer, Tag } from '../types.js';
 
-export { tagOf } from '../items/tags.js';
-
 /** What the next assignment of a process builds on. */
 export interface ScheduleHead {
   nonce: number;

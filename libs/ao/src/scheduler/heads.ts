@@ -2,7 +2,7 @@
 import type { DataSource } from 'typeorm';
 import { parseItem } from '../items/index.js';
 import type { Item } from '../types.js';
-import { tagOf } from './assignment.js';
+import { tagOf } from '../items/tags.js';
 
 /** Everything before the data, at most: type, the longest signature and key, target, anchor, counts and tags. */
 const MAX_HEAD_BYTES = 2 + 512 + 512 + 33 + 33 + 16 + 16_384;

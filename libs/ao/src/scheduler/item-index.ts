@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { QueryFailedError, type DataSource } from 'typeorm';
 import { parseItem } from '../items/index.js';
 import type { Item, ScheduleEntry, Tag } from '../types.js';
-import { tagOf } from './assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { ScheduleLog } from './log.js';
 
 /** Time in which more may come before what has come is written: one statement for many. */

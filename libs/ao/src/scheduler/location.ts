@@ -1,7 +1,7 @@
 /** Where this scheduler is, said as AO's clients look for it: a signed item of its own, found by its owner. The newest one counts. */
 import { createItem } from '../items/index.js';
 import type { Signer } from '../types.js';
-import { tagOf } from './assignment.js';
+import { tagOf } from '../items/tags.js';
 import { indexKey, type ItemIndex } from './item-index.js';
 import type { Scheduler } from './scheduler.js';
 

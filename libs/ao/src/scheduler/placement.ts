@@ -6,7 +6,8 @@
 import type { DataSource, EntityManager } from 'typeorm';
 import { timeOfTick } from '../messenger/cron.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
-import { assign, tagOf, type ScheduleHead } from './assignment.js';
+import { tagOf } from '../items/tags.js';
+import { assign, type ScheduleHead } from './assignment.js';
 import { idTaken, ScheduleError } from './error.js';
 
 /** Where a message stands, the same however often it is sent. */

@@ -6,7 +6,8 @@ import type { DataSource } from 'typeorm';
 import { createItem, ed25519Signer, joinItem, parseItem } from '../items/index.js';
 import { Verifier } from '../items/verifier.js';
 import type { Item, ScheduleEntry, Tag } from '../types.js';
-import { firstHash, nextHash, tagOf } from './assignment.js';
+import { tagOf } from '../items/tags.js';
+import { firstHash, nextHash } from './assignment.js';
 import { RecentEntries } from './recent.js';
 import { Scheduler, type Placed } from './scheduler.js';
 

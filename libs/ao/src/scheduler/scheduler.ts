@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import { parseItem, verifyItem } from '../items/index.js';
 import type { Item, ScheduleEntry, Signer } from '../types.js';
-import { tagOf } from './assignment.js';
+import { tagOf } from '../items/tags.js';
 import { idTaken, ScheduleError } from './error.js';
 import { itemHeads, type ItemHead } from './heads.js';
 import { ScheduleLog, type EntryRange } from './log.js';

@@ -18,9 +18,9 @@ import {
   type GraphQLFieldResolver,
 } from 'graphql';
 import { z } from 'zod';
-import { ownerNames, indexKey, isFullyIndexed, MESSAGE_TAGS } from '../scheduler/item-index.js';
+import { ownerNames, indexKey, isFullyIndexed, MESSAGE_TAGS, type IndexSearch } from '../scheduler/item-index.js';
 import type { ItemHead } from '../scheduler/heads.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import { UnitError } from './errors.js';
 import { assertAffordable, type DocumentBounds } from './graphql-cost.js';
 import { jsonOf } from './raw-body.js';
@@ -78,12 +78,7 @@ const schema = buildSchema(`
 /** Where the items are. */
 export interface ItemSource {
   heads(ids: readonly string[]): Promise<Map<string, ItemHead>>;
-  search(asked: {
-    conditions: readonly (readonly string[])[];
-    after: string | undefined;
-    newestFirst: boolean;
-    limit: number;
-  }): Promise<{ seq: string; id: string }[]>;
+  search(asked: IndexSearch): Promise<{ seq: string; id: string }[]>;
 }
 
 const requestShape = z.object({

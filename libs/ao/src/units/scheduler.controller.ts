@@ -4,7 +4,7 @@ import type { Response } from 'express';
 import { z } from 'zod';
 import { encodeBundle } from '../items/index.js';
 import { AoPipeline } from '../pipeline.js';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import { MAX_ENTRIES } from '../scheduler/scheduler.js';
 import type { ScheduleEntry } from '../types.js';
 import { UnitError, UnitErrors } from './errors.js';

@@ -1,6 +1,6 @@
 /** Items and entries in the JSON shapes of AO's units and of Arweave's gateways. */
 import { createHash } from 'node:crypto';
-import { tagOf } from '../scheduler/assignment.js';
+import { tagOf } from '../items/tags.js';
 import type { Item, ScheduleEntry } from '../types.js';
 
 /** A scheduler unit's view of an item. `owner.address` is the hash of the key for every kind of key: clients derive EIP-55 themselves. */
