@@ -144,7 +144,6 @@ export class HotProcesses {
     if (!FORMATS.includes(format))
       throw new ProcessStopped(process, null, 'unknown-format', `no machine here runs the Module-Format ${format}.`);
     await this.makeRoom(this.sizes.get(module.id) ?? FIRST_GUESS_BYTES);
-    this.opening += 1;
     try {
       const env = environmentOf(parseItem(row.item), module);
       const kept = await this.checkpoints.load(process);
@@ -306,15 +305,19 @@ export class HotProcesses {
     hot.spentBefore = this.workers.spent(hot.process);
   }
 
-  /** Waits until a process of this size may be opened as well: idle ones make room at once, those at work when they have ended their turn. */
+  /**
+   * Waits until a process of this size may be opened as well: idle ones make room at once, those at work when they have ended their turn. From
+   * then on it is being opened: who else waits must see that before it looks.
+   */
   private async makeRoom(bytes: number): Promise<void> {
     for (;;) {
       if (this.stopped) throw new ComputeError('not-ready', 'The compute unit is stopping.');
       const victim = this.victim(bytes);
       if (victim) await this.evict(victim);
-      else if (this.hot.size + this.opening === 0 || this.excess(bytes) <= 0) return;
+      else if (this.hot.size + this.opening === 0 || this.excess(bytes) <= 0) break;
       else await new Promise<void>((resolve) => this.waiting.push(resolve));
     }
+    this.opening += 1;
   }
 
   private excess(bytes: number): number {
