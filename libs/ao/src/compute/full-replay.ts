@@ -9,13 +9,10 @@ import type { Scheduler } from '../scheduler/scheduler.js';
 import type { EvaluationResult, ScheduleEntry } from '../types.js';
 import { CheckpointStore, hashOf } from './checkpoint-store.js';
 import { ComputeError } from './error.js';
-import { machineFor } from './machines.js';
 import { environmentOf, messageOf } from './message.js';
 import type { WorkerPool } from './worker-pool.js';
 
 const PAGE = 200;
-/** How the pool says that a message alone took too long; the time is the pool's. */
-const TOO_LONG = /^A message took longer than [0-9]+ ms\.$/;
 
 /** Where a replay differs first. */
 export interface ReplayDifference {
@@ -34,8 +31,6 @@ export interface ReplayReport {
   memory: string;
   /** The newest checkpoint, and whether its memory is what evaluating gives; null when there is none so far. */
   checkpoint: { nonce: number; stored: string; computed: string; equal: boolean } | null;
-  /** Slots that failed by the clock of a machine that does not count its work: no replay can tell, so their word is taken. */
-  taken: number[];
   equal: boolean;
 }
 
@@ -63,7 +58,7 @@ export async function replayFromNothing(options: ReplayOptions): Promise<ReplayR
   const env = environmentOf(parseItem(row.item), module);
   await workers.open(process, module.data, format, env, null);
   try {
-    const replay = new Replay(options, env, machineFor(format)?.counted ?? false);
+    const replay = new Replay(options, env);
     const kept = await new CheckpointStore(database).load(process);
     const within = kept && kept.nonce <= end ? kept : null;
     let checkpoint: ReplayReport['checkpoint'] = null;
@@ -73,10 +68,10 @@ export async function replayFromNothing(options: ReplayOptions): Promise<ReplayR
       checkpoint = { nonce: within.nonce, stored, computed, equal: stored === computed };
     }
     await replay.to(end, end);
-    const { difference, taken, at } = replay;
+    const { difference, at } = replay;
     const memory = hashOf(await workers.snapshot(process));
     const equal = difference === null && (checkpoint?.equal ?? true);
-    return { process, slots: at + 1, difference, memory, checkpoint, taken, equal };
+    return { process, slots: at + 1, difference, memory, checkpoint, equal };
   } finally {
     await workers.close(process);
   }
@@ -85,12 +80,10 @@ export async function replayFromNothing(options: ReplayOptions): Promise<ReplayR
 class Replay {
   at = -1;
   difference: ReplayDifference | null = null;
-  readonly taken: number[] = [];
 
   constructor(
     private readonly options: ReplayOptions,
     private readonly env: ReturnType<typeof environmentOf>,
-    private readonly counted: boolean,
   ) {}
 
   /** Evaluates up to a slot, or to the first difference. */
@@ -108,20 +101,11 @@ class Replay {
   }
 
   private async compare(entries: readonly ScheduleEntry[], stored: readonly EvaluationResult[]): Promise<void> {
-    const byClock = (result: EvaluationResult | undefined) => !this.counted && TOO_LONG.test(result?.Error ?? '');
-    const left = entries.map((entry, i) => ({ entry, stored: stored[i] as EvaluationResult }));
-    while (left.length > 0) {
-      const next = left.findIndex((one) => byClock(one.stored));
-      if (next === 0) {
-        this.taken.push((this.at += 1));
-        left.shift();
-        continue;
-      }
-      const some = left.slice(0, next < 0 ? left.length : next);
-      const messages = some.map(({ entry }) => messageOf(entry, this.env));
-      const results = await this.options.workers.handleSome(this.options.process, messages);
+    const messages = entries.map((entry) => messageOf(entry, this.env));
+    for (let done = 0; done < messages.length;) {
+      const results = await this.options.workers.handleSome(this.options.process, messages.slice(done));
       for (const [i, computed] of results.entries()) {
-        const before = some[i]?.stored as EvaluationResult;
+        const before = stored[done + i] as EvaluationResult;
         // Both as they are written down: what has no form there is no difference.
         if (JSON.stringify(computed) !== JSON.stringify(before)) {
           this.difference = { nonce: this.at + 1, stored: before, computed };
@@ -129,7 +113,7 @@ class Replay {
         }
         this.at += 1;
       }
-      left.splice(0, results.length);
+      done += results.length;
     }
   }
 
