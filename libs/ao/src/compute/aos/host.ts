@@ -4,8 +4,9 @@
  * when it is no part of what such modules are given at all.
  */
 import { BYTES_PER_UNIT_LOG2, FUEL, INVOKE, ModuleRefused, STACK, type Signature } from '../metering.js';
+import { charge, JUMP_COST, MAX_PARTS, noRoom, PART_COST } from '../host-work.js';
 import { PAGE_BYTES } from '../image.js';
-import { HostFailure, LONGJMP, OUT_OF_BOUNDS, OUT_OF_WORK, ProcessError } from '../traps.js';
+import { LONGJMP, OUT_OF_BOUNDS, ProcessError } from '../traps.js';
 import { calendarOf, secondsOf, strftime, type Calendar } from './calendar.js';
 
 /** The code asked for something no computation may have, or broke a rule of its runtime. */
@@ -40,17 +41,11 @@ type Given = (host: Hosted, ...args: number[]) => number | void;
 
 /** Error numbers of WASI, which musl uses in emscripten. */
 const [EBADF, EINVAL, ENOENT, ENOSYS, ENOTTY, EPERM, ESPIPE] = [8, 28, 44, 52, 59, 63, 70];
-/** Most parts of one write (IOV_MAX of Linux) and most bytes of a format: Lua asks for one date's part at a time. */
-const MAX_PARTS = 1024;
+/** Most bytes of a format: Lua asks for one date's part at a time. */
 const MAX_FORMAT = 256;
-/**
- * What the host's functions cost beside each call's own price, in steps: measured, at about 1,000 steps a microsecond. A jump unwinds the stack, a part of a
- * date is some objects and texts.
- */
-const JUMP_COST = 3000;
+/** What dates cost, measured as in host-work.ts: a part of one is some objects and texts. */
 const DATE_COST = 1500;
 const CONVERSION_COST = 3000;
-const PART_COST = 50;
 
 const refused = (what: string) => () => {
   throw new AosTrap(`${what} is not available to a process.`);
@@ -79,7 +74,7 @@ const GIVEN: Readonly<Record<string, [string, string, Given]>> = {
     '',
     'v',
     (host) => {
-      charge(host, JUMP_COST);
+      charge(host.fuel, JUMP_COST);
       // oxlint-disable-next-line no-throw-literal -- the compiled code's own protocol, see invoke
       throw LONGJMP;
     },
@@ -200,13 +195,6 @@ export function address(value: Wasm): number {
 
 const bytesOf = (host: Hosted): Buffer => Buffer.from(host.memory.buffer);
 
-/** What the host does for the code counts as the code's own work. @throws AosTrap when there is not so much left */
-function charge(host: Hosted, steps: number): void {
-  const left = host.fuel.value - steps;
-  host.fuel.value = Math.max(left, -1);
-  if (left < 0) throw new AosTrap(OUT_OF_WORK);
-}
-
 const stepsForBytes = (bytes: number): number => Math.ceil(bytes / 2 ** BYTES_PER_UNIT_LOG2);
 
 /** The memory, when all of these bytes are in it. @throws AosTrap when they are not */
@@ -241,13 +229,13 @@ function grow(host: Hosted, wanted: number): number {
   try {
     if (missing > 0) growMemory(host.memory, missing);
   } catch (error) {
-    throw new HostFailure(`This host has no memory left for a process: ${String(error)}`);
+    throw noRoom(error);
   }
   return 1;
 }
 
 function copy(host: Hosted, to: number, from: number, size: number): void {
-  charge(host, stepsForBytes(size));
+  charge(host.fuel, stepsForBytes(size));
   // As far as it is within the memory: modules copy nothing to nowhere when they are out of memory, and go on.
   bytesOf(host).copyWithin(to, from, from + size);
 }
@@ -256,7 +244,7 @@ function copy(host: Hosted, to: number, from: number, size: number): void {
 function discard(host: Hosted, file: number, parts: number, count: number, written: number): number {
   if (file !== 1 && file !== 2) return EBADF;
   if (count > MAX_PARTS) return EINVAL;
-  charge(host, count * PART_COST);
+  charge(host.fuel, count * PART_COST);
   const [word, pair] = host.wide ? [8, 16] : [4, 8];
   let total = 0;
   for (let i = 0; i < count; i += 1) total += readWord(host, parts + i * pair + word);
@@ -293,7 +281,7 @@ const FIELDS = ['second', 'minute', 'hour', 'day', 'month', 'year', 'weekday', '
 
 /** C's struct tm: nine ints, then the offset from UTC as a long. */
 function writeCalendar(host: Hosted, seconds: number, at: number): void {
-  charge(host, DATE_COST);
+  charge(host.fuel, DATE_COST);
   const date = calendarOf(seconds);
   if (!date) throw new AosTrap('A date is too far away.');
   const memory = bytesAt(host, at, 36);
@@ -303,7 +291,7 @@ function writeCalendar(host: Hosted, seconds: number, at: number): void {
 }
 
 function readCalendar(host: Hosted, at: number): Calendar {
-  charge(host, DATE_COST);
+  charge(host.fuel, DATE_COST);
   const memory = bytesAt(host, at, 32);
   return Object.fromEntries(FIELDS.map((field, i) => [field, memory.readInt32LE(at + 4 * i)])) as Record<
     (typeof FIELDS)[number],
@@ -321,7 +309,7 @@ function normalized(host: Hosted, at: number): number {
 
 function writeTime(host: Hosted, to: number, size: number, format: number, date: number): number {
   const wanted = textAt(bytesOf(host), format, MAX_FORMAT);
-  charge(host, CONVERSION_COST * wanted.split('%').length);
+  charge(host.fuel, CONVERSION_COST * wanted.split('%').length);
   const text = Buffer.from(`${strftime(wanted, readCalendar(host, date))}\0`);
   if (text.length > size) return 0;
   text.copy(bytesAt(host, to, text.length), to);

@@ -14,10 +14,9 @@ import {
   memoryOf,
   metered,
   ModuleRefused,
-  NO_MEMORY,
   type Signature,
 } from '../metering.js';
-import { HostFailure, OUT_OF_WORK, STACK_OVERFLOW } from '../traps.js';
+import { endOf } from '../host-work.js';
 import { CompiledModules, NATIVE_FACTOR } from './compiled-modules.js';
 import {
   address,
@@ -159,10 +158,8 @@ export class AosMachine {
     try {
       return work();
     } catch (error) {
-      if (fuel.value === NO_MEMORY) throw new HostFailure('This host has no memory left for a process.');
-      if (fuel.value < 0) throw new AosTrap(OUT_OF_WORK);
-      if (stack.value > STACK_SLOTS) throw new AosTrap(STACK_OVERFLOW);
-      throw error;
+      const end = endOf(fuel, { depth: stack, most: STACK_SLOTS });
+      throw end === null ? error : new AosTrap(end);
     } finally {
       this.workDone = this.workLimit - fuel.value;
     }

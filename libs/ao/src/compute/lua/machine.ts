@@ -6,8 +6,9 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { FUEL, metered, NO_MEMORY } from '../metering.js';
-import { HostFailure, LONGJMP, OUT_OF_WORK, ProcessError } from '../traps.js';
+import { charge, endOf, JUMP_COST, MAX_PARTS, noRoom, PART_COST } from '../host-work.js';
+import { FUEL, metered } from '../metering.js';
+import { LONGJMP, ProcessError } from '../traps.js';
 
 /** Most memory one interpreter may have; beyond it Lua's own "not enough memory" is raised. */
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -87,11 +88,6 @@ function luaModule(): WebAssembly.Module {
   ));
 }
 
-/** What a jump costs beside the call of its host (it unwinds the stack), and a part of what is printed. */
-const JUMP_COST = 3000;
-const PART_COST = 50;
-/** Most parts of one write (IOV_MAX of Linux). */
-const MAX_PARTS = 1024;
 const EINVAL = 28;
 const EPERM = -63; // "operation not permitted" in WASI's numbering, negated as system calls return it
 
@@ -188,9 +184,8 @@ export class LuaMachine {
       this.lua.lua_settop(this.state, 0);
       return result;
     } catch (error) {
-      if (this.lua[FUEL].value === NO_MEMORY) throw new HostFailure('This host has no memory left for a process.');
-      if (this.lua[FUEL].value < 0) throw new LuaError(OUT_OF_WORK);
-      throw error;
+      const end = endOf(this.lua[FUEL]);
+      throw end === null ? error : new LuaError(end);
     } finally {
       this.workDone = WORK_LIMIT - this.lua[FUEL].value;
       this.refuel();
@@ -229,7 +224,7 @@ export class LuaMachine {
       _emscripten_get_now_is_monotonic: () => 1,
       emscripten_resize_heap: (wanted: number) => this.grow(wanted >>> 0),
       _emscripten_throw_longjmp: () => {
-        this.charge(JUMP_COST);
+        charge(this.lua[FUEL], JUMP_COST);
         // oxlint-disable-next-line no-throw-literal -- the compiled code's own protocol, see invoke_vii
         throw LONGJMP;
       },
@@ -253,19 +248,13 @@ export class LuaMachine {
     return given;
   }
 
-  private charge(steps: number): void {
-    const left = this.lua[FUEL].value - steps;
-    this.lua[FUEL].value = Math.max(left, -1);
-    if (left < 0) throw new LuaError(OUT_OF_WORK);
-  }
-
   private grow(wanted: number): number {
     if (wanted > MEMORY_LIMIT_BYTES) return 0;
     const missing = Math.ceil(wanted / GROWTH_BYTES) * GROWTH_BYTES - this.lua.memory.buffer.byteLength;
     try {
       if (missing > 0) this.lua.memory.grow(missing / PAGE_BYTES);
     } catch (error) {
-      throw new HostFailure(`This host has no memory left for a process: ${String(error)}`);
+      throw noRoom(error);
     }
     return 1;
   }
@@ -284,7 +273,7 @@ export class LuaMachine {
   /** What a process prints goes nowhere. */
   private discard(parts: number, count: number, written: number): number {
     if (count > MAX_PARTS) return EINVAL;
-    this.charge(count * PART_COST);
+    charge(this.lua[FUEL], count * PART_COST);
     let total = 0;
     for (let i = 0; i < count; i += 1) total += this.bytes().readUInt32LE(parts + 8 * i + 4);
     this.bytes().writeUInt32LE(total, written);

@@ -8,8 +8,9 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { FUEL, metered, NO_MEMORY, STACK } from '../metering.js';
-import { HostFailure, OUT_OF_WORK, ProcessError, STACK_OVERFLOW } from '../traps.js';
+import { endOf, noRoom } from '../host-work.js';
+import { FUEL, metered, STACK } from '../metering.js';
+import { ProcessError } from '../traps.js';
 
 /** Most memory one interpreter may have; beyond it JavaScript's own "out of memory" is thrown. */
 export const MEMORY_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -243,10 +244,8 @@ export class QuickJsMachine {
     try {
       return work();
     } catch (error) {
-      if (this.js[FUEL].value === NO_MEMORY) throw new HostFailure('This host has no memory left for a process.');
-      if (this.js[FUEL].value < 0) throw new JavaScriptError(OUT_OF_WORK);
-      if (this.js[STACK].value > STACK_SLOTS) throw new JavaScriptError(STACK_OVERFLOW);
-      throw error;
+      const end = endOf(this.js[FUEL], { depth: this.js[STACK], most: STACK_SLOTS });
+      throw end === null ? error : new JavaScriptError(end);
     } finally {
       this.workDone = this.workLimit - this.js[FUEL].value;
       this.refuel();
@@ -313,7 +312,7 @@ export class QuickJsMachine {
     try {
       if (missing > 0) this.linear.grow(missing / PAGE_BYTES);
     } catch (error) {
-      throw new HostFailure(`This host has no memory left for a process: ${String(error)}`);
+      throw noRoom(error);
     }
     return 1;
   }

@@ -1,0 +1,35 @@
+/** What a host does for metered code counts as the code's own work, and what ended the code is read off its counters: alike in every machine. */
+import { NO_MEMORY } from './metering.js';
+import { HostFailure, OUT_OF_WORK, ProcessError, STACK_OVERFLOW } from './traps.js';
+
+/**
+ * What the host's functions cost beside each call's own price, in steps: measured, at about 1,000 steps a microsecond. A jump unwinds the stack; a
+ * part is one of a write.
+ */
+export const JUMP_COST = 3000;
+export const PART_COST = 50;
+/** Most parts of one write (IOV_MAX of Linux). */
+export const MAX_PARTS = 1024;
+
+interface Counter {
+  value: number;
+}
+
+/** @throws ProcessError when there are not so many steps left */
+export function charge(fuel: Counter, steps: number): void {
+  const left = fuel.value - steps;
+  fuel.value = Math.max(left, -1);
+  if (left < 0) throw new ProcessError(OUT_OF_WORK);
+}
+
+/** By which counter the code was ended, in the words of its result; null when by none. @throws HostFailure when its host had no memory for it */
+export function endOf(fuel: Counter, stack?: { depth: Counter; most: number }): string | null {
+  if (fuel.value === NO_MEMORY) throw new HostFailure(`${NO_ROOM}.`);
+  if (fuel.value < 0) return OUT_OF_WORK;
+  return stack && stack.depth.value > stack.most ? STACK_OVERFLOW : null;
+}
+
+const NO_ROOM = 'This host has no memory left for a process';
+
+/** The host could not make a memory larger that may be. */
+export const noRoom = (error: unknown): HostFailure => new HostFailure(`${NO_ROOM}: ${String(error)}`);
