@@ -4,6 +4,8 @@ import type { EvaluationResult, Tag } from '@isthmus/ao';
 import { CommandError } from '../said.js';
 
 const ANSWER_MS = 30_000;
+/** Most items of one page, as the gateway gives them. */
+const PAGE = 100;
 /** Between two questions for a result that is not there yet. */
 const ASK_AGAIN_MS = 250;
 
@@ -14,6 +16,9 @@ export interface LiveEvent {
   data: string;
 }
 
+/** A page's list goes by a name of its own. */
+type Page<T> = { [name: string]: T[] | string | null; nextCursor: string | null };
+type Listed<T> = { found: T[]; more: boolean };
 type Fetched = { status: number; text: string; headers: Headers };
 
 export class AoClient {
@@ -22,6 +27,31 @@ export class AoClient {
   /** @throws CommandError with the gateway's own words */
   async get<T>(path: string): Promise<T> {
     return JSON.parse(good(await this.fetch(path)).text) as T;
+  }
+
+  /**
+   * Items of a paged list, at most `most`, and whether there are more. @param name of the list in each page @param narrow what else is asked for
+   * @throws CommandError
+   */
+  async list<T>(
+    path: string,
+    name: string,
+    most: number,
+    narrow: Readonly<Record<string, string | undefined>> = {},
+  ): Promise<Listed<T>> {
+    const asked = Object.entries(narrow).flatMap(([key, value]): [string, string][] =>
+      value === undefined ? [] : [[key, value]],
+    );
+    const found: Listed<T>['found'] = [];
+    let cursor: string | null = null;
+    do {
+      const query = new URLSearchParams([['limit', String(Math.min(PAGE, most - found.length))], ...asked]);
+      if (cursor !== null) query.set('cursor', cursor);
+      const page: Page<T> = await this.get(`${path}?${query.toString()}`);
+      found.push(...(page[name] as T[]));
+      cursor = page.nextCursor;
+    } while (cursor !== null && found.length < most);
+    return { found, more: cursor !== null };
   }
 
   /** The text of an answer whose form is the caller's to know. @throws CommandError */

@@ -10,8 +10,6 @@ import type { DeadLetterOptions } from './options.js';
 import { isLoopback } from './signer.js';
 import { brief, plain, plural, short } from './text.js';
 
-const PAGE = 100;
-
 interface DeadLetter {
   id: string;
   process: string;
@@ -86,22 +84,13 @@ async function groups(client: AoClient, { json }: DeadLetterOptions): Promise<vo
 }
 
 async function list(client: AoClient, { process, reason, limit, json }: DeadLetterOptions): Promise<void> {
-  const found: DeadLetter[] = [];
-  let cursor: string | null = null;
-  do {
-    const query = new URLSearchParams({ limit: String(Math.min(PAGE, limit - found.length)) });
-    if (process !== undefined) query.set('process', process);
-    if (reason !== undefined) query.set('reason', reason);
-    if (cursor !== null) query.set('cursor', cursor);
-    const page: { deadLetters: DeadLetter[]; nextCursor: string | null } = await client.get(
-      `/v1/ao/dead-letters?${query.toString()}`,
-    );
-    found.push(...page.deadLetters);
-    cursor = page.nextCursor;
-  } while (cursor !== null && found.length < limit);
+  const { found, more } = await client.list<DeadLetter>('/v1/ao/dead-letters', 'deadLetters', limit, {
+    process,
+    reason,
+  });
   print(json, found, () => {
     if (found.length === 0) return 'no dead letters';
-    return [...found.map(letterLines), ...(cursor === null ? [] : ['… and older ones: --limit shows more'])].join('\n');
+    return [...found.map(letterLines), ...(more ? ['… and older ones: --limit shows more'] : [])].join('\n');
   });
 }
 

@@ -1,12 +1,10 @@
 /** `isthmus ao modules`: what processes can be spawned from here. */
-import type { AoClient } from './client.js';
 import { clientOf, print } from './context.js';
 import type { Common } from './options.js';
 import { brief, bytes, table } from './text.js';
 
 /** Most modules asked for: a gateway that has more is asked for them by /v1/ao/modules. */
 const MAX_LISTED = 1000;
-const PAGE = 100;
 
 interface Module {
   id: string;
@@ -18,24 +16,10 @@ interface Module {
 
 /** @throws CommandError */
 export async function modules(options: Common): Promise<void> {
-  const { found, more } = await allModules(clientOf(options));
+  const { found, more } = await clientOf(options).list<Module>('/v1/ao/modules', 'modules', MAX_LISTED);
   print(options.json, found, () => {
     if (found.length === 0) return 'no modules yet: "isthmus ao spawn" publishes one';
     const rows = found.map((m) => [m.id, brief(m.name ?? '-', 24), brief(m.vm, 32), bytes(m.bytes)]);
     return table(['MODULE', 'NAME', 'VM', 'SIZE'], rows) + (more ? '\n… and more: /v1/ao/modules has all' : '');
   });
-}
-
-async function allModules(client: AoClient): Promise<{ found: Module[]; more: boolean }> {
-  const found: Module[] = [];
-  let cursor: string | null = null;
-  do {
-    const after: string = cursor === null ? '' : `&cursor=${cursor}`;
-    const page: { modules: Module[]; nextCursor: string | null } = await client.get(
-      `/v1/ao/modules?limit=${PAGE}${after}`,
-    );
-    found.push(...page.modules);
-    cursor = page.nextCursor;
-  } while (cursor !== null && found.length < MAX_LISTED);
-  return { found, more: cursor !== null };
 }

@@ -8,7 +8,6 @@ import { brief, bytes, clock, plain, plural, short, table } from './text.js';
 
 /** Most processes asked for: more are named by their number. */
 const MAX_LISTED = 1000;
-const PAGE = 100;
 /** Between two tries of a stream that ended, and how many end the command. */
 const AGAIN_MS = 1000;
 const MAX_TRIES = 30;
@@ -105,8 +104,8 @@ function slotLine({ at, slot, action, from, tick, error, messages, spawns, assig
 
 /** @throws CommandError */
 export async function list(options: Common & { limit: number }): Promise<void> {
-  const { processes, more } = await allProcesses(clientOf(options));
-  const newest = processes.toSorted((a, b) => b.lastMessageAt.localeCompare(a.lastMessageAt));
+  const { found, more } = await clientOf(options).list<Process>('/v1/ao/processes', 'processes', MAX_LISTED);
+  const newest = found.toSorted((a, b) => b.lastMessageAt.localeCompare(a.lastMessageAt));
   const shown = newest.slice(0, options.limit);
   print(options.json, shown, () => {
     if (shown.length === 0) return 'no processes yet: "isthmus ao spawn" makes one';
@@ -120,7 +119,7 @@ export async function list(options: Common & { limit: number }): Promise<void> {
       p.memory === null ? '-' : bytes(p.memory),
       p.messagesPerSecond.toFixed(1),
     ]);
-    const left = processes.length - shown.length;
+    const left = found.length - shown.length;
     const rest = left > 0 ? `\n… and ${more ? 'at least ' : ''}${left} more: --limit shows more` : '';
     const stopped = shown.filter((p) => p.stopped).map(stoppedLine);
     const failed = shown.flatMap(({ id, spawnError }) =>
@@ -140,18 +139,4 @@ function stoppedLine({ id, stopped }: Process): string {
   if (reason === 'unknown-format') return `\nSTOPPED ${id}: no machine of the gateway runs its module (${reason})`;
   const where = slot === null ? 'while it was opened' : `at slot ${slot}`;
   return `\nSTOPPED ${id} ${where} (${reason}); tried again at ${clock(nextTryAt)}`;
-}
-
-async function allProcesses(client: AoClient): Promise<{ processes: Process[]; more: boolean }> {
-  const processes: Process[] = [];
-  let cursor: string | null = null;
-  do {
-    const after: string = cursor === null ? '' : `&cursor=${cursor}`;
-    const page: { processes: Process[]; nextCursor: string | null } = await client.get(
-      `/v1/ao/processes?limit=${PAGE}${after}`,
-    );
-    processes.push(...page.processes);
-    cursor = page.nextCursor;
-  } while (cursor !== null && processes.length < MAX_LISTED);
-  return { processes, more: cursor !== null };
 }
