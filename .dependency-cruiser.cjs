@@ -14,6 +14,13 @@ module.exports = {
       from: { path: '^libs/bridge/src', pathNot: '\\.test\\.ts$' },
       to: { dependencyTypes: ['core'] },
     },
+    {
+      name: 'settlement-format-is-pure',
+      comment: 'libs/arweave/src/format is data in, data out: no framework, no database, no network, and nothing of who uses it.',
+      severity: 'error',
+      from: { path: '^libs/arweave/src/format', pathNot: '\\.test\\.ts$' },
+      to: { path: '^(node_modules/(@nestjs|typeorm|pg|pino|arweave)|libs/(?!ao|arweave/src/format)|apps|migrations|(node:)?(http|https|fs|net)$)' },
+    },
     { name: 'libs-never-import-apps', severity: 'error', from: { path: '^libs' }, to: { path: '^apps' } },
     { name: 'apps-stay-apart', severity: 'error', from: { path: '^apps/(gateway|guardian)/' }, to: { path: '^apps/', pathNot: '^apps/$1/' } },
     { name: 'no-circles', severity: 'error', from: {}, to: { circular: true } },

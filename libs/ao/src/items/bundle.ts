@@ -8,8 +8,13 @@ export const MAX_BUNDLE_ITEMS = 10_000;
 
 /** Bytes of a bundle with these items in this order. */
 export function encodeBundle(items: readonly Pick<Item, 'id' | 'raw'>[]): Buffer {
-  const headers = items.map(({ id, raw }) => Buffer.concat([number32(raw.length), Buffer.from(id, 'base64url')]));
-  return Buffer.concat([number32(items.length), ...headers, ...items.map((i) => i.raw)]);
+  const header = Buffer.alloc(32 + 64 * items.length);
+  header.writeUIntLE(items.length, 0, 6);
+  for (const [i, { id, raw }] of items.entries()) {
+    header.writeUIntLE(raw.length, 32 + 64 * i, 6);
+    header.write(id, 64 + 64 * i, 32, 'base64url');
+  }
+  return Buffer.concat([header, ...items.map((i) => i.raw)]);
 }
 
 /** The items of a bundle. @throws ItemError when lengths do not add up or an id is not the hash of its item's signature. */
@@ -28,12 +33,6 @@ export function decodeBundle(bytes: Buffer): Item[] {
   }
   if (at !== bytes.length) throw new ItemError('bad-item', 'The bundle has bytes after its last item.');
   return items;
-}
-
-function number32(value: number): Buffer {
-  const bytes = Buffer.alloc(32);
-  bytes.writeUIntLE(value, 0, 6);
-  return bytes;
 }
 
 function readNumber32(bytes: Buffer, at: number): number {
