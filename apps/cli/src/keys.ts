@@ -1,29 +1,39 @@
 /** Key files: made at random, readable by their owner alone, never overwritten, never shown. */
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { ed25519Signer } from '@isthmus/ao';
+import { ed25519Signer, keyIdOf } from '@isthmus/ao';
 import { writeKeyFile } from '@isthmus/store';
 import type { Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { CommandError } from './said.js';
 
-/** Guardians and relayers are Ethereum accounts; the units sign with ed25519, named by their AO address. An operator shows the key itself: it has no address. */
-const ADDRESS: Readonly<Record<string, ((key: Hex) => string) | null>> = {
-  guardian: (key) => privateKeyToAccount(key).address,
-  relayer: (key) => privateKeyToAccount(key).address,
+/**
+ * What of a key is shown. Guardians and relayers are Ethereum accounts; the units sign with ed25519, named by their AO address, receipts by the
+ * public key itself. An operator shows the key: nothing of it is public.
+ */
+const SHOWN: Readonly<Record<string, ((key: Hex) => string) | null>> = {
+  guardian: accountAddress,
+  relayer: accountAddress,
   scheduler: unitAddress,
   messenger: unitAddress,
+  receipt: (key) => `public key ${keyIdOf(signer(key))}`,
   operator: null,
 };
 
-function unitAddress(key: Hex): string {
-  return ed25519Signer(Buffer.from(key.slice(2), 'hex')).address;
+function accountAddress(key: Hex): string {
+  return `address ${privateKeyToAccount(key).address}`;
 }
+
+function unitAddress(key: Hex): string {
+  return `address ${signer(key).address}`;
+}
+
+const signer = (key: Hex) => ed25519Signer(Buffer.from(key.slice(2), 'hex'));
 
 /** @throws CommandError for an unknown kind, or a file that is there or cannot be made. */
 export function keys(kind: string, out: string): void {
-  const address = Object.hasOwn(ADDRESS, kind) ? ADDRESS[kind] : undefined;
-  if (address === undefined) throw new CommandError(`"${kind}" is no kind of key: ${Object.keys(ADDRESS).join(', ')}.`);
+  const shown = Object.hasOwn(SHOWN, kind) ? SHOWN[kind] : undefined;
+  if (shown === undefined) throw new CommandError(`"${kind}" is no kind of key: ${Object.keys(SHOWN).join(', ')}.`);
   const key: Hex = `0x${randomBytes(32).toString('hex')}`;
   const file = path.resolve(out);
   try {
@@ -36,5 +46,5 @@ export function keys(kind: string, out: string): void {
         : `Cannot write ${file}: choose a folder that is there and writable with --out.`,
     );
   }
-  console.log([`${kind} key in ${file}`, ...(address ? [`address ${address(key)}`] : [])].join('\n'));
+  console.log([`${kind} key in ${file}`, ...(shown ? [shown(key)] : [])].join('\n'));
 }

@@ -1,8 +1,9 @@
 /** What the command line offers. Commands load what they need only when they run. */
 import { Command } from 'commander';
 import { ao } from './ao/command.js';
-import { withIdsMarked } from './ao/options.js';
+import { gatewayUrl, withIdsMarked } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
+import type { VerifyOptions } from './receipts/verify.js';
 
 /** Runs what the words after `isthmus` say. */
 export async function run(words: readonly string[], isthmus = program()): Promise<void> {
@@ -50,9 +51,29 @@ export function program(): Command {
   isthmus
     .command('keys')
     .description('make a key file only its owner reads, and print its address if it has one')
-    .argument('<kind>', 'guardian, relayer, scheduler, messenger or operator')
+    .argument('<kind>', 'guardian, relayer, scheduler, messenger, operator or receipt')
     .requiredOption('--out <file>', 'file to make; an existing one is never overwritten')
     .action(async (kind: string, options: { out: string }) => (await import('./keys.js')).keys(kind, options.out));
+  isthmus
+    .command('receipt')
+    .description('a transfer’s answer signed by the gateway, to keep: isthmus receipt <id> > receipt.http')
+    .argument('<transfer>', 'the transfer’s id')
+    .option('--gateway <url>', 'another gateway than the local stack’s', gatewayUrl)
+    .action(async (id: string, options: { gateway?: string }) =>
+      (await import('./receipts/receipt.js')).receipt(id, options),
+    );
+  isthmus
+    .command('verify')
+    .description('check a kept receipt, offline: exit code 0 good, 1 not good, 2 could not be checked')
+    .argument('<file>', 'the HTTP answer as it came, also from curl -i')
+    .option(
+      '--key <key, file or url>',
+      'whose receipt it must be: a key’s id, a file of published keys, or where they are',
+    )
+    .option('--json', 'print JSON')
+    .action(async (file: string, options: VerifyOptions) =>
+      (await import('./receipts/verify.js')).verify(file, options),
+    );
   isthmus.addCommand(ao());
   return isthmus;
 }

@@ -26,11 +26,13 @@ import type { ProblemCode } from './api/problem-codes.js';
 import { Problem, ProblemFilter, sendProblem } from './api/problem.js';
 import { QuotesController } from './api/quotes.controller.js';
 import { Selling } from './api/selling.js';
-import { AO_ADDRESSES, CONFIG, type AoAddresses } from './api/tokens.js';
+import { AO_ADDRESSES, CONFIG, RECEIPT_KEYS, type AoAddresses } from './api/tokens.js';
 import { TransfersController } from './api/transfers.controller.js';
 import type { GatewayConfig } from './config.js';
 import { openEngine } from './engine.js';
 import { Health } from './health.js';
+import { ReceiptsController } from './receipts/receipts.controller.js';
+import { receiptKeys, signReceipts } from './receipts/receipts.js';
 import { Relayer } from './relayer/relayer.js';
 import { BookKeeper } from './transfers/book-keeper.js';
 import { ChainIndex } from './transfers/chain-index.js';
@@ -104,6 +106,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     chainId,
   );
 
+  const receipts = receiptKeys(config);
   const books = new BookKeeper(database, engine, pool, watcher);
   const ao: AoAddresses = { scheduler: engine.scheduler, messenger: engine.messenger };
   const { registry } = health;
@@ -113,12 +116,13 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
 
   @Module({
     imports: [units, ...operations],
-    controllers: [BridgeController, QuotesController, TransfersController, OperationsController],
+    controllers: [BridgeController, QuotesController, TransfersController, OperationsController, ReceiptsController],
     providers: [
       { provide: CONFIG, useValue: config },
       { provide: TransferStore, useValue: store },
       { provide: DecisionStore, useValue: decisions },
       { provide: AO_ADDRESSES, useValue: ao },
+      { provide: RECEIPT_KEYS, useValue: receipts },
       { provide: BookKeeper, useValue: books },
       { provide: Relayer, useValue: relayer },
       { provide: Health, useValue: health },
@@ -134,6 +138,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   app.use(securityHeaders);
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy);
   app.use(limits(config, registry));
+  if (receipts) app.use('/v1', signReceipts(receipts.signer));
   app.use('/v1', jsonOnly, readBody, parseJson);
   app.useGlobalFilters(new ProblemFilter(log));
   app.use(page());

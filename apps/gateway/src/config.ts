@@ -1,5 +1,5 @@
 /** The gateway's configuration: one JSON file (ISTHMUS_CONFIG) with the environment on top, checked whole at start. */
-import { networkShape, unitUrl } from '@isthmus/ao';
+import { isKeyId, networkShape, unitUrl } from '@isthmus/ao';
 import { isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
 import { z } from 'zod';
 
@@ -140,6 +140,18 @@ export const gatewaySchema = z.strictObject({
     .optional(),
   /** File of the operator's key (mode 0600); without it what only operators may do is refused. */
   operatorKeyFile: z.string().min(1).optional(),
+  /** File of the key that signs receipts and audits (ed25519, 32 secret bytes, mode 0600); without it nothing is signed. */
+  receiptKeyFile: z.string().min(1).optional(),
+  /** Keys that signed receipts before, so that those go on being good: the public key, and when it went out of use. */
+  retiredReceiptKeys: z
+    .array(
+      z.strictObject({
+        key: z.string().refine(isKeyId, 'a key is the base64url of 32 bytes'),
+        until: z.iso.datetime(),
+      }),
+    )
+    .max(32)
+    .default([]),
 });
 
 export type GatewayConfig = z.output<typeof gatewaySchema>;

@@ -15,7 +15,21 @@ export type * from './compute/result-sink.js';
 export * from './compute/worker-pool.js';
 export * from './embedded-engine.js';
 export * from './engine.js';
-export * from './core/http-signature.js';
+export * from './core/answer-signature.js';
+export * from './core/http-message.js';
+export {
+  checkDigest,
+  contentDigest,
+  HttpSignatureError,
+  keyIdOf,
+  verifyRequest,
+  type Fields,
+  type HttpSignatureErrorCode,
+  type Signature,
+  type SignedAnswer,
+  type SignedRequest,
+} from './core/http-signature.js';
+export * from './core/receipt.js';
 export * from './items/index.js';
 export * from './messenger/dead-letters.js';
 export { OF_THE_GATEWAY } from './messenger/pruning.js';

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm';
 import { ComputeUnit } from './compute/compute-unit.js';
 import { FORMATS } from './compute/machines.js';
 import { WorkerPool } from './compute/worker-pool.js';
-import { AnswerSigner } from './core/http-signature.js';
+import { AnswerSigner } from './core/answer-signature.js';
 import { Messenger } from './messenger/messenger.js';
 import { Pruning } from './messenger/pruning.js';
 import { Monitors } from './messenger/monitors.js';

@@ -176,6 +176,7 @@ interface Keys {
   messenger: string;
   relayer: string;
   operator: string;
+  receipt: string;
   guardians: string[];
 }
 
@@ -191,6 +192,7 @@ function makeKeys(home: string): Keys {
     messenger: make('messenger', random),
     relayer: make('relayer', () => devKey(RELAYER_ACCOUNT)),
     operator: make('operator', random),
+    receipt: make('receipt', random),
     guardians: guardianNames().map((name) => make(name, random)),
   };
 }
@@ -260,6 +262,7 @@ function writeConfigs(
     publicUrl: `http://127.0.0.1:${port}`,
     relayerKeyFile: keys.relayer,
     operatorKeyFile: keys.operator,
+    receiptKeyFile: keys.receipt,
     pollMs,
     chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3 },
   });

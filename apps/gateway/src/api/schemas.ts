@@ -230,6 +230,21 @@ const parts = z.record(z.string(), part).describe('Each part of the gateway by i
 const health = z.strictObject({ ok: z.literal(true), parts });
 const ready = z.strictObject({ ready: z.literal(true), parts });
 
+const receiptKeys = z
+  .strictObject({
+    keys: z.array(
+      z.strictObject({
+        kty: z.literal('OKP'),
+        crv: z.literal('Ed25519'),
+        x: z.string().describe('The key: base64url of its 32 bytes'),
+        kid: z.string().describe('As receipts name it: the key itself'),
+        use: z.literal('sig'),
+        exp: z.int().optional().describe('Seconds; what it signed later is no receipt'),
+      }),
+    ),
+  })
+  .describe('A JSON Web Key Set; receipts are answers of /v1 asked for with Accept-Signature');
+
 const problem = z
   .strictObject({
     type: z.string().describe('urn:isthmus:problem:<code>'),
@@ -271,6 +286,7 @@ export const schemas = {
   Health: health,
   Ready: ready,
   Problem: problem,
+  ReceiptKeys: receiptKeys,
   ...aoSchemas,
 } as const;
 

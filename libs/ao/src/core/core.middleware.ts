@@ -8,7 +8,8 @@ import { AoPipeline } from '../pipeline.js';
 import { describeError } from '../units/errors.js';
 import { rawBody } from '../units/raw-body.js';
 import { CoreUnit, json, type CoreAnswer, type CoreRequest } from './core-unit.js';
-import type { Fields, Signature } from './http-signature.js';
+import { joinFields, pairsOf } from './http-message.js';
+import type { Signature } from './http-signature.js';
 import type { CoreCall } from './paths.js';
 
 /** What pages of other origins may read: the units carry no cookie and no secret. */
@@ -74,18 +75,8 @@ function requestOf(request: Request): CoreRequest {
   return {
     method: request.method,
     target: request.originalUrl,
-    fields: fieldsOf(request.rawHeaders),
+    // Fields as they came: Node itself drops repeats of some.
+    fields: joinFields(pairsOf(request.rawHeaders)),
     body: Buffer.isBuffer(body) ? body : Buffer.alloc(0),
   };
-}
-
-/** Fields as they came: Node itself drops repeats of some. */
-function fieldsOf(raw: readonly string[]): Fields {
-  const fields = Object.create(null) as Record<string, string>;
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const [name, value] = [(raw[i] as string).toLowerCase(), (raw[i + 1] as string).trim()];
-    const before = fields[name];
-    fields[name] = before === undefined ? value : `${before}, ${value}`;
-  }
-  return fields;
 }

@@ -1,6 +1,6 @@
 /**
- * HTTP message signatures (RFC 9421) and content digests (RFC 9530): requests that clients sign, and answers that anyone can hold the
- * gateway to. An answer's signature covers what was asked too, so that neither can be shown with another.
+ * HTTP message signatures (RFC 9421) and content digests (RFC 9530): the text that is signed, the keys that sign it, and requests that
+ * clients sign. What a gateway signs is made of the same: `answer-signature.ts` and `receipt.ts`.
  */
 import { constants, createHash, createPublicKey, timingSafeEqual, verify } from 'node:crypto';
 import { parseDictionary, serializeDictionary, serializeInnerList, serializeItem } from 'structured-headers';
@@ -15,7 +15,10 @@ export type HttpSignatureErrorCode =
   | 'bad-digest'
   | 'expired'
   | 'not-covered'
-  | 'wrong-key';
+  | 'wrong-key'
+  | 'old-key'
+  | 'unsigned'
+  | 'wrong-tag';
 
 /** What is wrong with the signatures or digests of a message. */
 export class HttpSignatureError extends Error {
@@ -60,10 +63,6 @@ const MAX_COMPONENTS = 128;
 const CLOCK_SKEW_S = 300;
 /** Bytes of an RSA modulus that is taken: 2,048 to 4,096 bits. */
 const RSA_BYTES = { least: 256, most: 512 };
-/** Under which a gateway's signature is found in its answers. */
-export const ANSWER_LABEL = 'isthmus';
-/** Digest of the request's body, in the answer, since clients seldom send one of their own. */
-export const REQUEST_DIGEST = 'request-digest';
 
 /** `Content-Digest` of these bytes. */
 export function contentDigest(body: Uint8Array): string {
@@ -103,110 +102,15 @@ export function verifyRequest(request: SignedRequest, now = Date.now()): Signatu
   });
 }
 
-/** Signs answers with a gateway's ed25519 key. */
-export class AnswerSigner {
-  /** The key as answers name it: base64url of its 32 bytes. */
-  readonly keyId: string;
-
-  /**
-   * What the key signs besides, ANS-104 items, is always a hash of 48 bytes; a signature base is text, longer, and begins with a quote:
-   * neither can pass for the other.
-   */
-  constructor(
-    private readonly signer: Signer,
-    private readonly now: () => number = Date.now,
-  ) {
-    if (signer.signatureType !== 2) throw new Error('Answers are signed with an ed25519 key.');
-    this.keyId = signer.publicKey.toString('base64url');
-  }
-
-  /**
-   * Fields to add to an answer: its digest, the digest of the request's body, and the signature over the answer's status and all its fields,
-   * the request's method, path and query, and the request's own signatures and digest.
-   */
-  async sign(
-    request: SignedRequest & { body: Uint8Array; signatures: readonly Signature[] },
-    answer: SignedAnswer & { body: Uint8Array },
-  ): Promise<Record<string, string>> {
-    const fields: Record<string, string> = { ...answer.fields, 'content-digest': contentDigest(answer.body) };
-    if (request.body.length > 0) fields[REQUEST_DIGEST] = contentDigest(request.body);
-    const components: StructuredItem[] = [
-      component('@status'),
-      ...Object.keys(fields).map((name) => component(name)),
-      ...OF_REQUEST.map((name) => component(name, { req: true })),
-      ...(request.fields['content-digest'] === undefined ? [] : [component('content-digest', { req: true })]),
-      ...request.signatures.map(({ label }) => component('signature', { req: true, key: label })),
-    ];
-    const parameters: Parameters = new Map<string, BareItem>([
-      ['created', Math.floor(this.now() / 1000)],
-      ['keyid', this.keyId],
-      ['alg', 'ed25519'],
-    ]);
-    const input: InnerList = [components, parameters];
-    const base = signatureBase(input, { request, answer: { status: answer.status, fields } });
-    const signature = await this.signer.sign(Buffer.from(base));
-    return {
-      ...fields,
-      'signature-input': serializeDictionary(new Map([[ANSWER_LABEL, input]])),
-      signature: serializeDictionary(new Map<string, StructuredItem>([[ANSWER_LABEL, [signature, new Map()]]])),
-    };
-  }
-}
-
-const OF_REQUEST = ['@method', '@path', '@query'] as const;
-
-export interface AnswerProof {
-  /** What was asked, with the body that was sent. */
-  request: SignedRequest & { body?: Uint8Array };
-  answer: SignedAnswer & { body: Uint8Array };
-  /** The gateway's key: base64url of 32 bytes, known beforehand (`/~meta@1.0/info/keys` of a gateway one trusts). */
-  publicKey: string;
-  /** Oldest answer taken, in milliseconds; any age when absent. */
-  maxAgeMs?: number;
-  now?: number;
-}
-
-/**
- * Checks that a gateway has given exactly this answer to exactly this request. Returns when it said so (milliseconds).
- * @throws HttpSignatureError saying what is not so
- */
-export function verifyAnswer({ request, answer, publicKey, maxAgeMs, now = Date.now() }: AnswerProof): number {
-  const { input, signature } =
-    signaturesIn(answer.fields).find(({ label }) => label === ANSWER_LABEL) ??
-    refuse('not-covered', 'The answer is not signed.');
-  const parameters = input[1];
-  if (parameters.get('keyid') !== publicKey) return refuse('wrong-key', 'The answer is signed with another key.');
-  const { key } = keyOf(parameters);
-  const covered = new Set(input[0].map((c) => serializeItem(c)));
-  for (const needed of neededIn(request, answer))
-    if (!covered.has(needed)) return refuse('not-covered', `The signature does not cover ${needed}.`);
-  checkDigest(answer.fields['content-digest'] ?? '', answer.body);
-  if (request.body && request.body.length > 0) checkDigest(answer.fields[REQUEST_DIGEST] ?? '', request.body);
-  if (!key(Buffer.from(signatureBase(input, { request, answer })), signature))
-    return refuse('bad-signature', 'The signature is not over this request and this answer.');
-  const created = parameters.get('created');
-  if (typeof created !== 'number') return refuse('malformed', 'The signature does not say when it was made.');
-  if (maxAgeMs !== undefined && now - created * 1000 > maxAgeMs) return refuse('expired', 'The answer is too old.');
-  return created * 1000;
-}
-
-/** What the signature of an answer to this request must cover to mean anything. */
-function neededIn(request: AnswerProof['request'], answer: SignedAnswer): string[] {
-  const needed = ['"@status"', '"content-digest"', ...OF_REQUEST.map((name) => `"${name}";req`)];
-  if (answer.fields['content-type'] !== undefined) needed.push('"content-type"');
-  if (request.body && request.body.length > 0) needed.push(`"${REQUEST_DIGEST}"`);
-  if (request.fields['content-digest'] !== undefined) needed.push('"content-digest";req');
-  for (const { label } of signaturesIn(request.fields)) needed.push(`"signature";req;key="${label}"`);
-  return needed;
-}
-
-interface FoundSignature {
+/** A signature as a message carries it, not yet checked. */
+export interface FoundSignature {
   label: string;
   input: InnerList;
   signature: Buffer;
 }
 
-function signaturesIn(fields: Fields): FoundSignature[] {
+/** The signatures a message carries. @throws HttpSignatureError `malformed` */
+export function signaturesIn(fields: Fields): FoundSignature[] {
   const [inputs, signatures] = [fields['signature-input'], fields['signature']];
   if (inputs === undefined && signatures === undefined) return [];
   const [input, values] = [dictionary(inputs ?? ''), dictionary(signatures ?? '')];
@@ -224,9 +128,10 @@ function signaturesIn(fields: Fields): FoundSignature[] {
 const isBytes = (value: unknown): value is ArrayBuffer =>
   typeof value === 'object' && value !== null && 'byteLength' in value;
 
-const isInnerList = (value: StructuredItem | InnerList): value is InnerList => Array.isArray(value[0]);
+export const isInnerList = (value: StructuredItem | InnerList): value is InnerList => Array.isArray(value[0]);
 
-function dictionary(header: string): ReturnType<typeof parseDictionary> {
+/** A structured field that is a dictionary. @throws HttpSignatureError `malformed` */
+export function dictionary(header: string): ReturnType<typeof parseDictionary> {
   try {
     return parseDictionary(header);
   } catch {
@@ -234,10 +139,10 @@ function dictionary(header: string): ReturnType<typeof parseDictionary> {
   }
 }
 
-type Check = (message: Buffer, signature: Buffer) => boolean;
+export type KeyCheck = (message: Buffer, signature: Buffer) => boolean;
 
 /** The key a signature names: `keyid` is the base64url of an RSA modulus or of an ed25519 key, as AO's clients write it. */
-function keyOf(parameters: Parameters): { key: Check; address: string } {
+export function keyOf(parameters: Parameters): { key: KeyCheck; address: string } {
   const [algorithm, keyId] = [parameters.get('alg'), parameters.get('keyid')];
   if (typeof keyId !== 'string' || !/^[A-Za-z0-9_-]{1,800}={0,2}$/.test(keyId))
     return refuse('malformed', 'A signature names its key: keyid is the base64url of the public key.');
@@ -259,7 +164,8 @@ function keyOf(parameters: Parameters): { key: Check; address: string } {
   return refuse('unsupported', 'Signatures are checked with alg rsa-pss-sha512 or ed25519, and a key of that kind.');
 }
 
-function assertCurrent(parameters: Parameters, now: number): void {
+/** @throws HttpSignatureError `expired` for one made in the future, or no longer good */
+export function assertCurrent(parameters: Parameters, now: number): void {
   const [created, expires] = [parameters.get('created'), parameters.get('expires')];
   const second = now / 1000;
   if (typeof created === 'number' && created > second + CLOCK_SKEW_S)
@@ -267,14 +173,44 @@ function assertCurrent(parameters: Parameters, now: number): void {
   if (typeof expires === 'number' && expires < second - CLOCK_SKEW_S) refuse('expired', 'The signature has expired.');
 }
 
-interface Context {
+export interface SignedContext {
   request: SignedRequest;
   /** Null when the request itself is signed. */
   answer: SignedAnswer | null;
 }
 
+/** Signs these components of a message: the two fields to add to it. */
+export async function signatureFields(
+  signer: Signer,
+  label: string,
+  input: InnerList,
+  context: SignedContext,
+): Promise<{ 'signature-input': string; signature: string }> {
+  const signature = await signer.sign(Buffer.from(signatureBase(input, context)));
+  return {
+    'signature-input': serializeDictionary(new Map([[label, input]])),
+    signature: serializeDictionary(new Map<string, StructuredItem>([[label, [signature, new Map()]]])),
+  };
+}
+
+/** Parameters of a signature made now by an ed25519 key, in the order they are written. */
+export function madeNow(keyId: string, now: number, more: readonly [string, BareItem][] = []): Parameters {
+  return new Map<string, BareItem>([
+    ['created', Math.floor(now / 1000)],
+    ['keyid', keyId],
+    ['alg', 'ed25519'],
+    ...more,
+  ]);
+}
+
+/** A key's name in what it signs: base64url of its 32 bytes. @throws Error for another kind of key */
+export function keyIdOf(signer: Signer): string {
+  if (signer.signatureType !== 2) throw new Error('Answers are signed with an ed25519 key.');
+  return signer.publicKey.toString('base64url');
+}
+
 /** RFC 9421, section 2.5: the text that is signed. */
-export function signatureBase(input: InnerList, context: Context): string {
+export function signatureBase(input: InnerList, context: SignedContext): string {
   const seen = new Set<string>();
   const lines = input[0].map(([name, parameters]) => {
     if (typeof name !== 'string') return refuse('malformed', 'A component has a name.');
@@ -286,7 +222,7 @@ export function signatureBase(input: InnerList, context: Context): string {
   return [...lines, `"@signature-params": ${serializeInnerList(input)}`].join('\n');
 }
 
-function valueOf(name: string, parameters: Parameters, { request, answer }: Context): string {
+function valueOf(name: string, parameters: Parameters, { request, answer }: SignedContext): string {
   const key = parameters.get('key');
   const ofRequest = parameters.get('req') === true;
   const rest = parameters.size - (ofRequest ? 1 : 0) - (key === undefined ? 0 : 1);
@@ -324,10 +260,11 @@ function member(value: string, key: string): string {
   return isInnerList(found) ? serializeInnerList(found) : serializeItem(found);
 }
 
-function component(name: string, parameters: Record<string, BareItem> = {}): StructuredItem {
+/** A component's identifier, as `Signature-Input` lists it. */
+export function component(name: string, parameters: Record<string, BareItem> = {}): StructuredItem {
   return [name, new Map(Object.entries(parameters))];
 }
 
-function refuse(code: HttpSignatureErrorCode, message: string): never {
+export function refuse(code: HttpSignatureErrorCode, message: string): never {
   throw new HttpSignatureError(code, message);
 }

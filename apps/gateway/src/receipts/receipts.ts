@@ -1,0 +1,68 @@
+/** Receipts: whoever asks for an answer of /v1 with `Accept-Signature` gets it signed (RFC 9421); the keys that sign are published. */
+import { ed25519Signer, joinFields, ReceiptSigner, type Fields, type ReceiptKey } from '@isthmus/ao';
+import { readKeyFile } from '@isthmus/store';
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { GatewayConfig } from '../config.js';
+
+export interface ReceiptKeys {
+  signer: ReceiptSigner;
+  /** The one in use first. */
+  published: readonly ReceiptKey[];
+}
+
+/** The keys this gateway signs receipts with, or null when it signs none. @throws ConfigError when the key file cannot be used */
+export function receiptKeys({
+  receiptKeyFile,
+  retiredReceiptKeys,
+}: Pick<GatewayConfig, 'receiptKeyFile' | 'retiredReceiptKeys'>): ReceiptKeys | null {
+  if (receiptKeyFile === undefined) return null;
+  const signer = new ReceiptSigner(ed25519Signer(Buffer.from(readKeyFile(receiptKeyFile).slice(2), 'hex')));
+  const retired = retiredReceiptKeys.map(({ key, until }) => ({ keyId: key, until: Date.parse(until) }));
+  return { signer, published: [{ keyId: signer.keyId, until: null }, ...retired] };
+}
+
+/**
+ * Signs answers to those who ask. An answer is held back until it is whole: what is sent in parts (live streams) is not signed, nor is what has
+ * no content.
+ */
+export function signReceipts(signer: ReceiptSigner): RequestHandler {
+  return (request: Request, response: Response, next: NextFunction) => {
+    const asked = request.headers['accept-signature'];
+    if (asked === undefined || request.method === 'HEAD') return next();
+    // "Not changed" has nothing in it to sign.
+    delete request.headers['if-none-match'];
+    delete request.headers['if-modified-since'];
+    const send = response.end.bind(response) as (...parts: unknown[]) => Response;
+    response.end = ((...parts: unknown[]): Response => {
+      response.end = send as typeof response.end;
+      const body = wholeBody(parts);
+      if (response.headersSent || body === null || !response.hasHeader('content-type')) return send(...parts);
+      response.setHeader('date', new Date().toUTCString());
+      response.vary('accept-signature');
+      signer
+        .sign(String(asked), { status: response.statusCode, fields: fieldsOf(response), body })
+        .then((fields) => {
+          for (const [name, value] of Object.entries(fields)) response.setHeader(name, value);
+          send(body);
+        })
+        .catch(() => response.destroy());
+      return response;
+    }) as typeof response.end;
+    next();
+  };
+}
+
+function wholeBody([chunk, encoding]: readonly unknown[]): Buffer | null {
+  if (chunk instanceof Uint8Array) return Buffer.from(chunk);
+  if (typeof chunk !== 'string') return null;
+  return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8');
+}
+
+function fieldsOf(response: Response): Fields {
+  return joinFields(
+    Object.entries(response.getHeaders()).map(([name, value]): [string, string] => [
+      name,
+      Array.isArray(value) ? value.join(', ') : String(value),
+    ]),
+  );
+}
