@@ -111,7 +111,7 @@ async function problem(route: string, init: RequestInit = {}): Promise<[status: 
     title: expect.any(String),
     status: response.status,
     detail: expect.any(String),
-    instance: expect.any(String),
+    instance: new URL(route, world.url).pathname,
     code: expect.any(String),
     ...(body['errors'] === undefined ? {} : { errors: expect.any(Array) }),
   });

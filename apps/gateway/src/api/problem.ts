@@ -56,7 +56,7 @@ export function sendProblem(problem: Problem, request: Request, response: Respon
   response
     .status(problem.status)
     .type('application/problem+json')
-    .send(JSON.stringify(problem.body(request.path)));
+    .send(JSON.stringify(problem.body(`${request.baseUrl}${request.path}`))); // under a mount point, path lacks its part
 }
 
 @Catch()
