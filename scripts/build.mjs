@@ -7,6 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
+const compiler = 'node_modules/@swc/cli/bin/swc.js';
+if (!fs.existsSync(compiler)) {
+  console.error('The packages are not installed here: run "npm ci" first.');
+  process.exit(1);
+}
 const folders = ['apps', 'libs', 'migrations', 'contracts', 'bench'].filter((f) => fs.existsSync(f));
 const sources = folders.flatMap((f) => fs.readdirSync(f, { recursive: true, withFileTypes: true }))
   .filter((e) => e.isFile())
@@ -18,7 +23,7 @@ const built = fs.existsSync('dist/.stamp') && fs.readFileSync('dist/.stamp', 'ut
 
 if (!built) {
   const fresh = `dist.${process.pid}`;
-  const swc = spawnSync(process.execPath, ['node_modules/@swc/cli/bin/swc.js', ...folders, '-d', fresh, '--config-file', '.swcrc', '-q'], { stdio: 'inherit' });
+  const swc = spawnSync(process.execPath, [compiler, ...folders, '-d', fresh, '--config-file', '.swcrc', '-q'], { stdio: 'inherit' });
   if (swc.status !== 0) {
     fs.rmSync(fresh, { recursive: true, force: true });
     process.exit(swc.status ?? 1);

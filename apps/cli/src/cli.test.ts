@@ -86,6 +86,44 @@ describe('a stack’s folder', () => {
   });
 });
 
+describe('a checkout that cannot run', () => {
+  /** What one of the scripts npm runs first says in a checkout of its own. */
+  const says = async (script: string): Promise<[code: number, words: string]> => {
+    fs.mkdirSync(path.join(folder, 'scripts'), { recursive: true });
+    fs.copyFileSync(path.join(projectRoot(), 'scripts', script), path.join(folder, 'scripts', script));
+    const child = spawn(process.execPath, [path.join(folder, 'scripts', script)]);
+    let words = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
+    const [code] = (await once(child, 'close')) as [number];
+    return [code, words];
+  };
+  const wants = (node: string) =>
+    fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify({ engines: { node } }));
+  const [major = 0] = process.versions.node.split('.').map(Number);
+
+  it.each([
+    ['too old', `>=${major + 1}.0 <${major + 2}`],
+    ['too old by its second number', `>=${major}.999 <${major + 1}`],
+    ['too new', `>=${major - 1}.0 <${major}`],
+  ])('says in one line that this Node is %s, and which is not', async (_, node) => {
+    wants(node);
+    const [code, words] = await says('node-version.mjs');
+    expect([code, words.trimEnd().split('\n')]).toEqual([
+      1,
+      [expect.stringContaining(`runs on Node ${node}, this is`)],
+    ]);
+  });
+
+  it('says nothing to a Node that is fit', async () => {
+    wants(`>=${major}.0 <${major + 1}`);
+    expect(await says('node-version.mjs')).toEqual([0, '']);
+  });
+
+  it('without packages says in one line how to get them', async () => {
+    expect(await says('build.mjs')).toEqual([1, 'The packages are not installed here: run "npm ci" first.\n']);
+  });
+});
+
 describe('a start that cannot be', () => {
   const main = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
   const start = async (env: Record<string, string>): Promise<string> => {
