@@ -119,7 +119,8 @@ class Demo {
     await this.mined(hash);
     const { id } = await this.gateway.find(`source=${hash}`);
     console.log(`   deposit ${id}`);
-    return this.gateway.follow(id, (state) => console.log(`     … ${state}`));
+    await this.gateway.follow(id, (state) => console.log(`     … ${state}`));
+    return this.gateway.proven(id, 'final');
   }
 
   private async withdraw(asset: AssetAnswer, amount: bigint, recipient: string): Promise<TransferAnswer> {

@@ -114,6 +114,20 @@ export class GatewayClient {
     );
   }
 
+  /**
+   * A transfer once its timeline has this step: guardians look at the chain for themselves and may be done before the gateway sees the same.
+   * @throws Error after `timeoutMs`
+   */
+  async proven(id: string, kind: string, timeoutMs = 30_000): Promise<TransferAnswer> {
+    const until = Date.now() + timeoutMs;
+    for (;;) {
+      const transfer = await this.get<TransferAnswer>(`/v1/transfers/${id}`);
+      if (transfer.timeline.some((step) => step.kind === kind)) return transfer;
+      if (Date.now() > until) throw new Error(`The timeline of ${id} has no step ${kind} after ${timeoutMs / 1000} s.`);
+      await delay(200);
+    }
+  }
+
   private async ask<T>(path: string, init?: RequestInit): Promise<T> {
     const response = await fetch(`${this.url}${path}`, init).catch(() => {
       throw new Error(`The gateway at ${this.url} does not answer: is "npm start" running?`);

@@ -83,7 +83,7 @@ const timelineStep = z.strictObject({
       'released',
     ])
     .describe('What happened'),
-  at: time('When'),
+  at: time('When this gateway saw it: guardians look for themselves, and may be done before it sees a block final'),
   proof: z
     .record(z.string(), z.union([z.string(), z.number()]))
     .describe('Where anyone can check it: transaction, block and log, or AO message and slot, with what it said'),
