@@ -64,10 +64,13 @@ const core = z
   .refine((r) => r.agreement <= r.nodeUrls.length, TOO_MANY);
 
 export const gatewaySchema = z.strictObject({
+  /** postgres://…, a database of this gateway's own or shared with others of its kind. */
   databaseUrl: z.string().min(1),
   /** Run missing migrations at start; elsewhere `isthmus migrate` does. */
   migrate: z.boolean().default(false),
+  /** Address to listen on; loopback unless a proxy elsewhere stands before it. */
   host: z.string().default('127.0.0.1'),
+  /** 0 takes any free one. */
   port: z.int().min(0).max(65_535).default(4600),
   /** Where people reach this gateway, for links in answers. */
   publicUrl: z.url(),
@@ -75,32 +78,43 @@ export const gatewaySchema = z.strictObject({
   relayerKeyFile: z.string().min(1),
   /** Who runs AO: this gateway itself, or a network of others' units. */
   ao: z.discriminatedUnion('engine', [embedded, legacy, core]),
+  /** The external chain. */
   chain: z.strictObject({
     /** CAIP-2 */
     id: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'name the chain as eip155:<chain id>'),
+    /** As people read it. */
     name: z.string().min(1),
+    /** JSON-RPC sources, each once; an address may hold a key and is never shown. */
     rpcUrls: z.array(z.url()).min(1).max(16),
+    /** How many of rpcUrls must agree on everything that is shown. */
     agreement: z.int().min(1).max(16).default(1),
+    /** What counts as final: the chain's own word, or so many blocks on top. */
     finality: z.union([
       z.strictObject({ tag: z.enum(['finalized', 'safe']) }),
       z.strictObject({ confirmations: z.int().min(1).max(10_000) }),
     ]),
     /** Seconds from a transaction to its finality, for estimates. */
     finalitySeconds: z.number().positive(),
+    /** The only contract whose events count. */
     vault: address,
+    /** Block the vault was deployed in: nothing before it is read. */
     deployBlock: z.int().min(0),
   }),
+  /** What is bridged; guardians decide what is listed, this is what people are shown. */
   assets: z
     .array(
       z.strictObject({
         /** CAIP-19 */
         id: z.string().min(1),
+        /** The token's contract on the chain; the zero address stands for the chain's coin. */
         address,
+        /** Ticker, name and denomination, as the token process says them. */
         symbol: z.string().min(1).max(32),
         name: z.string().min(1).max(128),
         decimals: z.int().min(0).max(36),
         /** Token process on AO. */
         process: aoId,
+        /** Least amounts in base units, as vault and process have them: quotes below are refused. */
         minDeposit: amount,
         minWithdrawal: amount,
         /** What one release costs in this asset's base units; absent for the chain's coin, whose cost is the gas. */

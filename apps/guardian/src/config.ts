@@ -41,10 +41,12 @@ export const chainSchema = z
       ),
     /** How many of rpcUrls must agree on everything. */
     agreement: z.int().min(1).max(16),
+    /** What counts as final: the chain's own word, or so many blocks on top. Nothing is attested before. */
     finality: z.union([
       z.strictObject({ tag: z.enum(['finalized', 'safe']) }),
       z.strictObject({ confirmations: z.int().min(1).max(10_000) }),
     ]),
+    /** The only contract whose events count. */
     vault: contract,
     /** Block the vault was deployed in. */
     deployBlock: z.int().min(0),
@@ -60,6 +62,7 @@ export const guardianSchema = z
     name: z.string().min(1).max(64),
     /** File with the guardian's key, mode 0600. */
     keyFile: z.string().min(1),
+    /** A database of this guardian's own, shared with nobody. */
     databaseUrl: z.string().regex(/^postgres(ql)?:\/\//, 'write a postgres:// URL'),
     /** Loopback unless metrics are collected from elsewhere. */
     host: z.string().default('127.0.0.1'),
@@ -80,7 +83,9 @@ export const guardianSchema = z
       .default([]),
     /** Processes whose spawn no unit of this network shows (on the base layer, for one), and that the operator has looked at. */
     knownSenders: z.array(aoId).max(1000).default([]),
+    /** The external chain, as this guardian sees it for itself. */
     chain: chainSchema,
+    /** What it attests and signs for: CAIP-19 id, token contract (zero address: the coin), token process on AO. */
     assets: z
       .array(z.strictObject({ id: z.string().min(1), address: assetAddress, process: aoId }))
       .min(1)
