@@ -29,6 +29,6 @@ export default {
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,contracts}/**/*.test.ts'] },
     { ...common, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.test.ts'] },
     // What takes too long for every run: npm run test:soak.
-    { ...common, displayName: 'soak', testMatch: ['<rootDir>/test/**/*.soak.ts'] },
+    { ...common, displayName: 'soak', testMatch: ['<rootDir>/{apps,libs,contracts,test}/**/*.soak.ts'] },
   ],
 };

@@ -25,7 +25,6 @@ import { COIN, RECIPIENT, Stage } from './stage.js';
 
 const KEYS = Array.from({ length: 5 }, (_, i) => privateKeyToAccount(keccak256(stringToHex(`guardian ${i}`))));
 const PROCESSES = ['P'.repeat(42) + 'A', 'Q'.repeat(42) + 'A'] as const;
-const RUNS = 24;
 const CHUNK = 12;
 
 /** What a random call is about; indices choose among the stage's accounts. */
@@ -186,14 +185,15 @@ let stage: Stage;
 let token: Hex;
 let recipients: Hex[];
 
-beforeAll(async () => {
+/** Opens the stage for all runs of a file. */
+export async function openStage(): Promise<void> {
   stage = await Stage.open();
   token = await stage.token();
   const refusing = await stage.deploy('Recipient', [1]);
   recipients = [numberToHex(0xa11ce, { size: 20 }), numberToHex(0xb0b, { size: 20 }), refusing];
   await rpc([['evm_setBlockGasLimit', [numberToHex(10n ** 12n)]]]);
-});
-afterAll(() => stage.anvil.stop());
+}
+export const closeStage = (): Promise<void> => stage.anvil.stop();
 
 async function rpc(calls: readonly (readonly [string, readonly unknown[]])[]): Promise<unknown[]> {
   const body = JSON.stringify(calls.map(([method, params], id) => ({ jsonrpc: '2.0', id, method, params })));
@@ -492,7 +492,8 @@ async function compare(model: Model): Promise<void> {
   for (const [asset, book] of model.books.entries()) expect(book.balance).toBe(book.locked + (owed[asset] as bigint));
 }
 
-it('I2 I4 the vault does what the model does, and its balance covers locked and claimable, through any run of calls', async () => {
+/** As many random sequences of 24 to 168 calls as `runs` says, each on a fresh vault, compared after every 4 to 12 of them. */
+export async function vaultDoesWhatTheModelDoes(runs: number): Promise<void> {
   const [snapshot] = (await rpc([['evm_snapshot', []]])) as [Hex];
   let base = snapshot;
   let counted = 0;
@@ -531,9 +532,9 @@ it('I2 I4 the vault does what the model does, and its balance covers locked and 
         succeeded += sent.filter((s) => s.succeeds).length;
       }
     }),
-    { numRuns: RUNS },
+    { numRuns: runs },
   );
   // The runs are worth something only if much of what they try is done, and much is refused.
   expect(succeeded).toBeGreaterThan(counted / 5);
   expect(counted - succeeded).toBeGreaterThan(counted / 5);
-});
+}

@@ -372,7 +372,7 @@ describe('releases', () => {
     expect(await locked()).toBe(ETHER - 3000n);
   });
 
-  it('I4 fewer than M guardians release nothing, whoever they are and however they repeat themselves', async () => {
+  it('I4 E22 fewer than M guardians release nothing, whoever they are and however they repeat themselves', async () => {
     const statement = stage.statement();
     for (const by of [[], [0], [1], [2], [0, 1, 2]])
       expect(await refusal(stage.release(statement, 0n, by))).toBe('WrongSignatureCount');
@@ -735,7 +735,7 @@ describe('decisions of the quorum', () => {
   const fresh = Array.from({ length: 3 }, (_, i) => privateKeyToAccount(keccak256(stringToHex(`new guardian ${i}`))));
   const addresses = fresh.map((g) => g.address);
 
-  it('X2 after a rotation the old set’s signatures release nothing, the new set’s do', async () => {
+  it('X2 E22 after a rotation the old set’s signatures release nothing, the new set’s do', async () => {
     await stage.deposit(ETHER);
     const old = await stage.releaseArgs(stage.statement());
     await stage.rotate(addresses, 2, 2);

@@ -1,0 +1,16 @@
+/** The vault against its model, through thousands of random sequences of calls. */
+import { closeStage, openStage, vaultDoesWhatTheModelDoes } from './vault-model.js';
+
+/** About 160,000 calls. */
+const SEQUENCES = 2_000;
+/** Half a second each, and as much again for a busy machine. */
+const TIME_MS = 2_000 * 1_000;
+
+beforeAll(openStage);
+afterAll(closeStage);
+
+it(
+  'I2 I4 the vault does what the model does through thousands of sequences of calls',
+  () => vaultDoesWhatTheModelDoes(SEQUENCES),
+  TIME_MS,
+);
