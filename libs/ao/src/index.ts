@@ -31,6 +31,7 @@ export {
 } from './core/http-signature.js';
 export * from './core/receipt.js';
 export * from './items/index.js';
+export { TickCheck } from './messenger/cron.js';
 export * from './messenger/dead-letters.js';
 export { OF_THE_GATEWAY } from './messenger/pruning.js';
 export * from './messenger/messenger.js';

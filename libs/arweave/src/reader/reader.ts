@@ -1,0 +1,223 @@
+/**
+ * All bundles of one scheduler, in order, each checked before it is given: its seal is the scheduler's, on the seal before, over exactly
+ * these items; each message and other item is signed by its owner; each slot follows the one before. Bundles are fetched and checked ahead
+ * of who takes them, so many and no more.
+ */
+import { ItemError, parseItem, verifyItem, type Item } from '@isthmus/ao';
+import { openSettledBundle, readSeal, SettlementError, type Seal, type SettledBundle } from '../format/index.js';
+import { diagnose } from './diagnosis.js';
+import { SettlementFinding } from './finding.js';
+import { Follower } from './follow.js';
+import { MAX_BUNDLE_BYTES, type BundleSource, type Candidate } from './source.js';
+
+export interface ReadOptions {
+  source: BundleSource;
+  /** Address of the scheduler whose bundles are read. */
+  scheduler: string;
+  /** Number of the last bundle to read; all there are unless told. */
+  upTo?: number | undefined;
+}
+
+/** A bundle of which everything was checked but what evaluating shows. */
+export interface ReadBundle extends SettledBundle {
+  tx: string;
+  /** Bytes of it. */
+  bytes: number;
+}
+
+/** Numbers asked for at once. */
+const WINDOW = 50;
+/** Bundles fetched and checked ahead, and about how many bytes of them. */
+const AHEAD = 3;
+const AHEAD_BYTES = MAX_BUNDLE_BYTES;
+
+/** @throws SettlementFinding naming what is wrong first, SourceError when the gateway cannot be asked */
+export async function* readBundles(options: ReadOptions): AsyncGenerator<ReadBundle> {
+  const follower = new Follower(options.scheduler);
+  const coming = new Coming(options);
+  for (;;) {
+    const bundle = await coming.next();
+    if (!bundle) return;
+    const { tx, seal } = bundle;
+    try {
+      follower.take(bundle);
+    } catch (error) {
+      throw error instanceof SettlementFinding ? error.at({ bundle: seal.sequence, tx }) : error;
+    }
+    yield bundle;
+  }
+}
+
+interface UnderWay {
+  bundle: Promise<ReadBundle | null>;
+  size: number;
+}
+
+/** Bundles by number, the next ones under way. */
+class Coming {
+  private readonly queue: UnderWay[] = [];
+  /** What the numbers of one window are said to be carried by. */
+  private known = new Map<number, Candidate[]>();
+  private window = -1;
+  private begun = 0;
+  private ended = false;
+  private filling: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: ReadOptions) {}
+
+  /** The next bundle, or null after the last. */
+  async next(): Promise<ReadBundle | null> {
+    if (this.queue.length === 0) await this.fill();
+    const bundle = (await this.queue.shift()?.bundle) ?? null;
+    void this.fill().catch(() => undefined); // tried again, and met, when there is nothing else to give
+    return bundle;
+  }
+
+  /** One at a time: what one finds under way the next one does not begin. */
+  private fill(): Promise<void> {
+    this.filling = this.filling.catch(() => undefined).then(() => this.begin());
+    return this.filling;
+  }
+
+  private async begin(): Promise<void> {
+    while (!this.ended && this.begun < (this.options.upTo ?? Infinity) && this.hasRoom()) {
+      const sequence = this.begun + 1;
+      const candidates = await this.candidatesOf(sequence);
+      this.begun = sequence;
+      this.ended = candidates.length === 0;
+      const bundle = this.prepare(sequence, candidates);
+      bundle.catch(() => undefined); // met when it is this one's turn
+      this.queue.push({ bundle, size: candidates[0]?.size ?? 0 });
+    }
+  }
+
+  private hasRoom(): boolean {
+    const bytes = this.queue.reduce((sum, { size }) => sum + size, 0);
+    return this.queue.length === 0 || (this.queue.length <= AHEAD && bytes < AHEAD_BYTES);
+  }
+
+  private async candidatesOf(sequence: number): Promise<Candidate[]> {
+    const { source, scheduler } = this.options;
+    const window = Math.floor((sequence - 1) / WINDOW);
+    if (window !== this.window) {
+      const from = window * WINDOW + 1;
+      this.known = await source.candidates(scheduler, from, from + WINDOW - 1);
+      this.window = window;
+    }
+    return this.known.get(sequence) ?? [];
+  }
+
+  private async prepare(sequence: number, candidates: readonly Candidate[]): Promise<ReadBundle | null> {
+    if (candidates.length === 0) {
+      await this.refuseGap(sequence);
+      return null;
+    }
+    const chosen = await this.genuine(sequence, candidates);
+    let wrong: SettlementFinding | null = null;
+    for (const candidate of chosen) {
+      const read = await this.read(sequence, candidate);
+      if (!(read instanceof SettlementFinding)) return read;
+      wrong ??= read;
+    }
+    throw wrong ?? missing(sequence);
+  }
+
+  /** Nothing is shown for this number: then there must be nothing of the scheduler's behind it either. @throws SettlementFinding */
+  private async refuseGap(sequence: number): Promise<void> {
+    const { source, scheduler } = this.options;
+    for (const [later, candidates] of await source.later(scheduler, sequence))
+      for (const candidate of candidates)
+        if (await this.sealOf(candidate, later))
+          throw missing(sequence, ` Bundle ${later} is there, at ${candidate.tx}.`);
+  }
+
+  /**
+   * Those that carry the one seal there is of this number; all of them when none can be told from the others. Anybody may post what says it
+   * carries a bundle: what the scheduler has not signed is passed over. @throws SettlementFinding `forked-settlement`
+   */
+  private async genuine(sequence: number, candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const seals = new Set(candidates.map((c) => c.seal));
+    if (seals.size === 1) return candidates;
+    const found = new Map<string, Candidate>();
+    for (const candidate of candidates) {
+      if (found.has(candidate.seal)) continue;
+      if (await this.sealOf(candidate, sequence)) found.set(candidate.seal, candidate);
+    }
+    const [first, second] = [...found.values()];
+    if (!first) return candidates;
+    if (second)
+      throw new SettlementFinding(
+        'forked-settlement',
+        `The scheduler has sealed bundle ${sequence} twice: ${first.seal} at ${first.tx}, ${second.seal} at ${second.tx}.`,
+        { bundle: sequence, tx: second.tx, item: second.seal },
+      );
+    return candidates.filter((c) => c.seal === first.seal);
+  }
+
+  /** The seal a candidate carries, if it is the scheduler's and of this number. */
+  private async sealOf(candidate: Candidate, sequence: number): Promise<Seal | null> {
+    const start = await this.options.source.start(candidate);
+    const item = start && firstItem(start);
+    if (!item || item.id !== candidate.seal || item.ownerAddress !== this.options.scheduler) return null;
+    const seal = readOrNull(item);
+    return seal?.sequence === sequence && (await verifyItem(item)) ? seal : null;
+  }
+
+  private async read(sequence: number, candidate: Candidate): Promise<ReadBundle | SettlementFinding> {
+    const { source, scheduler } = this.options;
+    const { tx, seal } = candidate;
+    const bytes = await source.bytes(candidate);
+    if (!bytes) return missing(sequence, ` ${tx} is named for it, and has no data.`, tx);
+    const expected = { scheduler, sequence, seal, tx };
+    try {
+      const bundle = openSettledBundle(bytes);
+      const { item } = bundle.seal;
+      if (item.id !== seal || item.ownerAddress !== scheduler || !(await allSigned(bundle)))
+        return await diagnose(bytes, expected, new SettlementError('wrong-digest', 'It is not as it was signed.'));
+      if (bundle.seal.sequence !== sequence)
+        return new SettlementFinding(
+          'reordered',
+          `What ${tx} says is bundle ${sequence} is bundle ${bundle.seal.sequence}.`,
+          { bundle: sequence, tx, item: seal },
+        );
+      return { ...bundle, tx, bytes: bytes.length };
+    } catch (error) {
+      if (!(error instanceof SettlementError)) throw error;
+      return diagnose(bytes, expected, error);
+    }
+  }
+}
+
+function missing(sequence: number, more = '', tx: string | null = null): SettlementFinding {
+  return new SettlementFinding('missing-bundle', `Nobody shows bundle ${sequence}.${more}`, { bundle: sequence, tx });
+}
+
+/** The seal's own signature vouches for the assignments; everything else in the bundle is signed by somebody else, or for another time. */
+async function allSigned({ seal, others, ranges }: SettledBundle): Promise<boolean> {
+  const messages = ranges.flatMap(({ entries }) => entries.map((e) => e.message));
+  const good = await Promise.all([seal.item, ...others, ...messages].map((item) => verifyItem(item)));
+  return good.every(Boolean);
+}
+
+/** The first item of a bundle of which only the start is at hand. */
+function firstItem(start: Buffer): Item | null {
+  if (start.length < 96) return null;
+  const [count, size] = [start.readUIntLE(0, 6), start.readUIntLE(32, 6)];
+  const at = 32 + 64 * count;
+  if (at + size > start.length) return null;
+  try {
+    return parseItem(start.subarray(at, at + size));
+  } catch (error) {
+    if (error instanceof ItemError) return null;
+    throw error;
+  }
+}
+
+function readOrNull(item: Item): Seal | null {
+  try {
+    return readSeal(item);
+  } catch (error) {
+    if (error instanceof SettlementError) return null;
+    throw error;
+  }
+}

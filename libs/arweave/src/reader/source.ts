@@ -1,0 +1,228 @@
+/** Where bundles are found and read: what a gateway of Arweave answers. Nothing of it is believed; all of it is bounded. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { AnswerTooLarge, fetchBounded, fetchStart, type BoundedRequest, type Tag } from '@isthmus/ao';
+import { z } from 'zod';
+import { readTransactionTags } from '../format/index.js';
+
+/** Something that says it carries a bundle. */
+export interface Candidate {
+  /** Id of the transaction, or of the item of a bundling service. */
+  tx: string;
+  /** The seal it says is in it. */
+  seal: string;
+  /** Bytes it says it has; 0 when it says nothing. */
+  size: number;
+}
+
+export interface BundleSource {
+  /** What says it carries bundles `from` to `to` of a scheduler, by number; the oldest first. @throws SourceError */
+  candidates(scheduler: string, from: number, to: number): Promise<Map<number, Candidate[]>>;
+  /** What was posted last and says it carries a bundle with a number above this one; some of it. @throws SourceError */
+  later(scheduler: string, than: number): Promise<Map<number, Candidate[]>>;
+  /** The bytes of one; null when there are none, or more than a bundle may have. @throws SourceError */
+  bytes(candidate: Candidate): Promise<Buffer | null>;
+  /** Its first bytes, as many as a seal may need; null when there are none. @throws SourceError */
+  start(candidate: Candidate): Promise<Buffer | null>;
+}
+
+/** The gateway cannot be asked, or answers nothing one can go on with. */
+export class SourceError extends Error {
+  constructor(
+    readonly code: 'unreachable' | 'malformed' | 'crowded',
+    message: string,
+  ) {
+    super(message);
+    this.name = 'SourceError';
+  }
+}
+
+/** Most bytes of one bundle: many times what is settled in one, and few enough to hold several. */
+export const MAX_BUNDLE_BYTES = 64 * 1024 * 1024;
+/** Most bytes of an answer that is no bundle. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+/** Of a bundle, what holds its headers (64 bytes for each of 10,000 items) and its seal. */
+const START_BYTES = 1536 * 1024;
+/** Transactions of one page of GraphQL: what public gateways give at most. */
+const PAGE = 100;
+/** Pages read for one question: anybody may post what says it carries a bundle, and this many is a flood. */
+const MAX_PAGES = 50;
+/** Of what says it carries one bundle, so much is looked at: who would hide the true one must pay for as many false ones, each time. */
+const MAX_CANDIDATES = 1000;
+/** Times a gateway is asked before it counts as away, and the wait after the first time; it doubles. */
+const TRIES = 4;
+const FIRST_WAIT_MS = 250;
+
+const answer = z.object({
+  data: z.object({
+    transactions: z.object({
+      pageInfo: z.object({ hasNextPage: z.boolean() }),
+      edges: z
+        .array(
+          z.object({
+            cursor: z.string(),
+            node: z.object({
+              id: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+              tags: z.array(z.object({ name: z.string(), value: z.string() })),
+              data: z.object({ size: z.coerce.number() }).nullish(),
+            }),
+          }),
+        )
+        .max(1000),
+    }),
+  }),
+});
+type Edge = z.infer<typeof answer>['data']['transactions']['edges'][number];
+
+const QUERY = `query ($tags: [TagFilter!], $first: Int, $after: String, $sort: SortOrder) {
+  transactions(tags: $tags, first: $first, after: $after, sort: $sort) {
+    pageInfo { hasNextPage }
+    edges { cursor node { id tags { name value } data { size } } }
+  }
+}`;
+
+/** A gateway of Arweave at a URL. */
+export class ArweaveSource implements BundleSource {
+  private readonly url: string;
+
+  constructor(url: string) {
+    this.url = url.replace(/\/+$/, '');
+  }
+
+  async candidates(scheduler: string, from: number, to: number): Promise<Map<number, Candidate[]>> {
+    const numbers = Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
+    const found = new Map<number, Candidate[]>();
+    let after: string | undefined;
+    for (let page = 0; ; page += 1) {
+      if (page === MAX_PAGES)
+        throw new SourceError(
+          'crowded',
+          `${this.url} shows more than ${PAGE * MAX_PAGES} transactions for bundles ${from} to ${to}: read from a gateway that knows fewer.`,
+        );
+      const filter = [
+        { name: 'App-Name', values: ['Isthmus'] },
+        { name: 'Isthmus-Scheduler', values: [scheduler] },
+        { name: 'Isthmus-Sequence', values: numbers },
+      ];
+      const { edges, pageInfo } = await this.page({ tags: filter, after, sort: 'HEIGHT_ASC' });
+      for (const edge of edges) note(found, edge, scheduler);
+      const last = edges.at(-1);
+      if (!pageInfo.hasNextPage || !last) return found;
+      after = last.cursor;
+    }
+  }
+
+  async later(scheduler: string, than: number): Promise<Map<number, Candidate[]>> {
+    const filter = [
+      { name: 'App-Name', values: ['Isthmus'] },
+      { name: 'Isthmus-Scheduler', values: [scheduler] },
+    ];
+    const { edges } = await this.page({ tags: filter, after: undefined, sort: 'HEIGHT_DESC' });
+    const found = new Map<number, Candidate[]>();
+    for (const edge of edges) note(found, edge, scheduler);
+    for (const sequence of found.keys()) if (sequence <= than) found.delete(sequence);
+    return found;
+  }
+
+  async bytes({ tx, size }: Candidate): Promise<Buffer | null> {
+    if (size > MAX_BUNDLE_BYTES) return null;
+    try {
+      const { status, body } = await this.ask(`/raw/${tx}`, MAX_BUNDLE_BYTES);
+      if (status === 200 && body.length > 0) return body;
+      return await this.chunks(tx);
+    } catch (error) {
+      if (error instanceof AnswerTooLarge) return null;
+      throw error;
+    }
+  }
+
+  async start(candidate: Candidate): Promise<Buffer | null> {
+    const { status, body } = await this.again(`/raw/${candidate.tx}`, (url) => fetchStart(url, START_BYTES));
+    if (status === 200 && body.length > 0) return body;
+    return (await this.bytes(candidate))?.subarray(0, START_BYTES) ?? null;
+  }
+
+  /** As nodes have it: a transaction's data in chunks, found by where it ends in all that was ever stored. */
+  private async chunks(tx: string): Promise<Buffer | null> {
+    const { status, body } = await this.ask(`/tx/${tx}/offset`, MAX_ANSWER_BYTES);
+    if (status !== 200) return null;
+    const { size, offset } = z.object({ size: z.coerce.number(), offset: z.coerce.number() }).parse(jsonOf(body));
+    if (!Number.isSafeInteger(size) || size > MAX_BUNDLE_BYTES || !Number.isSafeInteger(offset)) return null;
+    const parts: Buffer[] = [];
+    for (let read = 0; read < size;) {
+      const { status: found, body: piece } = await this.ask(`/chunk/${offset - size + 1 + read}`, MAX_ANSWER_BYTES);
+      if (found !== 200) return null;
+      const part = Buffer.from(z.object({ chunk: z.string() }).parse(jsonOf(piece)).chunk, 'base64url');
+      if (part.length === 0) return null;
+      parts.push(part);
+      read += part.length;
+    }
+    return Buffer.concat(parts);
+  }
+
+  private async page(variables: { tags: object[]; after: string | undefined; sort: string }) {
+    const request = {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'application/json' },
+      body: JSON.stringify({ query: QUERY, variables: { ...variables, first: PAGE } }),
+    };
+    const { status, body } = await this.ask('/graphql', MAX_ANSWER_BYTES, request);
+    if (status !== 200)
+      throw new SourceError('malformed', `${this.url}/graphql answered ${status}: ${body.toString().slice(0, 200)}`);
+    const read = answer.safeParse(jsonOf(body));
+    if (!read.success)
+      throw new SourceError('malformed', `${this.url}/graphql answers nothing that Arweave's GraphQL would.`);
+    return read.data.data.transactions;
+  }
+
+  /** @throws SourceError `unreachable`; AnswerTooLarge */
+  private ask(path: string, maxBytes: number, request?: BoundedRequest): Promise<Answered> {
+    return this.again(path, (url) => fetchBounded(url, maxBytes, request));
+  }
+
+  private async again(path: string, once: (url: string) => Promise<Answered>): Promise<Answered> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const got = await once(`${this.url}${path}`);
+        if (got.status !== 429 && got.status < 500) return got;
+        throw new Error(`HTTP ${got.status}`);
+      } catch (error) {
+        if (error instanceof AnswerTooLarge) throw error;
+        if (attempt === TRIES)
+          throw new SourceError('unreachable', `${this.url}${path} does not answer: ${wordsOf(error)}`);
+      }
+      await delay(FIRST_WAIT_MS * 2 ** (attempt - 1));
+    }
+  }
+}
+
+interface Answered {
+  status: number;
+  body: Buffer;
+}
+
+function labelOf(tags: readonly Tag[], scheduler: string) {
+  const label = readTransactionTags(tags);
+  return label?.scheduler === scheduler ? label : null;
+}
+
+/** The same seal under another transaction is kept too: the one may be damaged where the other is not. */
+function note(found: Map<number, Candidate[]>, { node }: Edge, scheduler: string): void {
+  const label = labelOf(node.tags, scheduler);
+  if (!label) return;
+  const known = found.get(label.sequence) ?? [];
+  if (known.length >= MAX_CANDIDATES || known.some((c) => c.tx === node.id)) return;
+  found.set(label.sequence, [...known, { tx: node.id, seal: label.seal, size: node.data?.size ?? 0 }]);
+}
+
+function jsonOf(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return null;
+  }
+}
+
+function wordsOf(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: { message?: string } };
+  return cause?.message ?? message ?? String(error);
+}
