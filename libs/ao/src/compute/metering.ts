@@ -4,9 +4,27 @@
  * back, and nothing passes that is not known.
  */
 
+import { isAccess, narrowData, narrowedAddress, narrowedGrowth, narrowedRange, storedBy } from './narrow.js';
 import { Operands } from './operands.js';
 import { recursionSlots, type Calls } from './recursion.js';
-import { ProcessError } from './traps.js';
+import {
+  constant,
+  END,
+  F32,
+  F64,
+  I32,
+  I64,
+  indexed,
+  LEAST_I32,
+  list,
+  ModuleRefused,
+  NO_RESULT,
+  NOTHING,
+  Reader,
+  signed,
+  unsigned,
+  type Signature,
+} from './wasm-code.js';
 
 /** Name under which the counter (a mutable i32) is exported. */
 export const FUEL = 'isthmus_fuel';
@@ -72,17 +90,8 @@ const SECTION = {
   start: 8,
   element: 9,
   code: 10,
+  data: 11,
 };
-const [I32, I64, F32, F64] = [0x7f, 0x7e, 0x7d, 0x7c];
-const END = 0x0b;
-
-/** A module that may not run, and why. */
-export class ModuleRefused extends ProcessError {
-  constructor(reason: string) {
-    super(reason);
-    this.name = 'ModuleRefused';
-  }
-}
 
 export interface Metering {
   /** Most memory an instance may have, where the memory is its own. */
@@ -112,6 +121,8 @@ export function metered(binary: Uint8Array, options: Metering): Uint8Array {
     if (!sections.some((s) => s.id === id)) throw new ModuleRefused('A module has globals, exports and code.');
   const imports = list(body(SECTION.import), imported, MAX_IMPORTS, 'imports');
   const memory = list(body(SECTION.memory), limits)[0] ?? imports.find((i) => i.memory)?.memory;
+  if (imports.some((i) => i.memory?.wide))
+    throw new ModuleRefused('A memory with 64-bit addresses may not be imported.');
   const importedCount = imports.filter(({ kind }) => kind === KIND.global).length;
   const globals = globalsOf(body(SECTION.global));
   const types = new Types(body(SECTION.type));
@@ -265,6 +276,8 @@ function rewritten(id: number, reader: Reader, meter: Meter, options: Metering):
       ]);
     case SECTION.code:
       return meteredCode(reader, meter);
+    case SECTION.data:
+      return meter.wide ? narrowData(reader) : null;
     default:
       return null;
   }
@@ -480,6 +493,8 @@ class MeteredBody {
     else if (op === 0x10) this.call(start);
     else if (op === 0x11) this.callIndirect();
     else if (op === 0xfc) this.extended(start);
+    else if (this.meter.wide && op === 0x3f) this.narrowSize();
+    else if (this.meter.wide && isAccess(op)) this.narrowAccess(op, storedBy(op), start);
     else {
       immediates(op, reader);
       this.operands.plain(op);
@@ -493,6 +508,31 @@ class MeteredBody {
     this.copy();
     const local = this.local(`value ${type}`, type);
     this.out.push(indexed(0x22, local), orNan(type, indexed(0x20, local)));
+  }
+
+  /** memory.size, in a module with 64-bit addresses, as it is on the memory with 32-bit ones. */
+  private narrowSize(): void {
+    immediates(0x3f, this.reader);
+    this.operands.plain(0x3f);
+    this.copy();
+    this.out.push(EXTENDED);
+  }
+
+  /** A load or a store, likewise. Its offset is written again: it may take more bytes than one of 32 bits. */
+  private narrowAccess(op: number, stores: number | null, start: number): void {
+    const [alignment, offset] = [this.reader.number(), this.reader.number()];
+    if (offset >= 2 ** 32) throw new ModuleRefused('An address is beyond what a memory may have.');
+    this.operands.plain(op);
+    this.copy(start);
+    this.written = this.reader.at;
+    const access = [Buffer.from([op]), unsigned(alignment), unsigned(offset)];
+    const address = narrowedAddress(this.local('at', I64));
+    if (stores === null) {
+      this.out.push(address, ...access);
+      return;
+    }
+    const stored = this.local(`stored ${stores}`, stores);
+    this.out.push(indexed(0x21, stored), address, indexed(0x20, stored), ...access);
   }
 
   /** Type of an address. */
@@ -528,12 +568,20 @@ class MeteredBody {
       ? { constant: 0x42, equal: 0x51, less: 0x7d, enough: 0x5a }
       : { constant: 0x41, equal: 0x46, less: 0x6b, enough: 0x4f };
     this.out.push(indexed(0x22, wanted));
+    if (wide) this.out.push(narrowedGrowth(wanted));
     this.copy(until);
+    if (wide) this.out.push(SIGN_EXTENDED);
     this.out.push(
       indexed(0x22, got),
       indexed(0x20, got),
       Buffer.from([code.constant, 0x7f, code.equal, 0x04, 0x40]), // -1
-      Buffer.concat([Buffer.from([code.constant]), signed(most), Buffer.from([0x3f, 0, code.less])]),
+      Buffer.concat([
+        Buffer.from([code.constant]),
+        signed(most),
+        Buffer.from([0x3f, 0]),
+        wide ? EXTENDED : NO_CODE,
+        Buffer.from([code.less]),
+      ]),
       indexed(0x20, wanted),
       Buffer.from([code.enough, 0x04, 0x40]),
       Buffer.concat([Buffer.from([0x41]), LEAST_I32, indexed(0x24, fuel), Buffer.from([0x00, END, END])]),
@@ -645,11 +693,17 @@ class MeteredBody {
     this.copy(start);
     const length = this.local('length', this.word);
     this.out.push(indexed(0x22, length)); // local.tee: the length stays where it is
-    // A length beyond 32 bits is beyond any memory and traps by itself.
+    // A length beyond 32 bits is beyond any memory, and traps.
     const units = this.meter.wide
       ? [Buffer.from([0x42, BYTES_PER_UNIT_LOG2, 0x88, 0xa7, 0x41]), signed(0x3ff_ffff), Buffer.from([0x71])]
       : [Buffer.from([0x41, BYTES_PER_UNIT_LOG2, 0x76])];
     this.pay(Buffer.concat([indexed(0x20, length), ...units]));
+    if (this.meter.wide) {
+      const from = op === 0x0a ? I64 : I32; // where to copy from, what to fill with
+      this.out.push(
+        narrowedRange(this.local('at', I64), { index: this.local(`from ${from}`, from), type: from }, length),
+      );
+    }
     this.copy(until);
   }
 
@@ -663,8 +717,11 @@ class MeteredBody {
   }
 }
 
+const NO_CODE = Buffer.alloc(0);
 /** In the place of a price that is not known yet. */
-const NOT_KNOWN = Buffer.alloc(0);
+const NOT_KNOWN = NO_CODE;
+/** i64.extend_i32_u and i64.extend_i32_s */
+const [EXTENDED, SIGN_EXTENDED] = [Buffer.from([0xad]), Buffer.from([0xac])];
 const stepsFor = (instructions: number): number => Math.max(1, Math.ceil(instructions / PER_STEP));
 
 /** Behind a number on the stack: it, or the one NaN there is. @param get the same number again */
@@ -704,8 +761,6 @@ const ONE_NUMBER: ReadonlySet<number> = new Set([0x10, 0x20, 0x21, 0x22, 0x23, 0
 
 const unknown = (op: string): Error => new ModuleRefused(`Instruction ${op} cannot be metered.`);
 
-const indexed = (op: number, index: number): Buffer => Buffer.concat([Buffer.from([op]), unsigned(index)]);
-const constant = (value: number): Buffer => Buffer.concat([Buffer.from([0x41]), signed(value)]);
 const GLOBAL_EXPORT = 3;
 const exportOf = (name: string, kind: number, index: number): Buffer =>
   Buffer.concat([unsigned(name.length), Buffer.from(name), Buffer.from([kind]), unsigned(index)]);
@@ -752,18 +807,20 @@ export const hasStart = (binary: Uint8Array): boolean => sectionsOf(binary).some
 const mostPages = (memory: Limits | null | undefined, { maxMemoryBytes }: Metering): number =>
   Math.min(memory?.maximum ?? Infinity, Math.floor(maxMemoryBytes / PAGE_BYTES));
 
+/** Of a memory: it has a largest size, and addresses of 32 bits. */
+const HAS_MOST = 1;
+
 /** The memory with a largest size, which no instance may exceed. */
 function boundedMemory(reader: Reader, options: Metering): Uint8Array {
   const { firstMemoryBytes = Infinity } = options;
   const memories = list(reader, limits).map((declares) => {
-    const { wide, initial: declared } = declares;
     const most = mostPages(declares, options);
-    const initial = Math.min(declared, Math.ceil(firstMemoryBytes / PAGE_BYTES));
+    const initial = Math.min(declares.initial, Math.ceil(firstMemoryBytes / PAGE_BYTES));
     if (initial > most)
       throw new ModuleRefused(
         `The module begins with ${initial * PAGE_BYTES} bytes of memory; it may have ${most * PAGE_BYTES}.`,
       );
-    return Buffer.concat([Buffer.from([wide ? 5 : 1]), unsigned(initial), unsigned(most)]);
+    return Buffer.concat([Buffer.from([HAS_MOST]), unsigned(initial), unsigned(most)]);
   });
   return Buffer.concat([unsigned(memories.length), ...memories]);
 }
@@ -798,15 +855,6 @@ function checkTables(reader: Reader): void {
   if (sizes.reduce((a, b) => a + b, 0) > MAX_TABLE)
     throw new ModuleRefused(`Tables have at most ${MAX_TABLE} elements.`);
 }
-
-/** Types of what a function takes and gives. */
-export interface Signature {
-  params: readonly number[];
-  results: readonly number[];
-}
-
-const NO_RESULT = 0x40;
-const NOTHING: Signature = { params: [], results: [] };
 
 function signature(r: Reader): Signature {
   if (r.byte() !== 0x60) throw new ModuleRefused('Only types of functions are known.');
@@ -871,78 +919,4 @@ export function importsOf(binary: Uint8Array): { module: string; name: string; s
       throw new ModuleRefused(`${module}.${name} is no function: nothing else may be imported.`);
     return { module, name, signature: types.of(type) };
   });
-}
-
-/** @throws ModuleRefused when there are more than `most` of them */
-function list<T>(reader: Reader, read: (reader: Reader) => T, most = Infinity, what = ''): T[] {
-  const items: T[] = [];
-  const count = reader.number();
-  if (count > most) throw new ModuleRefused(`A module has at most ${most} ${what}.`);
-  for (let left = count; left > 0; left -= 1) items.push(read(reader));
-  return items;
-}
-
-/** LEB128 */
-function unsigned(value: number): Buffer {
-  const bytes: number[] = [];
-  for (; value > 0x7f; value = Math.floor(value / 128)) bytes.push((value % 128) | 0x80);
-  return Buffer.from([...bytes, value]);
-}
-
-/** LEB128 of what may be negative; here it never is. */
-function signed(value: number): Buffer {
-  const bytes: number[] = [];
-  for (; value > 0x3f; value = Math.floor(value / 128)) bytes.push((value % 128) | 0x80);
-  return Buffer.from([...bytes, value]);
-}
-
-/** -2^31 */
-const LEAST_I32 = Buffer.from([0x80, 0x80, 0x80, 0x80, 0x78]);
-
-class Reader {
-  at = 0;
-  constructor(readonly bytes: Uint8Array) {}
-
-  get done(): boolean {
-    return this.at >= this.bytes.length;
-  }
-
-  byte(): number {
-    const byte = this.bytes[this.at];
-    if (byte === undefined) throw new ModuleRefused('The WebAssembly module ends too early.');
-    this.at += 1;
-    return byte;
-  }
-
-  /** LEB128 of any sign and width; its value is right for what is not negative. */
-  number(): number {
-    let [value, factor, byte] = [0, 1, 0];
-    do {
-      byte = this.byte();
-      value += (byte & 0x7f) * factor;
-      factor *= 128;
-    } while (byte > 0x7f);
-    return value;
-  }
-
-  numbers(count: number): void {
-    for (let i = 0; i < count; i += 1) this.number();
-  }
-
-  skip(count: number): void {
-    this.take(count);
-  }
-
-  take(count: number): Uint8Array {
-    if (this.at + count > this.bytes.length) throw new ModuleRefused('The WebAssembly module ends too early.');
-    return this.bytes.subarray(this.at, (this.at += count));
-  }
-
-  between(start: number): Uint8Array {
-    return this.bytes.subarray(start, this.at);
-  }
-
-  rest(): Uint8Array {
-    return this.take(this.bytes.length - this.at);
-  }
 }

@@ -3,7 +3,8 @@
  * computes depends on its memory and its input alone. What it asks for beyond that fails when it is called, or the module is refused
  * when it is no part of what such modules are given at all.
  */
-import { BYTES_PER_UNIT_LOG2, FUEL, INVOKE, ModuleRefused, STACK, type Signature } from '../metering.js';
+import { BYTES_PER_UNIT_LOG2, FUEL, INVOKE, STACK } from '../metering.js';
+import { ModuleRefused, type Signature } from '../wasm-code.js';
 import { charge, JUMP_COST, MAX_PARTS, noRoom, PART_COST } from '../host-work.js';
 import { PAGE_BYTES } from '../image.js';
 import { LONGJMP, OUT_OF_BOUNDS, ProcessError } from '../traps.js';

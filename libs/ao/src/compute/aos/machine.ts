@@ -6,16 +6,8 @@ import { createHash } from 'node:crypto';
 import v8 from 'node:v8';
 import type { VmMessage } from '../../types.js';
 import { writtenPages, type KeptMemory } from '../image.js';
-import {
-  exportsOf,
-  hasStart,
-  GLOBAL,
-  importsOf,
-  memoryOf,
-  metered,
-  ModuleRefused,
-  type Signature,
-} from '../metering.js';
+import { exportsOf, hasStart, GLOBAL, importsOf, memoryOf, metered } from '../metering.js';
+import { ModuleRefused, type Signature } from '../wasm-code.js';
 import { endOf } from '../host-work.js';
 import { CompiledModules, NATIVE_FACTOR } from './compiled-modules.js';
 import {
@@ -103,7 +95,7 @@ export class AosMachine {
 
   /** A fresh instance, its constructors run: every fresh one has the same memory. @throws ModuleRefused, WebAssembly.CompileError */
   constructor(binary: Uint8Array, options: AosOptions) {
-    // Node 20 has 64-bit memories behind this flag, which counts for all threads: always set, or why a module is refused would depend on what ran before.
+    // Node 20 reads 64-bit memories, before they are narrowed, behind this flag, which counts for all threads: always set, or why a module is refused would depend on what ran before.
     v8.setFlagsFromString('--experimental-wasm-memory64');
     const code = compile(binary, options);
     this.workLimit = options.workLimit;
