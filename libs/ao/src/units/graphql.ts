@@ -3,31 +3,14 @@
  * `transaction` by id. What one request may cost is bounded: before any of it is done by what its document comes to at most, then by what all its
  * searches look at and by the bytes of the answer.
  */
-import {
-  buildSchema,
-  defaultFieldResolver,
-  execute,
-  GraphQLError,
-  Kind,
-  parse,
-  specifiedRules,
-  validate,
-  visit,
-  type DocumentNode,
-  type ExecutionResult,
-  type GraphQLFieldResolver,
-} from 'graphql';
-import { z } from 'zod';
+import { buildSchema, GraphQLError, type ExecutionResult } from 'graphql';
 import { ownerNames, indexKey, isFullyIndexed, MESSAGE_TAGS, type IndexSearch } from '../scheduler/item-index.js';
 import type { ItemHead } from '../scheduler/heads.js';
 import { tagOf } from '../items/tags.js';
-import { UnitError } from './errors.js';
-import { assertAffordable, type DocumentBounds } from './graphql-cost.js';
-import { jsonOf } from './raw-body.js';
+import { answerDocument, ARWEAVE_TYPES } from './graphql-answer.js';
+import type { DocumentBounds } from './graphql-cost.js';
 import { transactionView } from './views.js';
 
-const MAX_QUERY = 10_000;
-const MAX_TOKENS = 1500;
 const MAX_FIRST = 100;
 const DEFAULT_FIRST = 10;
 const MAX_IDS = 100;
@@ -38,8 +21,6 @@ const MAX_LOOKED_AT = 1000;
 const LOOK_AT_ONCE = 100;
 /** An item's tags, as ANS-104 has them. */
 const MAX_ITEM_TAGS = 128;
-/** A whole page of items with their longest tags (16 KiB) and keys is half of this. As JSON. */
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 const BOUNDS: DocumentBounds = {
   rootFields: 5,
@@ -56,23 +37,7 @@ const schema = buildSchema(`
     transactions(ids: [ID!], owners: [String!], recipients: [String!], tags: [TagFilter!], block: BlockFilter, bundledIn: [ID!], first: Int, after: String, sort: SortOrder): TransactionConnection!
     transaction(id: ID!): Transaction
   }
-  input TagFilter { name: String!, values: [String!]!, op: TagOperator }
-  enum TagOperator { EQ NEQ }
-  input BlockFilter { min: Int, max: Int }
-  enum SortOrder { HEIGHT_DESC HEIGHT_ASC INGESTED_AT_DESC INGESTED_AT_ASC }
-  type TransactionConnection { pageInfo: PageInfo!, edges: [TransactionEdge!]! }
-  type PageInfo { hasNextPage: Boolean! }
-  type TransactionEdge { cursor: String!, node: Transaction! }
-  type Transaction {
-    id: ID!, anchor: String!, signature: String!, recipient: String!, owner: Owner!, fee: Amount!, quantity: Amount!, data: MetaData!, tags: [Tag!]!
-    block: Block, parent: Parent, bundledIn: Parent, ingested_at: Int
-  }
-  type Owner { address: String!, key: String! }
-  type Amount { winston: String!, ar: String! }
-  type MetaData { size: String!, type: String }
-  type Tag { name: String!, value: String! }
-  type Block { id: ID!, timestamp: Int!, height: Int!, previous: ID! }
-  type Parent { id: ID! }
+  ${ARWEAVE_TYPES}
 `);
 
 /** Where the items are. */
@@ -81,87 +46,17 @@ export interface ItemSource {
   search(asked: IndexSearch): Promise<{ seq: string; id: string }[]>;
 }
 
-const requestShape = z.object({
-  query: z.string().max(MAX_QUERY),
-  variables: z.record(z.string(), z.unknown()).nullish(),
-  operationName: z.string().max(200).nullish(),
-});
-
-/** What is wrong with a document, each with its place in it. */
-export class DocumentError extends UnitError {
-  constructor(readonly problems: readonly GraphQLError[]) {
-    super(400, problems.map((p) => p.message).join(' '));
-  }
-}
-
-/** A request as the query of a URL. @throws UnitError for variables that are no JSON */
-export function requestOfUrl({ variables, ...asked }: Record<string, unknown>): unknown {
-  if (variables === undefined || variables === '') return asked;
-  return { ...asked, variables: typeof variables === 'string' ? jsonOf(Buffer.from(variables)) : variables };
-}
-
 /** Answers one request. @throws UnitError, ZodError when it cannot be read or asks for what there is not */
-export async function answerGraphql(body: unknown, source: ItemSource): Promise<ExecutionResult> {
-  const { query, variables, operationName } = requestShape.parse(body);
-  const document = read(query);
-  assertAffordable(document, variables ?? {}, BOUNDS);
-  assertPlainIntrospection(document);
-  const problems = validate(schema, document, specifiedRules, { maxErrors: 3 });
-  if (problems.length > 0) throw new DocumentError(problems);
+export function answerGraphql(body: unknown, source: ItemSource): Promise<ExecutionResult> {
   const looks: Looks = { left: MAX_LOOKED_AT };
-  const size = { bytes: 0 };
-  const answer = await execute({
-    schema,
-    document,
-    rootValue: {
-      transactions: (asked: Asked) => transactions(asked, source, looks),
-      transaction: async ({ id }: { id: string }) => {
-        const head = (await source.heads([id])).get(id);
-        return head ? nodeOf(head) : null;
-      },
+  const rootValue = {
+    transactions: (asked: Asked) => transactions(asked, source, looks),
+    transaction: async ({ id }: { id: string }) => {
+      const head = (await source.heads([id])).get(id);
+      return head ? nodeOf(head) : null;
     },
-    fieldResolver: weighed(size),
-    variableValues: variables ?? {},
-    ...(operationName ? { operationName } : {}),
-  });
-  if (size.bytes > MAX_ANSWER_BYTES)
-    throw new UnitError(400, `An answer has at most ${MAX_ANSWER_BYTES} bytes: ask for fewer items or fields.`);
-  return answer;
-}
-
-/** Counts what is answered as it is found: texts and the names they are asked for by. Nothing is copied before all is counted. */
-function weighed(size: { bytes: number }): GraphQLFieldResolver<unknown, unknown> {
-  return (source, asked, context, info) => {
-    const value: unknown = defaultFieldResolver(source, asked, context, info);
-    size.bytes += String(info.path.key).length + 4;
-    // As it is written: a control character takes six bytes.
-    if (typeof value === 'string' && size.bytes <= MAX_ANSWER_BYTES)
-      size.bytes += Buffer.byteLength(JSON.stringify(value));
-    return value;
   };
-}
-
-/**
- * The schema's own lists are long and lead to each other. Asked for without aliases it is no more than itself, three times deep, as
- * validation allows. @throws UnitError
- */
-function assertPlainIntrospection(document: DocumentNode): void {
-  let [introspects, aliased] = [false, false];
-  visit(document, {
-    [Kind.FIELD]: ({ name, alias }) => {
-      introspects ||= name.value === '__schema' || name.value === '__type';
-      aliased ||= alias !== undefined;
-    },
-  });
-  if (introspects && aliased) throw new UnitError(400, 'The schema is shown without aliases: ask for it by itself.');
-}
-
-function read(query: string): DocumentNode {
-  try {
-    return parse(query, { maxTokens: MAX_TOKENS, noLocation: true });
-  } catch (error) {
-    throw error instanceof GraphQLError ? new DocumentError([error]) : error;
-  }
+  return answerDocument(body, { schema, rootValue, bounds: BOUNDS });
 }
 
 interface TagFilter {

@@ -5,7 +5,8 @@ import type { NextFunction, Response } from 'express';
 import { parseItem } from '../items/index.js';
 import { AoPipeline } from '../pipeline.js';
 import { UnitError, UnitErrors } from './errors.js';
-import { answerGraphql, DocumentError, requestOfUrl, type ItemSource } from './graphql.js';
+import { answerGraphql, type ItemSource } from './graphql.js';
+import { DocumentError, requestOfUrl } from './graphql-answer.js';
 import { jsonOf } from './raw-body.js';
 import { tagHeaders } from './views.js';
 

@@ -1,0 +1,93 @@
+/**
+ * A small local Arweave of our own: one node and gateway with a bundling service, served over HTTP on loopback, its weave kept in a folder.
+ *
+ * In a test, stepped by hand:
+ *
+ *     const arweave = await startArweave({ dir });               // port: a free one; no blockMs: blocks are mined by mine() only
+ *     const jwk = await makeWallet();                            // RSA-4096, a second or two: once for a file of tests
+ *     await arweave.mint(addressOfWallet(jwk), 10n ** 13n);
+ *     …  POST ${arweave.url}/tx, /chunk, /graphql …              // as any node and gateway
+ *     await arweave.mine();                                      // mine(20): twenty blocks
+ *     await arweave.fork(2);                                     // its transactions wait again; {lose: true}: are unknown; {keep: [id]}: stay mined
+ *     await arweave.drop(id);                                    // a waiting transaction is gone, a mined one's data is
+ *     arweave.faults.fail({ count: 5 });                         // the next 5 requests: 503; {status: null}: no answer; {path: '/tx'}; no count: until heal()
+ *     arweave.faults.answerWith(id, bytes);                      // other bytes for an id
+ *     arweave.faults.refuseChunksAfter(2);                       // a half-posted bundle
+ *     arweave.faults.heal();
+ *     await arweave.stop();                                      // startArweave({ dir }) goes on from there, after kill -9 too
+ *
+ * The same from outside, each with POST: `/devnet/mint/<address>/<winston>`, `/devnet/mine[/n]`, `/devnet/fork/<depth>[?lose=1][&keep=id,id]`,
+ * `/devnet/drop/<id>`, `/devnet/fail?count=5[&status=503|none][&path=/tx]`, `/devnet/answer/<id>` (the bytes are the body),
+ * `/devnet/refuse-chunks/<k>`, `/devnet/heal`. What is under `/devnet/` never fails by a fault.
+ *
+ * As on the public network: a transaction is mined whether or not its chunks have come; a fork deeper than its anchor drops it; pending
+ * transactions are in GraphQL with `block: null`; `/<id>` of one is 202 "Pending", which is not its data; data is kept by its root, so who drops
+ * the data of one transaction drops that of all with the same data; signatures of items in bundles are not checked.
+ */
+import path from 'node:path';
+import { answerControl } from './control.js';
+import { serve } from './http.js';
+import type { ArweaveOptions, LocalArweave } from './local.js';
+import { ArweaveNode, type ForkOptions } from './node.js';
+import { answerNode } from './routes.js';
+
+export { addressOfWallet, makeWallet, walletOf, type Jwk } from './wallet.js';
+export type { Outage } from './faults.js';
+export type { ArweaveOptions, LocalArweave } from './local.js';
+export type { ForkOptions } from './node.js';
+
+/** Blocks after which a transaction needs no more of them: who mines by the clock rests then. */
+const SETTLED_DEPTH = 30;
+/** An idle weave still grows a little, for whatever looks at its height. */
+const HEARTBEAT_MS = 60_000;
+
+/** Starts a node, going on from its folder. @throws Error when the port is taken or the folder damaged */
+export async function startArweave({ dir, port = 0, blockMs, fund = {} }: ArweaveOptions): Promise<LocalArweave> {
+  const node = await ArweaveNode.open(path.resolve(dir));
+  for (const [address, winston] of Object.entries(fund))
+    if (!node.weave.wasMinted(address)) await node.mint(address, winston);
+  const local = {
+    node,
+    faults: node.faults,
+    mint: (address: string, winston: bigint) => node.mint(address, winston),
+    mine: (blocks?: number) => node.mine(blocks),
+    fork: (depth: number, options?: ForkOptions) => node.fork(depth, options),
+    drop: (id: string) => node.drop(id),
+  };
+  const served = await serve(port, node.faults, async (asked) =>
+    asked.path[0] === 'devnet' ? answerControl(arweave, asked) : answerNode(node, asked),
+  ).catch(async (error: unknown) => {
+    await node.close();
+    throw error;
+  });
+  const clock = blockMs === undefined ? null : mineByClock(local, blockMs);
+  const stop = async (): Promise<void> => {
+    await clock?.stop();
+    await served.close();
+    await node.close();
+  };
+  const arweave: LocalArweave = { ...local, url: served.url, port: served.port, stop };
+  return arweave;
+}
+
+/** Mines while there is something to mine for. */
+function mineByClock({ node, mine }: Pick<LocalArweave, 'node' | 'mine'>, blockMs: number): { stop(): Promise<void> } {
+  let mining: Promise<unknown> = Promise.resolve();
+  let minedAt = Date.now();
+  const tick = async (): Promise<void> => {
+    const { weave } = node;
+    const unsettled = weave.blocks.slice(-SETTLED_DEPTH).some((b) => b.txs.length > 0);
+    if (weave.waiting === 0 && !unsettled && Date.now() - minedAt < HEARTBEAT_MS) return;
+    await mine();
+    minedAt = Date.now();
+  };
+  const timer = setInterval(() => {
+    mining = mining.then(tick).catch((error: unknown) => process.emitWarning(`No block was mined: ${String(error)}`));
+  }, blockMs);
+  return {
+    stop: async () => {
+      clearInterval(timer);
+      await mining;
+    },
+  };
+}
