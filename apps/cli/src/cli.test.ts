@@ -31,7 +31,7 @@ afterEach(() => {
 
 describe('ports', () => {
   it('are the standard ones unless told', () => {
-    expect(portsOf({})).toEqual({ gateway: 4600, anvil: 4601, postgres: 4602, guardians: 4611 });
+    expect(portsOf({})).toEqual({ gateway: 4600, anvil: 4601, postgres: 4602, arweave: 4603, guardians: 4611 });
     expect(portsOf({ ISTHMUS_GATEWAY_PORT: '5000' }).gateway).toBe(5000);
   });
 
@@ -46,6 +46,7 @@ describe('ports', () => {
 
   it('two parts never take the same port', () => {
     expect(() => portsOf({ ISTHMUS_ANVIL_PORT: '4600' })).toThrow(/ISTHMUS_ANVIL_PORT and ISTHMUS_GATEWAY_PORT/);
+    expect(() => portsOf({ ISTHMUS_ARWEAVE_PORT: '4602' })).toThrow(/ISTHMUS_ARWEAVE_PORT and ISTHMUS_POSTGRES_PORT/);
     expect(() => portsOf({ ISTHMUS_POSTGRES_PORT: '4613' })).toThrow(/ISTHMUS_GUARDIAN_PORT and ISTHMUS_POSTGRES_PORT/);
   });
 

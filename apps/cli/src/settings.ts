@@ -9,9 +9,16 @@ export const PORT_VARIABLES: Readonly<Record<keyof StackPorts, string>> = {
   anvil: 'ISTHMUS_ANVIL_PORT',
   postgres: 'ISTHMUS_POSTGRES_PORT',
   guardians: 'ISTHMUS_GUARDIAN_PORT',
+  arweave: 'ISTHMUS_ARWEAVE_PORT',
 };
 
-const STANDARD: Readonly<StackPorts> = { gateway: 4600, anvil: 4601, postgres: 4602, guardians: 4611 };
+const STANDARD: Readonly<Required<StackPorts>> = {
+  gateway: 4600,
+  anvil: 4601,
+  postgres: 4602,
+  arweave: 4603,
+  guardians: 4611,
+};
 
 /** Folder of the local stack's state. */
 export function homeOf(env: NodeJS.ProcessEnv): string {
@@ -19,11 +26,12 @@ export function homeOf(env: NodeJS.ProcessEnv): string {
 }
 
 /** @throws CommandError naming the variable that is wrong, or the two that take the same port. */
-export function portsOf(env: NodeJS.ProcessEnv): StackPorts {
-  const ports: StackPorts = {
+export function portsOf(env: NodeJS.ProcessEnv): Required<StackPorts> {
+  const ports = {
     gateway: port(env, 'gateway'),
     anvil: port(env, 'anvil'),
     postgres: port(env, 'postgres'),
+    arweave: port(env, 'arweave'),
     guardians: port(env, 'guardians'),
   };
   refuseSamePort(ports);
@@ -40,12 +48,13 @@ function port(env: NodeJS.ProcessEnv, part: keyof StackPorts): number {
   return Number(value);
 }
 
-function refuseSamePort({ gateway, anvil, postgres, guardians }: StackPorts): void {
+function refuseSamePort({ gateway, anvil, postgres, arweave, guardians }: Required<StackPorts>): void {
   const taken = new Map<number, string>();
   const all: [number, keyof StackPorts][] = [
     [gateway, 'gateway'],
     [anvil, 'anvil'],
     [postgres, 'postgres'],
+    [arweave, 'arweave'],
     ...guardianNames().map((_, i): [number, keyof StackPorts] => [guardians + i, 'guardians']),
   ];
   for (const [number, part] of all) {

@@ -9,6 +9,8 @@ import { CommandError } from './said.js';
 import { homeOf, portsOf, PORT_VARIABLES } from './settings.js';
 import { untilSignal } from './signals.js';
 
+/** Blocks of the local Arweave; on the public network they are two minutes apart. */
+const ARWEAVE_BLOCK_MS = 2000;
 /** How long the children of a killed run may take to notice and leave their ports. */
 const LEAVE_MS = 5000;
 /** A stop that takes longer ends at once; the watchdog and the closing pipes do the rest. */
@@ -30,6 +32,7 @@ export async function start(): Promise<void> {
     contracts: compileContracts(),
     blockTime: 1,
     keepChain: true,
+    arweaveBlockMs: ARWEAVE_BLOCK_MS,
     onPart: (part, ms) => console.log(`  ✓ ${part.padEnd(24)} ${(ms / 1000).toFixed(1).padStart(5)} s`),
   });
   const watchdog = watchOver([stack.postgres.pid, stack.anvil.pid]);
@@ -49,9 +52,10 @@ export async function start(): Promise<void> {
  * Looked at before a folder is made. Database and chain of an earlier run may still be there: who starts them ends those first, so
  * their ports are only asked for where there was no earlier run. @throws CommandError naming the port in use and the variable that changes it
  */
-async function assertPortsFree(ports: StackPorts, ranBefore: boolean): Promise<void> {
+async function assertPortsFree(ports: Required<StackPorts>, ranBefore: boolean): Promise<void> {
   const wanted: [keyof StackPorts, number][] = [
     ['gateway', ports.gateway],
+    ['arweave', ports.arweave],
     ...guardianNames().map((_, i): [keyof StackPorts, number] => ['guardians', ports.guardians + i]),
     ...(ranBefore ? [] : (['anvil', 'postgres'] as const).map((p): [keyof StackPorts, number] => [p, ports[p]])),
   ];
@@ -85,7 +89,7 @@ async function unitsOf(gatewayUrl: string): Promise<Units> {
   return (await fetch(`${gatewayUrl}/~meta@1.0/info`)).json() as Promise<Units>;
 }
 
-function summary({ gatewayUrl, rpcUrl, deployment }: Stack, ports: StackPorts, units: Units): string {
+function summary({ gatewayUrl, rpcUrl, arweave, deployment }: Stack, ports: StackPorts, units: Units): string {
   const rows: [string, string][] = [
     ['Page', `${gatewayUrl}/`],
     ['REST, OpenAPI', `${gatewayUrl}/v1  ${gatewayUrl}/docs`],
@@ -99,6 +103,7 @@ function summary({ gatewayUrl, rpcUrl, deployment }: Stack, ports: StackPorts, u
         .join('  '),
     ],
     ['Ethereum RPC', `${rpcUrl}  (chain ${deployment.chainId})`],
+    ...(arweave ? [['Arweave', `${arweave.url}  (wallet ${arweave.walletFile})`] as [string, string]] : []),
     ['Vault', deployment.vault],
     ...deployment.assets.map((a): [string, string] => [a.symbol, `${a.address}  process ${a.process}`]),
     ['Dev accounts', '10,000 ETH and 1,000,000 dUSD each; keys are anvil’s well-known ones'],

@@ -1,4 +1,4 @@
-/** The whole of Isthmus on one machine: database, chain, gateway and guardians, each its own process, going on from what an earlier run kept. */
+/** The whole of Isthmus on one machine: database, chain, Arweave, gateway and guardians, each its own process, going on from what an earlier run kept. */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -14,6 +14,7 @@ import {
 import { privateKeyToAccount } from 'viem/accounts';
 import type { Hex } from 'viem';
 import { startAnvil, type Anvil } from './anvil.js';
+import { addressOfWallet, walletOf } from './arweave/index.js';
 import { deploy, devKey, type AosModule, type Deployment } from './deploy.js';
 import { SupervisedChild } from './supervisor.js';
 
@@ -23,6 +24,8 @@ const THRESHOLD = 2;
 const PAUSE_THRESHOLD = 1;
 /** Anvil's account the relayer pays gas from. */
 const RELAYER_ACCOUNT = 9;
+/** What the development wallet of the local Arweave begins with: 1,000 AR. */
+const WALLET_WINSTON = 10n ** 15n;
 
 export interface StackPorts {
   gateway: number;
@@ -30,6 +33,8 @@ export interface StackPorts {
   postgres: number;
   /** First of the guardians' ports. */
   guardians: number;
+  /** None: no local Arweave. */
+  arweave?: number;
 }
 
 export interface StackOptions {
@@ -42,10 +47,20 @@ export interface StackOptions {
   blockTime?: number;
   /** Milliseconds between two looks of gateway and guardians. */
   pollMs?: number;
+  /** Milliseconds between two blocks of the local Arweave; none: they come by `POST /devnet/mine` only. */
+  arweaveBlockMs?: number;
   /** Keep the chain on disk. */
   keepChain?: boolean;
   /** Have the processes live on another gateway's units at this port, as they do on AO's public network, and on aos. */
   elsewhere?: { port: number; aos: AosModule };
+}
+
+/** The local Arweave of a stack. */
+export interface StackArweave {
+  url: string;
+  /** The funded development wallet, a JWK. */
+  walletFile: string;
+  child: SupervisedChild;
 }
 
 export interface Stack {
@@ -54,6 +69,7 @@ export interface Stack {
   deployment: Deployment;
   postgres: EmbeddedPostgres;
   anvil: Anvil;
+  arweave: StackArweave | null;
   gateway: SupervisedChild;
   guardians: SupervisedChild[];
   stop(): Promise<void>;
@@ -78,6 +94,13 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   const part = timer(options.onPart);
   const file = (...parts: string[]) => path.join(home, ...parts);
   makeHome(home);
+  const startingArweave = startArweaveNode(options); // comes up while others do: its wallet takes seconds the first time
+  stops.push(() =>
+    startingArweave.then(
+      (arweave) => arweave?.child.stop(),
+      () => undefined, // told where it is awaited; what did not start is not stopped
+    ),
+  );
 
   const postgres = await startEmbeddedPostgres({ dataDir: file('postgres'), port: ports.postgres });
   stops.push(() => postgres.stop());
@@ -100,15 +123,25 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   const deployment = await deployOnce(options, anvil, keys, file('deployment.json'));
   part('contracts');
 
-  const configs = writeConfigs(options, postgres, anvil, keys, deployment);
-  const startGateway = async (name: string, port: number, config: string): Promise<SupervisedChild> => {
+  const startChild = async (
+    name: string,
+    entryFile: string,
+    port: number,
+    config: string,
+  ): Promise<SupervisedChild> => {
     const logFile = file('logs', `${name}.log`);
     const healthUrl = `http://127.0.0.1:${port}/health`;
-    const child = new SupervisedChild({ name, entry: entry('gateway'), config, logFile, healthUrl });
+    const child = new SupervisedChild({ name, entry: entryFile, config, logFile, healthUrl });
     await child.start();
     stops.push(() => child.stop());
     return child;
   };
+  const arweave = await startingArweave;
+  if (arweave) part('Arweave');
+
+  const configs = writeConfigs(options, postgres, anvil, keys, deployment);
+  const startGateway = (name: string, port: number, config: string): Promise<SupervisedChild> =>
+    startChild(name, built('apps/gateway/src'), port, config);
   const spawnProcesses = async (port: number): Promise<void> => {
     for (const item of deployment.items) await post(`http://127.0.0.1:${port}/mu`, Buffer.from(item, 'base64'));
     part('token processes');
@@ -125,28 +158,19 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
 
   const guardians: SupervisedChild[] = [];
   for (const [i, name] of guardianNames().entries()) {
-    const healthUrl = `http://127.0.0.1:${ports.guardians + i}/health`;
-    const guardian = new SupervisedChild({
-      name,
-      entry: entry('guardian'),
-      config: configs.guardians[i] as string,
-      logFile: file('logs', `${name}.log`),
-      healthUrl,
-    });
-    await guardian.start();
-    stops.push(() => guardian.stop());
-    guardians.push(guardian);
+    const config = configs.guardians[i] as string;
+    guardians.push(await startChild(name, built('apps/guardian/src'), ports.guardians + i, config));
     part(name);
   }
-  return { gatewayUrl, rpcUrl: anvil.url, deployment, postgres, anvil, gateway, guardians, stop };
+  return { gatewayUrl, rpcUrl: anvil.url, deployment, postgres, anvil, arweave, gateway, guardians, stop };
 }
 
 export function guardianNames(): string[] {
   return Array.from({ length: GUARDIANS }, (_, i) => `guardian_${i + 1}`);
 }
 
-function entry(app: string): string {
-  return path.join(projectRoot(), 'dist/apps', app, 'src/main.js');
+function built(folder: string): string {
+  return path.join(projectRoot(), 'dist', folder, 'main.js');
 }
 
 function makeHome(home: string): void {
@@ -295,6 +319,25 @@ function writeConfigs(
     }),
   );
   return { gateway, ao, guardians };
+}
+
+async function startArweaveNode({ home, ports, arweaveBlockMs }: StackOptions): Promise<StackArweave | null> {
+  if (ports.arweave === undefined) return null;
+  const walletFile = path.join(home, 'keys', 'arweave.json');
+  const fund = { [addressOfWallet(await walletOf(walletFile))]: String(WALLET_WINSTON) };
+  const config = { dir: path.join(home, 'arweave'), port: ports.arweave, blockMs: arweaveBlockMs, fund };
+  const file = path.join(home, 'arweave.json');
+  fs.writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });
+  const url = `http://127.0.0.1:${ports.arweave}`;
+  const child = new SupervisedChild({
+    name: 'arweave',
+    entry: built('libs/devnet/src/arweave'),
+    config: file,
+    logFile: path.join(home, 'logs', 'arweave.log'),
+    healthUrl: `${url}/health`,
+  });
+  await child.start();
+  return { url, walletFile, child };
 }
 
 async function post(url: string, body: Buffer): Promise<void> {
