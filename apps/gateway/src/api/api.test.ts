@@ -4,6 +4,7 @@ import { depositId, packSignature, releaseTypedData, type DepositObservation } f
 import { devAccount, devKey } from '@isthmus/devnet';
 import { AgreementLost, RpcPool, vaultAbi, VaultWatcher } from '@isthmus/chains';
 import { createLogger } from '@isthmus/store';
+import { jest } from '@jest/globals';
 import { Registry } from 'prom-client';
 import { decodeFunctionData, zeroAddress, type Hex } from 'viem';
 import { z } from 'zod';
@@ -193,6 +194,39 @@ describe('a deposit', () => {
     expect(own.events).toEqual(live.events);
   });
 
+  it('I10 I4 waits for a conflict while guardians say different things of it, and goes on when enough say the same', async () => {
+    const deposit = await deposited(6_000n);
+    await world.attest(0, { ...deposit, amount: 60_000n });
+    expect(await state(deposit.id, 'attesting')).toMatchObject({ waiting: { reason: 'attestations' } });
+    await world.attest(1, deposit);
+    const waiting = await until('a conflict', async () => {
+      const t = await world.get<Detail>(`/v1/transfers/${deposit.id}`);
+      return t.waiting?.reason === 'conflict' && t;
+    });
+    expect(waiting).toMatchObject({ state: 'attesting', waiting: { expected: null } });
+    expect(waiting.timeline.map((s) => s.kind)).toContain('conflict');
+    const { transfers } = await world.get<Page>('/v1/transfers?limit=1');
+    expect(transfers).toMatchObject([{ id: deposit.id, waiting: { reason: 'conflict' } }]);
+    await world.attest(2, deposit);
+    expect(await state(deposit.id, 'minted')).toMatchObject({ amount: '6000', waiting: null });
+  });
+
+  it('I10 X10 says that the sources of the chain do not agree while they do not, and expects nothing then', async () => {
+    const deposit = await deposited(6_000n);
+    await state(deposit.id, 'confirming');
+    const reason = (wanted: string) =>
+      until(wanted, async () => {
+        const t = await world.get<Detail>(`/v1/transfers/${deposit.id}`);
+        return t.waiting?.reason === wanted && t.waiting;
+      });
+    const lost = jest.spyOn(world.gateway.index, 'step').mockRejectedValue(new AgreementLost('the block', 1, 2, []));
+    expect(await reason('rpc-agreement')).toMatchObject({ expected: null });
+    lost.mockRestore();
+    expect((await reason('confirmations')).expected).not.toBeNull();
+    for (const guardian of [0, 1]) await world.attest(guardian, deposit);
+    await state(deposit.id, 'minted');
+  });
+
   it('E6 a reorg that drops it is shown, and so is its return', async () => {
     const snapshot = await world.stage.chain.snapshot();
     const deposit = await deposited(7_000n);
@@ -273,8 +307,14 @@ describe('a withdrawal', () => {
     const paid = balance - 10_000n * 10n ** 18n;
     expect(paid >= amount - BigInt(maxFee) && paid < amount).toBe(true);
     const fee = amount - paid;
-    for (const i of [0, 1])
-      await world.message(guardianKey(i), { Action: 'Attest-Release' }, `1 ${sent.releaseTx} ${fee} paid`);
+    const attest = (i: number) =>
+      world.message(guardianKey(i), { Action: 'Attest-Release' }, `1 ${sent.releaseTx} ${fee} paid`);
+    await attest(0);
+    await until('waits for attestations', async () => {
+      const t = await world.get<Detail>(`/v1/transfers/${queued.id}`);
+      return t.state === 'submitted' && t.waiting?.reason === 'release-attestations';
+    });
+    await attest(1);
     const done = await state(queued.id, 'released');
     expect(done).toMatchObject({ fee: String(fee), releaseTx: sent.releaseTx, waiting: null });
     expect(done.timeline.map((s) => s.kind)).toEqual(
@@ -556,9 +596,16 @@ describe('a quote', () => {
 
 describe('what a transfer waits for', () => {
   const at = new Date('2100-01-01T00:00:00Z');
-  const row = { created_at: at, updated_at: at, process: 'p', waits: null } as TransferRow;
+  const row = {
+    created_at: at,
+    updated_at: at,
+    process: 'p',
+    waits: null,
+    told: [] as TransferRow['told'],
+  } as TransferRow;
   const expected = (change: Partial<TransferRow>, paused: string[] = []) =>
-    transferView({ ...row, ...change }, { config: world.config, paused: new Set(paused) }).waiting?.expected;
+    transferView({ ...row, ...change }, { config: world.config, paused: new Set(paused), agreement: true }).waiting
+      ?.expected;
   const after = (seconds: number) => new Date(at.getTime() + seconds * 1000).toISOString();
 
   it('I10 is expected when finality, a block and the next look are over, and not when it is up to others', () => {

@@ -1,5 +1,5 @@
 /** A transfer as the API shows it: where it is, why it waits, until when, and the proof of each step (I10). */
-import { isFinal } from '@isthmus/bridge';
+import { isFinal, type TransferState } from '@isthmus/bridge';
 import type { GatewayConfig } from '../config.js';
 import type { StepRow, TransferRow } from '../transfers/transfer-store.js';
 import { paceOf } from './estimate.js';
@@ -12,6 +12,8 @@ export interface ViewContext {
   config: GatewayConfig;
   /** Token processes that are paused. */
   paused: ReadonlySet<string>;
+  /** Whether this gateway's sources of the chain agree. */
+  agreement: boolean;
 }
 
 export function transferView(row: TransferRow, context: ViewContext): TransferView {
@@ -40,7 +42,10 @@ export function timelineView(steps: readonly StepRow[]): TimelineStep[] {
   return steps.map(({ kind, at, proof }) => ({ kind: kind as TimelineStep['kind'], at: at.toISOString(), proof }));
 }
 
-function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting | null {
+/** States that end by what this gateway sees on the chain. */
+const ON_CHAIN: ReadonlySet<TransferState> = new Set(['seen', 'confirming', 'orphaned', 'submitted']);
+
+function waitingOf(row: TransferRow, { config, paused, agreement }: ViewContext): Waiting | null {
   if (isFinal(row.state)) return null;
   const { finality, block, look } = paceOf(config);
   const after = (seconds: number, from: Date = row.updated_at): string =>
@@ -50,6 +55,19 @@ function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting |
     return {
       reason: 'paused',
       detail: 'The guardians have paused this asset; it goes on when they unpause it.',
+      expected: null,
+    };
+  const attested = row.state === 'submitted' && row.told.includes('release-attested');
+  if (!agreement && ON_CHAIN.has(row.state) && !attested)
+    return {
+      reason: 'rpc-agreement',
+      detail: `This gateway’s sources of ${config.chain.name} do not agree: it goes on seeing when they do. The guardians look for themselves.`,
+      expected: null,
+    };
+  if (row.told.includes('conflict') && (row.state === 'attesting' || row.state === 'submitted'))
+    return {
+      reason: 'conflict',
+      detail: 'Guardians have stated different things about it; it goes on when enough of them state the same.',
       expected: null,
     };
   switch (row.state) {
@@ -85,6 +103,12 @@ function waitingOf(row: TransferRow, { config, paused }: ViewContext): Waiting |
         expected: row.waits === null ? after(look) : null,
       };
     case 'submitted':
+      if (attested)
+        return {
+          reason: 'release-attestations',
+          detail: 'Paid on its chain; it is done when enough guardians have attested that.',
+          expected: after(look),
+        };
       return {
         reason: 'finality',
         detail: `Sent to ${config.chain.name}; done when the release is final and attested.`,

@@ -4,6 +4,7 @@ import { ApiHeader, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
 import type { Observable } from 'rxjs';
 import type { GatewayConfig } from '../config.js';
+import { Health } from '../health.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import { TransferStore, type TransferRow } from '../transfers/transfer-store.js';
 import { assetOf, readCursor, readQuery, transferId, transfersQuery, writeCursor } from './input.js';
@@ -27,6 +28,7 @@ export class TransfersController {
     @Inject(CONFIG) private readonly config: GatewayConfig,
     @Inject(TransferStore) private readonly store: TransferStore,
     @Inject(BookKeeper) private readonly books: BookKeeper,
+    @Inject(Health) private readonly health: Health,
   ) {
     this.live = new LiveEvents(store);
   }
@@ -90,7 +92,8 @@ export class TransfersController {
   }
 
   private async context(): Promise<ViewContext> {
-    return { config: this.config, paused: await this.books.paused() };
+    const agreement = this.health.parts['chain']?.code !== 'agreement-lost';
+    return { config: this.config, paused: await this.books.paused(), agreement };
   }
 }
 

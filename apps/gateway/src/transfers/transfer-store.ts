@@ -4,6 +4,10 @@ import type { Direction, TransferState } from '@isthmus/bridge';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Hex } from 'viem';
 
+/** Steps that say why a transfer waits. */
+const TELLING = ['conflict', 'release-attested'] as const;
+export type TellingStep = (typeof TELLING)[number];
+
 export interface TransferRow {
   id: Hex;
   direction: Direction;
@@ -11,6 +15,8 @@ export interface TransferRow {
   process: string;
   state: TransferState;
   waits: string | null;
+  /** Which of the steps that say why it waits its timeline has. */
+  told: TellingStep[];
   sender: string;
   recipient: string;
   amount: string;
@@ -25,6 +31,10 @@ export interface TransferRow {
   updated_at: Date;
   position: string;
 }
+
+/** Columns of a TransferRow. */
+const SHOWN = `*, array(select distinct kind from transfer_step
+  where transfer_step.transfer = transfer.id and kind in (${TELLING.map((kind) => `'${kind}'`).join(', ')})) as told`;
 
 /** One fact about a transfer, with its proof. */
 export interface StepRow {
@@ -234,7 +244,7 @@ export class TransferStore {
   }
 
   async find(id: string): Promise<TransferRow | null> {
-    const rows: TransferRow[] = await this.database.query('select * from transfer where id = $1', [id]);
+    const rows: TransferRow[] = await this.database.query(`select ${SHOWN} from transfer where id = $1`, [id]);
     return rows[0] ?? null;
   }
 
@@ -270,7 +280,10 @@ export class TransferStore {
       before === undefined ? '' : `position < ${bind(String(before))}`,
     ].filter((c) => c !== '');
     const where = conditions.length > 0 ? `where ${conditions.join(' and ')}` : '';
-    return this.database.query(`select * from transfer ${where} order by position desc limit ${bind(limit)}`, values);
+    return this.database.query(
+      `select ${SHOWN} from transfer ${where} order by position desc limit ${bind(limit)}`,
+      values,
+    );
   }
 
   /** State events after `after`, oldest first. */
