@@ -1,5 +1,6 @@
 /** Places between durable steps where a test ends the process as a power cut would (I12). */
 import { PIPELINE_STEPS } from '@isthmus/ao';
+import { crashAt } from '@isthmus/store';
 
 export const CRASH_POINTS = [
   'index.before-commit',
@@ -23,7 +24,5 @@ export const COMMON_CRASH_POINTS: readonly PipelineCrashPoint[] = [
 ];
 export type CrashPoint = (typeof CRASH_POINTS)[number] | PipelineCrashPoint;
 
-/** Ends this process at once when ISTHMUS_CRASH_AT names the point; otherwise nothing. */
-export function crashPoint(point: CrashPoint): void {
-  if (process.env['ISTHMUS_CRASH_AT'] === point) process.kill(process.pid, 'SIGKILL');
-}
+/** Ends this process when a test says so. */
+export const crashPoint: (point: CrashPoint) => void = crashAt;

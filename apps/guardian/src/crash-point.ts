@@ -1,4 +1,5 @@
 /** Places between durable steps where a test ends the process as a power cut would (I12). */
+import { crashAt } from '@isthmus/store';
 
 export const CRASH_POINTS = [
   'scan.before-commit',
@@ -14,7 +15,5 @@ export const CRASH_POINTS = [
 ] as const;
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 
-/** Ends this process at once when ISTHMUS_CRASH_AT names the point; otherwise nothing. */
-export function crashPoint(point: CrashPoint): void {
-  if (process.env['ISTHMUS_CRASH_AT'] === point) process.kill(process.pid, 'SIGKILL');
-}
+/** Ends this process when a test says so. */
+export const crashPoint: (point: CrashPoint) => void = crashAt;

@@ -1,0 +1,53 @@
+/** A real stack whose gateway or guardian is really killed at a durable step of a deposit or a withdrawal. For I12 and X4. */
+import { devAccount, type Stack } from '@isthmus/devnet';
+import { Stage } from './stage.js';
+
+const HOLDER = 1;
+const DEPOSIT = 10n ** 17n;
+const BACK = 4n * 10n ** 16n;
+
+let stage: Stage;
+let rounds = 0n;
+const payee = devAccount(6).address;
+
+beforeAll(async () => {
+  stage = await Stage.open();
+  // With two of three guardians needed, the third is stopped: every crash is one the bridge has to wait for.
+  await stage.stack.guardians[2]?.stop();
+});
+afterAll(() => stage.close());
+
+/** One deposit and one withdrawal, from end to end, with exact amounts. */
+export async function thereAndBack(): Promise<void> {
+  const holder = devAccount(HOLDER).address;
+  const [balanceBefore, paidBefore] = [
+    await stage.until('the balance answers', async () => ({ is: await stage.balance(holder) })),
+    await stage.client.getBalance({ address: payee }),
+  ];
+  const hash = await stage.deposit(DEPOSIT, holder);
+  await stage.transfer(`source=${hash}`, 'minted');
+  expect(await stage.balance(holder)).toBe(balanceBefore.is + DEPOSIT);
+  const { id, raw } = await stage.withdrawal(HOLDER, BACK, payee);
+  await stage.send(raw);
+  const released = await stage.transfer(`message=${id}`, 'released');
+  expect(await stage.balance(holder)).toBe(balanceBefore.is + DEPOSIT - BACK);
+  expect((await stage.client.getBalance({ address: payee })) - paidBefore).toBe(BACK - BigInt(released.fee));
+  rounds += 1n;
+  const owed = String(rounds * (DEPOSIT - BACK));
+  expect(await stage.books()).toMatchObject({ locked: owed, supply: owed, inFlight: '0', ok: true });
+}
+
+/** A child of the stack that is killed. */
+export type Victim = (stack: Stack) => Stack['gateway'];
+export const guardian: Victim = (stack) => stack.guardians[0]!;
+export const gateway: Victim = (stack) => stack.gateway;
+
+/** There and back with a kill where `at` says (`<point>`, or `<point>@<n>` the n-th time it is passed). Returns whether it came to that. */
+export async function survives(victim: Victim, at: string): Promise<boolean> {
+  const child = victim(stage.stack);
+  await child.stop();
+  const before = child.restarts;
+  child.launch({ ISTHMUS_CRASH_AT: at });
+  await thereAndBack();
+  return child.restarts > before;
+}
