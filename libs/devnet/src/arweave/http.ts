@@ -15,6 +15,8 @@ export interface Asked {
   /** The path's parts, decoded. */
   path: readonly string[];
   query: URLSearchParams;
+  /** What the body is said to be. */
+  type: string | null;
   /** The whole body. @throws Refused when it is longer */
   body: (most: number) => Promise<Buffer>;
 }
@@ -103,6 +105,7 @@ function read(request: http.IncomingMessage): Asked {
       .filter((part) => part !== '')
       .map(decoded),
     query: url.searchParams,
+    type: request.headers['content-type'] ?? null,
     body: (most) => bodyOf(request, most),
   };
 }

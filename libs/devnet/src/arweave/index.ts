@@ -7,6 +7,7 @@
  *     const jwk = await makeWallet();                            // RSA-4096, a second or two: once for a file of tests
  *     await arweave.mint(addressOfWallet(jwk), 10n ** 13n);
  *     …  POST ${arweave.url}/tx, /chunk, /graphql …              // as any node and gateway
+ *     …  POST ${arweave.url}/bundler/tx …                        // a signed data item (application/octet-stream), as to Turbo; posted by the next mine()
  *     await arweave.mine();                                      // mine(20): twenty blocks
  *     await arweave.fork(2);                                     // its transactions wait again; {lose: true}: are unknown; {keep: [id]}: stay mined
  *     await arweave.drop(id);                                    // a waiting transaction is gone, a mined one's data is
@@ -25,8 +26,9 @@
  * the data of one transaction drops that of all with the same data; signatures of items in bundles are not checked.
  */
 import path from 'node:path';
+import { Bundler } from './bundler.js';
 import { answerControl } from './control.js';
-import { serve } from './http.js';
+import { serve, type Answer, type Asked } from './http.js';
 import type { ArweaveOptions, LocalArweave } from './local.js';
 import { ArweaveNode, type ForkOptions } from './node.js';
 import { answerNode } from './routes.js';
@@ -46,17 +48,26 @@ export async function startArweave({ dir, port = 0, blockMs, fund = {} }: Arweav
   const node = await ArweaveNode.open(path.resolve(dir));
   for (const [address, winston] of Object.entries(fund))
     if (!node.weave.wasMinted(address)) await node.mint(address, winston);
+  const bundler = await Bundler.open(node, path.join(dir, 'bundler'));
   const local = {
     node,
+    bundler,
     faults: node.faults,
     mint: (address: string, winston: bigint) => node.mint(address, winston),
-    mine: (blocks?: number) => node.mine(blocks),
+    mine: async (blocks?: number) => {
+      await bundler.flush();
+      return node.mine(blocks);
+    },
     fork: (depth: number, options?: ForkOptions) => node.fork(depth, options),
-    drop: (id: string) => node.drop(id),
+    drop: async (id: string) => {
+      if (!(await bundler.drop(id))) await node.drop(id);
+    },
   };
-  const served = await serve(port, node.faults, async (asked) =>
-    asked.path[0] === 'devnet' ? answerControl(arweave, asked) : answerNode(node, asked),
-  ).catch(async (error: unknown) => {
+  const answer = async (asked: Asked): Promise<Answer | null> => {
+    if (asked.path[0] === 'devnet') return answerControl(arweave, asked);
+    return asked.path[0] === 'bundler' ? bundler.answer(asked) : answerNode(node, asked);
+  };
+  const served = await serve(port, node.faults, answer).catch(async (error: unknown) => {
     await node.close();
     throw error;
   });
@@ -70,14 +81,18 @@ export async function startArweave({ dir, port = 0, blockMs, fund = {} }: Arweav
   return arweave;
 }
 
+interface Clocked extends Pick<LocalArweave, 'node' | 'mine'> {
+  bundler: Bundler;
+}
+
 /** Mines while there is something to mine for. */
-function mineByClock({ node, mine }: Pick<LocalArweave, 'node' | 'mine'>, blockMs: number): { stop(): Promise<void> } {
+function mineByClock({ node, bundler, mine }: Clocked, blockMs: number): { stop(): Promise<void> } {
   let mining: Promise<unknown> = Promise.resolve();
   let minedAt = Date.now();
   const tick = async (): Promise<void> => {
     const { weave } = node;
     const unsettled = weave.blocks.slice(-SETTLED_DEPTH).some((b) => b.txs.length > 0);
-    if (weave.waiting === 0 && !unsettled && Date.now() - minedAt < HEARTBEAT_MS) return;
+    if (weave.waiting === 0 && bundler.size === 0 && !unsettled && Date.now() - minedAt < HEARTBEAT_MS) return;
     await mine();
     minedAt = Date.now();
   };

@@ -10,7 +10,15 @@ import { DataStore } from './data-store.js';
 import { Refused } from './error.js';
 import { Faults } from './faults.js';
 import { Journal } from './journal.js';
-import { assertSigned, CHUNK_BYTES, dataKey, MAX_DATA_BYTES, parseTransaction, tagsOf } from './transaction.js';
+import {
+  assertSigned,
+  CHUNK_BYTES,
+  dataKey,
+  MAX_DATA_BYTES,
+  parseTransaction,
+  tagsOf,
+  type Transaction,
+} from './transaction.js';
 import { isBundle, unbundle } from './unbundle.js';
 import { Weave, type Block, type Chunk, type Held, type WeaveEvent } from './weave.js';
 
@@ -74,6 +82,15 @@ export class ArweaveNode {
   /** Takes a transaction as `POST /tx` has it; its data with it, or chunk by chunk afterwards. @throws Refused */
   async post(json: unknown): Promise<Held> {
     const { tx, data } = parseTransaction(json);
+    return this.take(tx, data);
+  }
+
+  /** Takes a transaction together with its data, which may be larger than fits a body. @throws Refused */
+  async postWithData(json: unknown, data: Buffer): Promise<Held> {
+    return this.take(parseTransaction(json).tx, data);
+  }
+
+  private async take(tx: Transaction, data: Buffer): Promise<Held> {
     this.weave.assertAcceptable(tx);
     await assertSigned(tx);
     const chunks = data.length > 0 ? await this.keep(dataKey(tx), tx.data_root, data) : [];
