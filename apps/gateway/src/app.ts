@@ -214,6 +214,7 @@ function jsonOnly(request: Request, _response: Response, next: NextFunction): vo
 const BODY_PROBLEMS: Readonly<Record<BodyRefusal, ProblemCode>> = {
   'too-large': 'too-large',
   'too-slow': 'too-slow',
+  'in-crumbs': 'too-large',
   busy: 'busy',
   encoded: 'unsupported-media-type',
   'cut-short': 'bad-request',

@@ -136,6 +136,21 @@ it('X14 a body that does not come to its end is ended, and its connection with i
   await counted(0);
 });
 
+it('X14 a body in crumbs is refused, and its connection ended: each costs as much as a large piece', async () => {
+  await serve();
+  const crumbs = (count: number, bytes: number) => {
+    const sent = begin('1.1.1.1');
+    for (let i = 0; i < count; i += 1) sent.request.write(Buffer.alloc(bytes));
+    sent.request.end();
+    return { ...sent, closed: once(sent.request, 'close') };
+  };
+  const [few, many] = [crumbs(250, 2), crumbs(300, 1)];
+  expect((await few.answer).said).toEqual({ bytes: 500 });
+  expect(await many.answer).toMatchObject({ status: 413, said: { why: 'in-crumbs' } });
+  await many.closed;
+  await counted(0);
+});
+
 it('X14 units say so in their words, and as a problem with when to come again', async () => {
   await serve(undefined, refuseAsUnit);
   expect(await send('1.1.1.1', 501)).toMatchObject({ status: 413, said: { error: 'A body has at most 500 bytes.' } });

@@ -15,15 +15,23 @@ const MAX_BYTES_OF_ONE = MAX_BYTES / 2;
 /** Ten megabytes on a line of four megabits a second. */
 const DEADLINE_MS = 20_000;
 
+/**
+ * Pieces a body may come in: so many, and one more for each so many bytes. What arrives together is one piece, unless a sender cuts its chunked
+ * encoding finer: each piece takes a call and an object, so that a few megabits of them would take the whole main thread.
+ */
+const PIECES = 256;
+const BYTES_OF_A_PIECE = 256;
+
 /** Bytes of the bodies under way, of all routes of a gateway. */
 const ALL = new Shares(MAX_BYTES, MAX_BYTES_OF_ONE);
 
 /** Why a body was not read. */
-export type BodyRefusal = 'too-large' | 'too-slow' | 'busy' | 'encoded' | 'cut-short';
+export type BodyRefusal = 'too-large' | 'too-slow' | 'in-crumbs' | 'busy' | 'encoded' | 'cut-short';
 
 export const BODY_STATUS: Readonly<Record<BodyRefusal, number>> = {
   'too-large': 413,
   'too-slow': 408,
+  'in-crumbs': 413,
   busy: 503,
   encoded: 415,
   'cut-short': 400,
@@ -44,6 +52,7 @@ export function bodyReader({ limit, refuse, bodies = ALL, deadlineMs = DEADLINE_
   const reasons: Readonly<Record<BodyRefusal, string>> = {
     'too-large': `A body has at most ${limit} bytes.`,
     'too-slow': `A body is to be sent within ${deadlineMs / 1000} s.`,
+    'in-crumbs': 'The body comes in too many small chunks: send it with a content-length.',
     busy: 'The gateway is taking as many bytes as it can hold: send it again in a moment.',
     encoded: 'Send the body as it is, without a content-encoding.',
     'cut-short': 'The body could not be read.',
@@ -54,7 +63,7 @@ export function bodyReader({ limit, refuse, bodies = ALL, deadlineMs = DEADLINE_
       if (response.headersSent || response.destroyed) return;
       if (why === 'busy') response.setHeader('retry-after', '1');
       // Nobody waits for what is still to come of it.
-      if (why === 'too-slow') response.setHeader('connection', 'close');
+      if (why === 'too-slow' || why === 'in-crumbs') response.setHeader('connection', 'close');
       refuse(why, reasons[why], request, response);
     };
     if (request.readableEnded) return next(); // whoever has read it has left it
@@ -87,6 +96,7 @@ export function bodyReader({ limit, refuse, bodies = ALL, deadlineMs = DEADLINE_
     };
     const onData = (chunk: Buffer): void => {
       if (held + chunk.length > limit) return end('too-large');
+      if (chunks.length >= PIECES + held / BYTES_OF_A_PIECE) return end('in-crumbs');
       if (!bodies.take(client, chunk.length)) return end('busy');
       held += chunk.length;
       chunks.push(chunk);
