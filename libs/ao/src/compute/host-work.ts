@@ -11,6 +11,12 @@ export const PART_COST = 50;
 /** Most parts of one write (IOV_MAX of Linux). */
 export const MAX_PARTS = 1024;
 
+/**
+ * Slots of 8 bytes that code may have on the stack at once, by count: an eighth of a compute thread's, as the engine's own frames may be larger. What
+ * interpreters allow by themselves is met long before: Lua 200 nested C calls, JavaScript some 700 calls, of up to 1,000 slots each by their heaviest way.
+ */
+export const STACK_SLOTS = 1_000_000;
+
 interface Counter {
   value: number;
 }

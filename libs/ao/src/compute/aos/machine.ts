@@ -8,7 +8,7 @@ import type { VmMessage } from '../../types.js';
 import { writtenPages, type KeptMemory } from '../image.js';
 import { exportsOf, hasStart, GLOBAL, importsOf, memoryOf, metered } from '../metering.js';
 import { ModuleRefused, type Signature } from '../wasm-code.js';
-import { endOf } from '../host-work.js';
+import { endOf, STACK_SLOTS } from '../host-work.js';
 import { CompiledModules, NATIVE_FACTOR } from './compiled-modules.js';
 import {
   address,
@@ -28,8 +28,6 @@ import {
  * machines have twice as many, as their code is known.
  */
 export const WORK_LIMIT = 1_000_000_000;
-/** Slots of 8 bytes on the stack at once, an eighth of a thread's: Lua's own limit of 200 nested C calls is met long before. */
-const STACK_SLOTS = 1_000_000;
 /** Most bytes of what a module answers: a largest result, each of its bytes written with an escape of two. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 

@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { endOf, noRoom } from '../host-work.js';
+import { endOf, noRoom, STACK_SLOTS } from '../host-work.js';
 import { FUEL, metered, STACK } from '../metering.js';
 import { ProcessError } from '../traps.js';
 
@@ -24,11 +24,6 @@ const FIRST_PAGES = { before: Buffer.from([2, 1, 0x80, 2, 0x80, 0x80, 2]), at: 2
 /** Steps (passes of loops, calls and stretches of instructions, in the interpreter's own code) one message may take: two seconds of work. Nothing in JavaScript can catch their end. */
 export const WORK_LIMIT = 2_000_000_000;
 
-/**
- * Slots (8 bytes) of the host's stack a call may take, by count: then it ends. Measured on a thread with the smallest stack that occurs
- * (984 KiB), in code of both of V8's compilers, the stack itself ends between 127,000 and 252,000 slots.
- */
-const STACK_SLOTS = 80_000;
 /** Bytes of its own stack at which the interpreter throws "stack overflow", which JavaScript can catch: some 700 calls deep, before the slots end. */
 const SCRIPT_STACK_BYTES = 128 * 1024;
 

@@ -174,6 +174,14 @@ it.each([
   expect(sameImage(await instance.snapshot(), await undisturbed.snapshot())).toBe(true);
 });
 
+it('a script calls some 700 deep and reads what is nested as deeply; who goes further may catch it', async () => {
+  const down = (depth: number) => `(function f(n) { return n === 0 ? 'down' : f(n - 1); })(${depth})`;
+  expect((await run(down(600))).Messages[0]?.Data).toBe('down');
+  expect((await run(`try { ${down(5000)} } catch (error) { error.message }`)).Messages[0]?.Data).toBe('stack overflow');
+  const nested = 'JSON.stringify(JSON.parse("[".repeat(600) + "]".repeat(600))).length';
+  expect((await run(nested)).Messages[0]?.Data).toBe('1200');
+});
+
 it('A16 what ends by count takes what JavaScript holds with it: no catch, no finally, no promise goes on', async () => {
   const instance = await load(`let after = 0;
     function handle(msg) {
