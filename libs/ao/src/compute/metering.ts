@@ -66,11 +66,15 @@ const MAX_MODULE_BYTES = 4 * 1024 * 1024;
 const MAX_BODY_BYTES = 128 * 1024;
 const MAX_FUNCTIONS = 20_000;
 const MAX_TYPES = 5000;
-const MAX_VALUES = 64; // parameters or results of a type
+const MAX_PARAMS = 64;
 const MAX_IMPORTS = 500;
 const MAX_EXPORTS = 5000;
 const MAX_GLOBALS = 1000;
 const MAX_LOCALS = 4096;
+/** Locals and operands there are where blocks begin, of all blocks together: an engine that compiles them has a place for each. Real modules have 520,000. */
+const MAX_HELD = 8_000_000;
+/** Beginning of all names of ours: a module that has one of them already would have it twice, or be taken for what it is not. */
+const OURS = 'isthmus_';
 /** Bytes that metered code has for each byte of the module's, which real ones have 1.2 of. */
 const MAX_GROWTH = 2;
 const MIN_OUTPUT_BYTES = 1024 * 1024;
@@ -206,7 +210,6 @@ interface HostFunction {
 function hostFunction(name: string, type: number, types: Types): Omit<HostFunction, 'calls'> {
   const its = types.of(type);
   const { params, results } = its;
-  if (results.length > 1) throw new ModuleRefused(`${name} has several results.`);
   const invokes = name.startsWith('invoke_');
   if (invokes && params[0] !== I32 && params[0] !== I64) throw new ModuleRefused(`${name} is given no function.`);
   return { type, signature: its, invokes, through: invokes ? types.find({ params: params.slice(1), results }) : null };
@@ -312,15 +315,20 @@ function meteredCode(reader: Reader, meter: Meter): Uint8Array {
     MAX_FUNCTIONS,
     'functions',
   );
-  let output = 0;
+  let [output, held] = [0, 0];
   const read = (code: Uint8Array, i: number, its: Meter, taken = 0): MeteredBody => {
     const body = new MeteredBody(new Reader(code), its, signatureOf(meter, i), taken);
     output += body.bytes.length;
     if (output > meter.mostOutput) throw new ModuleRefused('Counting this module takes too much code.');
     return body;
   };
-  const plain = codes.map((code, i) => read(code, i, { ...meter, stackSlots: null }));
-  const slots = meter.stackSlots === null ? new Map<number, number>() : recursionSlots(callsOf(plain, meter)).slots;
+  const plain = codes.map((code, i) => {
+    const body = read(code, i, { ...meter, stackSlots: null });
+    held += body.held;
+    if (held > MAX_HELD) throw new ModuleRefused('The blocks of this module hold too many locals and operands.');
+    return body;
+  });
+  const slots = meter.stackSlots === null ? new Map<number, number>() : countedSlots(plain, meter, meter.stackSlots);
   output = 0;
   const counted = plain.map(({ bytes }, i) => {
     const taken = slots.get(i);
@@ -329,6 +337,13 @@ function meteredCode(reader: Reader, meter: Meter): Uint8Array {
   });
   const all = [...counted, ...invokers(meter).map((its) => invoker(its, meter))];
   return Buffer.concat([unsigned(all.length), ...all.flatMap((bytes) => [unsigned(bytes.length), bytes])]);
+}
+
+/** What each function takes that counts the stack. @throws ModuleRefused when a way past none of them may take more than there is */
+function countedSlots(plain: readonly MeteredBody[], meter: Meter, most: number): Map<number, number> {
+  const { slots, heaviest } = recursionSlots(callsOf(plain, meter));
+  if (heaviest > most) throw new ModuleRefused('Calls of this module, one in the other, take too much of the stack.');
+  return slots;
 }
 
 /** What a call of the host takes of the stack, when it may be one of many at once. */
@@ -394,6 +409,8 @@ class MeteredBody {
   /** The most with which the function's end is reached. */
   private ended = 0;
   private readonly groups: Uint8Array[];
+  /** Locals and operands where its blocks begin, of all of them together. */
+  held = 0;
   /** What it calls: own functions and the host's by their numbers, and functions in tables by the numbers of their types. */
   readonly callees = new Set<number>();
   readonly hosts = new Set<number>();
@@ -441,7 +458,6 @@ class MeteredBody {
    * @returns where in the code the price of the step is
    */
   private begin(limit: number, results: readonly number[]): number {
-    if (results.length > 1) throw new ModuleRefused('Functions with several results cannot be metered.');
     const { fuel } = this.meter;
     const [left, depth] = [this.local('left', I32), this.local('depth', I32)];
     this.out.push(
@@ -520,10 +536,11 @@ class MeteredBody {
 
   /** A load or a store, likewise. Its offset is written again: it may take more bytes than one of 32 bits. */
   private narrowAccess(op: number, stores: number | null, start: number): void {
-    const [alignment, offset] = [this.reader.number(), this.reader.number()];
+    const { alignment, offset } = memoryOperands(this.reader);
     if (offset >= 2 ** 32) throw new ModuleRefused('An address is beyond what a memory may have.');
     this.operands.plain(op);
     this.copy(start);
+    this.hold(1);
     this.written = this.reader.at;
     const access = [Buffer.from([op]), unsigned(alignment), unsigned(offset)];
     const address = narrowedAddress(this.local('at', I64));
@@ -546,6 +563,11 @@ class MeteredBody {
     this.written = until;
   }
 
+  /** So many blocks begin here, of the module's own or of what counts it. */
+  private hold(blocks: number): void {
+    this.held += blocks * (this.locals + this.operands.height);
+  }
+
   /** What is not paid for yet is, before the instruction that begins at `start`. */
   private settle(start: number): void {
     this.copy(start);
@@ -563,6 +585,7 @@ class MeteredBody {
     const until = this.reader.at;
     this.copy(start);
     this.pay(constant(GROW_COST));
+    this.hold(2);
     const [wanted, got] = [this.local('wanted', this.word), this.local('got', this.word)];
     const code = wide
       ? { constant: 0x42, equal: 0x51, less: 0x7d, enough: 0x5a }
@@ -634,6 +657,7 @@ class MeteredBody {
     const otherwise = kind === 'if' ? this.since : -1;
     const block: Block = { kind, end: -1, otherwise, begun: this.since, again: -1, price: -1 };
     this.open.push(block);
+    this.hold(1);
     if (kind !== 'loop') return;
     this.copy();
     block.price = this.pay(NOT_KNOWN);
@@ -644,7 +668,10 @@ class MeteredBody {
     const first = this.reader.bytes[this.reader.at] ?? 0;
     const type = this.reader.number();
     if (first === NO_RESULT) return NOTHING;
-    return first > NO_RESULT && first < 0x80 ? { params: [], results: [first] } : this.meter.types.of(type);
+    if (first > NO_RESULT && first < 0x80) return { params: [], results: [first] };
+    const its = this.meter.types.of(type);
+    if (its.params.length > 0) throw new ModuleRefused('A block that takes operands cannot be metered.');
+    return its;
   }
 
   /** What follows is not reached from here. */
@@ -699,6 +726,7 @@ class MeteredBody {
       : [Buffer.from([0x41, BYTES_PER_UNIT_LOG2, 0x76])];
     this.pay(Buffer.concat([indexed(0x20, length), ...units]));
     if (this.meter.wide) {
+      this.hold(1);
       const from = op === 0x0a ? I64 : I32; // where to copy from, what to fill with
       this.out.push(
         narrowedRange(this.local('at', I64), { index: this.local(`from ${from}`, from), type: from }, length),
@@ -709,6 +737,7 @@ class MeteredBody {
 
   /** fuel = fuel - cost; traps below zero. `cost` leaves an i32 from 0 to 2^26 on the stack. @returns where in the code it is */
   private pay(cost: Uint8Array): number {
+    this.hold(1);
     const { fuel } = this.meter;
     const left = this.local('left', I32);
     const get = indexed(0x23, fuel);
@@ -748,12 +777,22 @@ const COMPUTED: ReadonlyMap<number, number> = new Map([
 /** Passes over what belongs to an instruction without a block, a branch or a length. */
 function immediates(op: number, r: Reader): void {
   if (op === 0x1c) for (let types = r.number(); types > 0; types -= 1) r.byte();
-  else if (op >= 0x28 && op <= 0x3e) r.numbers(2); // loads and stores: alignment, offset
+  else if (op >= 0x28 && op <= 0x3e) memoryOperands(r);
   else if (op === 0x43) r.skip(4);
   else if (op === 0x44) r.skip(8);
   else if (ONE_NUMBER.has(op)) r.number();
   else if (!(op === 0x01 || op === 0x1a || op === 0x1b || (op >= 0x45 && op <= 0xc4)))
     throw unknown(`0x${op.toString(16)}`);
+}
+
+/** The largest there is. */
+const MAX_ALIGNMENT_LOG2 = 3;
+
+/** What belongs to a load or a store. Beyond the largest alignment there is more to read, in engines that know several memories. */
+function memoryOperands(r: Reader): { alignment: number; offset: number } {
+  const alignment = r.number();
+  if (alignment > MAX_ALIGNMENT_LOG2) throw new ModuleRefused('A module has one memory.');
+  return { alignment, offset: r.number() };
 }
 
 /** call; locals and globals; memory.size; i32.const and i64.const. Tables stay as they are. */
@@ -773,6 +812,9 @@ function exportedFunctions(reader: Reader): Map<string, number> {
     MAX_EXPORTS,
     'exports',
   );
+  const taken = entries.find(([name]) => name.startsWith(OURS));
+  if (taken)
+    throw new ModuleRefused(`A module may not export ${taken[0]}: such names are given to what is added to it.`);
   return new Map(entries.flatMap(([name, kind, index]) => (kind === KIND.function ? [[name, index]] : [])));
 }
 
@@ -858,8 +900,8 @@ function checkTables(reader: Reader): void {
 
 function signature(r: Reader): Signature {
   if (r.byte() !== 0x60) throw new ModuleRefused('Only types of functions are known.');
-  const values = () => list(r, (its) => numeric(its.byte()), MAX_VALUES, 'parameters of a function');
-  return { params: values(), results: values() };
+  const values = (most: number, what: string) => list(r, (its) => numeric(its.byte()), most, `${what} of a function`);
+  return { params: values(MAX_PARAMS, 'parameters'), results: values(1, 'results') };
 }
 
 function numeric(type: number): number {

@@ -35,7 +35,8 @@ function changes(by: number, single: readonly number[], ...ranges: [number, numb
 export class Operands {
   /** The most there were at once. */
   most = 0;
-  private height = 0;
+  /** How many there are. */
+  height = 0;
   private readonly open: Frame[] = [];
 
   /** An instruction that is no call and begins or ends no block. */

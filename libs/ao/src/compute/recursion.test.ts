@@ -30,6 +30,12 @@ it('A16 a function that counts takes what the heaviest way from it takes, up to 
   expect(recursionSlots(graph([[1], []])).slots.size).toBe(0);
 });
 
+it('A16 what ways past no counting function take is known', () => {
+  expect(recursionSlots(graph([[1, 2], [3], [3], []])).heaviest).toBe(1 + 3 + 4);
+  // To where it goes round: 1 counts, 0 and 2 do not.
+  expect(recursionSlots(graph([[1], [1], [0]]))).toMatchObject({ slots: new Map([[1, 2]]), heaviest: 1 + 3 });
+});
+
 const round = (size: number) => Array.from({ length: size }, (_, i) => (i + 1) % size);
 it.each([
   ['one that calls all', (size: number) => [round(size), ...round(size - 1).map(() => [0])]],

@@ -16,8 +16,17 @@ export interface Calls {
 /** Nodes and ways looked at before everything that still goes round counts: an aos module takes 200,000. */
 const MAX_VISITS = 4_000_000;
 
-/** What each counting function takes, by its number, and the nodes and ways looked at until that was known. */
-export function recursionSlots({ ways, functions, weights }: Calls): { slots: Map<number, number>; visits: number } {
+/** What is known of a module's calls. */
+interface Recursion {
+  /** What each counting function takes, by its number. */
+  slots: Map<number, number>;
+  /** What the heaviest way takes that leads past no function that counts. */
+  heaviest: number;
+  /** Nodes and ways looked at until that was known. */
+  visits: number;
+}
+
+export function recursionSlots({ ways, functions, weights }: Calls): Recursion {
   const graph = new Graph(ways);
   const counted = new Set<number>();
   for (let parts = graph.cyclicParts(counted); parts.length > 0; parts = graph.cyclicParts(counted)) {
@@ -27,9 +36,10 @@ export function recursionSlots({ ways, functions, weights }: Calls): { slots: Ma
       else counted.add(graph.mostTravelled(part, functions));
     }
   }
-  const heaviest = graph.heaviestWays(counted, weights);
+  const weighed = graph.heaviestWays(counted, weights);
   const own = [...counted].filter((node) => node < functions);
-  return { slots: new Map(own.map((node) => [node, heaviest[node] ?? 0])), visits: graph.visits };
+  const heaviest = weighed.reduce((most, weight, node) => (counted.has(node) ? most : Math.max(most, weight)), 0);
+  return { slots: new Map(own.map((node) => [node, weighed[node] ?? 0])), heaviest, visits: graph.visits };
 }
 
 class Graph {
