@@ -7,7 +7,7 @@ export * from './compute/fetch-bounded.js';
 export * from './compute/image.js';
 export * from './compute/lua/lua-vm.js';
 export { FORMATS } from './compute/machines.js';
-export { hashOf } from './compute/checkpoint-store.js';
+export { CheckpointStore, hashOf, type Checkpoint } from './compute/checkpoint-store.js';
 export { LEASE_MS } from './compute/leases.js';
 export { environmentOf, messageOf } from './compute/message.js';
 export * from './compute/replica.js';

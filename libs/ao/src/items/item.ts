@@ -20,14 +20,27 @@ export interface ItemContent {
 
 /** Makes and signs an item. @throws ItemError when a part has no place in one. */
 export async function createItem(content: ItemContent, signer: Signer): Promise<Item> {
+  const data = typeof content.data === 'string' ? Buffer.from(content.data) : Buffer.from(content.data);
+  const { head } = await signItem({ ...content, data }, signer);
+  return parseItem(Buffer.concat([head, data]));
+}
+
+/**
+ * Signs an item however large: what comes before its data, and its id.
+ * @throws ItemError when a part has no place in one.
+ */
+export async function signItem(
+  content: Omit<ItemContent, 'data'> & { data: Buffer },
+  signer: Signer,
+): Promise<{ id: string; head: Buffer }> {
+  const { data } = content;
   const target = fixed(content.target ? Buffer.from(content.target, 'base64url') : Buffer.alloc(0), 'target');
   const anchor = fixed(Buffer.from(content.anchor ?? ''), 'anchor');
   const tags = encodeItemTags(content.tags);
-  const data = typeof content.data === 'string' ? Buffer.from(content.data) : Buffer.from(content.data);
-  const message = signedMessage({ type: signer.signatureType, owner: signer.publicKey, target, anchor, tags, data });
-  const signature = await signer.sign(message);
-  const parts = { type: signer.signatureType, owner: signer.publicKey, target, anchor, tags: content.tags, data };
-  return joinItem({ ...parts, signature });
+  const [type, owner] = [signer.signatureType, signer.publicKey];
+  const signature = await signer.sign(signedMessage({ type, owner, target, anchor, tags, data }));
+  const head = headOf({ type, signature, owner, target, anchor, tags: content.tags });
+  return { id: hash('sha256', signature, 'base64url'), head };
 }
 
 /** The parts of an item that was signed already. */
@@ -43,7 +56,11 @@ export interface SignedContent {
 }
 
 /** Puts an item together; its signature is not checked (see `verifyItem`). @throws ItemError when a part has no place in one. */
-export function joinItem({ type, signature, owner, target, anchor, tags, data }: SignedContent): Item {
+export function joinItem(parts: SignedContent): Item {
+  return parseItem(Buffer.concat([headOf(parts), parts.data]));
+}
+
+function headOf({ type, signature, owner, target, anchor, tags }: Omit<SignedContent, 'data'>): Buffer {
   const layout = SIGNATURE_LAYOUT[signatureType(type)];
   if (signature.length !== layout.signature || owner.length !== layout.owner)
     throw new ItemError('bad-item', 'A signature or key has not the length of its type.');
@@ -54,7 +71,7 @@ export function joinItem({ type, signature, owner, target, anchor, tags, data }:
   counts.writeBigUInt64LE(BigInt(tags.length), 0);
   counts.writeBigUInt64LE(BigInt(encoded.length), 8);
   const places = [fixed(target, 'target'), fixed(anchor, 'anchor')].map(optional);
-  return parseItem(Buffer.concat([head, signature, owner, ...places, counts, encoded, data]));
+  return Buffer.concat([head, signature, owner, ...places, counts, encoded]);
 }
 
 /**

@@ -20,6 +20,9 @@ import { readSeal, type Seal, type SealedRange } from './seal.js';
 /** Most items behind a seal. */
 export const MAX_SEALED_ITEMS: number = MAX_BUNDLE_ITEMS - 1;
 
+/** The beginning of a bundle that holds its seal, at most: the header, and 1,000 ranges of about 370 bytes. */
+export const MAX_SEAL_BYTES: number = 32 + 64 * MAX_BUNDLE_ITEMS + 512 * 1024;
+
 /** An item as it is written: nothing of it need be read. */
 export type RawItem = Pick<Item, 'id' | 'raw'>;
 
@@ -46,6 +49,14 @@ export function digestOf(items: Iterable<Pick<RawItem, 'raw'>>): string {
 /** The bytes of a bundle; `items` are those behind the seal, in their order. */
 export function encodeSettledBundle(seal: RawItem, items: readonly RawItem[]): Buffer {
   return encodeBundle([seal, ...items]);
+}
+
+/** The bytes of the first item of a bundle, of which only the beginning is there. @throws SettlementError `not-a-bundle` when that is too little */
+export function firstItem(start: Buffer): Buffer {
+  const size = start.length < 96 ? NaN : start.readUIntLE(32, 6);
+  const at = 32 + 64 * (start.length < 96 ? NaN : start.readUIntLE(0, 6));
+  if (!(at + size <= start.length)) throw new SettlementError('not-a-bundle', 'The bundle ends before its seal does.');
+  return start.subarray(at, at + size);
 }
 
 /**

@@ -6,8 +6,10 @@ export const NO_RESULTS: Buffer = Buffer.alloc(32);
 
 /** r(n) = sha256(r(n-1) || sha256(outcome)); `outcome` is the text of the result of slot n as it is stored (JSON). */
 export function nextResults(previous: Uint8Array, outcome: string): Buffer {
-  return createHash('sha256')
-    .update(previous)
-    .update(hash('sha256', outcome, 'buffer'))
-    .digest();
+  return withHash(previous, hash('sha256', outcome, 'buffer'));
+}
+
+/** As `nextResults`, where the hash of the outcome is known. */
+export function withHash(previous: Uint8Array, outcomeHash: Uint8Array): Buffer {
+  return createHash('sha256').update(previous).update(outcomeHash).digest();
 }

@@ -1,0 +1,22 @@
+export type ArweaveErrorCode =
+  /** No answer, a late one, or one that says it is away (429, 5xx). */
+  | 'unreachable'
+  /** It says no to what was asked; the message repeats why. */
+  | 'refused'
+  /** An answer that is none of the shape asked for. */
+  | 'malformed'
+  /** More bytes than were asked for. */
+  | 'too-large';
+
+/** What went wrong between this machine and an Arweave gateway or a bundling service. */
+export class ArweaveError extends Error {
+  constructor(
+    readonly code: ArweaveErrorCode,
+    message: string,
+    /** Status of the answer, if there was one. */
+    readonly status: number | null = null,
+  ) {
+    super(message);
+    this.name = 'ArweaveError';
+  }
+}

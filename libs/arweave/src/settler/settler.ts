@@ -1,0 +1,255 @@
+/**
+ * The settler: follows the gateway's tables, seals what waits into bundles, posts them, watches them until nothing can undo them, and posts
+ * again what Arweave has lost. It only reads what the pipeline writes; nothing waits for it. Every step is stored before the next one is
+ * taken, and what is sent a second time does no harm.
+ */
+import { hash } from 'node:crypto';
+import type { Signer } from '@isthmus/ao';
+import type { DataSource } from 'typeorm';
+import { ArweaveError } from '../client/error.js';
+import type { ArweaveClient } from '../client/arweave-client.js';
+import type { Carrier, Poster } from '../posting/poster.js';
+import { verdict, type Depths } from './bundle-state.js';
+import { Checkpoints } from './checkpoints.js';
+import { SettlerError } from './error.js';
+import { Funds, type FundsPolicy, type FundsReading } from './funds.js';
+import { Leader } from './leader.js';
+import { newerSeal } from './newer-seal.js';
+import { Sealer, type Backlog, type SealPolicy } from './sealer.js';
+import type { BundleRow, SettlementStore } from './settlement-store.js';
+import type { OnSettlementStep } from './steps.js';
+
+export interface SettlerPolicy extends SealPolicy, Depths, FundsPolicy {
+  /** Slots of a process from one checkpoint on Arweave to the next. */
+  checkpointSlots: number;
+  /** Milliseconds after which what waits says that settlement is behind. */
+  behindMs: number;
+}
+
+export interface SettlerOptions {
+  database: DataSource;
+  store: SettlementStore;
+  /** Key of the scheduler, which signs the seals. */
+  signer: Signer;
+  client: ArweaveClient;
+  poster: Poster;
+  policy: SettlerPolicy;
+  onStep?: OnSettlementStep | undefined;
+  now?: () => number;
+}
+
+/** How settlement is, as far as one gateway knows. */
+export interface SettlerStatus {
+  /** Whether this gateway is the one that settles. */
+  leads: boolean;
+  backlog: Backlog;
+  funds: FundsReading | null;
+}
+
+/** Bundles sealed, sent and looked at in one step: the loop comes back for the rest. */
+const SEALED_AT_ONCE = 20;
+const SENT_AT_ONCE = 5;
+const LOOKED_AT_ONCE = 100;
+/** Looks under way at once: one gateway's patience. */
+const LOOKS_AT_ONCE = 4;
+
+export class Settler {
+  readonly sealer: Sealer;
+  private readonly checkpoints: Checkpoints;
+  private readonly funds: Funds;
+  private readonly leader: Leader;
+  private readonly now: () => number;
+  private readonly onStep: OnSettlementStep;
+  /** Whether Arweave was asked, since this gateway leads, if it knows more than this database. */
+  private checked = false;
+  private leads = false;
+  private stopping = false;
+
+  constructor(private readonly options: SettlerOptions) {
+    const { database, store, signer, poster, policy } = options;
+    this.now = options.now ?? Date.now;
+    this.onStep = options.onStep ?? (() => undefined);
+    this.sealer = new Sealer(database, store, signer, policy, this.now, this.onStep);
+    this.checkpoints = new Checkpoints(database, signer, policy.checkpointSlots, this.onStep);
+    this.funds = new Funds(poster, store, policy, this.now);
+    this.leader = new Leader(database);
+  }
+
+  get status(): SettlerStatus {
+    return { leads: this.leads, backlog: this.sealer.backlog, funds: this.funds.reading };
+  }
+
+  /**
+   * Takes settlement as far as it goes now. Each part is tried whatever became of the others.
+   * @throws the first thing that went wrong, when all is done: SettlerError, ArweaveError
+   */
+  async step(): Promise<void> {
+    const leads = await this.leader.leads();
+    if (leads !== this.leads) this.checked = false;
+    this.leads = leads;
+    if (!leads) return;
+    const failed: unknown[] = [];
+    const part = (work: () => Promise<void>) => work().catch((error: unknown) => void failed.push(error));
+    await part(() => this.seal());
+    await part(() => this.funds.look());
+    await part(() => this.send());
+    await part(() => this.watch());
+    await part(() => this.sayIfBehind());
+    if (failed.length > 0) throw failed[0];
+  }
+
+  /** Ends what is under way at the next place where it can be gone on from. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.leader.release();
+  }
+
+  /** Nothing is sealed before it is known that this database has all that was sealed: two seals of one number would be a fork. */
+  private async seal(): Promise<void> {
+    const { client, poster, signer, store } = this.options;
+    if (!this.checked) {
+      const { sequence } = await store.newest();
+      const newer = await newerSeal(client, { scheduler: signer.address, wallet: poster.wallet }, sequence);
+      if (newer !== null)
+        throw new SettlerError(
+          'old-database',
+          `Arweave has bundle ${newer} of this scheduler, this database ends with ${sequence}: it is an old copy. Rebuild it from Arweave (isthmus replay) before it goes on.`,
+        );
+      this.checked = true;
+    }
+    for (let i = 0; i < SEALED_AT_ONCE && !this.stopping && (await this.sealer.seal()); i += 1);
+    await this.checkpoints.make();
+  }
+
+  private async send(): Promise<void> {
+    for (const bundle of await this.options.store.oldest(['sealed'], SENT_AT_ONCE)) {
+      if (this.stopping) return;
+      await this.noting(bundle, () => this.sendOne(bundle));
+    }
+  }
+
+  private async sendOne(bundle: BundleRow): Promise<void> {
+    const { store, poster } = this.options;
+    const bytes = await this.sealer.bytesOf(bundle.sequence);
+    const carrier = await this.carrierFor(bundle, bytes);
+    if (!carrier) return;
+    const done = carrier.id === bundle.carrier ? bundle.parts : 0;
+    try {
+      await poster.send(carrier, bytes, done, async (parts) => {
+        this.onStep('post.before-part');
+        await store.tookParts(bundle.sequence, carrier.id, parts);
+        this.onStep('post.after-part');
+      });
+    } catch (error) {
+      // Another anchor may be taken where this one is not.
+      if (error instanceof ArweaveError && error.code === 'refused') await store.refused(bundle.sequence, carrier.id);
+      throw error;
+    }
+    this.onStep('post.before-mark');
+    await store.posted(bundle.sequence, carrier.id, new Date(this.now()));
+    this.onStep('post.after-mark');
+  }
+
+  /** What was signed for it, as long as the network takes it; else another, stored before anything of it is sent. Null: somebody else has. */
+  private async carrierFor(bundle: BundleRow, bytes: Buffer): Promise<Carrier | null> {
+    const { store, poster, client, signer } = this.options;
+    const kept = await store.carrierOf(bundle.sequence);
+    if (kept && (kept.goodUntil === null || (await client.height()) <= kept.goodUntil)) return kept;
+    await this.assertPayable(bytes.length);
+    const made = await poster.sign(bytes, { scheduler: signer.address, sequence: bundle.sequence, seal: bundle.seal });
+    this.onStep('sign.before-commit');
+    if (!(await store.signed(bundle.sequence, bundle.carrier, made))) return null;
+    this.onStep('sign.after-commit');
+    return made;
+  }
+
+  /** A transaction that cannot be paid would be taken by some nodes, and mined by none. */
+  private async assertPayable(bytes: number): Promise<void> {
+    const { poster } = this.options;
+    const [balance, price] = await Promise.all([poster.balance(), poster.price(bytes)]);
+    if (balance !== null && price !== null && balance < price)
+      throw new SettlerError(
+        'wallet-short',
+        `The wallet ${poster.wallet} has ${balance} winston, the next bundle costs ${price}: send AR there. Settlement goes on by itself then.`,
+      );
+  }
+
+  private async watch(): Promise<void> {
+    const { store } = this.options;
+    const open = await store.leastLookedAt(LOOKED_AT_ONCE);
+    const failed: unknown[] = [];
+    const looks = open.values();
+    const look = async (): Promise<void> => {
+      for (const bundle of looks) {
+        if (this.stopping || failed.length > 0) return;
+        await this.noting(bundle, () => this.watchOne(bundle)).catch((error: unknown) => void failed.push(error));
+      }
+    };
+    await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, look));
+    if (failed.length > 0) throw failed[0];
+  }
+
+  private async watchOne(bundle: BundleRow): Promise<void> {
+    const { store, poster, policy } = this.options;
+    const { sequence } = bundle;
+    const carrier = bundle.carrier ?? '';
+    const status = await poster.status(carrier);
+    const at = new Date(this.now());
+    await store.lookedAt([sequence], at);
+    const decided = verdict(bundle, status, policy, at.getTime());
+    switch (decided.do) {
+      case 'wait':
+        return;
+      case 'confirm':
+        return this.confirm(bundle, carrier, decided.height);
+      case 'finish':
+        await store.finished(sequence, carrier, decided.height, at);
+        return;
+      case 'reopen':
+        await store.reopened(sequence, carrier, decided.reason, at);
+        return;
+      case 'repost':
+        await store.dropped(sequence, carrier, decided.reason);
+    }
+  }
+
+  /** A transaction in a block is nothing without its data: what was posted has to come back. */
+  private async confirm({ sequence, bytes, sha256 }: BundleRow, carrier: string, height: number): Promise<void> {
+    const { store, client } = this.options;
+    const data = await client.data(carrier, bytes);
+    if (data === null) {
+      await store.dropped(sequence, carrier, 'its transaction is in a block and its data is not there');
+      return;
+    }
+    if (hash('sha256', data, 'hex') !== sha256)
+      throw new SettlerError(
+        'other-bytes',
+        `${client.server.url} gives other bytes for ${carrier} than those of bundle ${sequence}: ask another gateway.`,
+      );
+    this.onStep('confirm.before-mark');
+    await store.confirmed(sequence, carrier, height, new Date(this.now()));
+    this.onStep('confirm.after-mark');
+  }
+
+  /** What goes wrong with a bundle is kept with it. */
+  private async noting(bundle: BundleRow, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      await this.options.store.failed(bundle.sequence, error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  private async sayIfBehind(): Promise<void> {
+    const { store, policy } = this.options;
+    const [oldest] = await store.oldest(['sealed', 'posted'], 1);
+    const since = Math.min(this.sealer.backlog.since ?? Infinity, oldest?.sealedAt.getTime() ?? Infinity);
+    const late = this.now() - since;
+    if (late > policy.bundleMs + policy.behindMs)
+      throw new SettlerError(
+        'behind',
+        `What was placed ${Math.round(late / 60_000)} minutes ago is not confirmed on Arweave yet.`,
+      );
+  }
+}
