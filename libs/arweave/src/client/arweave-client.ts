@@ -1,13 +1,7 @@
 /** What Isthmus asks of an Arweave node or gateway. Nothing of it is believed by itself: who reads data checks it against hashes and signatures. */
-import type { Tag } from '@isthmus/ao';
 import { z } from 'zod';
 import { ArweaveError } from './error.js';
 import { HttpServer, MAX_SMALL } from './http.js';
-
-/** Transactions of one GraphQL page: what public gateways give at most. */
-export const PAGE_TRANSACTIONS = 100;
-/** Of 100 transactions with all the tags they may have. */
-const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
 const winston = z.string().regex(/^(0|[1-9][0-9]{0,30})$/);
 const height = z.number().int().nonnegative();
@@ -17,36 +11,20 @@ const status = z.object({
   block_indep_hash: z.string().max(200),
   number_of_confirmations: height,
 });
-const edge = z.object({
-  cursor: z.string().max(500),
-  node: z.object({
-    id: z.string().max(100),
-    tags: z.array(z.object({ name: z.string(), value: z.string() })).max(200),
-    block: z.object({ height, id: z.string().max(200) }).nullish(),
-    bundledIn: z.object({ id: z.string().max(100) }).nullish(),
+const one = z.object({
+  data: z.object({
+    transaction: z
+      .object({ block: z.object({ height }).nullish(), bundledIn: z.object({ id: z.string().max(100) }).nullish() })
+      .nullable(),
   }),
 });
-const answer = <T extends z.ZodType>(data: T) => z.object({ data });
-const page = answer(
-  z.object({
-    transactions: z.object({
-      pageInfo: z.object({ hasNextPage: z.boolean() }),
-      edges: z.array(edge).max(PAGE_TRANSACTIONS),
-    }),
-  }),
-);
-const one = answer(z.object({ transaction: edge.shape.node.nullable() }));
 
 /** A transaction, or an item in a bundle, as a gateway's index shows it. */
 export interface IndexedTransaction {
-  id: string;
-  tags: Tag[];
   /** Height of the block it is in; null while it is in none. */
   height: number | null;
   /** What carries it when it is an item. */
   bundledIn: string | null;
-  /** Where a next page goes on. */
-  cursor: string;
 }
 
 /** Where a transaction is: nowhere the gateway knows, waiting for a block, or in one. */
@@ -55,21 +33,7 @@ export type TransactionStatus =
   | { state: 'pending' }
   | { state: 'mined'; height: number; confirmations: number };
 
-export interface TransactionFilter {
-  tags: readonly { name: string; values: readonly string[] }[];
-  owners?: readonly string[];
-  /** Only blocks from this height on. */
-  minHeight?: number;
-  after?: string | null;
-  newestFirst?: boolean;
-  limit?: number;
-}
-
-const NODE = 'id tags { name value } block { height id } bundledIn { id }';
-const PAGE = `query ($tags: [TagFilter!], $owners: [String!], $block: BlockFilter, $first: Int, $after: String, $sort: SortOrder) {
-  transactions(tags: $tags, owners: $owners, block: $block, first: $first, after: $after, sort: $sort) {
-    pageInfo { hasNextPage } edges { cursor node { ${NODE} } } } }`;
-const ONE = `query ($id: ID!) { transaction(id: $id) { ${NODE} } }`;
+const ONE = 'query ($id: ID!) { transaction(id: $id) { id block { height } bundledIn { id } } }';
 
 /** @throws ArweaveError from each of its methods */
 export class ArweaveClient {
@@ -107,10 +71,12 @@ export class ArweaveClient {
     if (answered.status !== 200 && answered.status !== 208) throw this.server.refusal(answered);
   }
 
-  /** Sends a part of a transaction's data; one that is there already is as good. */
+  /** Sends a part of a transaction's data; one that is there already is as good. @throws ArweaveError `not-taken` too */
   async postChunk(json: string): Promise<void> {
     const answered = await this.server.post('/chunk', json);
-    if (answered.status !== 200 && answered.status !== 208) throw this.server.refusal(answered);
+    if (answered.status === 200 || answered.status === 208) return;
+    const { message, status: said } = this.server.refusal(answered);
+    throw new ArweaveError('not-taken', message, said);
   }
 
   /** Where a transaction is. Not for items in bundles. */
@@ -130,7 +96,11 @@ export class ArweaveClient {
     const found = await this.transaction(id);
     if (!found) return { state: 'unknown' };
     if (found.height === null) return { state: 'pending' };
-    return { state: 'mined', height: found.height, confirmations: Math.max(0, (await this.height()) - found.height) };
+    return {
+      state: 'mined',
+      height: found.height,
+      confirmations: Math.max(0, (await this.height()) - found.height + 1),
+    };
   }
 
   /** The data of a transaction, or of an item in a bundle; null when the gateway has none. */
@@ -142,44 +112,15 @@ export class ArweaveClient {
     return answered.body;
   }
 
-  /** The beginning of such data, at most so many bytes of it; null when the gateway has none. */
-  async dataStart(id: string, bytes: number): Promise<Buffer | null> {
-    const answered = await this.server.start(`/raw/${id}`, bytes);
-    if (answered.status === 404 || answered.status === 202) return null;
-    if (answered.status !== 200) throw this.server.refusal(answered);
-    return answered.body;
-  }
-
-  /** One page of what the gateway's index finds. */
-  async transactions(filter: TransactionFilter): Promise<{ found: IndexedTransaction[]; more: boolean }> {
-    const { tags, owners, minHeight, after, newestFirst = false, limit = PAGE_TRANSACTIONS } = filter;
-    const variables = {
-      tags,
-      ...(owners ? { owners } : {}),
-      ...(minHeight === undefined ? {} : { block: { min: minHeight } }),
-      first: Math.min(limit, PAGE_TRANSACTIONS),
-      ...(after ? { after } : {}),
-      sort: newestFirst ? 'HEIGHT_DESC' : 'HEIGHT_ASC',
-    };
-    const { transactions } = this.read(page, await this.graphql(PAGE, variables)).data;
-    return {
-      found: transactions.edges.map(({ cursor, node }) => indexed(node, cursor)),
-      more: transactions.pageInfo.hasNextPage,
-    };
-  }
-
   /** What the gateway's index has of one transaction or item; null for nothing. */
   async transaction(id: string): Promise<IndexedTransaction | null> {
-    const { transaction } = this.read(one, await this.graphql(ONE, { id })).data;
-    return transaction && indexed(transaction, '');
-  }
-
-  private graphql(query: string, variables: object): Promise<unknown> {
-    return this.server.json('/graphql', MAX_PAGE_BYTES, {
+    const request = {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json' },
-      body: JSON.stringify({ query, variables }),
-    });
+      body: JSON.stringify({ query: ONE, variables: { id } }),
+    };
+    const { transaction } = this.read(one, await this.server.json('/graphql', MAX_SMALL, request)).data;
+    return transaction && { height: transaction.block?.height ?? null, bundledIn: transaction.bundledIn?.id ?? null };
   }
 
   private async winston(path: string): Promise<bigint> {
@@ -194,10 +135,3 @@ export class ArweaveClient {
     return read.data;
   }
 }
-
-function indexed({ id, tags, block, bundledIn }: z.output<typeof edge>['node'], cursor: string): IndexedTransaction {
-  return { id, tags, height: block?.height ?? null, bundledIn: bundledIn?.id ?? null, cursor };
-}
-
-/** Whether asking again may help, because it was the gateway that was away. */
-export const isAway = (error: unknown): boolean => error instanceof ArweaveError && error.code === 'unreachable';

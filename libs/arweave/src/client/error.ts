@@ -3,6 +3,8 @@ export type ArweaveErrorCode =
   | 'unreachable'
   /** It says no to what was asked; the message repeats why. */
   | 'refused'
+  /** It takes a part of a transaction's data not now; the transaction itself it knows. */
+  | 'not-taken'
   /** An answer that is none of the shape asked for. */
   | 'malformed'
   /** More bytes than were asked for. */

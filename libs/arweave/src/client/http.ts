@@ -1,5 +1,5 @@
 /** Asking one server over HTTP: in bounded time, for bounded bytes, never elsewhere, and what goes wrong has a type. */
-import { AnswerTooLarge, fetchBounded, fetchStart, type BoundedRequest } from '@isthmus/ao';
+import { AnswerTooLarge, fetchBounded, type BoundedRequest } from '@isthmus/ao';
 import { ArweaveError } from './error.js';
 
 /** Of a refusal, this much is repeated. */
@@ -21,13 +21,16 @@ export class HttpServer {
   }
 
   /** An answer of any status that says something. @throws ArweaveError `unreachable`, `too-large` */
-  ask(path: string, maxBytes: number, request: BoundedRequest = {}): Promise<HttpAnswer> {
-    return this.answered(path, maxBytes, () => fetchBounded(`${this.url}${path}`, maxBytes, request));
-  }
-
-  /** As `ask`, of an answer of which the first bytes are enough. @throws ArweaveError `unreachable` */
-  start(path: string, bytes: number): Promise<HttpAnswer> {
-    return this.answered(path, bytes, () => fetchStart(`${this.url}${path}`, bytes));
+  async ask(path: string, maxBytes: number, request: BoundedRequest = {}): Promise<HttpAnswer> {
+    try {
+      const answer = await fetchBounded(`${this.url}${path}`, maxBytes, request);
+      if (answer.status !== 429 && answer.status < 500) return answer;
+      throw new Error(`HTTP ${answer.status} ${reasonOf(answer.body)}`);
+    } catch (error) {
+      if (error instanceof AnswerTooLarge)
+        throw new ArweaveError('too-large', `${this.name} answered more than ${maxBytes} bytes to ${path}.`);
+      throw new ArweaveError('unreachable', `${this.name} does not answer: ${wordsOf(error)}`);
+    }
   }
 
   /** The body of an answer with status 200. @throws ArweaveError */
@@ -65,18 +68,6 @@ export class HttpServer {
 
   malformed(what: string): ArweaveError {
     return new ArweaveError('malformed', `${this.name} answered ${what}.`);
-  }
-
-  private async answered(path: string, maxBytes: number, ask: () => Promise<HttpAnswer>): Promise<HttpAnswer> {
-    try {
-      const answer = await ask();
-      if (answer.status !== 429 && answer.status < 500) return answer;
-      throw new Error(`HTTP ${answer.status} ${reasonOf(answer.body)}`);
-    } catch (error) {
-      if (error instanceof AnswerTooLarge)
-        throw new ArweaveError('too-large', `${this.name} answered more than ${maxBytes} bytes to ${path}.`);
-      throw new ArweaveError('unreachable', `${this.name} does not answer: ${wordsOf(error)}`);
-    }
   }
 
   /** Who is meant in messages: never a path or a query, which may hold a key. */

@@ -19,7 +19,7 @@ export interface Poster {
   sign(bundle: Buffer, label: BundleLabel): Promise<Carrier>;
   /**
    * Sends it; whatever of it is there already does no harm. `done` parts were taken before; `onPart` is told of each that is.
-   * @throws ArweaveError `refused` when it will never be taken: it has to be signed anew
+   * @throws ArweaveError `refused` when nothing of it was taken, nor will be: it has to be signed anew
    */
   send(carrier: Carrier, bundle: Buffer, done: number, onPart: (done: number) => Promise<void>): Promise<void>;
   /** Where it is. @throws ArweaveError */

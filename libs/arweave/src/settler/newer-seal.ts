@@ -1,57 +1,23 @@
 /** Whether Arweave holds a seal of this scheduler that comes after all that a database knows of: then that database is an old copy. */
 import { ItemError, parseItem, verifyItem } from '@isthmus/ao';
-import type { ArweaveClient } from '../client/arweave-client.js';
-import {
-  APP_NAME,
-  firstItem,
-  MAX_SEAL_BYTES,
-  readSeal,
-  readTransactionTags,
-  SettlementError,
-} from '../format/index.js';
+import { firstItem, readSeal, SettlementError } from '../format/index.js';
+import type { BundleSource, Candidate } from '../reader/index.js';
 
-/** Anyone can write tags: so many of those that claim to come later are looked into, those that claim least first. */
-const LOOKED_INTO = 20;
+/** Anyone can claim to carry a bundle: so many of those that claim to carry the next one are looked into, the oldest first. */
+const LOOKED_INTO = 100;
 
-/** The number of such a bundle, or null. What `wallet` posted is looked for by itself: nobody else's claims can hide it. @throws ArweaveError */
-export async function newerSeal(
-  client: ArweaveClient,
-  { scheduler, wallet }: { scheduler: string; wallet: string },
-  known: number,
-): Promise<number | null> {
-  return (await newerOf(client, scheduler, known, [wallet])) ?? newerOf(client, scheduler, known, undefined);
+/** Whether there is a bundle after number `known`. @throws SourceError */
+export async function hasNewerSeal(source: BundleSource, scheduler: string, known: number): Promise<boolean> {
+  const next = known + 1;
+  const candidates = (await source.candidates(scheduler, next, next)).get(next) ?? [];
+  for (const candidate of candidates.slice(0, LOOKED_INTO))
+    if ((await sequenceOf(source, candidate, scheduler)) === next) return true;
+  return false;
 }
 
-async function newerOf(
-  client: ArweaveClient,
-  scheduler: string,
-  known: number,
-  owners: readonly string[] | undefined,
-): Promise<number | null> {
-  const { found } = await client.transactions({
-    tags: [
-      { name: 'App-Name', values: [APP_NAME] },
-      { name: 'Isthmus-Scheduler', values: [scheduler] },
-    ],
-    newestFirst: true,
-    ...(owners ? { owners } : {}),
-  });
-  const later = found
-    .flatMap(({ id, tags }) => {
-      const label = readTransactionTags(tags);
-      return label && label.sequence > known ? [{ id, ...label }] : [];
-    })
-    .sort((a, b) => a.sequence - b.sequence);
-  for (const { id } of later.slice(0, LOOKED_INTO)) {
-    const sequence = await sequenceOf(client, id, scheduler);
-    if (sequence !== null && sequence > known) return sequence;
-  }
-  return null;
-}
-
-/** Number of the bundle that a transaction carries, when its seal is this scheduler's. */
-async function sequenceOf(client: ArweaveClient, id: string, scheduler: string): Promise<number | null> {
-  const start = await client.dataStart(id, MAX_SEAL_BYTES);
+/** Number of the bundle that is carried, when its seal is this scheduler's. */
+async function sequenceOf(source: BundleSource, candidate: Candidate, scheduler: string): Promise<number | null> {
+  const start = await source.start(candidate);
   if (start === null) return null;
   try {
     const item = parseItem(firstItem(start));

@@ -62,6 +62,8 @@ export class Sealer {
 
   /** Seals one bundle if there is enough for one, or something has waited long enough. @returns whether there was */
   async seal(): Promise<boolean> {
+    // Before what waits is read: whoever seals meanwhile takes this number, and nothing is sealed twice.
+    const newest = await this.store.newest();
     const [processes, items] = await Promise.all([
       waitingProcesses(this.database, MAX_RANGES),
       waitingItems(this.database),
@@ -70,7 +72,7 @@ export class Sealer {
     if (!this.isDue(items)) return false;
     const plan = await this.plan(processes, items);
     if (plan.others.length + plan.ranges.length === 0) return false;
-    await this.sealPlan(plan);
+    await this.sealPlan(newest, plan);
     return true;
   }
 
@@ -149,10 +151,9 @@ export class Sealer {
     return this.now() - since >= this.policy.bundleMs ? head : next - 1;
   }
 
-  private async sealPlan({ others, ranges }: Plan): Promise<void> {
+  private async sealPlan(newest: { sequence: number; seal: string | null }, { others, ranges }: Plan): Promise<void> {
     const otherIds = others.map((o) => o.id);
     const items = await this.itemsOf(otherIds, ranges);
-    const newest = await this.store.newest();
     const seal = await createSeal(
       {
         sequence: newest.sequence + 1,

@@ -125,6 +125,11 @@ export class SettlementStore {
     return this.rows('where state = any($1) order by sequence limit $2', [states, limit]);
   }
 
+  /** Bundles to send, those first that failed least: one that cannot be sent keeps back nobody. */
+  async toSend(limit: number): Promise<BundleRow[]> {
+    return this.rows("where state = 'sealed' order by failures, sequence limit $1", [limit]);
+  }
+
   /** Bundles to look at, those that were looked at longest ago first. */
   async leastLookedAt(limit: number): Promise<BundleRow[]> {
     return this.rows(`where state in ('posted', 'confirmed') order by looked_at nulls first, sequence limit $1`, [

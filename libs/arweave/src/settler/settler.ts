@@ -9,12 +9,13 @@ import type { DataSource } from 'typeorm';
 import { ArweaveError } from '../client/error.js';
 import type { ArweaveClient } from '../client/arweave-client.js';
 import type { Carrier, Poster } from '../posting/poster.js';
+import type { BundleSource } from '../reader/index.js';
 import { verdict, type Depths } from './bundle-state.js';
 import { Checkpoints } from './checkpoints.js';
 import { SettlerError } from './error.js';
 import { Funds, type FundsPolicy, type FundsReading } from './funds.js';
 import { Leader } from './leader.js';
-import { newerSeal } from './newer-seal.js';
+import { hasNewerSeal } from './newer-seal.js';
 import { Sealer, type Backlog, type SealPolicy } from './sealer.js';
 import type { BundleRow, SettlementStore } from './settlement-store.js';
 import type { OnSettlementStep } from './steps.js';
@@ -32,6 +33,8 @@ export interface SettlerOptions {
   /** Key of the scheduler, which signs the seals. */
   signer: Signer;
   client: ArweaveClient;
+  /** The same gateway, to find bundles at. */
+  source: BundleSource;
   poster: Poster;
   policy: SettlerPolicy;
   onStep?: OnSettlementStep | undefined;
@@ -106,14 +109,13 @@ export class Settler {
 
   /** Nothing is sealed before it is known that this database has all that was sealed: two seals of one number would be a fork. */
   private async seal(): Promise<void> {
-    const { client, poster, signer, store } = this.options;
+    const { source, signer, store } = this.options;
     if (!this.checked) {
       const { sequence } = await store.newest();
-      const newer = await newerSeal(client, { scheduler: signer.address, wallet: poster.wallet }, sequence);
-      if (newer !== null)
+      if (await hasNewerSeal(source, signer.address, sequence))
         throw new SettlerError(
           'old-database',
-          `Arweave has bundle ${newer} of this scheduler, this database ends with ${sequence}: it is an old copy. Rebuild it from Arweave (isthmus replay) before it goes on.`,
+          `Arweave has bundle ${sequence + 1} of this scheduler, this database ends with ${sequence}: it is an old copy. Rebuild it from Arweave before it goes on: see the runbook.`,
         );
       this.checked = true;
     }
@@ -122,10 +124,12 @@ export class Settler {
   }
 
   private async send(): Promise<void> {
-    for (const bundle of await this.options.store.oldest(['sealed'], SENT_AT_ONCE)) {
-      if (this.stopping) return;
-      await this.noting(bundle, () => this.sendOne(bundle));
+    const failed: unknown[] = [];
+    for (const bundle of await this.options.store.toSend(SENT_AT_ONCE)) {
+      if (this.stopping || failed.some(isEverybodys)) break;
+      await this.noting(bundle, () => this.sendOne(bundle)).catch((error: unknown) => void failed.push(error));
     }
+    if (failed.length > 0) throw failed[0];
   }
 
   private async sendOne(bundle: BundleRow): Promise<void> {
@@ -252,4 +256,10 @@ export class Settler {
         `What was placed ${Math.round(late / 60_000)} minutes ago is not confirmed on Arweave yet.`,
       );
   }
+}
+
+/** Whether the next bundle would fail alike: the gateway is away, or the wallet empty. */
+function isEverybodys(error: unknown): boolean {
+  if (error instanceof ArweaveError) return error.code === 'unreachable';
+  return error instanceof SettlerError && error.code === 'wallet-short';
 }
