@@ -10,6 +10,7 @@ export { FORMATS } from './compute/machines.js';
 export { CheckpointStore, hashOf, type Checkpoint } from './compute/checkpoint-store.js';
 export { LEASE_MS } from './compute/leases.js';
 export { environmentOf, messageOf } from './compute/message.js';
+export * from './compute/passing-store.js';
 export * from './compute/replica.js';
 export type * from './compute/result-sink.js';
 export * from './compute/worker-pool.js';

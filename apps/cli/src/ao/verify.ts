@@ -6,15 +6,12 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   EngineError,
   IsthmusNetwork,
+  PassingStore,
   Replica,
   ReplicaError,
-  tagOf,
   WorkerLost,
   WorkerPool,
   type EvaluationResult,
-  type ReplicaStore,
-  type ScheduleEntry,
-  type ScheduleHead,
 } from '@isthmus/ao';
 import { CommandError } from '../said.js';
 import type { AoClient } from './client.js';
@@ -93,47 +90,5 @@ class ShownResults {
     );
     this.page = edges.map((edge) => edge.node);
     this.first = slot;
-  }
-}
-
-/** Keeps entries until they are evaluated, and of all others the ids of their messages. */
-class PassingStore implements ReplicaStore {
-  private last: ScheduleHead | null = null;
-  private waiting: ScheduleEntry[] = [];
-  private readonly ids = new Set<string>();
-
-  head(): Promise<ScheduleHead | null> {
-    return Promise.resolve(this.last);
-  }
-
-  entries(_process: string, fromNonce: number, limit: number): Promise<ScheduleEntry[]> {
-    this.waiting = this.waiting.filter((entry) => entry.nonce >= fromNonce);
-    return Promise.resolve(this.waiting.slice(0, limit));
-  }
-
-  has(_process: string, messages: readonly string[]): Promise<ReadonlySet<string>> {
-    return Promise.resolve(new Set(messages.filter((id) => this.ids.has(id))));
-  }
-
-  append(_process: string, entries: readonly ScheduleEntry[]): Promise<void> {
-    for (const entry of entries) {
-      this.waiting.push(entry);
-      this.ids.add(entry.message.id);
-      this.last = {
-        nonce: entry.nonce,
-        assignmentId: entry.assignment.id,
-        hashChain: tagOf(entry.assignment, 'Hash-Chain'),
-        timestamp: Number(tagOf(entry.assignment, 'Timestamp')),
-      };
-    }
-    return Promise.resolve();
-  }
-
-  module(): Promise<Buffer | null> {
-    return Promise.resolve(null);
-  }
-
-  saveModule(): Promise<void> {
-    return Promise.resolve();
   }
 }

@@ -1,0 +1,141 @@
+/** An auditor: reads chain and schedules, each by itself, and makes reports. Going on reads and evaluates only what is new. */
+import { WorkerPool, type AoNetwork } from '@isthmus/ao';
+import { VaultReader, type Position, type VaultOptions } from './chain/vault-reader.js';
+import { Books, type Standing } from './domain/books.js';
+import { AuditError } from './domain/error.js';
+import { reportOf, type AuditReport } from './domain/report.js';
+import { ProcessReader } from './process/process-reader.js';
+
+/** Blocks whose time is looked up for what waits; the oldest come first, so that what is late is among them. */
+const TIMES = 1000;
+/** How often chain and schedules are read again when one shows what the other has not shown yet: one went on while the other was read. */
+const LOOKS = 3;
+
+export interface AuditorOptions {
+  chain: Pick<VaultOptions, 'rpcUrls' | 'finality'> & { deployBlock?: bigint };
+  /** Token processes, of one vault. */
+  processes: readonly string[];
+  network: AoNetwork;
+  scheduler?: string | undefined;
+  /** How long a deposit, a withdrawal or an attestation may take, milliseconds. */
+  patienceMs: number;
+  /** SHA-256 of the sources a token may run, hexadecimal; none: any. */
+  knownCode?: readonly string[];
+  onSlot?: ((process: string, slot: number) => void) | undefined;
+}
+
+/** What to look at: absent, all that is final. */
+export interface AuditAt {
+  height?: bigint | undefined;
+  /** Only with one process. */
+  slot?: number | undefined;
+}
+
+export class Auditor {
+  private constructor(
+    private readonly options: AuditorOptions,
+    private readonly workers: WorkerPool,
+    private readonly readers: readonly ProcessReader[],
+    private readonly vault: VaultReader,
+    private readonly books: Books,
+  ) {}
+
+  /** @throws AuditError when the processes are none of a bridge, or of several vaults */
+  static async open(options: AuditorOptions): Promise<Auditor> {
+    const workers = new WorkerPool(1);
+    try {
+      const { network, scheduler, onSlot } = options;
+      const readers: ProcessReader[] = [];
+      for (const process of options.processes)
+        readers.push(
+          await ProcessReader.open({ process, network, workers, scheduler, onSlot: (slot) => onSlot?.(process, slot) }),
+        );
+      const places = readers.map((r) => r.place);
+      const [first] = places;
+      if (!first) throw new AuditError('bad-request', 'Name the token processes to audit.');
+      if (places.some((p) => p.vault !== first.vault || p.chain !== first.chain))
+        throw new AuditError('bad-request', 'The processes are of several vaults: audit each vault by itself.');
+      if (new Set(places.map((p) => p.asset)).size !== places.length)
+        throw new AuditError(
+          'bad-request',
+          'Two of the processes are of one asset: only one of them can be its token.',
+        );
+      const { rpcUrls, finality, deployBlock = 0n } = options.chain;
+      const vault = new VaultReader({ rpcUrls, finality, deployBlock, chain: first.chain, vault: first.vault });
+      return new Auditor(options, workers, readers, vault, new Books(places));
+    } catch (error) {
+      await workers.stop();
+      throw error;
+    }
+  }
+
+  /** @throws AuditError; the auditor is of no use after that */
+  async audit(at: AuditAt = {}): Promise<AuditReport> {
+    const isNow = at.height === undefined && at.slot === undefined;
+    if (at.slot !== undefined && this.readers.length !== 1)
+      throw new AuditError('bad-request', 'A slot is of one process: name that one.');
+    let position = await this.look(at);
+    if (isNow)
+      for (let looks = 1; this.books.hasUnexplained && looks < LOOKS; looks += 1) position = await this.look({});
+    const report = await this.report(position);
+    if (!isNow && this.books.hasUnexplained) await this.assertOneTime(position);
+    return report;
+  }
+
+  async close(): Promise<void> {
+    await this.workers.stop();
+  }
+
+  /** Schedules first, chain second: what was minted by then was final before. */
+  private async look({ height, slot }: AuditAt): Promise<Position> {
+    for (const reader of this.readers) await reader.read(this.books, slot);
+    const final = await this.vault.final();
+    if (height !== undefined && height > final)
+      throw new AuditError('bad-request', `Block ${height} is not final; ${final} is.`);
+    return this.vault.read(height ?? final, this.books);
+  }
+
+  private async report(position: Position): Promise<AuditReport> {
+    const { patienceMs, knownCode = [] } = this.options;
+    const places = this.readers.map((r) => r.place);
+    const chain = await this.vault.state(places.map((p) => p.address));
+    const states = [];
+    for (const reader of this.readers) states.push({ process: reader.place.process, state: await reader.state() });
+    const standing: Standing = {
+      now: position.at,
+      patienceMs,
+      times: await this.vault.times(this.books.waitingBlocks(TIMES)),
+      vaultPaused: chain.paused,
+      vault: chain.assets,
+      processes: new Map(states.map(({ process, state }) => [process, state])),
+      knownCode: new Set(knownCode),
+    };
+    const inputs = {
+      chain: places[0]?.chain ?? '',
+      vault: places[0]?.vault ?? '',
+      height: String(position.height),
+      blockHash: position.hash,
+      blockTime: position.at,
+      patienceMs,
+      processes: states.map(({ process, state: { slot, assignment, hashChain, code } }) => {
+        return { process, slot, assignment, hashChain, code };
+      }),
+    };
+    return reportOf(inputs, this.books.lines(standing), this.books.findings(standing));
+  }
+
+  /** A slot and a height that were named may be of different times; what the other side shows later is no finding. @throws AuditError */
+  private async assertOneTime({ height }: Position): Promise<void> {
+    const slots = this.readers.map((r) => r.slot);
+    const before = this.books.unexplained;
+    for (const reader of this.readers) await reader.read(this.books);
+    await this.vault.read(await this.vault.final(), this.books);
+    const after = new Set(this.books.unexplained);
+    const explained = before.filter((subject) => !after.has(subject));
+    if (explained.length > 0)
+      throw new AuditError(
+        'not-of-one-time',
+        `Slot ${slots.join(', ')} and block ${height} are not of one time: ${explained[0]} is in one and comes later in the other. Name a later block, or a later slot.`,
+      );
+  }
+}

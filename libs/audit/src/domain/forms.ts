@@ -1,0 +1,87 @@
+/** Ids, references and addresses as docs/protocol.md sections 1 and 3 write them, read here by the auditor's own code. */
+import { getAddress, keccak256, stringToHex, zeroAddress } from 'viem';
+import { AuditError } from './error.js';
+import type { AssetPlace, Hex, Mint } from './facts.js';
+
+export const depositIdOf = (reference: string): Hex => keccak256(stringToHex(`isthmus/deposit/1\n${reference}`));
+export const withdrawalIdOf = (process: string, number: bigint): Hex =>
+  keccak256(stringToHex(`isthmus/withdrawal/1\n${process}\n${number}`));
+
+const SEQUENCE = /^[1-9][0-9]{0,18}$/;
+
+/** The sequence a reference names at this vault, or null when it names none. */
+export function sequenceOf(reference: string, { chain, vault }: Pick<AssetPlace, 'chain' | 'vault'>): bigint | null {
+  const before = `${chain}:${vault}:`;
+  const digits = reference.slice(before.length);
+  return reference.startsWith(before) && SEQUENCE.test(digits) ? BigInt(digits) : null;
+}
+
+/** The AO address that bytes in a deposit name, or null when they are nobody's. */
+export function recipientOf(bytes: Hex): string | null {
+  const raw = Buffer.from(bytes.slice(2), 'hex');
+  if (raw.length === 32) return raw.toString('base64url');
+  const address = raw.length === 20 ? getAddress(bytes) : zeroAddress;
+  return address === zeroAddress ? null : address;
+}
+
+export const tagsOf = (bytes: Hex): string => (bytes === '0x' ? '-' : bytes.slice(2).toLowerCase());
+
+export const processOf = (bytes32: Hex): string => Buffer.from(bytes32.slice(2), 'hex').toString('base64url');
+
+const MAX_TAGS = 16;
+const MAX_VALUE = 1024;
+const NAME = /^X-[A-Za-z0-9-]{1,61}$/;
+
+/** `X-` tags in a deposit, or null when they break the rules: then the money comes without them. */
+export function forwardedTags(hex: string): Map<string, string> | null {
+  const tags = new Map<string, string>();
+  if (hex === '-') return tags;
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.from(hex, 'hex'));
+  } catch {
+    return null;
+  }
+  for (const line of text.split('\n')) {
+    const cut = line.indexOf('=');
+    const [name, value] = [line.slice(0, Math.max(cut, 0)), line.slice(cut + 1)];
+    const size = Buffer.byteLength(value);
+    const isPrintable = !Array.from(value).some((c) => c < ' ' || c === '\u007f');
+    if (!NAME.test(name) || tags.has(name) || size < 1 || size > MAX_VALUE || !isPrintable) return null;
+    tags.set(name, value);
+  }
+  return tags.size > MAX_TAGS ? null : tags;
+}
+
+/** Whether the recipient was told of this mint, and nothing else. */
+export function isNoticeOf({ notice, id, recipient, amount, reference, sender, tags }: Mint): boolean {
+  if (!notice) return false;
+  const said = new Map([...notice].filter(([name]) => name.startsWith('X-') || name === 'Tags-Error'));
+  const forwarded = forwardedTags(tags) ?? new Map([['Tags-Error', 'malformed']]);
+  return (
+    notice.get('Target') === recipient &&
+    notice.get('Quantity') === String(amount) &&
+    notice.get('Sender') === sender &&
+    notice.get('Deposit-Id') === id &&
+    notice.get('Deposit-Reference') === reference &&
+    said.size === forwarded.size &&
+    [...forwarded].every(([name, value]) => said.get(name) === value)
+  );
+}
+
+const AMOUNT = /^(0|[1-9][0-9]{0,38})$/;
+
+/** @throws AuditError `malformed` */
+export function amountOf(text: unknown): bigint {
+  if (typeof text === 'string' && AMOUNT.test(text)) return BigInt(text);
+  throw new AuditError('malformed', `"${String(text).slice(0, 60)}" is no amount.`);
+}
+
+/** Asset of CAIP-19 as its contract on this chain; the zero address for the chain's coin. @throws AuditError `malformed` */
+export function addressOfAsset(asset: string, chain: string): Hex {
+  if (asset === `${chain}/slip44:60`) return zeroAddress;
+  const before = `${chain}/erc20:`;
+  const address = asset.slice(before.length);
+  if (asset.startsWith(before) && /^0x[0-9a-fA-F]{40}$/.test(address)) return getAddress(address);
+  throw new AuditError('malformed', `${asset.slice(0, 100)} is no asset of ${chain}.`);
+}
