@@ -10,7 +10,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { addressOfWallet, makeWallet } from '@isthmus/devnet';
 import { freePort, projectRoot } from '@isthmus/store';
-import { FACTS, get, type World } from '../libs/devnet/src/arweave/suite.js';
+import { FACTS, get, type World } from '../libs/devnet/src/arweave/suite/index.js';
 
 const INSTALL_MS = 600_000;
 

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { addressOfWallet, makeWallet, startArweave, type Jwk, type LocalArweave } from './index.js';
-import { FACTS, type World } from './suite.js';
+import { FACTS, type World } from './suite/index.js';
 
 const RICH = 10n ** 16n;
 let jwk: Jwk;
