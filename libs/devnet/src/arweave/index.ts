@@ -26,7 +26,9 @@
  * the data of one transaction drops that of all with the same data; signatures of items in bundles are not checked.
  */
 import path from 'node:path';
+import { portInUse } from '@isthmus/store';
 import { Bundler } from './bundler.js';
+import { isDue, mineByClock } from './clock.js';
 import { answerControl } from './control.js';
 import { serve, type Answer, type Asked } from './http.js';
 import type { ArweaveOptions, LocalArweave } from './local.js';
@@ -38,13 +40,13 @@ export type { Outage } from './faults.js';
 export type { ArweaveOptions, LocalArweave } from './local.js';
 export type { ForkOptions } from './node.js';
 
-/** Blocks after which a transaction needs no more of them: who mines by the clock rests then. */
-const SETTLED_DEPTH = 30;
-/** An idle weave still grows a little, for whatever looks at its height. */
-const HEARTBEAT_MS = 60_000;
-
 /** Starts a node, going on from its folder. @throws Error when the port is taken or the folder damaged */
 export async function startArweave({ dir, port = 0, blockMs, fund = {} }: ArweaveOptions): Promise<LocalArweave> {
+  // Looked at before the folder is: whoever has the port may be at work in it.
+  if (await portInUse(port))
+    throw new Error(
+      `Port ${port} (arweave) on 127.0.0.1 is in use: free it, or set another with ISTHMUS_ARWEAVE_PORT.`,
+    );
   const node = await ArweaveNode.open(path.resolve(dir));
   for (const [address, winston] of Object.entries(fund))
     if (!node.weave.wasMinted(address)) await node.mint(address, winston);
@@ -71,7 +73,10 @@ export async function startArweave({ dir, port = 0, blockMs, fund = {} }: Arweav
     await node.close();
     throw error;
   });
-  const clock = blockMs === undefined ? null : mineByClock(local, blockMs);
+  const clock =
+    blockMs === undefined
+      ? null
+      : mineByClock(blockMs, (idleMs) => isDue(node.weave, bundler.size, idleMs), local.mine);
   const stop = async (): Promise<void> => {
     await clock?.stop();
     await served.close();
@@ -79,30 +84,4 @@ export async function startArweave({ dir, port = 0, blockMs, fund = {} }: Arweav
   };
   const arweave: LocalArweave = { ...local, url: served.url, port: served.port, stop };
   return arweave;
-}
-
-interface Clocked extends Pick<LocalArweave, 'node' | 'mine'> {
-  bundler: Bundler;
-}
-
-/** Mines while there is something to mine for. */
-function mineByClock({ node, bundler, mine }: Clocked, blockMs: number): { stop(): Promise<void> } {
-  let mining: Promise<unknown> = Promise.resolve();
-  let minedAt = Date.now();
-  const tick = async (): Promise<void> => {
-    const { weave } = node;
-    const unsettled = weave.blocks.slice(-SETTLED_DEPTH).some((b) => b.txs.length > 0);
-    if (weave.waiting === 0 && bundler.size === 0 && !unsettled && Date.now() - minedAt < HEARTBEAT_MS) return;
-    await mine();
-    minedAt = Date.now();
-  };
-  const timer = setInterval(() => {
-    mining = mining.then(tick).catch((error: unknown) => process.emitWarning(`No block was mined: ${String(error)}`));
-  }, blockMs);
-  return {
-    stop: async () => {
-      clearInterval(timer);
-      await mining;
-    },
-  };
 }

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { deepHash, encodeBundle } from '@isthmus/ao';
 import { freePort, projectRoot } from '@isthmus/store';
+import { isDue } from './clock.js';
 import { Bench, makeWallets, RICH } from './harness.js';
 import { addressOfWallet, startArweave, walletOf } from './index.js';
 import { anItem, BUNDLE, find, get, jsonAt, post, transaction } from './suite/index.js';
@@ -181,7 +182,33 @@ describe('a process of its own', () => {
   });
 });
 
+describe('blocks by the clock', () => {
+  it('are mined while something waits, is about to be bundled or is not yet settled, and now and then', async () => {
+    const due = (items = 0, idleMs = 0) => isDue(bench.arweave.node.weave, items, idleMs);
+    expect([due(), due(1), due(0, 59_999), due(0, 60_000)]).toEqual([false, true, false, true]);
+    await bench.posted('waits');
+    expect(due()).toBe(true);
+    await bench.arweave.mine(30);
+    expect(due()).toBe(true);
+    await bench.arweave.mine();
+    expect(due()).toBe(false);
+  });
+
+  it('take what was posted, with nobody asking for them', async () => {
+    await bench.arweave.stop();
+    bench.arweave = await startArweave({ dir: bench.dir, blockMs: 10 });
+    const tx = await bench.posted('by itself');
+    while ((await bench.statusOf(tx.id)) !== 200) await delay(10); // looked at again until the test's own bound
+  });
+});
+
 describe('bad input', () => {
+  it('a port that is in use is named with what changes it, and the folder is not touched', async () => {
+    const dir = path.join(bench.dir, 'other');
+    await expect(startArweave({ dir, port: bench.arweave.port })).rejects.toThrow(/ISTHMUS_ARWEAVE_PORT/);
+    expect(fs.existsSync(dir)).toBe(false);
+  });
+
   it('an anchor is good for 50 blocks, and no more', async () => {
     const last_tx = bench.arweave.node.weave.head.hash;
     const [inTime, late] = [
