@@ -224,3 +224,51 @@ describe('a bundle', () => {
     expect(seen).toEqual([true, true, true, true, false]);
   });
 });
+
+describe('a search', () => {
+  const marked = { name: 'Mark', value: 'page' };
+  const page = (more: string) => find(bench.url, `tags: [{ name: "Mark", values: ["page"] }], first: 2, ${more}`);
+  const idsOf = ({ edges }: Awaited<ReturnType<typeof find>>) => edges.map((e) => e.node.id);
+
+  it('goes on after its cursor, whatever came in between', async () => {
+    const old: string[] = [];
+    for (let i = 0; i < 4; i += 1) {
+      old.push((await bench.posted(`page ${i}`, [marked])).id);
+      await bench.arweave.mine();
+    }
+    const newest = await page('sort: HEIGHT_DESC');
+    expect(idsOf(newest)).toEqual([old[3], old[2]]);
+    await bench.posted('came in between', [marked]);
+    const next = await page(`sort: HEIGHT_DESC, after: "${newest.edges[1]?.cursor}"`);
+    expect([idsOf(next), next.hasNextPage]).toEqual([[old[1], old[0]], false]);
+  });
+
+  it('has what waits after all that is mined', async () => {
+    const waits = await bench.posted('waits', [marked]);
+    const { edges } = await page('sort: HEIGHT_DESC');
+    expect(edges.map((e) => [e.node.id, e.node.block])).toEqual([[waits.id, null]]);
+    await bench.arweave.mine();
+    const later = await bench.posted('later', [marked]);
+    expect(idsOf(await page('sort: HEIGHT_ASC'))).toEqual([waits.id, later.id]);
+    expect(idsOf(await page('sort: HEIGHT_DESC'))).toEqual([later.id, waits.id]);
+    expect(idsOf(await page('block: { min: 0 }'))).toEqual([waits.id]);
+  });
+
+  it('leaves out what has a tag, or what is in bundles, when told so', async () => {
+    const item = await anItem('page');
+    const bundle = await bench.posted(encodeBundle([item]), [...BUNDLE, marked]);
+    expect(idsOf(await page('sort: HEIGHT_ASC'))).toEqual([bundle.id, item.id]);
+    expect(idsOf(await page('bundledIn: null'))).toEqual([bundle.id]);
+    const without =
+      'tags: [{ name: "Mark", values: ["page"] }, { name: "Bundle-Format", values: ["binary"], op: NEQ }]';
+    expect(idsOf(await find(bench.url, without))).toEqual([item.id]);
+  });
+
+  it.each([
+    ['less than one', 'first: 0'],
+    ['too many values', `owners: [${'"v",'.repeat(101)}]`],
+    ['what comes after no place', 'after: "bm8"'],
+  ])('for %s is refused', async (_, asked) => {
+    await expect(find(bench.url, asked)).rejects.toThrow(/at least|At most|cursor/);
+  });
+});
