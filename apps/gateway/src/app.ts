@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { bodyReader, LEASE_MS, type AoEngine, type AoPipeline, type BodyRefusal } from '@isthmus/ao';
+import { SettlementStore } from '@isthmus/arweave';
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { gatewayMigrations } from '@isthmus/migrations';
@@ -34,6 +35,8 @@ import { Health } from './health.js';
 import { ReceiptsController } from './receipts/receipts.controller.js';
 import { receiptKeys, signReceipts } from './receipts/receipts.js';
 import { Relayer } from './relayer/relayer.js';
+import { openSettler } from './settlement/settlement.js';
+import { SettlementModule } from './settlement/settlement.module.js';
 import { BookKeeper } from './transfers/book-keeper.js';
 import { ChainIndex } from './transfers/chain-index.js';
 import { Projector } from './transfers/projector.js';
@@ -75,7 +78,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const pool = new RpcPool({ urls: chain.rpcUrls, agreement: chain.agreement, chainId, finality: chain.finality });
   const watcher = new VaultWatcher(pool, chain.vault);
   const health = new Health(log);
-  const { engine, pipeline, units } = await openEngine(config, database, {
+  const { engine, pipeline, signer, units } = await openEngine(config, database, {
     // Anyone may spawn a process that cannot be computed: only those of the bridge say how the gateway does.
     onFailure: (process, error) => {
       if (config.assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
@@ -111,7 +114,18 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const ao: AoAddresses = { scheduler: engine.scheduler, messenger: engine.messenger };
   const { registry } = health;
   const balance = () => client.getBalance({ address: relayer.address });
-  const operations = pipeline ? [AoOperationsModule.register(config, database, pipeline, store, registry)] : [];
+  const settlement = new SettlementStore(database);
+  const operations = pipeline
+    ? [AoOperationsModule.register(config, database, pipeline, store, settlement, registry)]
+    : [];
+  const settler = signer && config.settlement ? openSettler(config.settlement, settlement, signer) : null;
+  if (settler && signer && config.settlement)
+    operations.push(
+      SettlementModule.register(
+        { store: settlement, settler, config: config.settlement, scheduler: signer.address },
+        registry,
+      ),
+    );
   registerMetrics({ registry, database, books, engine, assets: config.assets, relayer: relayer.address, balance });
 
   @Module({
@@ -121,6 +135,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       { provide: CONFIG, useValue: config },
       { provide: TransferStore, useValue: store },
       { provide: DecisionStore, useValue: decisions },
+      { provide: SettlementStore, useValue: settlement },
       { provide: AO_ADDRESSES, useValue: ao },
       { provide: RECEIPT_KEYS, useValue: receipts },
       { provide: BookKeeper, useValue: books },
@@ -157,6 +172,8 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     health.loop('chain', config.pollMs, () => index.step());
     health.loop('relayer', config.pollMs, () => relayer.step());
   }
+  if (settler && config.settlement)
+    health.loop('settlement', config.settlement.pollMs, () => settler.step(), { advisory: true });
   log.info(
     {
       port: config.port,
@@ -171,6 +188,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     server.close();
     server.closeAllConnections();
     await app.close();
+    await settler?.stop();
     await health.stop();
     await projector.stop();
     await engine.stop();

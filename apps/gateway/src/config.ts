@@ -2,6 +2,7 @@
 import { isKeyId, networkShape, unitUrl } from '@isthmus/ao';
 import { isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
 import { z } from 'zod';
+import { settlementSchema } from './settlement/config.js';
 
 const ZERO = '0x0000000000000000000000000000000000000000';
 const address = z.custom<`0x${string}`>(
@@ -63,7 +64,7 @@ const core = z
   })
   .refine((r) => r.agreement <= r.nodeUrls.length, TOO_MANY);
 
-export const gatewaySchema = z.strictObject({
+const shape = z.strictObject({
   /** postgres://…, a database of this gateway's own or shared with others of its kind. */
   databaseUrl: z.string().min(1),
   /** Run missing migrations at start; elsewhere `isthmus migrate` does. */
@@ -166,6 +167,13 @@ export const gatewaySchema = z.strictObject({
     )
     .max(32)
     .default([]),
+  /** Everything of AO put on Arweave; without it this database alone keeps it. */
+  settlement: settlementSchema.optional(),
+});
+
+export const gatewaySchema = shape.refine((c) => c.settlement === undefined || c.ao.engine === 'embedded', {
+  path: ['settlement'],
+  error: 'only a gateway that carries AO itself settles: others’ schedulers settle their own',
 });
 
 export type GatewayConfig = z.output<typeof gatewaySchema>;

@@ -1,5 +1,6 @@
 /** Places between durable steps where a test ends the process as a power cut would (I12). */
 import { PIPELINE_STEPS } from '@isthmus/ao';
+import { SETTLEMENT_STEPS } from '@isthmus/arweave';
 import { crashAt } from '@isthmus/store';
 
 export const CRASH_POINTS = [
@@ -22,7 +23,10 @@ export const COMMON_CRASH_POINTS: readonly PipelineCrashPoint[] = [
   'ao.checkpoint.before-commit',
   'ao.spawn.before-mark',
 ];
-export type CrashPoint = (typeof CRASH_POINTS)[number] | PipelineCrashPoint;
+/** Those of settlement. */
+export const SETTLEMENT_CRASH_POINTS = SETTLEMENT_STEPS.map((step) => `settle.${step}` as const);
+export type SettlementCrashPoint = (typeof SETTLEMENT_CRASH_POINTS)[number];
+export type CrashPoint = (typeof CRASH_POINTS)[number] | PipelineCrashPoint | SettlementCrashPoint;
 
 /** Ends this process when a test says so. */
 export const crashPoint: (point: CrashPoint) => void = crashAt;

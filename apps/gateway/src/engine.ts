@@ -12,6 +12,7 @@ import {
   RemoteEngine,
   type AoEngine,
   type AoNetwork,
+  type Signer,
   type UnitPlaces,
 } from '@isthmus/ao';
 import { readKeyFile } from '@isthmus/store';
@@ -24,6 +25,8 @@ export interface OpenedEngine {
   engine: AoEngine;
   /** The units behind an embedded engine. */
   pipeline: AoPipeline | null;
+  /** The scheduler's key, where this gateway schedules. */
+  signer: Signer | null;
   /** AO's HTTP interface at this gateway. */
   units: DynamicModule;
 }
@@ -60,9 +63,10 @@ function embedded(
   database: DataSource,
   { onFailure, onSound }: Progress,
 ): OpenedEngine {
+  const signer = seed(ao.schedulerKeyFile);
   const pipeline = new AoPipeline({
     database,
-    schedulerSigner: seed(ao.schedulerKeyFile),
+    schedulerSigner: signer,
     messengerSigner: seed(ao.messengerKeyFile),
     workers: ao.workers,
     memoryBudget: ao.memoryMiB * 1024 * 1024,
@@ -71,7 +75,7 @@ function embedded(
     onStep: (step) => crashPoint(`ao.${step}`),
     publicUrl,
   });
-  return { engine: new EmbeddedEngine(pipeline, database), pipeline, units: AoUnitsModule.register(pipeline) };
+  return { engine: new EmbeddedEngine(pipeline, database), pipeline, signer, units: AoUnitsModule.register(pipeline) };
 }
 
 /** What a network of others is reached by. */
@@ -125,5 +129,5 @@ function elsewhere(
     pollMs,
     ...progress,
   });
-  return { engine, pipeline: null, units: AoElsewhereModule.register(places) };
+  return { engine, pipeline: null, signer: null, units: AoElsewhereModule.register(places) };
 }

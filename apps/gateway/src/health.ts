@@ -20,12 +20,15 @@ export class Health {
   private readonly stopping = new AbortController();
   private readonly loops: Promise<void>[] = [];
 
+  /** Parts the bridge does not wait for: they show in /health, and /ready does without them. */
+  private readonly advisory = new Set<string>();
+
   constructor(private readonly log: Logger) {
     collectDefaultMetrics({ register: this.registry });
   }
 
   good(part: string): void {
-    this.parts[part] = { ok: true, at: new Date().toISOString() };
+    this.set(part, { ok: true });
   }
 
   /** What failed goes again; a part that never failed is not listed for it. */
@@ -37,14 +40,20 @@ export class Health {
     const code = typeof (error as { code?: unknown }).code === 'string' ? (error as { code: string }).code : 'failed';
     const detail = wordsOf(error);
     if (this.parts[part]?.detail !== detail) this.log.warn({ part, code, detail }, 'a step failed and is tried again');
-    this.parts[part] = { ok: false, code, detail, at: new Date().toISOString() };
+    this.set(part, { ok: false, code, detail });
     this.failures.inc({ part, code });
   }
 
-  /** Runs `step` again and again; a failure shows in health and slows it down until it works. */
-  loop(part: string, everyMs: number, step: () => Promise<void>): void {
-    this.parts[part] = { ok: false, detail: 'has not run yet', at: new Date().toISOString() };
+  /** Runs `step` again and again; a failure shows in health and slows it down until it works. `advisory`: the bridge does not wait for it. */
+  loop(part: string, everyMs: number, step: () => Promise<void>, { advisory = false } = {}): void {
+    if (advisory) this.advisory.add(part);
+    this.set(part, { ok: false, detail: 'has not run yet' });
     this.loops.push(this.run(part, everyMs, step));
+  }
+
+  private set(part: string, health: Omit<PartHealth, 'at' | 'advisory'>): void {
+    const advisory = this.advisory.has(part) ? { advisory: true } : {};
+    this.parts[part] = { ...health, ...advisory, at: new Date().toISOString() };
   }
 
   async stop(): Promise<void> {

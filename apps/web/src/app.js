@@ -273,19 +273,21 @@ async function showDetail(id) {
 
 const AMOUNTS = new Set(['amount', 'fee']);
 
-function step({ kind, at, proof }, asset) {
+function step({ kind, at, proof, settlement }, asset) {
   return make(
     'li',
     {},
     make('strong', {}, STEP_NAMES[kind] ?? kind),
     ' ',
     make('span', { class: 'small' }, time(at)),
-    facts(
-      Object.entries(proof).map(([name, value]) => [
+    facts([
+      ...Object.entries(proof).map(([name, value]) => [
         name,
         AMOUNTS.has(name) ? money(String(value), asset) : code(String(value)),
       ]),
-    ),
+      ['On Arweave', settlement && `${settlement.state} in bundle ${settlement.bundle}`],
+      ['Arweave transaction', settlement?.transaction && code(settlement.transaction)],
+    ]),
   );
 }
 

@@ -54,7 +54,7 @@ interface Journey {
   pushedFor: string | null;
   places: Place[];
   transfers: { id: string; direction: string; state: string }[];
-  settlement: { transaction: string } | null;
+  settlement: { bundle: number; transaction: string | null; state: string } | null;
 }
 
 /** @throws CommandError when the message is not known */
@@ -80,9 +80,12 @@ function lines({ id, item, sentBy, pushedFor, places, transfers, settlement }: J
     ...transfers.map((t) => row('transfer', t.direction, t.id, t.state)),
     row(
       'settlement',
-      settlement
-        ? `Arweave transaction ${settlement.transaction}`
-        : 'not yet: only the gateway’s own database keeps it',
+      ...(settlement
+        ? [
+            `${settlement.state} in bundle ${settlement.bundle}`,
+            settlement.transaction && `Arweave transaction ${settlement.transaction}`,
+          ]
+        : ['not yet: only the gateway’s own database keeps it']),
     ),
   ];
 }

@@ -5,6 +5,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { Registry } from 'prom-client';
 import type { DataSource } from 'typeorm';
 import type { GatewayConfig } from '../config.js';
+import type { SettlementStore } from '@isthmus/arweave';
 import type { TransferStore } from '../transfers/transfer-store.js';
 import { AoController } from './ao.controller.js';
 import { DeadLettersController } from './dead-letters.controller.js';
@@ -23,13 +24,14 @@ export class AoOperationsModule {
     database: DataSource,
     pipeline: AoPipeline,
     transfers: TransferStore,
+    settlement: SettlementStore,
     registry: Registry,
   ): DynamicModule {
     const store = new AoStore(database);
     const parts: AoParts = {
       pipeline,
       store,
-      journeys: new Journeys(pipeline, store, transfers),
+      journeys: new Journeys(pipeline, store, transfers, settlement),
       feed: new ProcessFeed(pipeline, store),
       operator: new Operator(operatorKeyFile === undefined ? null : readKeyFile(operatorKeyFile)),
     };

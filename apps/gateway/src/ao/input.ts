@@ -7,7 +7,8 @@ const LATER = 'use the nextCursor of the page before';
 
 const id = (what: string) =>
   z.string({ error: 'write it once' }).refine(isArweaveAddress, `write the 43 characters of ${what}`);
-const limit = (most: number, what: string) =>
+/** Most on one page. */
+export const limit = (most: number, what: string) =>
   z
     .string({ error: 'write it once' })
     .regex(/^[1-9][0-9]{0,2}$/, `a page has 1 to ${most} ${what}`)

@@ -8,6 +8,7 @@ import {
   type OutboundMessage,
   type ScheduleEntry,
 } from '@isthmus/ao';
+import { slotKey, type SettlementStore } from '@isthmus/arweave';
 import type { TransferStore } from '../transfers/transfer-store.js';
 import type { AoStore, ArrivalRow, DeliveryRow, PlaceRow } from './ao-store.js';
 import { outcomeOf, timeOf } from './process-view.js';
@@ -28,6 +29,7 @@ export class Journeys {
     private readonly pipeline: AoPipeline,
     private readonly store: AoStore,
     private readonly transfers: TransferStore,
+    private readonly settlement: SettlementStore,
   ) {}
 
   /** The way of a message, named by its own id or its assignment's; null when it is not known here. */
@@ -54,7 +56,7 @@ export class Journeys {
           state,
         }),
       ),
-      settlement: null,
+      settlement: places[0]?.settlement ?? (await this.settlement.ofItem(id)),
     };
   }
 
@@ -74,6 +76,7 @@ export class Journeys {
           gas: result.GasUsed ?? null,
         },
         sent: result ? await this.sent(process, slot, result) : [],
+        settlement: (await this.settlement.ofSlots([{ process, slot }])).get(slotKey(process, slot)) ?? null,
       },
     ];
   }

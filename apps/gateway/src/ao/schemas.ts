@@ -1,6 +1,7 @@
 /** What the routes under /v1/ao answer, written once: types and documentation come from here. */
 import { z } from 'zod';
 import { aoId, time } from '../api/fields.js';
+import { settled } from '../settlement/schemas.js';
 
 const tag = z.strictObject({ name: z.string(), value: z.string() });
 const slot = (what: string) => z.int().describe(what);
@@ -130,6 +131,7 @@ const place = z.strictObject({
     .nullable()
     .describe('null until it is evaluated'),
   sent: z.array(sent).describe('What it sent and where that is, the first hundred of each kind'),
+  settlement: settled.nullable().describe('Where it is on Arweave; null while only this gateway’s database keeps it'),
 });
 const journey = z.strictObject({
   id: aoId('The message'),
@@ -152,10 +154,11 @@ const journey = z.strictObject({
   transfers: z
     .array(z.strictObject({ id: z.string(), direction: z.enum(['deposit', 'withdrawal']), state: z.string() }))
     .describe('Transfers of the bridge this message is a step of'),
-  settlement: z
-    .strictObject({ transaction: z.string() })
+  settlement: settled
     .nullable()
-    .describe('The Arweave transaction its place is kept in; null while only this gateway’s database keeps it'),
+    .describe(
+      'Where it is on Arweave, in its first place (of a module: itself); null while only this gateway’s database keeps it',
+    ),
 });
 
 const deadLetter = z.strictObject({

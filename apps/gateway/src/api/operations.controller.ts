@@ -19,9 +19,9 @@ export class OperationsController {
   }
 
   @Get('ready')
-  @Answers('Ready', '200 when every part works, 503 with the reason otherwise')
+  @Answers('Ready', '200 when every part the bridge waits for works, 503 with the reason otherwise')
   ready(): z.infer<typeof schemas.Ready> {
-    const failed = Object.entries(this.health.parts).filter(([, p]) => !p.ok);
+    const failed = Object.entries(this.health.parts).filter(([, p]) => !p.ok && !p.advisory);
     if (failed.length > 0)
       throw new Problem('not-ready', failed.map(([name, p]) => `${name}: ${p.detail ?? 'not yet'}`).join('; '));
     return { ready: true, parts: this.health.parts };

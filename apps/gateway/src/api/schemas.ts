@@ -2,6 +2,7 @@
 import type { TransferState, WaitReason } from '@isthmus/bridge';
 import { z } from 'zod';
 import { aoSchemas } from '../ao/schemas.js';
+import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { address, amount, aoId, assetId, chainId, hash, time, units } from './fields.js';
 import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 
@@ -87,6 +88,11 @@ const timelineStep = z.strictObject({
   proof: z
     .record(z.string(), z.union([z.string(), z.number()]))
     .describe('Where anyone can check it: transaction, block and log, or AO message and slot, with what it said'),
+  settlement: settled
+    .nullable()
+    .describe(
+      'Where its AO message is on Arweave; null for what is none, and while only this gateway’s database keeps it',
+    ),
 });
 const transferDetail = z.strictObject({ ...transferShape, timeline: z.array(timelineStep) });
 const transferPage = z.strictObject({
@@ -224,6 +230,7 @@ const part = z.strictObject({
   ok: z.boolean(),
   code: z.string().optional(),
   detail: z.string().optional(),
+  advisory: z.boolean().optional().describe('Whether the bridge goes on without it'),
   at: time('When it last worked or failed'),
 });
 const parts = z.record(z.string(), part).describe('Each part of the gateway by its name');
@@ -288,6 +295,7 @@ export const schemas = {
   Problem: problem,
   ReceiptKeys: receiptKeys,
   ...aoSchemas,
+  ...settlementSchemas,
 } as const;
 
 type Of<S extends z.ZodType> = z.infer<S>;

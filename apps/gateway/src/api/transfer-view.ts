@@ -1,5 +1,6 @@
 /** A transfer as the API shows it: where it is, why it waits, until when, and the proof of each step (I10). */
 import { isFinal, type TransferState } from '@isthmus/bridge';
+import { slotKey, type SettledIn } from '@isthmus/arweave';
 import type { GatewayConfig } from '../config.js';
 import type { StepRow, TransferRow } from '../transfers/transfer-store.js';
 import { paceOf } from './estimate.js';
@@ -37,9 +38,27 @@ export function transferView(row: TransferRow, context: ViewContext): TransferVi
   };
 }
 
-/** Steps as the timeline shows them. */
-export function timelineView(steps: readonly StepRow[]): TimelineStep[] {
-  return steps.map(({ kind, at, proof }) => ({ kind: kind as TimelineStep['kind'], at: at.toISOString(), proof }));
+/** Steps as the timeline shows them; `settled` is where slots are on Arweave, by `slotKey`. */
+export function timelineView(
+  process: string,
+  steps: readonly StepRow[],
+  settled: ReadonlyMap<string, SettledIn>,
+): TimelineStep[] {
+  return steps.map((step) => {
+    const slot = slotOf(step);
+    return {
+      kind: step.kind as TimelineStep['kind'],
+      at: step.at.toISOString(),
+      proof: step.proof,
+      settlement: slot === null ? null : (settled.get(slotKey(process, slot)) ?? null),
+    };
+  });
+}
+
+/** Slot of the AO message a step is of; null for what happened on the chain. */
+export function slotOf({ proof }: Pick<StepRow, 'proof'>): number | null {
+  const { message, slot } = proof;
+  return typeof message === 'string' && typeof slot === 'number' ? slot : null;
 }
 
 /** States that end by what this gateway sees on the chain. */

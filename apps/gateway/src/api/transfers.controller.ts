@@ -1,6 +1,7 @@
 /** Transfers as they are and as they move. */
 import { Controller, Get, Headers, Inject, Param, Query, Req, Sse, type MessageEvent } from '@nestjs/common';
 import { ApiHeader, ApiParam, ApiTags } from '@nestjs/swagger';
+import { SettlementStore } from '@isthmus/arweave';
 import type { Request } from 'express';
 import type { Observable } from 'rxjs';
 import type { GatewayConfig } from '../config.js';
@@ -14,7 +15,7 @@ import { notFound } from './problem.js';
 import type { TransferDetail, TransferPage } from './schemas.js';
 import { MAX_UNREAD } from './stream-places.js';
 import { CONFIG } from './tokens.js';
-import { timelineView, transferView, type ViewContext } from './transfer-view.js';
+import { slotOf, timelineView, transferView, type ViewContext } from './transfer-view.js';
 
 const ID = { name: 'id', description: '0x and 64 hex digits' };
 const LAST_EVENT = { name: 'last-event-id', required: false, description: 'The id of the last event that was seen' };
@@ -29,6 +30,7 @@ export class TransfersController {
     @Inject(TransferStore) private readonly store: TransferStore,
     @Inject(BookKeeper) private readonly books: BookKeeper,
     @Inject(Health) private readonly health: Health,
+    @Inject(SettlementStore) private readonly settlement: SettlementStore,
   ) {
     this.live = new LiveEvents(store);
   }
@@ -60,7 +62,9 @@ export class TransfersController {
   async transfer(@Param('id') id: string): Promise<TransferDetail> {
     const row = await this.find(id);
     const [steps, context] = await Promise.all([this.store.steps(row.id), this.context()]);
-    return { ...transferView(row, context), timeline: timelineView(steps) };
+    const slots = [...new Set(steps.flatMap((step) => slotOf(step) ?? []))];
+    const settled = await this.settlement.ofSlots(slots.map((slot) => ({ process: row.process, slot })));
+    return { ...transferView(row, context), timeline: timelineView(row.process, steps, settled) };
   }
 
   @Sse('transfers/:id/events', { maxPendingDataLength: MAX_UNREAD })

@@ -67,6 +67,7 @@ export class Settler {
   private checked = false;
   private leads = false;
   private stopping = false;
+  private running: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: SettlerOptions) {
     const { database, store, signer, poster, policy } = options;
@@ -86,7 +87,13 @@ export class Settler {
    * Takes settlement as far as it goes now. Each part is tried whatever became of the others.
    * @throws the first thing that went wrong, when all is done: SettlerError, ArweaveError
    */
-  async step(): Promise<void> {
+  step(): Promise<void> {
+    this.running = this.stepOnce();
+    return this.running;
+  }
+
+  private async stepOnce(): Promise<void> {
+    if (this.stopping) return;
     const leads = await this.leader.leads();
     if (leads !== this.leads) this.checked = false;
     this.leads = leads;
@@ -101,9 +108,17 @@ export class Settler {
     if (failed.length > 0) throw failed[0];
   }
 
+  /** When the oldest slot or bundle that is not confirmed came, in milliseconds; null when there is none. */
+  async oldestUnconfirmed(): Promise<number | null> {
+    const [oldest] = await this.options.store.oldest(['sealed', 'posted'], 1);
+    const since = Math.min(this.sealer.backlog.since ?? Infinity, oldest?.sealedAt.getTime() ?? Infinity);
+    return since === Infinity ? null : since;
+  }
+
   /** Ends what is under way at the next place where it can be gone on from. */
   async stop(): Promise<void> {
     this.stopping = true;
+    await this.running.catch(() => undefined); // said to who took the step
     await this.leader.release();
   }
 
@@ -246,10 +261,8 @@ export class Settler {
   }
 
   private async sayIfBehind(): Promise<void> {
-    const { store, policy } = this.options;
-    const [oldest] = await store.oldest(['sealed', 'posted'], 1);
-    const since = Math.min(this.sealer.backlog.since ?? Infinity, oldest?.sealedAt.getTime() ?? Infinity);
-    const late = this.now() - since;
+    const { policy } = this.options;
+    const late = this.now() - ((await this.oldestUnconfirmed()) ?? Infinity);
     if (late > policy.bundleMs + policy.behindMs)
       throw new SettlerError(
         'behind',
