@@ -139,7 +139,7 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   const arweave = await startingArweave;
   if (arweave) part('Arweave');
 
-  const configs = writeConfigs(options, postgres, anvil, keys, deployment);
+  const configs = writeConfigs(options, postgres, anvil, keys, deployment, arweave);
   const startGateway = (name: string, port: number, config: string): Promise<SupervisedChild> =>
     startChild(name, built('apps/gateway/src'), port, config);
   const spawnProcesses = async (port: number): Promise<void> => {
@@ -260,6 +260,7 @@ function writeConfigs(
   anvil: Anvil,
   keys: Keys,
   deployment: Deployment,
+  arweave: StackArweave | null,
 ): { gateway: string; ao: string; guardians: string[] } {
   const { home, ports, pollMs = 500 } = options;
   const write = (name: string, content: object): string => {
@@ -300,6 +301,7 @@ function writeConfigs(
     ...common(ports.gateway),
     databaseUrl: postgres.url('gateway'),
     ao: elsewhere ? remote : embedded,
+    ...(arweave && !elsewhere ? { settlement: settlementOf(arweave) } : {}),
     assets: deployment.assets.map(({ chain: _, relayFee, ...asset }) =>
       relayFee === null ? asset : { ...asset, relayFee },
     ),
@@ -320,6 +322,18 @@ function writeConfigs(
   );
   return { gateway, ao, guardians };
 }
+
+/** As on the public network, at the pace of a chain whose blocks come every few seconds and whose money is free. */
+const settlementOf = ({ url, walletFile }: StackArweave): object => ({
+  arweaveUrl: url,
+  walletFile,
+  bundleSeconds: 2,
+  confirmations: 2,
+  finalConfirmations: 10,
+  dropSeconds: 30,
+  minDays: 0,
+  pollMs: 1000,
+});
 
 async function startArweaveNode({ home, ports, arweaveBlockMs }: StackOptions): Promise<StackArweave | null> {
   if (ports.arweave === undefined) return null;
