@@ -197,12 +197,10 @@ describe('a bundle', () => {
     const [good, bad] = await Promise.all([anItem('good'), anItem('bad')]);
     const data = encodeBundle([bad, good]);
     data[data.indexOf(bad.raw) + 10] = 0xff; // inside its signature: it is no longer the item its header names
-    await bench.posted(data, BUNDLE);
+    const tx = await bench.posted(data, BUNDLE);
     await bench.arweave.mine();
-    expect([await bench.found(good.id), await bench.found(bad.id)]).toEqual([
-      expect.objectContaining({ id: good.id }),
-      undefined,
-    ]);
+    const { edges } = await find(bench.url, `bundledIn: ["${tx.id}"]`);
+    expect(edges.map((e) => e.node.id)).toEqual([good.id]);
   });
 
   it('whose lengths do not add up has none, and is there as it is', async () => {
@@ -252,6 +250,20 @@ describe('a search', () => {
     expect(idsOf(await page('sort: HEIGHT_ASC'))).toEqual([waits.id, later.id]);
     expect(idsOf(await page('sort: HEIGHT_DESC'))).toEqual([later.id, waits.id]);
     expect(idsOf(await page('block: { min: 0 }'))).toEqual([waits.id]);
+  });
+
+  it('is in another order after a fork that changed it', async () => {
+    await bench.arweave.mine(3);
+    const last_tx = bench.arweave.node.weave.anchor();
+    const [first, second] = [
+      await bench.posted('a', [marked], { last_tx }),
+      await bench.posted('b', [marked], { last_tx }),
+    ];
+    await bench.arweave.mine();
+    expect(idsOf(await page('sort: HEIGHT_ASC'))).toEqual([first.id, second.id]);
+    await bench.arweave.fork(1, { keep: [second.id] });
+    await bench.arweave.mine();
+    expect(idsOf(await page('sort: HEIGHT_ASC'))).toEqual([second.id, first.id]);
   });
 
   it('leaves out what has a tag, or what is in bundles, when told so', async () => {

@@ -203,6 +203,15 @@ describe('blocks by the clock', () => {
 });
 
 describe('bad input', () => {
+  it('an anchor is no transaction that waits itself', async () => {
+    const first = await bench.posted('waits');
+    const second = await transaction(bench.world, 'after it', [], { last_tx: first.id });
+    const refusal = { status: 400, text: 'Invalid anchor (last_tx from mempool).' };
+    expect(await post(`${bench.url}/tx`, second)).toEqual(refusal);
+    await bench.arweave.mine();
+    expect((await post(`${bench.url}/tx`, second)).status).toBe(200);
+  });
+
   it('a port that is in use is named with what changes it, and the folder is not touched', async () => {
     const dir = path.join(bench.dir, 'other');
     await expect(startArweave({ dir, port: bench.arweave.port })).rejects.toThrow(/ISTHMUS_ARWEAVE_PORT/);
