@@ -12,7 +12,8 @@ import { publishLocation } from './scheduler/location.js';
 import { Scheduler } from './scheduler/scheduler.js';
 import { PublicState } from './state/public-state.js';
 import type { OnStep } from './steps.js';
-import type { Signer } from './types.js';
+import { createItem, type ItemContent } from './items/index.js';
+import type { Item, Signer } from './types.js';
 
 export interface PipelineOptions {
   database: DataSource;
@@ -82,6 +83,7 @@ export class AoPipeline {
 
   /** Goes on with whatever an earlier run left undone. */
   async start(): Promise<void> {
+    await this.messenger.recover();
     await this.compute.resume();
     await this.messenger.deliver();
     this.monitors.run();
@@ -92,6 +94,13 @@ export class AoPipeline {
       this.publishing = publishLocation(this.scheduler, this.index, schedulerSigner, `${publicUrl}/su`).catch(
         (error: unknown) => onFailure('', error),
       );
+  }
+
+  /** An item of no schedule in the scheduler's own name, kept so that it is found and settled; the same words are the same item. */
+  async publish(content: ItemContent): Promise<Item> {
+    const item = await createItem(content, this.options.schedulerSigner);
+    await this.scheduler.keep(item);
+    return item;
   }
 
   async stop(): Promise<void> {

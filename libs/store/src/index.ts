@@ -1,6 +1,7 @@
 /** Where state lives: PostgreSQL (embedded or given), migrations, configuration, logs. */
 export * from './config.js';
 export * from './crash.js';
+export * from './copy.js';
 export * from './data-source.js';
 export * from './embedded-postgres.js';
 export * from './log.js';

@@ -66,6 +66,19 @@ export class CheckpointStore {
     });
     this.onStep('checkpoint.after-commit');
   }
+
+  /** Makes this the process' checkpoint, whatever there was: for who alone writes this database. */
+  async replace(process: string, nonce: number, image: MemoryImage): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      await manager.query('delete from checkpoint where process = $1', [process]);
+      await manager.query('insert into checkpoint (process, nonce, size) values ($1, $2, $3)', [
+        process,
+        nonce,
+        image.size,
+      ]);
+      await writePages(manager, process, [...image.pages]);
+    });
+  }
 }
 
 async function writePages(manager: EntityManager, process: string, changed: MemoryChange['changed']): Promise<void> {

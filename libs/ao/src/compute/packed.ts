@@ -29,6 +29,24 @@ export class PackedEntries {
     return { process: this.process, nonce, assignment, message };
   }
 
+  /** Packs entries of one process. */
+  static of(entries: readonly ScheduleEntry[]): Buffer {
+    const size = entries.reduce(
+      (sum, { assignment, message }) => sum + 16 + assignment.raw.length + message.raw.length,
+      0,
+    );
+    const packed = Buffer.allocUnsafe(size);
+    let at = 0;
+    for (const { nonce, assignment, message } of entries) {
+      at = packed.writeBigInt64BE(BigInt(nonce), at);
+      for (const { raw } of [assignment, message]) {
+        at = packed.writeUInt32BE(raw.length, at);
+        at += raw.copy(packed, at);
+      }
+    }
+    return packed;
+  }
+
   /** Where the piece ends that begins at `from` and has about `size` bytes: behind an entry, one at least. */
   static end(bytes: Buffer, from: number, size: number): number {
     let at = from;
@@ -47,3 +65,34 @@ export class PackedEntries {
     return part;
   }
 }
+
+/** What evaluating a slot came to: its result as it is stored, in UTF-8, and whether it failed. */
+export interface Outcome {
+  text: Buffer;
+  failed: boolean;
+}
+
+/** Outcomes as threads pass them on: of each whether it failed (1 byte), the length (4 bytes, big-endian) and the text. */
+export const PackedOutcomes = {
+  of(outcomes: readonly Outcome[]): Uint8Array {
+    const packed = Buffer.from(new ArrayBuffer(outcomes.reduce((sum, { text }) => sum + 5 + text.length, 0)));
+    let at = 0;
+    for (const { text, failed } of outcomes) {
+      at = packed.writeUInt8(failed ? 1 : 0, at);
+      at = packed.writeUInt32BE(text.length, at);
+      at += text.copy(packed, at);
+    }
+    return packed;
+  },
+
+  read(packed: Uint8Array): Outcome[] {
+    const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.length);
+    const outcomes: Outcome[] = [];
+    for (let at = 0; at < bytes.length;) {
+      const end = at + 5 + bytes.readUInt32BE(at + 1);
+      outcomes.push({ failed: bytes.readUInt8(at) === 1, text: bytes.subarray(at + 5, end) });
+      at = end;
+    }
+    return outcomes;
+  },
+};

@@ -15,6 +15,8 @@ export type Ask =
   | { op: 'handle'; process: string; messages: VmMessage[] }
   /** Packed entries whose results are known. */
   | { op: 'replay'; process: string; entries: Uint8Array }
+  /** Packed entries that are evaluated again, for their results as they are stored. */
+  | { op: 'evaluate'; process: string; entries: Uint8Array }
   /** Handles messages that had their effect where the process lives; fails when one has not here. */
   | { op: 'follow'; process: string; messages: VmMessage[] }
   | { op: 'dry-run'; process: string; message: VmMessage }
@@ -35,6 +37,11 @@ export interface Replayed {
   count: number;
   bytes: number;
   milliseconds: number;
+}
+
+/** Answer to `evaluate`: as to `replay`, with the outcomes as `PackedOutcomes` reads them. */
+export interface Evaluated extends Replayed {
+  outcomes: Uint8Array;
 }
 
 /** Answer to `dry-run`. */

@@ -10,8 +10,8 @@ import type { EvaluationResult, MemoryChange, MemoryImage, ProcessEnv, VmMessage
 import { ComputeThreads, WorkerLost, type ComputeThread } from './compute-thread.js';
 import { laterChange } from './image.js';
 import { machineFor } from './machines.js';
-import { PackedEntries } from './packed.js';
-import type { Ask, Handled, Replayed } from './protocol.js';
+import { PackedEntries, PackedOutcomes, type Outcome } from './packed.js';
+import type { Ask, Evaluated, Handled, Replayed } from './protocol.js';
 import { ReadingCopies } from './reading-copies.js';
 import { Suspects } from './suspects.js';
 
@@ -159,6 +159,17 @@ export class WorkerPool {
       this.readers.forget(process);
       at += bytes;
     }
+  }
+
+  /**
+   * Evaluates the first of these packed entries, at least one, for their outcomes as they are stored: as far as `handleSome` does. Says how
+   * many bytes of the entries that were. @throws WorkerLost
+   */
+  async evaluateSome(process: string, entries: Buffer): Promise<{ bytes: number; outcomes: Outcome[] }> {
+    const piece = new Uint8Array(entries.subarray(0, PackedEntries.end(entries, 0, PIECE_BYTES)));
+    const { bytes, outcomes } = await this.turn<Evaluated>({ op: 'evaluate', process, entries: piece }, (e) => e.count);
+    this.readers.forget(process);
+    return { bytes, outcomes: PackedOutcomes.read(outcomes) };
   }
 
   /**

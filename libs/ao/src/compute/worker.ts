@@ -6,8 +6,8 @@ import { sizeOf } from './bounds.js';
 import { loadProcess } from './loading.js';
 import { machineFor } from './machines.js';
 import { messageOf } from './message.js';
-import { PackedEntries } from './packed.js';
-import type { Handled, Read, Replayed, Request, Response, ThreadData } from './protocol.js';
+import { PackedEntries, PackedOutcomes, type Outcome } from './packed.js';
+import type { Evaluated, Handled, Read, Replayed, Request, Response, ThreadData } from './protocol.js';
 
 /** One answer holds about this many bytes of results at most, and one request takes about this long; less when others wait for their turn. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
@@ -57,6 +57,8 @@ async function perform(request: Request): Promise<unknown> {
       return handle(process, request.messages);
     case 'replay':
       return replay(process, environments.get(request.process) as ProcessEnv, request);
+    case 'evaluate':
+      return evaluate(process, environments.get(request.process) as ProcessEnv, request);
     case 'follow':
       return follow(process, request.messages);
     case 'dry-run':
@@ -106,6 +108,25 @@ async function replay(
   return replayed;
 }
 
+async function evaluate(
+  process: VmInstance,
+  env: ProcessEnv,
+  { process: id, entries }: Extract<Request, { op: 'evaluate' }>,
+): Promise<Evaluated> {
+  const packed = new PackedEntries(Buffer.from(entries.buffer, entries.byteOffset, entries.length), id);
+  const begun = performance.now();
+  const outcomes: Outcome[] = [];
+  let [given, milliseconds] = [0, 0];
+  while (!packed.done && milliseconds < turnMs() && given < MAX_ANSWER_BYTES) {
+    const result = await process.handle(messageOf(packed.next(), env));
+    const text = Buffer.from(JSON.stringify(result));
+    outcomes.push({ text, failed: result.Error !== undefined });
+    given += text.length;
+    milliseconds = performance.now() - begun;
+  }
+  return { count: outcomes.length, bytes: packed.at, milliseconds, outcomes: PackedOutcomes.of(outcomes) };
+}
+
 async function follow(process: VmInstance, messages: readonly VmMessage[]): Promise<null> {
   for (const message of messages) {
     const { Error: reason } = await process.handle(message);
@@ -120,9 +141,10 @@ async function read(process: VmInstance, message: VmMessage): Promise<Read> {
   return { result, milliseconds: performance.now() - begun };
 }
 
-/** Pages go to the other thread as they are, without another copy. */
+/** Pages and outcomes go to the other thread as they are, without another copy. */
 function buffersOf(value: unknown): ArrayBuffer[] {
-  const { pages, changed } = (value ?? {}) as Partial<MemoryImage & MemoryChange>;
+  const { pages, changed, outcomes } = (value ?? {}) as Partial<MemoryImage & MemoryChange & Evaluated>;
+  if (outcomes) return [outcomes.buffer as ArrayBuffer];
   const bytes = pages ? [...pages.values()] : (changed ?? []).map(([, page]) => page);
   return [...new Set(bytes.flatMap((page) => (page ? [page.buffer as ArrayBuffer] : [])))];
 }

@@ -17,6 +17,7 @@ import {
   type DispatchBounds,
 } from './dispatch.js';
 import { Outbox, type Due, type Failure } from './outbox.js';
+import { recoverSent } from './recovery.js';
 
 /** Tries before a delivery is set aside for the operator: the last ones are minutes apart. */
 const MAX_ATTEMPTS = 12;
@@ -42,7 +43,7 @@ export class Messenger implements ResultSink {
   private readonly failureListeners = new Set<(process: string, error: unknown) => void>();
 
   constructor(
-    database: DataSource,
+    private readonly database: DataSource,
     private readonly scheduler: Scheduler,
     private readonly signer: Signer,
     bounds: Partial<DispatchBounds> = {},
@@ -70,6 +71,11 @@ export class Messenger implements ResultSink {
   async take(manager: EntityManager, batches: readonly ResultBatch[]): Promise<void> {
     const sending = await this.dispatch.take(manager, batches);
     for (const batch of batches) if (sending.has(batch.process)) this.sending.add(batch);
+  }
+
+  /** Looks at what results ask to be sent that were rebuilt rather than made here; before anything is evaluated. */
+  recover(): Promise<number> {
+    return recoverSent(this.database, this.dispatch);
   }
 
   /** Delivers what these results have put into the outbox, once they are stored; most put nothing there. */

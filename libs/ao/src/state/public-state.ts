@@ -4,7 +4,8 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { DataSource, EntityManager } from 'typeorm';
-import type { ResultBatch, ResultSink } from '../compute/result-sink.js';
+import type { ResultSink } from '../compute/result-sink.js';
+import type { EvaluationResult } from '../types.js';
 import { Overlay } from './overlay.js';
 import { patchesOf, writePath, type Change } from './patch.js';
 
@@ -64,13 +65,20 @@ interface NewLeaf extends Place {
   nonce: number;
 }
 
+/** Results of one process in the order of its schedule; of an entry only its slot counts here. */
+export interface SaidBatch {
+  process: string;
+  module?: string;
+  results: readonly { entry: { nonce: number }; result: EvaluationResult }[];
+}
+
 export class PublicState implements ResultSink {
   constructor(
     private readonly database: DataSource,
     private readonly limits: PublicStateLimits = { leaves: MAX_LEAVES, bytes: MAX_STATE_BYTES },
   ) {}
 
-  async take(manager: EntityManager, batches: readonly ResultBatch[]): Promise<void> {
+  async take(manager: EntityManager, batches: readonly SaidBatch[]): Promise<void> {
     const pending = batches.map(read).filter((p) => p !== null);
     if (pending.length === 0) return;
     const stored = await sizesOf(manager, pending);
@@ -236,7 +244,7 @@ interface HeadRow {
 /** After every written path: those hold ASCII only. */
 const END = '\x7f';
 
-function read({ process, results }: ResultBatch): Pending | null {
+function read({ process, results }: SaidBatch): Pending | null {
   const pending: Pending = { process, said: [], refused: null };
   for (const { entry, result } of results) {
     const patched = patchesOf(result);
