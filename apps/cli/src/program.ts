@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { ao } from './ao/command.js';
 import { gatewayUrl, withIdsMarked } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
+import type { ReplayOptions } from './replay.js';
 import type { VerifyOptions } from './receipts/verify.js';
 
 /** Runs what the words after `isthmus` say. */
@@ -74,6 +75,25 @@ export function program(): Command {
     .action(async (file: string, options: VerifyOptions) =>
       (await import('./receipts/verify.js')).verify(file, options),
     );
+  isthmus
+    .command('replay')
+    .description(
+      'rebuild everything from Arweave, believing nobody, and compare it with a gateway; without --from: the local stack. Exit code 1: something is wrong, 2: it could not be done',
+    )
+    .option('--from <url>', 'a gateway of Arweave')
+    .option('--scheduler <address>', 'whose settlement to read')
+    .option('--process <id...>', 'token processes to take for the bridge’s; otherwise those the scheduler names')
+    .option(
+      '--rpc <url...>',
+      'sources of the chain, of which more than half must agree: holds the books against the vault',
+    )
+    .option('--from-block <number>', 'the vault is not older than this block')
+    .option('--checkpoint', 'begin each process at its newest checkpoint')
+    .option('--into <database url>', 'rebuild into this empty database, for a gateway to go on with')
+    .option('--compare <url>', 'hold the state against what this gateway shows as of the same seal')
+    .option('--dump <file>', 'write state and index, line by line')
+    .option('--json', 'print one JSON object')
+    .action(async (options: ReplayOptions) => (await import('./replay.js')).replay(options));
   isthmus.addCommand(ao());
   return isthmus;
 }

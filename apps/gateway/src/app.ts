@@ -37,6 +37,10 @@ import { receiptKeys, signReceipts } from './receipts/receipts.js';
 import { Relayer } from './relayer/relayer.js';
 import { openSettler } from './settlement/settlement.js';
 import { SettlementModule } from './settlement/settlement.module.js';
+import { assertWhole } from './replay/rebuilt.js';
+import { StateController } from './state/state.controller.js';
+import { StateStore } from './state/state-store.js';
+import { publishAssets } from './state/asset-notices.js';
 import { BookKeeper } from './transfers/book-keeper.js';
 import { ChainIndex } from './transfers/chain-index.js';
 import { Projector } from './transfers/projector.js';
@@ -72,6 +76,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     idleInTransactionMs: LEASE_MS,
   });
   if (config.migrate) await runMigrations(database);
+  await assertWhole(database);
 
   const { chain } = config;
   const chainId = chainIdOf(chain.id);
@@ -130,12 +135,20 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
 
   @Module({
     imports: [units, ...operations],
-    controllers: [BridgeController, QuotesController, TransfersController, OperationsController, ReceiptsController],
+    controllers: [
+      BridgeController,
+      QuotesController,
+      TransfersController,
+      OperationsController,
+      ReceiptsController,
+      StateController,
+    ],
     providers: [
       { provide: CONFIG, useValue: config },
       { provide: TransferStore, useValue: store },
       { provide: DecisionStore, useValue: decisions },
       { provide: SettlementStore, useValue: settlement },
+      { provide: StateStore, useValue: new StateStore(database) },
       { provide: AO_ADDRESSES, useValue: ao },
       { provide: RECEIPT_KEYS, useValue: receipts },
       { provide: BookKeeper, useValue: books },
@@ -165,6 +178,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = 10_000;
 
+  if (pipeline) await publishAssets(pipeline, database, config.assets);
   await engine.start();
   await projector.start();
   health.good('projector');

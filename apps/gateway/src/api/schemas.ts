@@ -3,6 +3,7 @@ import type { TransferState, WaitReason } from '@isthmus/bridge';
 import { z } from 'zod';
 import { aoSchemas } from '../ao/schemas.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
+import { stateSchemas } from '../state/schemas.js';
 import { address, amount, aoId, assetId, chainId, hash, time, units } from './fields.js';
 import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 
@@ -296,6 +297,7 @@ export const schemas = {
   ReceiptKeys: receiptKeys,
   ...aoSchemas,
   ...settlementSchemas,
+  ...stateSchemas,
 } as const;
 
 type Of<S extends z.ZodType> = z.infer<S>;

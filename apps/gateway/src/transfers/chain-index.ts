@@ -3,15 +3,21 @@ import { aoAddressFromBytes, BridgeError, depositId, depositReference } from '@i
 import type { DepositedLog, VaultCursor, VaultLog, VaultWatcher } from '@isthmus/chains';
 import type { EntityManager } from 'typeorm';
 import type { DataSource } from 'typeorm';
-import type { GatewayConfig } from '../config.js';
+import type { AssetConfig, GatewayConfig } from '../config.js';
 import { crashPoint } from '../crash-point.js';
 import type { NewDeposit, StepRow, TransferStore } from './transfer-store.js';
+
+/** What the index needs to know of a gateway's configuration. */
+export interface IndexedChain {
+  chain: Pick<GatewayConfig['chain'], 'id' | 'vault' | 'deployBlock'>;
+  assets: readonly Pick<AssetConfig, 'id' | 'process' | 'address'>[];
+}
 
 export class ChainIndex {
   private cursor: VaultCursor | null = null;
 
   constructor(
-    private readonly config: GatewayConfig,
+    private readonly config: IndexedChain,
     private readonly database: DataSource,
     private readonly watcher: VaultWatcher,
     private readonly store: TransferStore,

@@ -8,7 +8,7 @@ import type { EntityManager } from 'typeorm';
 import type { AssetConfig } from '../config.js';
 import { crashPoint } from '../crash-point.js';
 import type { AppliedRow, DecisionStore, VoteRow } from './decision-store.js';
-import type { Move, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
+import type { Move, Moved, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
 
 const BATCH = 100;
 const RETRY_MS = 2_000;
@@ -30,12 +30,17 @@ interface Changes {
     signatures?: number;
     released?: { txHash: string; fee: bigint; held: boolean };
   }[];
+  /** What moves the totals of the process, in order. */
+  moved: Moved[];
   /** What was said and decided about the process itself, in order. */
   voices: (VoteRow | AppliedRow)[];
   rotated: boolean;
   decided: Decided;
   last: Date;
 }
+
+/** What the projector needs to know of an asset. */
+export type ProjectedAsset = Pick<AssetConfig, 'id' | 'process'>;
 
 export class Projector {
   private readonly running = new Map<string, Promise<void>>();
@@ -46,9 +51,10 @@ export class Projector {
     private readonly engine: Pick<AoEngine, 'slots' | 'spawn' | 'onSlots'>,
     private readonly store: TransferStore,
     private readonly decisions: DecisionStore,
-    private readonly assets: readonly AssetConfig[],
+    private readonly assets: readonly ProjectedAsset[],
     private readonly onProjected: () => void,
     private readonly onFailure: (error: unknown) => void,
+    private readonly batchSlots = BATCH,
   ) {}
 
   /** Follows the engine's results from where the last run ended. */
@@ -73,7 +79,7 @@ export class Projector {
     return running;
   }
 
-  private async work(asset: AssetConfig): Promise<void> {
+  private async work(asset: ProjectedAsset): Promise<void> {
     try {
       while (this.wanted.delete(asset.process) && !this.stopped) {
         while (await this.batch(asset)) this.store.announce();
@@ -88,9 +94,9 @@ export class Projector {
   }
 
   /** One batch; false when there was nothing. The cursor's row is locked, so of two gateways one goes on and the other looks again. */
-  private async batch(asset: AssetConfig): Promise<boolean> {
+  private async batch(asset: ProjectedAsset): Promise<boolean> {
     const before = await this.store.transaction((manager) => cursorOf(manager, asset.process, ''));
-    const found = await this.engine.slots(asset.process, before.at + 1, BATCH);
+    const found = await this.engine.slots(asset.process, before.at + 1, this.batchSlots);
     const slots = upToRotation(found.map((slot) => ({ ...slot, at: new Date(slot.timestamp) })));
     const last = slots.at(-1);
     if (!last) return false;
@@ -120,7 +126,7 @@ export class Projector {
 
   private async apply(
     manager: EntityManager,
-    asset: AssetConfig,
+    asset: ProjectedAsset,
     slots: readonly Slot[],
     decided: Decided,
   ): Promise<Decided> {
@@ -132,6 +138,7 @@ export class Projector {
       attested: [],
       minted: [],
       byNumber: [],
+      moved: [],
       voices: [],
       rotated: false,
       last: new Date(0),
@@ -149,6 +156,7 @@ export class Projector {
     await store.moveEach(manager, changes.attested, ['seen', 'confirming', 'orphaned'], 'attesting');
     await store.moveEach(manager, changes.minted, ['seen', 'confirming', 'attesting', 'orphaned'], 'minted');
     await this.applyWithdrawals(manager, asset, changes);
+    await store.addTotals(manager, asset.process, changes.moved);
     for (const voice of changes.voices)
       await ('guardian' in voice ? this.decisions.addVote(manager, voice) : this.decisions.addApplied(manager, voice));
     return changes.decided;
@@ -156,7 +164,7 @@ export class Projector {
 
   private async applyWithdrawals(
     manager: EntityManager,
-    asset: AssetConfig,
+    asset: ProjectedAsset,
     { byNumber, rotated, last, decided }: Changes,
   ): Promise<void> {
     const ids = await this.store.withdrawalIds(
@@ -248,7 +256,7 @@ function decide(decided: Decided, line: string): Decided {
   return decision.kind === 'list' ? decided : { ...decided, paused: decision.kind === 'pause' };
 }
 
-function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: BridgeEvent, index: number): void {
+function collect(changes: Changes, asset: ProjectedAsset, slot: Slot, event: BridgeEvent, index: number): void {
   const proof = { message: slot.message, slot: slot.nonce };
   const step = (kind: string, who: string, more: Record<string, string | number> = {}) => ({
     key: `${kind} ${who}`.trim(),
@@ -286,6 +294,7 @@ function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: Bridge
         at: slot.at,
       });
       changes.minted.push({ id, at: slot.at });
+      changes.moved.push({ slot: slot.nonce, minted: amount });
       changes.steps.push({ transfer: id, ...step('minted', '', { recipient, amount: String(amount) }) });
       return;
     }
@@ -302,6 +311,7 @@ function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: Bridge
         number,
         at: slot.at,
       });
+      changes.moved.push({ slot: slot.nonce, burned: amount });
       changes.byNumber.push({ number, step: step('queued', '', { number: String(number), amount: String(amount) }) });
       return;
     }
@@ -328,6 +338,7 @@ function collect(changes: Changes, asset: AssetConfig, slot: Slot, event: Bridge
       return;
     case 'withdrawal.released': {
       const { number, txHash, fee, outcome } = event;
+      changes.moved.push({ slot: slot.nonce, released: number });
       changes.byNumber.push({
         number,
         released: { txHash, fee, held: outcome === 'held' },

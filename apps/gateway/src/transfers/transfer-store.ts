@@ -99,6 +99,9 @@ export interface Move {
   at: Date;
 }
 
+/** What a slot adds to a process' totals; `released` names the withdrawal. */
+export type Moved = { slot: number } & ({ minted: bigint } | { burned: bigint } | { released: bigint });
+
 /** Says when state events were committed. */
 export const committed = new EventEmitter().setMaxListeners(0);
 
@@ -241,6 +244,33 @@ export class TransferStore {
       [process, numbers.map(String)],
     );
     return new Map(rows.map((r) => [r.number, r.id]));
+  }
+
+  /** Adds what later slots moved to a process' totals. The withdrawals released are known by then. */
+  async addTotals(manager: EntityManager, process: string, moved: readonly Moved[]): Promise<void> {
+    if (moved.length === 0) return;
+    await manager.query(
+      `with moved as (
+         select m.slot, m.place, m.minted, m.burned, coalesce(t.amount, 0) as released
+         from unnest($2::bigint[], $3::numeric[], $4::numeric[], $5::bigint[]) with ordinality as m(slot, minted, burned, number, place)
+         left join transfer t on t.process = $1 and t.number = m.number
+       ), before as (
+         select minted, burned, released from asset_total where process = $1 order by nonce desc limit 1
+       )
+       insert into asset_total (process, nonce, minted, burned, released)
+       select $1, slot, coalesce((select minted from before), 0) + sum(sum(minted)) over so_far,
+         coalesce((select burned from before), 0) + sum(sum(burned)) over so_far,
+         coalesce((select released from before), 0) + sum(sum(released)) over so_far
+       from moved where slot > coalesce((select max(nonce) from asset_total where process = $1), -1)
+       group by slot window so_far as (order by slot)`,
+      [
+        process,
+        moved.map((m) => m.slot),
+        moved.map((m) => ('minted' in m ? String(m.minted) : '0')),
+        moved.map((m) => ('burned' in m ? String(m.burned) : '0')),
+        moved.map((m) => ('released' in m ? String(m.released) : null)),
+      ],
+    );
   }
 
   async find(id: string): Promise<TransferRow | null> {

@@ -25,9 +25,9 @@ class Shown implements BundleSource {
   }
 
   private some(wanted: (p: Posted) => boolean): Promise<Map<number, Candidate[]>> {
-    const found = new Map<number, Candidate[]>();
-    for (const p of this.posted.filter(wanted)) found.set(p.sequence, [...(found.get(p.sequence) ?? []), p]);
-    return Promise.resolve(found);
+    const some = new Map<number, Candidate[]>();
+    for (const p of this.posted.filter(wanted)) some.set(p.sequence, [...(some.get(p.sequence) ?? []), p]);
+    return Promise.resolve(some);
   }
 
   candidates(_scheduler: string, from: number, to: number) {
@@ -244,7 +244,7 @@ describe('what is wrong is named, with where it breaks', () => {
       altered(2, (all) => all.map((item, i) => (i === n ? { ...item, raw: flipped(item.raw) } : item)));
     expect(await found(tampered(3))).toMatchObject({ kind: 'forged', ...at(2), process: a[0]?.process, slot: 5 });
     // The scheduler itself sealed what the author has not signed.
-    const message = (a[5]?.message as Item).raw;
+    const message = (a[5] as ScheduleEntry).message.raw;
     const sealedSo = await resealed((all) => all.with(3, { ...(all[3] as Item), raw: flipped(message) }));
     expect(await found(sealedSo)).toMatchObject({ kind: 'forged', ...at(2), process: a[0]?.process, slot: 5 });
   });

@@ -3,6 +3,7 @@
  * these items; each message and other item is signed by its owner; each slot follows the one before. Bundles are fetched and checked ahead
  * of who takes them, so many and no more.
  */
+import { hash } from 'node:crypto';
 import { ItemError, parseItem, verifyItem, type Item } from '@isthmus/ao';
 import { openSettledBundle, readSeal, SettlementError, type Seal, type SettledBundle } from '../format/index.js';
 import { diagnose } from './diagnosis.js';
@@ -21,8 +22,9 @@ export interface ReadOptions {
 /** A bundle of which everything was checked but what evaluating shows. */
 export interface ReadBundle extends SettledBundle {
   tx: string;
-  /** Bytes of it. */
+  /** Bytes of it, and their sha256, hexadecimal. */
   bytes: number;
+  sha256: string;
 }
 
 /** Numbers asked for at once. */
@@ -180,7 +182,7 @@ class Coming {
           `What ${tx} says is bundle ${sequence} is bundle ${bundle.seal.sequence}.`,
           { bundle: sequence, tx, item: seal },
         );
-      return { ...bundle, tx, bytes: bytes.length };
+      return { ...bundle, tx, bytes: bytes.length, sha256: hash('sha256', bytes, 'hex') };
     } catch (error) {
       if (!(error instanceof SettlementError)) throw error;
       return diagnose(bytes, expected, error);

@@ -1,0 +1,20 @@
+/** Why a replay could not be done; that something is wrong with what was settled is a `SettlementFinding` instead. */
+export type ReplayErrorCode =
+  /** Nothing of this scheduler is shown. */
+  | 'nothing-settled'
+  /** The database to rebuild into has something in it. */
+  | 'not-empty'
+  /** A process cannot be evaluated on this machine. */
+  | 'not-evaluated'
+  /** No assets, though there was something to do with them. */
+  | 'bad-request';
+
+export class ReplayError extends Error {
+  constructor(
+    readonly code: ReplayErrorCode,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'ReplayError';
+  }
+}
