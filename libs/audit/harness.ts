@@ -13,16 +13,18 @@ import {
   type ShownEntry,
   type Tag,
 } from '@isthmus/ao';
+import type { BundleSource, Candidate } from '@isthmus/arweave';
 import { devAccount, devKey } from '@isthmus/devnet';
 import { projectRoot } from '@isthmus/store';
 import { getAddress, keccak256, stringToHex, zeroAddress, type Hex } from 'viem';
 import { COIN, RECIPIENT, Stage } from '../../contracts/ethereum/stage.js';
+import { sampleBundle } from '../arweave/harness.js';
 import { Auditor, type AuditorOptions } from './src/index.js';
 import { depositIdOf, processOf } from './src/domain/forms.js';
 
 export const CHAIN = 'eip155:31337';
 export const COIN_ID = `${CHAIN}/slip44:60`;
-const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
+export const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
 export const ALICE = devAccount(5).address;
 const ALICE_KEY = devKey(5);
 const DEPLOYER = ethereumSigner(devKey(0));
@@ -206,6 +208,47 @@ export class Scene {
 
   async close(): Promise<void> {
     for (const auditor of this.auditors) await auditor.close();
+  }
+}
+
+/** Bundles of a scene's schedule, as a gateway of Arweave shows them. */
+export class Shelf implements BundleSource {
+  readonly posted: { tx: string; seal: string; size: number; bytes: Buffer; sequence: number }[] = [];
+  readonly read: string[] = [];
+  private settled = 0;
+
+  /** One more bundle, up to a slot. */
+  async settle(scene: Scene, to: number): Promise<void> {
+    const shown = scene.network.entries.get(scene.process) ?? [];
+    const schedule = shown.map((entry, nonce) => ({ process: scene.process, nonce, ...entry }));
+    const sequence = this.posted.length + 1;
+    const content = {
+      sequence,
+      previous: this.posted.at(-1)?.seal ?? null,
+      others: sequence === 1 ? [...scene.network.items.values()] : [],
+      parts: [{ schedule, from: this.settled, to }],
+    };
+    const { bytes, seal } = await sampleBundle(content, SCHEDULER);
+    this.posted.push({ tx: `tx-${sequence}`, seal: seal.item.id, size: bytes.length, bytes, sequence });
+    this.settled = to + 1;
+  }
+
+  candidates(_scheduler: string, from: number, to: number): Promise<Map<number, Candidate[]>> {
+    return Promise.resolve(this.among((n) => n >= from && n <= to));
+  }
+  later(_scheduler: string, than: number): Promise<Map<number, Candidate[]>> {
+    return Promise.resolve(this.among((n) => n > than));
+  }
+  bytes({ tx }: Candidate): Promise<Buffer | null> {
+    this.read.push(tx);
+    return this.start({ tx });
+  }
+  start({ tx }: Pick<Candidate, 'tx'>): Promise<Buffer | null> {
+    return Promise.resolve(this.posted.find((p) => p.tx === tx)?.bytes ?? null);
+  }
+
+  private among(wanted: (sequence: number) => boolean): Map<number, Candidate[]> {
+    return new Map(this.posted.filter((p) => wanted(p.sequence)).map((p) => [p.sequence, [p]]));
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the command line offers. Commands load what they need only when they run. */
 import { Command } from 'commander';
 import { ao } from './ao/command.js';
+import { auditCommand } from './audit/command.js';
 import { gatewayUrl, withIdsMarked } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
 import type { ReplayOptions } from './replay.js';
@@ -8,7 +9,7 @@ import type { VerifyOptions } from './receipts/verify.js';
 
 /** Runs what the words after `isthmus` say. */
 export async function run(words: readonly string[], isthmus = program()): Promise<void> {
-  await isthmus.parseAsync(words[0] === 'ao' ? withIdsMarked(words) : words, { from: 'user' });
+  await isthmus.parseAsync(['ao', 'audit'].includes(words[0] ?? '') ? withIdsMarked(words) : words, { from: 'user' });
 }
 
 export function program(): Command {
@@ -55,6 +56,7 @@ export function program(): Command {
     .argument('<kind>', 'guardian, relayer, scheduler, messenger, operator or receipt')
     .requiredOption('--out <file>', 'file to make; an existing one is never overwritten')
     .action(async (kind: string, options: { out: string }) => (await import('./keys.js')).keys(kind, options.out));
+  isthmus.addCommand(auditCommand());
   isthmus
     .command('receipt')
     .description('a transfer’s answer signed by the gateway, to keep: isthmus receipt <id> > receipt.http')

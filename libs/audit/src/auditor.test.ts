@@ -1,8 +1,16 @@
 /** The auditor on a real vault and a token it computes itself: nothing to say of a sound bridge, and every finding made to happen. */
 import { keccak256, stringToHex, toHex, zeroAddress, type Hex } from 'viem';
 import { Source } from '../../chains/src/ethereum/harness.js';
-import { ALICE, CHAIN, COIN, RECIPIENT, Scene, Stage, TOKEN, TOKEN_CODE } from '../harness.js';
-import { AuditError, csvOf, hashOf, type Auditor, type AuditReport, type AuditorOptions } from './index.js';
+import { ALICE, CHAIN, COIN, RECIPIENT, Scene, SCHEDULER, Shelf, Stage, TOKEN, TOKEN_CODE } from '../harness.js';
+import {
+  AuditError,
+  csvOf,
+  hashOf,
+  SettledNetwork,
+  type Auditor,
+  type AuditReport,
+  type AuditorOptions,
+} from './index.js';
 
 let stage: Stage;
 let fresh: Hex;
@@ -156,6 +164,60 @@ describe('a sound bridge', () => {
     });
     await stage.call('Recipient', picky, 'claim', [stage.vault, COIN, stage.other.address]);
     expect(await audit()).toMatchObject({ result: 'fine', assets: [{ balance: '40', claimable: '0', surplus: '0' }] });
+  });
+});
+
+describe('from Arweave', () => {
+  it('the report is the same as from a gateway; what is settled later is read on', async () => {
+    await scene.fund(100n);
+    await scene.withdraw(10n);
+    const shelf = new Shelf();
+    await shelf.settle(scene, 1);
+    await shelf.settle(scene, 3);
+    const network = new SettledNetwork(shelf, SCHEDULER.address, [scene.process]);
+    const auditor = await scene.auditor({ network });
+    expect(hashOf(await auditor.audit())).toBe(hashOf(await audit()));
+    expect(network.last).toMatchObject({ sequence: 2, tx: 'tx-2' });
+    await scene.attest(1n, await scene.release(1n, 10n));
+    // The release is final, and its burn was settled: nothing is amiss while the rest is not settled yet.
+    expect(await auditor.audit()).toMatchObject({ result: 'fine', assets: [{ unattested: '10' }] });
+    // A release whose burn nobody has settled yet is not judged before the schedule has come so far, or patience is over.
+    await scene.withdraw(20n);
+    await scene.release(2n, 20n);
+    expect(await auditor.audit()).toMatchObject({ result: 'fine', assets: [{ surplus: '0', releases: 2 }] });
+    expect(
+      codes(
+        await (
+          await scene.auditor({
+            network: new SettledNetwork(shelf, SCHEDULER.address, [scene.process]),
+            patienceMs: -1,
+          })
+        ).audit(),
+      ),
+    ).toContain('release-without-burn');
+    await shelf.settle(scene, 5);
+    expect(await auditor.audit()).toMatchObject({ result: 'fine', assets: [{ releases: 2, burns: 1 }] });
+    await shelf.settle(scene, 6);
+    expect(hashOf(await auditor.audit())).toBe(hashOf(await audit()));
+    expect(shelf.read.filter((tx, i) => shelf.read.indexOf(tx) === i)).toEqual(['tx-1', 'tx-2', 'tx-3', 'tx-4']);
+    expect(shelf.read.filter((tx) => tx === 'tx-1')).toHaveLength(2); // one for each auditor
+  });
+
+  it('A13 a bundle that is forged, or missing, gives no audit', async () => {
+    await scene.fund(100n);
+    const shelf = new Shelf();
+    await shelf.settle(scene, 1);
+    await shelf.settle(scene, 2);
+    const open = () => audit({ network: new SettledNetwork(shelf, SCHEDULER.address, [scene.process]) });
+    expect(codes(await open())).toEqual([]);
+    const [first, second] = shelf.posted;
+    if (!first || !second) throw new Error('Nothing was settled.');
+    shelf.posted.shift();
+    expect(await failure(open())).toBe('bad-schedule');
+    const forged = Buffer.from(second.bytes);
+    forged[forged.length - 1] = (forged[forged.length - 1] ?? 0) ^ 1;
+    shelf.posted.splice(0, 1, first, { ...second, bytes: forged });
+    expect(await failure(open())).toBe('bad-schedule');
   });
 });
 

@@ -1,10 +1,10 @@
 /** An auditor: reads chain and schedules, each by itself, and makes reports. Going on reads and evaluates only what is new. */
-import { WorkerPool, type AoNetwork } from '@isthmus/ao';
+import { WorkerPool } from '@isthmus/ao';
 import { VaultReader, type Position, type VaultOptions } from './chain/vault-reader.js';
 import { Books, type Standing } from './domain/books.js';
 import { AuditError } from './domain/error.js';
 import { reportOf, type AuditReport } from './domain/report.js';
-import { ProcessReader } from './process/process-reader.js';
+import { ProcessReader, type ShownSchedules } from './process/process-reader.js';
 
 /** Blocks whose time is looked up for what waits; the oldest come first, so that what is late is among them. */
 const TIMES = 1000;
@@ -15,7 +15,7 @@ export interface AuditorOptions {
   chain: Pick<VaultOptions, 'rpcUrls' | 'finality'> & { deployBlock?: bigint };
   /** Token processes, of one vault. */
   processes: readonly string[];
-  network: AoNetwork;
+  network: ShownSchedules;
   scheduler?: string | undefined;
   /** How long a deposit, a withdrawal or an attestation may take, milliseconds. */
   patienceMs: number;
@@ -88,15 +88,23 @@ export class Auditor {
 
   /** Schedules first, chain second: what was minted by then was final before. */
   private async look({ height, slot }: AuditAt): Promise<Position> {
-    for (const reader of this.readers) await reader.read(this.books, slot);
+    await this.readSchedules(slot);
     const final = await this.vault.final();
     if (height !== undefined && height > final)
       throw new AuditError('bad-request', `Block ${height} is not final; ${final} is.`);
     return this.vault.read(height ?? final, this.books);
   }
 
+  /** Slot by slot as a network shows them; one that reads in pieces is read to its end. */
+  private async readSchedules(slot?: number): Promise<void> {
+    const { network } = this.options;
+    do for (const reader of this.readers) await reader.read(this.books, slot);
+    while (await network.advance?.());
+    if (slot !== undefined) for (const reader of this.readers) reader.assertReached(slot);
+  }
+
   private async report(position: Position): Promise<AuditReport> {
-    const { patienceMs, knownCode = [] } = this.options;
+    const { network, patienceMs, knownCode = [] } = this.options;
     const places = this.readers.map((r) => r.place);
     const chain = await this.vault.state(places.map((p) => p.address));
     const states = [];
@@ -108,6 +116,8 @@ export class Auditor {
       vaultPaused: chain.paused,
       vault: chain.assets,
       processes: new Map(states.map(({ process, state }) => [process, state])),
+      // What comes in pieces may be behind; what is asked for as it is now is not.
+      shownUntil: new Map(network.advance ? states.map(({ process, state }) => [process, state.at]) : []),
       knownCode: new Set(knownCode),
     };
     const inputs = {
@@ -128,7 +138,7 @@ export class Auditor {
   private async assertOneTime({ height }: Position): Promise<void> {
     const slots = this.readers.map((r) => r.slot);
     const before = this.books.unexplained;
-    for (const reader of this.readers) await reader.read(this.books);
+    await this.readSchedules();
     await this.vault.read(await this.vault.final(), this.books);
     const after = new Set(this.books.unexplained);
     const explained = before.filter((subject) => !after.has(subject));

@@ -7,3 +7,4 @@ export * from './domain/findings.js';
 export * from './domain/report.js';
 export * from './chain/vault-reader.js';
 export * from './process/process-reader.js';
+export * from './process/settled-network.js';

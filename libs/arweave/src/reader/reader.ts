@@ -17,6 +17,8 @@ export interface ReadOptions {
   scheduler: string;
   /** Number of the last bundle to read; all there are unless told. */
   upTo?: number | undefined;
+  /** Goes on behind what this one has taken; what is read is taken by it too. */
+  follower?: Follower | undefined;
 }
 
 /** A bundle of which everything was checked but what evaluating shows. */
@@ -35,8 +37,8 @@ const AHEAD_BYTES = MAX_BUNDLE_BYTES;
 
 /** @throws SettlementFinding naming what is wrong first, SourceError when the gateway cannot be asked */
 export async function* readBundles(options: ReadOptions): AsyncGenerator<ReadBundle> {
-  const follower = new Follower(options.scheduler);
-  const coming = new Coming(options);
+  const follower = options.follower ?? new Follower(options.scheduler);
+  const coming = new Coming(options, follower.last?.sequence ?? 0);
   for (;;) {
     const bundle = await coming.next();
     if (!bundle) return;
@@ -61,11 +63,14 @@ class Coming {
   /** What the numbers of one window are said to be carried by. */
   private known = new Map<number, Candidate[]>();
   private window = -1;
-  private begun = 0;
   private ended = false;
   private filling: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: ReadOptions) {}
+  /** @param begun number of the last one that is not wanted */
+  constructor(
+    private readonly options: ReadOptions,
+    private begun: number,
+  ) {}
 
   /** The next bundle, or null after the last. */
   async next(): Promise<ReadBundle | null> {

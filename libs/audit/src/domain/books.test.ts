@@ -110,6 +110,7 @@ function standingOf(facts: Facts): Standing {
     patienceMs: 1000,
     times: new Map(),
     vaultPaused: false,
+    shownUntil: new Map(),
     vault: new Map([[zeroAddress, { locked, balance: locked, claimable: 0n }]]),
     processes: new Map([[PROCESS, state]]),
     knownCode: new Set(),

@@ -22,6 +22,11 @@ export interface Standing {
   vaultPaused: boolean;
   vault: ReadonlyMap<Hex, VaultState>;
   processes: ReadonlyMap<string, ProcessState>;
+  /**
+   * Up to when schedules are shown, by process, milliseconds; of one not among them, all there is. A release after that has its burn where nobody
+   * can see it yet, and is judged when the schedule has come so far, or patience is over.
+   */
+  shownUntil: ReadonlyMap<string, number>;
   /** SHA-256 of the sources a token may run; empty: any. */
   knownCode: ReadonlySet<string>;
 }
@@ -224,7 +229,10 @@ export class Books {
   /** Blocks whose time is needed to say what is late: those of the oldest things that wait, at most this many. */
   waitingBlocks(most: number): bigint[] {
     const blocks = new Set<bigint>();
-    const releases = [...this.accounts.values()].flatMap((a) => [...a.paid.values()].map((p) => p.release));
+    const releases = [...this.accounts.values()].flatMap((a) => [
+      ...[...a.paid.values()].map((p) => p.release),
+      ...a.releases.values(),
+    ]);
     for (const { block } of [...this.deposits.values(), ...releases]) blocks.add(block);
     return [...blocks].toSorted((a, b) => (a < b ? -1 : 1)).slice(0, most);
   }
@@ -232,7 +240,7 @@ export class Books {
   /** Findings as things stand, in order, and how many more there are that were not kept. */
   findings(standing: Standing): { findings: Finding[]; more: number } {
     const open = [...this.accounts.values()].flatMap((account) => [
-      ...this.unmatched(account),
+      ...this.unmatched(account, standing),
       ...this.late(account, standing),
       ...this.amiss(account, standing),
     ]);
@@ -244,16 +252,18 @@ export class Books {
     return [...this.accounts.values()].map((account) => this.line(account, standing));
   }
 
-  private line(account: Account, { vault, processes }: Standing): AssetLine {
+  private line(account: Account, standing: Standing): AssetLine {
+    const { vault, processes } = standing;
     const { locked, balance, claimable } = vault.get(account.address) ?? { locked: 0n, balance: 0n, claimable: 0n };
     const state = processes.get(account.process);
     const { supply = 0n, inFlight = 0n, balances = 0n, holders = 0 } = state ?? {};
     const own = [...this.deposits.values()].filter((d) => d.asset === account.address);
     const waiting = sum(own.filter((d) => d.recipient !== null));
     const unmintable = sum(own.filter((d) => d.recipient === null));
+    const early = sum(ahead(account, standing));
     const unattested = sum(account.paid.values());
     const { asset, process, minted: mintedSum, burned, released, counts } = account;
-    const surplus = balance - claimable - (supply + inFlight - unattested + waiting + unmintable);
+    const surplus = balance - claimable - (supply + inFlight - unattested - early + waiting + unmintable);
     return {
       asset,
       process,
@@ -276,7 +286,7 @@ export class Books {
   }
 
   /** What has no counterpart. */
-  private unmatched(account: Account): Finding[] {
+  private unmatched(account: Account, standing: Standing): Finding[] {
     const mints = [...this.mints.values()].filter((m) => m.account === account);
     return [
       ...mints.map(({ mint }) =>
@@ -287,7 +297,7 @@ export class Books {
           `${minted(mint)}, and no final block has such a deposit.`,
         ),
       ),
-      ...[...account.releases.values()].map((r) =>
+      ...this.unburned(account, standing).map((r) =>
         about(
           'release-without-burn',
           account,
@@ -304,6 +314,12 @@ export class Books {
         ),
       ),
     ];
+  }
+
+  /** Releases without a burn, but those whose burn may be in slots that are not shown yet. */
+  private unburned(account: Account, standing: Standing): Release[] {
+    const early = new Set(ahead(account, standing));
+    return [...account.releases.values()].filter((r) => !early.has(r));
   }
 
   /** What waits longer than it may. */
@@ -482,6 +498,16 @@ function accountOf(place: AssetPlace): Account {
     burnt: new NumberSet(),
     settled: new NumberSet(),
   };
+}
+
+/** Releases after the last slot that is shown. */
+function ahead({ process, releases }: Account, { shownUntil, times, now, patienceMs }: Standing): Release[] {
+  const until = shownUntil.get(process);
+  if (until === undefined) return [];
+  return [...releases.values()].filter(({ block }) => {
+    const at = times.get(block);
+    return at !== undefined && at > until && now - at <= patienceMs;
+  });
 }
 
 const about = (code: FindingCode, { asset }: AssetPlace, what: string, detail: string): Finding =>

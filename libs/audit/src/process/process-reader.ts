@@ -8,6 +8,7 @@ import {
   Replica,
   ReplicaError,
   tagOf,
+  verifyItem,
   WorkerLost,
   type AoNetwork,
   type EvaluationResult,
@@ -30,6 +31,12 @@ const PAGE = 1000;
 /** The machine whose module is the source itself; on others the spawn carries it. */
 const LEAN = 'isthmus-lua-5.4';
 
+/** A network whose schedules may come in pieces: what it shows grows with each. */
+export interface ShownSchedules extends AoNetwork {
+  /** Reads one more piece; false when there is none now. @throws AuditError */
+  advance?(): Promise<boolean>;
+}
+
 /** Where facts go. */
 export interface ProcessSink {
   mint(process: string, mint: Mint): void;
@@ -39,7 +46,7 @@ export interface ProcessSink {
 
 export interface ProcessOptions {
   process: string;
-  network: AoNetwork;
+  network: ShownSchedules;
   workers: WorkerPool;
   /** Address of the scheduler; absent: the one the spawn names, which the process' id vouches for. */
   scheduler?: string | undefined;
@@ -62,9 +69,8 @@ export class ProcessReader {
     const { process, workers } = options;
     return inWords(process, async () => {
       const network = new UpTo(options.network);
-      const spawn = (await network.schedule(process, null, 1))[0]?.message;
+      const spawn = await spawnOf(options);
       if (!spawn || spawn.id !== process) throw new AuditError('bad-schedule', `Nobody shows the spawn of ${process}.`);
-      // Its signature is checked, with its place, before anything of it is evaluated.
       const scheduler = options.scheduler ?? tagOf(spawn, 'Scheduler');
       const told: Told = { last: null, sink: null, code: null };
       const store = new ModuleStore();
@@ -88,13 +94,14 @@ export class ProcessReader {
       this.network.last = upTo;
       this.told.sink = sink;
       await this.replica.sync();
-      if (this.replica.nonce < 0) throw new AuditError('bad-schedule', `${this.options.process} has no slots.`);
-      if (upTo !== Infinity && this.replica.nonce < upTo)
-        throw new AuditError(
-          'bad-request',
-          `${this.options.process} has no slot ${upTo}; the last is ${this.replica.nonce}.`,
-        );
     });
+  }
+
+  /** @throws AuditError when the schedule ends before a slot that was asked for */
+  assertReached(slot: number): void {
+    const { process } = this.options;
+    if (this.replica.nonce < slot)
+      throw new AuditError('bad-request', `${process} has no slot ${slot}; the last is ${this.replica.nonce}.`);
   }
 
   /** What the process says of itself as of the slot read last. @throws AuditError */
@@ -222,6 +229,16 @@ class UpTo implements AoNetwork {
 
   send(): Promise<void> {
     return Promise.reject(new Error('An auditor says nothing.'));
+  }
+}
+
+/** The spawn as it was signed, as soon as it is shown: what it says decides which vault is looked at. */
+async function spawnOf({ process, network }: ProcessOptions): Promise<Item | null> {
+  for (;;) {
+    const [first] = await network.schedule(process, null, 1);
+    if (first)
+      return (await verifyItem(first.message)) ? first.message : ((await network.asSigned?.(first.message)) ?? null);
+    if ((await network.advance?.()) !== true) return null;
   }
 }
 

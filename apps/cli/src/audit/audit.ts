@@ -1,0 +1,188 @@
+/** `isthmus audit`: the bridge audited from here, once or again and again; the exit code says what was found. */
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fetchBounded, IsthmusNetwork } from '@isthmus/ao';
+import { ArweaveSource } from '@isthmus/arweave';
+import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
+import { projectRoot } from '@isthmus/store';
+import { CommandError } from '../said.js';
+import { homeOf, portsOf } from '../settings.js';
+import { inWords, jsonOf } from './words.js';
+
+/** Nothing is wrong; money is or may be gone; only something takes too long; no audit could be made. */
+export const EXIT = { fine: 0, safety: 1, 'not-made': 2, liveness: 3 } as const;
+/** Of a gateway's answer. */
+const MAX_ANSWER = 4 * 1024 * 1024;
+/** On the local stack a block is final after two more. */
+const LOCAL_FINALITY = { tag: 'finalized' } as const;
+
+export interface AuditOptions {
+  rpc?: string[];
+  from?: string;
+  gateway?: string;
+  process?: string[];
+  scheduler?: string;
+  deployBlock?: bigint;
+  finality?: AuditorOptions['chain']['finality'];
+  height?: bigint;
+  slot?: number;
+  patience: number;
+  code?: string[];
+  json?: boolean;
+  csv?: boolean;
+  every?: number;
+}
+
+/** Prints reports; sets the exit code by the last one. @throws CommandError with exit code 2 when none could be made */
+export async function audit(options: AuditOptions): Promise<void> {
+  if (options.json && options.csv) throw new CommandError('Give --json or --csv, not both.', EXIT['not-made']);
+  if (options.every !== undefined && (options.height !== undefined || options.slot !== undefined))
+    throw new CommandError('--every goes on with what is new: it takes no --height and no --slot.', EXIT['not-made']);
+  const { every } = options;
+  const work = new Work(await whatToAudit(options));
+  try {
+    if (every === undefined) return await work.once(options);
+    await again(every, () => work.once(options));
+  } finally {
+    await work.close();
+  }
+}
+
+/** Until the process is told to end. */
+async function again(seconds: number, act: () => Promise<void>): Promise<void> {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  while (!stop.signal.aborted) {
+    await act().catch((error: unknown) => {
+      if (!(error instanceof CommandError)) throw error;
+      process.exitCode = error.exitCode;
+      console.error(error.message);
+    });
+    await delay(seconds * 1000, undefined, { signal: stop.signal }).catch(() => undefined);
+  }
+}
+
+/** One auditor, which goes on; after a failure a new one, which begins anew. */
+class Work {
+  private auditor: Auditor | null = null;
+  private network: AuditorOptions['network'] | null = null;
+
+  constructor(private readonly what: () => AuditorOptions) {}
+
+  async once(options: AuditOptions): Promise<void> {
+    try {
+      const report = await this.report(options);
+      const settled = this.network instanceof SettledNetwork ? this.network.last : null;
+      console.log(options.csv ? csvOf(report) : options.json ? jsonOf(report, settled) : inWords(report, settled));
+      process.exitCode = EXIT[report.result];
+    } catch (error) {
+      await this.close();
+      if (!(error instanceof AuditError)) throw error;
+      throw new CommandError(`No audit could be made (${error.code}): ${error.message}`, EXIT['not-made']);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.auditor?.close();
+    this.auditor = null;
+  }
+
+  private async report({ height, slot }: AuditOptions): Promise<AuditReport> {
+    if (!this.auditor) {
+      const what = this.what();
+      this.network = what.network;
+      this.auditor = await Auditor.open(what);
+    }
+    return this.auditor.audit({ height, slot });
+  }
+}
+
+/** What a source says of the bridge; it decides nothing: what is wrong in it keeps an audit from being made. */
+interface Known {
+  processes: string[];
+  deployBlock: bigint;
+  scheduler: string | undefined;
+}
+
+async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions> {
+  const { gateway, from } = options;
+  const isLocal = gateway === undefined && from === undefined && options.process === undefined;
+  const known = isLocal ? localStack() : gateway === undefined ? null : await toldBy(gateway);
+  const processes = options.process ?? known?.processes ?? [];
+  if (processes.length === 0)
+    throw new CommandError(
+      'Which processes are audited? Name them with --process, or a --gateway that lists them.',
+      EXIT['not-made'],
+    );
+  const rpcUrls = options.rpc ?? (isLocal ? [`http://127.0.0.1:${portsOf(process.env).anvil}`] : []);
+  if (rpcUrls.length === 0) throw new CommandError('Name RPC sources of the chain with --rpc.', EXIT['not-made']);
+  const scheduler = options.scheduler ?? known?.scheduler;
+  if (from !== undefined && scheduler === undefined)
+    throw new CommandError('Whose bundles are read? Name the scheduler’s address with --scheduler.', EXIT['not-made']);
+  const url = gateway ?? `http://127.0.0.1:${portsOf(process.env).gateway}`;
+  const network = (): AuditorOptions['network'] =>
+    from === undefined
+      ? new IsthmusNetwork(url)
+      : new SettledNetwork(new ArweaveSource(from), scheduler ?? '', processes);
+  const code = options.code ?? [ownToken()];
+  return () => ({
+    chain: {
+      rpcUrls,
+      finality: options.finality ?? LOCAL_FINALITY,
+      deployBlock: options.deployBlock ?? known?.deployBlock ?? 0n,
+    },
+    processes,
+    network: network(),
+    scheduler: options.scheduler,
+    patienceMs: options.patience * 60_000,
+    knownCode: code.includes('any') ? [] : code,
+  });
+}
+
+/** SHA-256 of this version's token. */
+function ownToken(): string {
+  const source = fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
+  return createHash('sha256').update(source).digest('hex');
+}
+
+function localStack(): Known {
+  const file = path.join(homeOf(process.env), 'deployment.json');
+  if (!fs.existsSync(file))
+    throw new CommandError(
+      `There is no local stack in ${homeOf(process.env)}: start one with "npm start", or name --rpc and --gateway or --from.`,
+      EXIT['not-made'],
+    );
+  const { assets, deployBlock } = JSON.parse(fs.readFileSync(file, 'utf8')) as {
+    assets: { process: string }[];
+    deployBlock: number;
+  };
+  return { processes: assets.map((a) => a.process), deployBlock: BigInt(deployBlock), scheduler: undefined };
+}
+
+async function toldBy(gateway: string): Promise<Known> {
+  const { chains, ao } = await ask<{ chains: { deployBlock: number }[]; ao: { scheduler: string } }>(
+    gateway,
+    '/v1/chains',
+  );
+  const { assets } = await ask<{ assets: { process: string }[] }>(gateway, '/v1/assets');
+  const processes = assets.map((a) => a.process);
+  return { processes, deployBlock: BigInt(chains[0]?.deployBlock ?? 0), scheduler: ao.scheduler };
+}
+
+async function ask<T>(gateway: string, route: string): Promise<T> {
+  try {
+    const { status, body } = await fetchBounded(gateway + route, MAX_ANSWER, {
+      headers: { accept: 'application/json' },
+    });
+    if (status === 200) return JSON.parse(body.toString('utf8')) as T;
+    throw new Error(`HTTP ${status}`);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(
+      `${gateway}${route} does not answer (${why}): is it a gateway, and running?`,
+      EXIT['not-made'],
+    );
+  }
+}
