@@ -12,6 +12,7 @@ import { Forgetting1700000001000 } from './gateway/1700000001000-forgetting.js';
 import { Discarded1700000001100 } from './gateway/1700000001100-discarded.js';
 import { Settlement1700000001200 } from './gateway/1700000001200-settlement.js';
 import { State1700000001300 } from './gateway/1700000001300-state.js';
+import { Audit1700000001400 } from './gateway/1700000001400-audit.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -30,5 +31,6 @@ export const gatewayMigrations = [
   Discarded1700000001100,
   Settlement1700000001200,
   State1700000001300,
+  Audit1700000001400,
 ];
 export const guardianMigrations = [Guardian1700000000100, Motions1700000000200, MessageOnce1700000000300];

@@ -20,14 +20,22 @@ import { assetId, eventsOf, type BridgeEvent } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { devAccount, devKey } from '@isthmus/devnet';
 import { gatewayMigrations, guardianMigrations } from '@isthmus/migrations';
-import { createLogger, openDatabase, runMigrations, testCluster, type Logger, type TestCluster } from '@isthmus/store';
+import {
+  createLogger,
+  openDatabase,
+  runMigrations,
+  testCluster,
+  tokenSource,
+  type Logger,
+  type TestCluster,
+} from '@isthmus/store';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { COIN, Stage } from '../../contracts/ethereum/stage.js';
-import { guardianSchema, networkOf, tokenSource, type GuardianConfig } from './src/config.js';
+import { guardianSchema, networkOf, type GuardianConfig } from './src/config.js';
 import { Guardian } from './src/guardian.js';
 import { Ledger } from './src/ledger.js';
 import { Motions } from './src/motions.js';

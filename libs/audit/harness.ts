@@ -1,7 +1,5 @@
 /** For tests of the auditor: a real vault on anvil, and a token process in a schedule of the test's own, which may run any code and say anything. */
 import { createHash } from 'node:crypto';
-import fs from 'node:fs';
-import path from 'node:path';
 import {
   assign,
   createItem,
@@ -15,7 +13,7 @@ import {
 } from '@isthmus/ao';
 import type { BundleSource, Candidate } from '@isthmus/arweave';
 import { devAccount, devKey } from '@isthmus/devnet';
-import { projectRoot } from '@isthmus/store';
+import { tokenSource } from '@isthmus/store';
 import { getAddress, keccak256, stringToHex, zeroAddress, type Hex } from 'viem';
 import { COIN, RECIPIENT, Stage } from '../../contracts/ethereum/stage.js';
 import { sampleBundle } from '../arweave/harness.js';
@@ -30,7 +28,7 @@ const ALICE_KEY = devKey(5);
 const DEPLOYER = ethereumSigner(devKey(0));
 const guardianKey = (index: number): Hex => keccak256(stringToHex(`guardian ${index}`));
 
-export const TOKEN = fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'), 'utf8');
+export const TOKEN = tokenSource().toString();
 export const TOKEN_CODE = createHash('sha256').update(TOKEN).digest('hex');
 
 const tagList = (tags: Record<string, string>): Tag[] => Object.entries(tags).map(([name, value]) => ({ name, value }));

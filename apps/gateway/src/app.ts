@@ -16,6 +16,10 @@ import express, { type NextFunction, type Request, type RequestHandler, type Res
 import type { DataSource } from 'typeorm';
 import { createPublicClient, http } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
+import { AuditController } from './audit/audit.controller.js';
+import { AuditStore } from './audit/audit-store.js';
+import { workOf } from './audit/audit-work.js';
+import { Audits } from './audit/audits.js';
 import { AoOperationsModule } from './ao/ao-operations.module.js';
 import { limits } from './ao/limits.js';
 import { describeUnits } from './ao/unit-docs.js';
@@ -115,6 +119,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   );
 
   const receipts = receiptKeys(config);
+  const audits = new AuditStore(database);
   const books = new BookKeeper(database, engine, pool, watcher);
   const ao: AoAddresses = { scheduler: engine.scheduler, messenger: engine.messenger };
   const { registry } = health;
@@ -142,6 +147,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       OperationsController,
       ReceiptsController,
       StateController,
+      AuditController,
     ],
     providers: [
       { provide: CONFIG, useValue: config },
@@ -151,6 +157,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       { provide: StateStore, useValue: new StateStore(database) },
       { provide: AO_ADDRESSES, useValue: ao },
       { provide: RECEIPT_KEYS, useValue: receipts },
+      { provide: AuditStore, useValue: audits },
       { provide: BookKeeper, useValue: books },
       { provide: Relayer, useValue: relayer },
       { provide: Health, useValue: health },
@@ -188,6 +195,21 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   }
   if (settler && config.settlement)
     health.loop('settlement', config.settlement.pollMs, () => settler.step(), { advisory: true });
+  const { port } = server.address() as AddressInfo;
+  const url = `http://${config.host}:${port}`;
+  const auditing =
+    config.audit && config.assets.length > 0
+      ? new Audits({
+          everyMs: config.audit.everyMs,
+          work: workOf(config, config.audit, url, engine.scheduler),
+          store: audits,
+          signer: receipts?.key ?? null,
+          keep: pipeline ? (item) => pipeline.scheduler.keep(item) : null,
+          log,
+          registry,
+        })
+      : null;
+  auditing?.start();
   log.info(
     {
       port: config.port,
@@ -198,6 +220,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   );
 
   const stop = async (): Promise<void> => {
+    await auditing?.stop();
     // Listening ends first: a live stream that reconnects would keep the server open.
     server.close();
     server.closeAllConnections();
@@ -209,8 +232,6 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     await database.destroy();
   };
   let stopped: Promise<void> | undefined;
-  const { port } = server.address() as AddressInfo;
-  const url = `http://${config.host}:${port}`;
   return { url, engine, health, pipeline, database, projector, index, relayer, stop: () => (stopped ??= stop()) };
 }
 

@@ -157,6 +157,20 @@ const shape = z.strictObject({
   operatorKeyFile: z.string().min(1).optional(),
   /** File of the key that signs receipts and audits (ed25519, 32 secret bytes, mode 0600); without it nothing is signed. */
   receiptKeyFile: z.string().min(1).optional(),
+  /** Audits of this bridge, made by a process beside the gateway; without it none are made. */
+  audit: z
+    .strictObject({
+      /** Milliseconds between two audits. */
+      everyMs: z.int().min(1000).max(86_400_000).default(3_600_000),
+      /** Milliseconds a deposit, a withdrawal, an attestation may take before it is a finding. */
+      patienceMs: z.int().min(1000).max(604_800_000).default(3_600_000),
+      /** SHA-256 (hex) of token sources, besides the one this version brings, that a process may run. */
+      tokenSources: z
+        .array(z.string().regex(/^[0-9a-f]{64}$/, 'write a SHA-256 as 64 lower-case hex digits'))
+        .max(64)
+        .default([]),
+    })
+    .optional(),
   /** Keys that signed receipts before, so that those go on being good: the public key, and when it went out of use. */
   retiredReceiptKeys: z
     .array(

@@ -1,6 +1,4 @@
 /** A guardian's configuration: one JSON file (ISTHMUS_CONFIG), checked whole at start. */
-import fs from 'node:fs';
-import path from 'node:path';
 import {
   CoreNetwork,
   coreSchema,
@@ -11,7 +9,7 @@ import {
   type AoNetwork,
 } from '@isthmus/ao';
 import { assetId, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
-import { ConfigError, projectRoot } from '@isthmus/store';
+import { ConfigError } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
 
@@ -110,11 +108,6 @@ export const guardianSchema = z
   });
 
 export type GuardianConfig = z.output<typeof guardianSchema>;
-
-/** The token's source as this version brings it. */
-export function tokenSource(): Buffer {
-  return fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
-}
 
 /** The network a guardian's processes live on. */
 export function networkOf({ gatewayUrl, network }: Pick<GuardianConfig, 'gatewayUrl' | 'network'>): AoNetwork {

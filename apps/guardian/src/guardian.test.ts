@@ -38,7 +38,7 @@ import {
   type Scene,
   type Subject,
 } from '../harness.js';
-import { tokenSource } from './config.js';
+import { tokenSource } from '@isthmus/store';
 import { DoubleSignRefused } from './ledger.js';
 import { Runner } from './runner.js';
 

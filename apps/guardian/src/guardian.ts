@@ -30,7 +30,7 @@ import {
   type VaultListing,
 } from '@isthmus/bridge';
 import type { DepositedLog, ReleasedLog, RpcPool, VaultCursor, VaultWatcher } from '@isthmus/chains';
-import type { Logger } from '@isthmus/store';
+import { tokenSource, type Logger } from '@isthmus/store';
 import {
   decodeFunctionResult,
   encodeFunctionData,
@@ -42,7 +42,7 @@ import {
   type PrivateKeyAccount,
 } from 'viem';
 import { sourceHash } from './boot-check.js';
-import { tokenSource, type GuardianConfig } from './config.js';
+import type { GuardianConfig } from './config.js';
 import { crashPoint } from './crash-point.js';
 import { FollowedAsset, type Asset } from './followed-asset.js';
 import { DoubleSignRefused, type DepositRow, type Ledger, type ReleaseRow, type SignedRow } from './ledger.js';

@@ -22,6 +22,8 @@ export const CHAIN_ID = 31_337;
 const GUARDIANS = 3;
 const THRESHOLD = 2;
 const PAUSE_THRESHOLD = 1;
+/** Milliseconds between two audits of the local stack: something to look at soon. */
+const AUDIT_EVERY_MS = 60_000;
 /** Anvil's account the relayer pays gas from. */
 const RELAYER_ACCOUNT = 9;
 /** What the development wallet of the local Arweave begins with: 1,000 AR. */
@@ -288,6 +290,7 @@ function writeConfigs(
     relayerKeyFile: keys.relayer,
     operatorKeyFile: keys.operator,
     receiptKeyFile: keys.receipt,
+    audit: { everyMs: AUDIT_EVERY_MS },
     pollMs,
     chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3 },
   });

@@ -20,6 +20,11 @@ export function projectRoot(): string {
   }
 }
 
+/** The token's source as this version brings it. */
+export function tokenSource(): Buffer {
+  return fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
+}
+
 /** Where an embedded stack keeps its state: ISTHMUS_HOME, or `.isthmus` in the project. */
 export function stateFolder(env: NodeJS.ProcessEnv = process.env): string {
   return path.resolve(env['ISTHMUS_HOME'] ?? path.join(projectRoot(), '.isthmus'));

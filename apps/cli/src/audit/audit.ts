@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fetchBounded, IsthmusNetwork } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
-import { projectRoot } from '@isthmus/store';
+import { tokenSource } from '@isthmus/store';
 import { CommandError } from '../said.js';
 import { homeOf, portsOf } from '../settings.js';
 import { inWords, jsonOf } from './words.js';
@@ -143,8 +143,7 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
 
 /** SHA-256 of this version's token. */
 function ownToken(): string {
-  const source = fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
-  return createHash('sha256').update(source).digest('hex');
+  return createHash('sha256').update(tokenSource()).digest('hex');
 }
 
 function localStack(): Known {

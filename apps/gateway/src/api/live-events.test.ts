@@ -5,6 +5,7 @@ import type { Server } from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { Module, type INestApplication } from '@nestjs/common';
+import { Health } from '../health.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import { TransferStore } from '../transfers/transfer-store.js';
 import { MAX_UNREAD } from './stream-places.js';
@@ -38,6 +39,7 @@ async function serve(): Promise<void> {
       { provide: CONFIG, useValue: {} },
       { provide: TransferStore, useValue: busy },
       { provide: BookKeeper, useValue: {} },
+      { provide: Health, useValue: {} },
     ],
   })
   class Bridge {}

@@ -5,6 +5,7 @@ import { aoSchemas } from '../ao/schemas.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { stateSchemas } from '../state/schemas.js';
 import { address, amount, aoId, assetId, chainId, hash, time, units } from './fields.js';
+import { auditSchemas } from '../audit/schemas.js';
 import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 
 export const STATES = [
@@ -298,6 +299,7 @@ export const schemas = {
   ...aoSchemas,
   ...settlementSchemas,
   ...stateSchemas,
+  ...auditSchemas,
 } as const;
 
 type Of<S extends z.ZodType> = z.infer<S>;

@@ -1,11 +1,13 @@
 /** Receipts: whoever asks for an answer of /v1 with `Accept-Signature` gets it signed (RFC 9421); the keys that sign are published. */
-import { ed25519Signer, joinFields, ReceiptSigner, type Fields, type ReceiptKey } from '@isthmus/ao';
+import { ed25519Signer, joinFields, ReceiptSigner, type Fields, type ReceiptKey, type Signer } from '@isthmus/ao';
 import { readKeyFile } from '@isthmus/store';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { GatewayConfig } from '../config.js';
 
 export interface ReceiptKeys {
   signer: ReceiptSigner;
+  /** The key itself, for items. */
+  key: Signer;
   /** The one in use first. */
   published: readonly ReceiptKey[];
 }
@@ -16,9 +18,10 @@ export function receiptKeys({
   retiredReceiptKeys,
 }: Pick<GatewayConfig, 'receiptKeyFile' | 'retiredReceiptKeys'>): ReceiptKeys | null {
   if (receiptKeyFile === undefined) return null;
-  const signer = new ReceiptSigner(ed25519Signer(Buffer.from(readKeyFile(receiptKeyFile).slice(2), 'hex')));
-  const retired = retiredReceiptKeys.map(({ key, until }) => ({ keyId: key, until: Date.parse(until) }));
-  return { signer, published: [{ keyId: signer.keyId, until: null }, ...retired] };
+  const key = ed25519Signer(Buffer.from(readKeyFile(receiptKeyFile).slice(2), 'hex'));
+  const signer = new ReceiptSigner(key);
+  const retired = retiredReceiptKeys.map((old) => ({ keyId: old.key, until: Date.parse(old.until) }));
+  return { signer, key, published: [{ keyId: signer.keyId, until: null }, ...retired] };
 }
 
 /**

@@ -215,7 +215,7 @@ describe('published keys', () => {
     {},
     { keys: [] },
     { keys: [{ kty: 'OKP', crv: 'Ed25519', x: 'short' }] },
-    { keys: Array(65).fill({}) },
+    { keys: Array.from({ length: 65 }, () => ({})) },
   ])('%j is no key set', (value) => {
     expect(() => keysOf(value)).toThrow(HttpSignatureError);
   });

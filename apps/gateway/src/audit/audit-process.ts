@@ -1,0 +1,51 @@
+/**
+ * The process that audits for a gateway: asked for a report it makes one, going on from the last. It runs at low priority, with a memory of its
+ * own and a bound on it, so that nothing it does slows the bridge.
+ */
+import os from 'node:os';
+import { CoreNetwork, IsthmusNetwork, LegacyNetwork, type AoNetwork } from '@isthmus/ao';
+import { AuditError, Auditor } from '@isthmus/audit';
+import type { AuditAnswer, AuditWork } from './audit-work.js';
+
+/** Least of all that runs here. */
+const PRIORITY = 19;
+
+let auditor: Auditor | null = null;
+
+function networkOf({ ao, gatewayUrl }: AuditWork): AoNetwork {
+  const url = (name: string): string => String(ao[name]);
+  if (ao.engine === 'embedded') return new IsthmusNetwork(gatewayUrl);
+  if (ao.engine === 'core')
+    return new CoreNetwork({ nodeUrl: String((ao['nodeUrls'] as string[])[0]), gatewayUrl: url('gatewayUrl') });
+  return new LegacyNetwork({
+    schedulerUrl: url('schedulerUrl'),
+    messengerUrl: url('messengerUrl'),
+    gatewayUrl: url('gatewayUrl'),
+  });
+}
+
+async function answer(work: AuditWork): Promise<AuditAnswer> {
+  try {
+    auditor ??= await Auditor.open({
+      chain: { rpcUrls: work.rpcUrls, finality: work.finality, deployBlock: BigInt(work.deployBlock) },
+      processes: work.processes,
+      network: networkOf(work),
+      scheduler: work.scheduler,
+      patienceMs: work.patienceMs,
+      knownCode: work.knownCode,
+    });
+    return { report: await auditor.audit() };
+  } catch (error) {
+    await auditor?.close();
+    auditor = null; // the next one begins anew
+    const code = error instanceof AuditError ? error.code : 'failed';
+    return { code, message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+os.setPriority(PRIORITY);
+process.on('message', (work: AuditWork) => {
+  void answer(work).then((said) => process.send?.(said));
+});
+// A gateway that is gone needs no audits, however it went.
+process.on('disconnect', () => process.exit(0));

@@ -1,0 +1,42 @@
+/** What the gateway and the process that audits for it say to each other. */
+import { createHash } from 'node:crypto';
+import type { AuditReport, AuditorOptions } from '@isthmus/audit';
+import { tokenSource } from '@isthmus/store';
+import type { GatewayConfig } from '../config.js';
+
+/** Everything the auditor is told: nothing of what the gateway itself knows of transfers. */
+export interface AuditWork {
+  ao: Readonly<Record<string, unknown>> & { engine: GatewayConfig['ao']['engine'] };
+  gatewayUrl: string;
+  scheduler: string;
+  processes: readonly string[];
+  rpcUrls: readonly string[];
+  finality: AuditorOptions['chain']['finality'];
+  deployBlock: number;
+  patienceMs: number;
+  knownCode: readonly string[];
+}
+
+export type AuditAnswer = { report: AuditReport } | { code: string; message: string };
+
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+export function workOf(
+  { ao, chain, assets }: GatewayConfig,
+  audit: NonNullable<GatewayConfig['audit']>,
+  gatewayUrl: string,
+  scheduler: string,
+): AuditWork {
+  const { rpcUrls, finality, deployBlock } = chain;
+  return {
+    ao,
+    gatewayUrl,
+    scheduler,
+    processes: assets.map((a) => a.process),
+    rpcUrls: rpcUrls.slice(0, chain.agreement),
+    finality,
+    deployBlock,
+    patienceMs: audit.patienceMs,
+    knownCode: [sha256(tokenSource()), ...audit.tokenSources],
+  };
+}

@@ -1,0 +1,64 @@
+/** What the gateway's auditor has found, newest first. */
+import { Controller, Get, Inject, Param, Query } from '@nestjs/common';
+import { ApiParam, ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
+import { readCursor, readQuery, writeCursor } from '../api/input.js';
+import { Answers, QueryOf } from '../api/openapi.js';
+import { notFound } from '../api/problem.js';
+import { AuditStore, type KeptReport } from './audit-store.js';
+import type { AuditAnswerBody, AuditFeed } from './schemas.js';
+
+const feedQuery = z.strictObject({
+  cursor: z
+    .string({ error: 'use the nextCursor of the page before' })
+    .regex(/^[A-Za-z0-9_-]{1,40}$/, 'use the nextCursor of the page before')
+    .optional()
+    .describe('nextCursor of the page before'),
+  limit: z
+    .string({ error: 'write it once' })
+    .regex(/^([1-9]|[1-9][0-9]|100)$/, 'a page has 1 to 100 reports')
+    .default('25')
+    .describe('Reports on a page, 1 to 100'),
+});
+
+@ApiTags('bridge')
+@Controller('v1/audit')
+export class AuditController {
+  constructor(@Inject(AuditStore) private readonly store: AuditStore) {}
+
+  @Get()
+  @Answers('Audit', 'The newest audit of this bridge: what was looked at, each asset’s figures, what was found')
+  async newest(): Promise<AuditAnswerBody> {
+    return view(await this.store.find());
+  }
+
+  @Get('feed')
+  @Answers('AuditFeed', 'Audits, newest first')
+  @QueryOf(feedQuery)
+  async feed(@Query() query: unknown): Promise<AuditFeed> {
+    const { cursor, limit } = readQuery(feedQuery, query);
+    const size = Number(limit);
+    const rows = await this.store.list(cursor === undefined ? null : readCursor(cursor), size + 1);
+    const page = rows.slice(0, size);
+    const last = page.at(-1);
+    return {
+      reports: page.map(({ hash, result, height, madeAt, item }) => {
+        return { hash, result, height, at: madeAt.toISOString(), item };
+      }),
+      nextCursor: rows.length > size && last ? writeCursor(last.seq) : null,
+    };
+  }
+
+  @Get(':hash')
+  @Answers('Audit', 'One audit by its hash')
+  @ApiParam({ name: 'hash', description: 'SHA-256 of the report, 64 hex digits' })
+  async one(@Param('hash') hash: string): Promise<AuditAnswerBody> {
+    return view(/^[0-9a-f]{64}$/.test(hash) ? await this.store.find(hash) : null);
+  }
+}
+
+function view(kept: KeptReport | null): AuditAnswerBody {
+  if (!kept) throw notFound('audit');
+  const { report, hash, madeAt, arweave, item } = kept;
+  return { report, hash, made: { at: madeAt.toISOString(), arweave }, item };
+}
