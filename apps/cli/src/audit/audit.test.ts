@@ -19,7 +19,7 @@ beforeAll(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-audit-'));
   const receiptKeyFile = path.join(folder, 'receipt.key');
   writeKeyFile(receiptKeyFile, `0x${'7'.repeat(64)}`);
-  const every = { everyMs: 1000, patienceMs: 3_600_000, tokenSources: [] };
+  const every = { everyMs: 3000, patienceMs: 3_600_000, tokenSources: [] };
   world = await GatewayStage.open((config) => ({ ...config, receiptKeyFile, audit: every }));
 });
 afterAll(async () => {

@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 import net, { type AddressInfo, type Socket } from 'node:net';
+import { SettlementStore } from '@isthmus/arweave';
 import { NestFactory } from '@nestjs/core';
 import { Module, type INestApplication } from '@nestjs/common';
 import { Health } from '../health.js';
@@ -40,6 +41,7 @@ async function serve(): Promise<void> {
       { provide: TransferStore, useValue: busy },
       { provide: BookKeeper, useValue: {} },
       { provide: Health, useValue: {} },
+      { provide: SettlementStore, useValue: {} },
     ],
   })
   class Bridge {}
