@@ -167,7 +167,6 @@ describe('what is wrong', () => {
     for (const words of [
       ['--gateway', 'http://127.0.0.1:1', ...rpc],
       ['--gateway', world.url],
-      ['--from', 'http://127.0.0.1:1', ...rpc],
       ['--process', world.process, ...rpc, '--from', 'http://127.0.0.1:1'],
     ])
       expect(await audit(...words)).toMatchObject({ code: 2 });

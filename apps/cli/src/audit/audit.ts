@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fetchBounded, IsthmusNetwork } from '@isthmus/ao';
+import { fetchBounded, IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
+import type { Deployment } from '@isthmus/devnet';
 import { tokenSource } from '@isthmus/store';
 import { CommandError } from '../said.js';
 import { homeOf, portsOf } from '../settings.js';
@@ -108,7 +109,7 @@ interface Known {
 
 async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions> {
   const { gateway, from } = options;
-  const isLocal = gateway === undefined && from === undefined && options.process === undefined;
+  const isLocal = gateway === undefined && options.process === undefined;
   const known = isLocal ? localStack() : gateway === undefined ? null : await toldBy(gateway);
   const processes = options.process ?? known?.processes ?? [];
   if (processes.length === 0)
@@ -153,11 +154,11 @@ function localStack(): Known {
       `There is no local stack in ${homeOf(process.env)}: start one with "npm start", or name --rpc and --gateway or --from.`,
       EXIT['not-made'],
     );
-  const { assets, deployBlock } = JSON.parse(fs.readFileSync(file, 'utf8')) as {
-    assets: { process: string }[];
-    deployBlock: number;
-  };
-  return { processes: assets.map((a) => a.process), deployBlock: BigInt(deployBlock), scheduler: undefined };
+  const { assets, deployBlock, items } = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
+  const spawns = items.map((item) => parseItem(Buffer.from(item, 'base64')));
+  const processes = assets.map((a) => a.process);
+  const spawn = spawns.find(({ id }) => id === processes[0]);
+  return { processes, deployBlock: BigInt(deployBlock), scheduler: spawn && tagOf(spawn, 'Scheduler') };
 }
 
 async function toldBy(gateway: string): Promise<Known> {
