@@ -103,7 +103,8 @@ export interface MemoryChange {
 
 /** One running process in some virtual machine. Calls are sequential; every method is deterministic in its arguments and earlier calls. */
 export interface VmInstance {
-  handle(message: VmMessage): Promise<EvaluationResult>;
+  /** @param inHurry others wait: what takes long is given up, without effect @throws TakesLong, only in a hurry */
+  handle(message: VmMessage, inHurry?: boolean): Promise<EvaluationResult>;
   /** Evaluates without keeping any effect. */
   dryRun(message: VmMessage): Promise<EvaluationResult>;
   /** The state between two messages, restorable by `Vm.load` of the same module and env. Its pages are copies. */
@@ -120,8 +121,17 @@ export interface VmInstance {
 /** A kind of virtual machine, chosen by the module's `Module-Format`. */
 export interface Vm {
   formats: readonly string[];
-  /** Whether work is counted in the code that runs: then everything ends by itself, at the same step everywhere. Else only a clock ends it. */
-  counted: boolean;
-  /** A process of this module, from an image of its state or, with `null`, from nothing. @throws Error when it does not load */
-  load(module: Uint8Array, format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance>;
+  /** Whether it can give up what takes long, for it to be done where nobody waits. Else a long message holds up its like. */
+  yields: boolean;
+  /**
+   * A process of this module, from an image of its state or, with `null`, from nothing. @param inHurry as for `handle`
+   * @throws Error when it does not load; TakesLong, only in a hurry
+   */
+  load(
+    module: Uint8Array,
+    format: string,
+    env: ProcessEnv,
+    image: MemoryImage | null,
+    inHurry?: boolean,
+  ): Promise<VmInstance>;
 }

@@ -601,7 +601,7 @@ it('figures say what happened, with labels that strangers cannot multiply', asyn
   const open = await exact('isthmus_ao_memory_bytes{vm="isthmus-lua-5.4"}');
   const { memory } = await get('AoProcessDetail', `/v1/ao/processes/${process}`);
   expect([memory !== null && memory > 65_536, memory !== null && open > memory]).toEqual([true, true]);
-  expect(await exact('isthmus_ao_threads{kind="counted"}')).toBe(1);
+  expect(await exact('isthmus_ao_threads{kind="quick"}')).toBe(1);
   expect(await exact('isthmus_ao_opened_total')).toBeGreaterThan(1);
   expect(await exact('isthmus_ao_evicted_total')).toBe(0);
   const reads = await exact('isthmus_ao_dry_runs_total');

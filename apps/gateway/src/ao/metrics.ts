@@ -13,7 +13,7 @@
  *   isthmus_ao_open_processes{vm}                 processes open here, by their machine; bounded by the machines there are
  *   isthmus_ao_memory_bytes{vm}                   what they hold, with their copies for dry-runs
  *   isthmus_ao_stopped_processes{reason}          processes that ended their compute threads and wait to be tried again: too-long, crash; unknown-format: no machine here runs them
- *   isthmus_ao_threads{kind}                      compute threads: of counted and uncounted machines, and for dry-runs
+ *   isthmus_ao_threads{kind}                      compute threads: of quick processes, slow ones, ones apart, of machines that cannot give up what takes long, and for dry-runs
  *   isthmus_ao_opened_total, _evicted_total       processes opened, and closed to make room
  *   isthmus_ao_dry_runs_total                     dry-runs evaluated
  *   isthmus_ao_results_total{outcome}             results stored: done, failed

@@ -33,11 +33,11 @@ function replay(process, entries) {
     at = end;
     count += 1;
   }
-  return { count, bytes: bytes.length, milliseconds: 0 };
+  return { count, bytes: bytes.length, milliseconds: 0, takesLong: false };
 }
 function perform({ op, process, module, image, message, messages, entries }) {
   if (op === 'open' && Buffer.from(module).includes('Hang')) for (;;);
-  if (op === 'open') return counts.set(process, image ? image.pages.get(0)[0] : 0), null;
+  if (op === 'open') return counts.set(process, image ? image.pages.get(0)[0] : 0), { takesLong: false };
   if (op === 'close') return counts.delete(process), null;
   if (op === 'snapshot') return { size: 65536, pages: new Map([[0, page(process)]]) };
   if (op === 'checkpoint') return { size: 65536, changed: [[0, page(process)]] };
@@ -45,7 +45,7 @@ function perform({ op, process, module, image, message, messages, entries }) {
   if (op === 'replay') return replay(process, entries);
   const begun = performance.now();
   const results = messages.map((m) => handle(process, m, true));
-  return op === 'follow' ? null : { results, milliseconds: performance.now() - begun };
+  return op === 'follow' ? null : { results, milliseconds: performance.now() - begun, takesLong: false };
 }
 parentPort.on('message', (request) => parentPort.postMessage({ id: request.id, usage: 0, value: perform(request) }));
 `;

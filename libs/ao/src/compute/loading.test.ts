@@ -82,7 +82,7 @@ describe('A13 A16 I13 what fails to load', () => {
 describe('what a host cannot load', () => {
   const failing = (error: Error): Vm => ({
     formats: ['x'],
-    counted: true,
+    yields: true,
     load: () => {
       throw error;
     },

@@ -4,24 +4,26 @@
  */
 import type { EvaluationResult, MemoryChange, MemoryImage, ProcessEnv, Vm, VmInstance } from '../types.js';
 import { failed } from './bounds.js';
-import { reasonOf } from './traps.js';
+import { reasonOf, TakesLong } from './traps.js';
 
 /** What a process without a memory counts for: the thread keeps its environment, whose tags are 4 KiB, and a few objects. */
 const EMPTY_BYTES = 64 * 1024;
 
-/** A process, whether its module loads or not. @throws HostFailure */
+/** A process, whether its module loads or not. @throws HostFailure; TakesLong, only in a hurry */
 export async function loadProcess(
   machine: Vm,
   module: Uint8Array,
   format: string,
   env: ProcessEnv,
   image: MemoryImage | null,
+  inHurry = false,
 ): Promise<VmInstance> {
   // The image of what did not load is empty: it does not load this time either.
   const from = image && image.size > 0 ? image : null;
   try {
-    return await machine.load(module, format, env, from);
+    return await machine.load(module, format, env, from, inHurry);
   } catch (error) {
+    if (error instanceof TakesLong) throw error;
     if (from) throw error; // it has loaded before
     return new UnloadedProcess(reasonOf(error));
   }

@@ -10,13 +10,14 @@ export type Ask =
       format: string;
       env: ProcessEnv;
       image: MemoryImage | null;
+      inHurry: boolean;
     }
   /** Answered for the first of the messages only when they give or take much. */
-  | { op: 'handle'; process: string; messages: VmMessage[] }
+  | { op: 'handle'; process: string; messages: VmMessage[]; inHurry: boolean }
   /** Packed entries whose results are known. */
-  | { op: 'replay'; process: string; entries: Uint8Array }
+  | { op: 'replay'; process: string; entries: Uint8Array; inHurry: boolean }
   /** Packed entries that are evaluated again, for their results as they are stored. */
-  | { op: 'evaluate'; process: string; entries: Uint8Array }
+  | { op: 'evaluate'; process: string; entries: Uint8Array; inHurry: boolean }
   /** Handles messages that had their effect where the process lives; fails when one has not here. */
   | { op: 'follow'; process: string; messages: VmMessage[] }
   | { op: 'dry-run'; process: string; message: VmMessage }
@@ -24,15 +25,21 @@ export type Ask =
   | { op: 'checkpoint'; process: string }
   | { op: 'close'; process: string };
 
-/** Answer to `handle`: at least one of its messages was handled. */
-export interface Handled {
+/** Answer to what may be asked in a hurry. */
+export interface Hurried {
+  /** Whether the next thing was given up, since it takes long: it is to be asked for where nobody waits. */
+  takesLong: boolean;
+}
+
+/** Answer to `handle`: at least one of its messages was handled, or given up. */
+export interface Handled extends Hurried {
   results: EvaluationResult[];
   /** What they took. */
   milliseconds: number;
 }
 
-/** Answer to `replay`: at least one of its entries was evaluated. */
-export interface Replayed {
+/** Answer to `replay`: at least one of its entries was evaluated, or given up. */
+export interface Replayed extends Hurried {
   /** How many were, and their bytes. */
   count: number;
   bytes: number;

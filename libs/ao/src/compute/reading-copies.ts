@@ -37,7 +37,7 @@ export interface Source {
   module: Uint8Array;
   format: string;
   env: ProcessEnv;
-  counted: boolean;
+  yields: boolean;
   /** Bytes of memory it holds: its copy will hold about as many. */
   bytes(): number;
   /** The state as it is when all that was asked of the process before is done. */
@@ -72,9 +72,9 @@ interface Reads {
 }
 
 export class ReadingCopies {
-  private readonly counted: ComputeThreads;
+  private readonly quick: ComputeThreads;
   private readonly slow: ComputeThreads;
-  private readonly uncounted: ComputeThreads;
+  private readonly unyielding: ComputeThreads;
   private readonly reads = new Map<string, Reads>();
   /** Bytes all copies may hold together; a single one may be larger. */
   mostBytes = COPY_BYTES;
@@ -91,13 +91,13 @@ export class ReadingCopies {
     private readonly timeoutMs: number,
     private readonly readTimeoutMs: number,
   ) {
-    this.counted = new ComputeThreads(1, script);
+    this.quick = new ComputeThreads(1, script);
     this.slow = new ComputeThreads(1, script);
-    this.uncounted = new ComputeThreads(1, script);
+    this.unyielding = new ComputeThreads(1, script);
   }
 
   get threads(): number {
-    return [this.counted, this.slow, this.uncounted].reduce((sum, kind) => sum + kind.all().length, 0);
+    return [this.quick, this.slow, this.unyielding].reduce((sum, kind) => sum + kind.all().length, 0);
   }
 
   /** Bytes of memory that the copy of a process holds, about. */
@@ -145,7 +145,7 @@ export class ReadingCopies {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.counted, this.slow, this.uncounted].map((t) => t.stop()));
+    await Promise.all([this.quick, this.slow, this.unyielding].map((t) => t.stop()));
   }
 
   /** On a copy that has all the process had handled when this was asked. */
@@ -182,9 +182,9 @@ export class ReadingCopies {
   }
 
   /** One whose reading has ended a thread is read among the slow ones. */
-  private threadFor({ process, counted }: Source, { pace }: Reads): ComputeThread {
+  private threadFor({ process, yields }: Source, { pace }: Reads): ComputeThread {
     const slow = pace >= SLOW_MS || this.suspects.has(process);
-    return (slow ? this.slow : counted ? this.counted : this.uncounted).roomiest();
+    return (slow ? this.slow : yields ? this.quick : this.unyielding).roomiest();
   }
 
   private blamed(process: string, error: Error): Error {
@@ -223,7 +223,7 @@ export class ReadingCopies {
     reads.copy = copy;
     thread.processes.set(process, 0);
     try {
-      await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
+      await thread.ask({ op: 'open', process, module, format, env, image, inHurry: false }, this.timeoutMs);
     } catch (error) {
       this.drop(process, copy);
       throw this.blamed(process, error as Error);

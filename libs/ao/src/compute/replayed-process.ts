@@ -5,7 +5,7 @@
 import type { EvaluationResult, MemoryChange, MemoryImage, VmInstance, VmMessage } from '../types.js';
 import { failed } from './bounds.js';
 import { KeptMemory } from './image.js';
-import { reasonOf } from './traps.js';
+import { reasonOf, TakesLong } from './traps.js';
 
 /**
  * Messages handled since the memory was kept before it is kept again, bytes of theirs, and steps they took (a fifth of a second of work): how
@@ -20,8 +20,8 @@ export interface MemoryMachine {
   readonly memory: Uint8Array;
   /** Makes the memory what was kept, growing it when it is smaller. */
   restore(kept: KeptMemory): void;
-  /** Evaluates a message on the memory as it is. With an Error, or when it throws, the memory may be anything. */
-  evaluate(message: VmMessage): EvaluationResult;
+  /** Evaluates a message on the memory as it is. With an Error, or when it throws, the memory may be anything. @throws TakesLong, only in a hurry */
+  evaluate(message: VmMessage, inHurry: boolean): EvaluationResult;
   /** Steps of the last message. */
   readonly workDone: number;
 }
@@ -54,12 +54,12 @@ export class ReplayedProcess implements VmInstance {
     else this.keep();
   }
 
-  handle(message: VmMessage): Promise<EvaluationResult> {
+  async handle(message: VmMessage, inHurry = false): Promise<EvaluationResult> {
     this.putBack();
-    const result = this.attempt(message);
+    const result = this.attempt(message, inHurry);
     if (result.Error !== undefined) {
       this.undo();
-      return Promise.resolve(result);
+      return result;
     }
     this.since.push(message);
     this.bytesSince += message.Data.length;
@@ -72,7 +72,7 @@ export class ReplayedProcess implements VmInstance {
   /** Its effects are undone when the process is told to settle, or asked for anything else: the answer need not wait for that. */
   dryRun(message: VmMessage): Promise<EvaluationResult> {
     this.keepNew();
-    const result = this.attempt({ ...message, 'Read-Only': true });
+    const result = this.attempt({ ...message, 'Read-Only': true }, false);
     this.unsettled = true;
     this.read = true;
     return Promise.resolve(result);
@@ -102,12 +102,13 @@ export class ReplayedProcess implements VmInstance {
     return Promise.resolve(); // memory is all it holds
   }
 
-  /** Whatever the code itself ended it by, the message failed, and the process lives on. @throws HostFailure when it was the host, with no effect */
-  private attempt(message: VmMessage): EvaluationResult {
+  /** Whatever the code itself ended it by, the message failed, and the process lives on. @throws HostFailure when it was the host, TakesLong, with no effect */
+  private attempt(message: VmMessage, inHurry: boolean): EvaluationResult {
     try {
-      return this.counted(this.machine.evaluate(message));
+      return this.counted(this.machine.evaluate(message, inHurry));
     } catch (error) {
       try {
+        if (error instanceof TakesLong) throw error;
         return this.counted(failed(reasonOf(error)));
       } catch (failure) {
         this.damaged = true;
@@ -131,7 +132,7 @@ export class ReplayedProcess implements VmInstance {
     this.damaged = true;
     this.rewind();
     for (const message of this.since) {
-      const { Error: reason } = this.machine.evaluate(message);
+      const { Error: reason } = this.machine.evaluate(message, false);
       if (reason !== undefined) throw new Error(`A message that was handled before now fails: ${reason}`);
     }
     this.damaged = false;

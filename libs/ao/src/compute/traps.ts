@@ -19,6 +19,14 @@ export class ProcessError extends Error {
   }
 }
 
+/** It takes longer than somebody in a hurry waits: nothing of it had an effect, and it is no result. */
+export class TakesLong extends Error {
+  constructor() {
+    super('This takes longer than there is time for now.');
+    this.name = 'TakesLong';
+  }
+}
+
 export const OUT_OF_WORK = 'out of work';
 export const STACK_OVERFLOW = 'stack overflow';
 export const OUT_OF_BOUNDS = 'memory access out of bounds';

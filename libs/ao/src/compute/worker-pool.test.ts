@@ -174,7 +174,7 @@ it('I13 a process whose messages take long moves to its like, with all it is; th
   await pool.handle('evil', [message('Count'), message('Count')]);
   await pool.handle('evil', [message('Work', '400')]);
   expect(await counted('evil')).toBe('3');
-  expect(pool.threads().counted).toBe(2);
+  expect(pool.threads()).toMatchObject({ quick: 1, slow: 1 });
   // What changed before it moved is not forgotten.
   const { changed } = await pool.checkpoint('evil');
   expect(changed.map(([page, bytes]) => [page, bytes?.[0]])).toEqual([[0, 3]]);
@@ -319,10 +319,55 @@ end`;
     for (const name of ['slow', 'a']) await real.open(name, Buffer.from(source), LUA_FORMAT, env, null);
     const before = changedImage(null, await real.checkpoint('slow'));
     await real.handle('slow', [message('Keep', kept)]);
-    for (let i = 0; i < 10 && real.threads().counted === 1; i += 1) await real.handle('slow', [message('Work')]);
-    expect(real.threads().counted).toBe(2);
+    for (let i = 0; i < 10 && real.threads().slow === 0; i += 1) await real.handle('slow', [message('Work')]);
+    expect(real.threads()).toMatchObject({ quick: 1, slow: 1 });
     expect(said((await real.handle('slow', [message('Keep', kept)]))[0])).toBe('2');
     expect(sameImage(changedImage(before, await real.checkpoint('slow')), await real.snapshot('slow'))).toBe(true);
+    await real.stop();
+  });
+
+  it('I13 A16 what turns out to take long is given up where others wait, and done apart: new endless processes hold up nobody', async () => {
+    const real = new WorkerPool(1);
+    const source = `local n = 0
+function handle(msg)
+  n = n + 1
+  if msg.Tags.Action == "Loop" then while true do end end
+  if msg.Tags.Action == "Work" then for i = 1, 5e6 do n = n + 0 end end
+  ao.send({ Data = tostring(n) })
+end`;
+    const endless = Array.from({ length: 4 }, (_, i) => `endless ${i}`);
+    for (const name of [...endless, 'long', 'quick']) await real.open(name, Buffer.from(source), LUA_FORMAT, env, null);
+    const order: string[] = [];
+    const ask = async (name: string, what: string) => {
+      const [result] = await real.handle(name, [message(what)]);
+      order.push(name);
+      return result;
+    };
+    const asked = [...endless.map((name) => ask(name, 'Loop')), ask('long', 'Work'), ask('quick', 'Count')];
+    const results = await Promise.all(asked);
+    expect(order[0]).toBe('quick');
+    expect(results.slice(0, 4).map((r) => r?.Error)).toEqual(endless.map(() => 'out of instructions'));
+    // What was given up has had no effect, and its result is the one it has anywhere.
+    expect(results[4] && said(results[4])).toBe('1');
+    for (const name of ['endless 0', 'long'])
+      expect(said((await real.handle(name, [message('Count')]))[0])).toBe(name === 'long' ? '2' : '1');
+    await real.stop();
+  });
+
+  it('I13 A16 so is a module that takes long to load', async () => {
+    const real = new WorkerPool(1);
+    const endless = Buffer.from('while true do end');
+    await real.open('quick', Buffer.from(SOURCE), LUA_FORMAT, env, null);
+    const order: string[] = [];
+    const opening = [0, 1, 2].map(async (i) => {
+      await real.open(`endless ${i}`, endless, LUA_FORMAT, env, null);
+      order.push('endless');
+    });
+    const count = real.handle('quick', [message('Count')]).then(() => order.push('quick'));
+    await Promise.all([...opening, count]);
+    expect(order[0]).toBe('quick');
+    const [result] = await real.handle('endless 1', [message('Count')]);
+    expect(result?.Error).toBe('The module does not load: out of work');
     await real.stop();
   });
 

@@ -1,6 +1,7 @@
 /**
  * Processes over threads. A process lives in one thread; one that hangs a thread ends it, and what lived there is opened again. Those whose
- * messages take long live apart from the others, in a thread that stands back, and those that make a thread busier than the others move. One that
+ * messages take long live apart from the others, in a thread that stands back: a message that turns out to is given up, and done there. Those that make a thread
+ * busier than the others move. One that
  * has ended its thread lives in another one with its like, so that it does so to nobody else again.
  * Workers always run the built code (`dist/`), since Node runs no TypeScript.
  */
@@ -11,7 +12,7 @@ import { ComputeThreads, WorkerLost, type ComputeThread } from './compute-thread
 import { laterChange } from './image.js';
 import { machineFor } from './machines.js';
 import { PackedEntries, PackedOutcomes, type Outcome } from './packed.js';
-import type { Ask, Evaluated, Handled, Replayed } from './protocol.js';
+import type { Ask, Evaluated, Handled, Hurried, Replayed } from './protocol.js';
 import { ReadingCopies } from './reading-copies.js';
 import { Suspects } from './suspects.js';
 
@@ -44,12 +45,15 @@ const STAND_BACK = 10;
 /** Among which others a process lives: see `WorkerPool`. */
 type Place = 'quick' | 'slow' | 'apart';
 
+/** Whether what takes long is given up there: others wait behind it. */
+const hurries = (place: Place, yields: boolean): boolean => place === 'quick' && yields;
+
 /** A process and where it lives. */
 interface Opened {
   module: Uint8Array;
   format: string;
   env: ProcessEnv;
-  counted: boolean;
+  yields: boolean;
   thread: ComputeThread;
   place: Place;
   /** Since when it lives where it does. */
@@ -64,13 +68,13 @@ interface Opened {
 }
 
 export class WorkerPool {
-  /** What counts its work and what does not live apart: each can only hold up its like. */
-  private readonly counted: ComputeThreads;
+  private readonly quick: ComputeThreads;
+  /** For machines that cannot give up what takes long: it can only hold up its like. */
+  private readonly unyielding: ComputeThreads;
   private readonly slow: ComputeThreads;
   /** For who has ended a thread. */
   private readonly apart: ComputeThreads;
   private readonly suspects = new Suspects();
-  private readonly uncounted: ComputeThreads;
   private readonly readers: ReadingCopies;
   private readonly opened = new Map<string, Opened>();
   private balanced = performance.now();
@@ -86,10 +90,10 @@ export class WorkerPool {
     readTimeoutMs = READ_TIMEOUT_MS,
     script = path.join(projectRoot(), 'dist/libs/ao/src/compute/worker.js'),
   ) {
-    this.counted = new ComputeThreads(size, script);
+    this.quick = new ComputeThreads(size, script);
+    this.unyielding = new ComputeThreads(size, script);
     this.slow = new ComputeThreads(1, script, STAND_BACK);
     this.apart = new ComputeThreads(1, script, STAND_BACK);
-    this.uncounted = new ComputeThreads(size, script);
     this.readers = new ReadingCopies(script, timeoutMs, readTimeoutMs);
   }
 
@@ -102,26 +106,43 @@ export class WorkerPool {
     image: MemoryImage | null,
   ): Promise<void> {
     const before = await this.settled(process);
-    const counted = machineFor(format)?.counted ?? false;
+    const yields = machineFor(format)?.yields ?? false;
     const alive = before && !before.thread.lost ? before : null;
     const place = this.suspects.has(process) ? 'apart' : (alive?.place ?? 'quick');
     if (alive && alive.place !== place) await this.close(process);
     const stays = alive?.place === place;
-    const thread = stays ? alive.thread : this.threadsFor(place, counted).roomiest();
+    const load = { op: 'open', process, module, format, env, image } as const;
     this.readers.forget(process);
-    thread.processes.set(process, 0);
+    let lives = { place, thread: stays ? alive.thread : this.threadsFor(place, yields).roomiest() };
     try {
-      await thread.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
+      if (await this.takesLong(lives.thread, { ...load, inHurry: hurries(place, yields) })) {
+        lives = { place: 'slow', thread: this.slow.roomiest() };
+        await this.takesLong(lives.thread, { ...load, inHurry: false });
+      }
     } catch (error) {
       this.opened.delete(process);
-      thread.leave(process);
       this.blame(process, error);
       throw error;
     }
     const { spent = 0, pace = 0 } = before ?? {};
-    const since = stays ? alive.since : -STAY_MS;
-    const lives = { thread, place, since, moving: null, unsaved: null };
-    this.opened.set(process, { module, format, env, counted, ...lives, spent, compared: spent, pace });
+    const since = stays ? alive.since : lives.place === place ? -STAY_MS : performance.now();
+    const state = { ...lives, since, moving: null, unsaved: null };
+    this.opened.set(process, { module, format, env, yields, ...state, spent, compared: spent, pace });
+  }
+
+  /** Opens a process in a thread. @returns whether it was given up, since it takes long @throws WorkerLost; Error when it does not load */
+  private async takesLong(thread: ComputeThread, load: Extract<Ask, { op: 'open' }>): Promise<boolean> {
+    const { process } = load;
+    const held = thread.processes.get(process) ?? 0;
+    thread.processes.set(process, held);
+    try {
+      const { takesLong } = (await thread.ask(load, this.timeoutMs)) as Hurried;
+      if (takesLong) thread.leave(process);
+      return takesLong;
+    } catch (error) {
+      thread.leave(process);
+      throw error;
+    }
   }
 
   isOpen(process: string): boolean {
@@ -143,7 +164,10 @@ export class WorkerPool {
    */
   async handleSome(process: string, messages: VmMessage[]): Promise<EvaluationResult[]> {
     if (messages.length === 0) return [];
-    const { results } = await this.turn<Handled>({ op: 'handle', process, messages }, (h) => h.results.length);
+    const { results } = await this.turn<Handled>(
+      (inHurry) => ({ op: 'handle', process, messages, inHurry }),
+      (h) => h.results.length,
+    );
     this.readers.follow(
       process,
       messages.filter((_, i) => results[i] && results[i].Error === undefined),
@@ -155,7 +179,10 @@ export class WorkerPool {
   async replay(process: string, entries: Buffer): Promise<void> {
     for (let at = 0; at < entries.length;) {
       const piece = new Uint8Array(entries.subarray(at, PackedEntries.end(entries, at, PIECE_BYTES)));
-      const { bytes } = await this.turn<Replayed>({ op: 'replay', process, entries: piece }, (r) => r.count);
+      const { bytes } = await this.turn<Replayed>(
+        (inHurry) => ({ op: 'replay', process, entries: piece, inHurry }),
+        (r) => r.count,
+      );
       this.readers.forget(process);
       at += bytes;
     }
@@ -167,7 +194,10 @@ export class WorkerPool {
    */
   async evaluateSome(process: string, entries: Buffer): Promise<{ bytes: number; outcomes: Outcome[] }> {
     const piece = new Uint8Array(entries.subarray(0, PackedEntries.end(entries, 0, PIECE_BYTES)));
-    const { bytes, outcomes } = await this.turn<Evaluated>({ op: 'evaluate', process, entries: piece }, (e) => e.count);
+    const { bytes, outcomes } = await this.turn<Evaluated>(
+      (inHurry) => ({ op: 'evaluate', process, entries: piece, inHurry }),
+      (e) => e.count,
+    );
     this.readers.forget(process);
     return { bytes, outcomes: PackedOutcomes.read(outcomes) };
   }
@@ -179,9 +209,9 @@ export class WorkerPool {
   async dryRun(process: string, message: VmMessage): Promise<EvaluationResult> {
     const opened = this.opened.get(process);
     if (!opened || opened.thread.lost) throw new WorkerLost(`Process ${process} is not open.`, 'other');
-    const { module, format, env, counted } = opened;
+    const { module, format, env, yields } = opened;
     const [bytes, snapshot] = [() => this.sizeOf(process), () => this.snapshot(process)];
-    return this.readers.dryRun({ process, module, format, env, counted, bytes, snapshot }, message);
+    return this.readers.dryRun({ process, module, format, env, yields, bytes, snapshot }, message);
   }
 
   /** Image of a process' state. @throws WorkerLost */
@@ -234,11 +264,15 @@ export class WorkerPool {
     return this.opened.get(process)?.spent ?? 0;
   }
 
-  /** Threads that run now: of machines that count their work, of those that do not, and for dry-runs. */
-  threads(): Record<'counted' | 'uncounted' | 'reading', number> {
+  /** Threads that run now: of each place, of machines that cannot give up what takes long, and for dry-runs. */
+  threads(): Record<Place | 'unyielding' | 'reading', number> {
+    const { quick, unyielding, slow, apart } = this;
+    const count = (threads: ComputeThreads): number => threads.all().length;
     return {
-      counted: [this.counted, this.slow, this.apart].reduce((sum, kind) => sum + kind.all().length, 0),
-      uncounted: this.uncounted.all().length,
+      quick: count(quick),
+      slow: count(slow),
+      apart: count(apart),
+      unyielding: count(unyielding),
       reading: this.readers.threads,
     };
   }
@@ -255,19 +289,37 @@ export class WorkerPool {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.counted, this.slow, this.apart, this.uncounted, this.readers].map((t) => t.stop()));
+    await Promise.all([this.quick, this.unyielding, this.slow, this.apart, this.readers].map((t) => t.stop()));
   }
 
-  private async turn<T extends { milliseconds: number }>(ask: Ask, count: (done: T) => number): Promise<T> {
-    const opened = this.opened.get(ask.process);
+  /** A turn in which something is done: what takes long where others wait goes where nobody does, and is asked for again. */
+  private async turn<T extends Hurried & { milliseconds: number }>(
+    askFor: (inHurry: boolean) => Ask,
+    count: (done: T) => number,
+  ): Promise<T> {
+    const { process } = askFor(false);
     try {
-      const done = (await this.ask(ask)) as T;
-      if (opened) this.account(ask.process, opened, count(done), done.milliseconds);
-      return done;
+      for (let mayHurry = true; ; mayHurry = false) {
+        const opened = await this.settled(process);
+        const inHurry = mayHurry && opened !== undefined && hurries(opened.place, opened.yields);
+        const done = (await this.ask(askFor(inHurry))) as T;
+        if (!opened) return done;
+        if (done.takesLong) this.giveWay(process, opened);
+        if (count(done) > 0) {
+          this.account(process, opened, count(done), done.milliseconds);
+          return done;
+        }
+        opened.spent += done.milliseconds; // where it is now it is done however long it takes
+      }
     } catch (error) {
-      this.readers.forget(ask.process); // nobody knows how far it came
+      this.readers.forget(process); // nobody knows how far it came
       throw error;
     }
+  }
+
+  /** What has a message that takes long goes to its like before it does it. */
+  private giveWay(process: string, opened: Opened): void {
+    if (opened.place === 'quick' && !opened.moving) this.move(process, opened, this.slow.roomiest(), 'slow');
   }
 
   private account(process: string, opened: Opened, count: number, milliseconds: number): void {
@@ -280,11 +332,11 @@ export class WorkerPool {
 
   /** A process that has become slow, or quick again, moves to its like, unless it lives alone. */
   private settleIn(process: string, opened: Opened): void {
-    const { place, thread, counted, since } = opened;
-    if (!counted || opened.moving || performance.now() - since < STAY_MS) return;
+    const { place, thread, yields, since } = opened;
+    if (!yields || opened.moving || performance.now() - since < STAY_MS) return;
     const like = this.placeFor(process, opened);
     if (like === place || (like === 'slow' && place === 'quick' && thread.processes.size === 1)) return;
-    this.move(process, opened, this.threadsFor(like, counted).roomiest(), like);
+    this.move(process, opened, this.threadsFor(like, yields).roomiest(), like);
   }
 
   private placeFor(process: string, { place, pace }: Opened): Place {
@@ -292,9 +344,8 @@ export class WorkerPool {
     return pace < (place === 'quick' ? SLOW_MS : QUICK_MS) ? 'quick' : 'slow';
   }
 
-  private threadsFor(place: Place, counted: boolean): ComputeThreads {
-    if (place === 'quick') return counted ? this.counted : this.uncounted;
-    return this[place];
+  private threadsFor(place: Place, yields: boolean): ComputeThreads {
+    return place === 'quick' && !yields ? this.unyielding : this[place];
   }
 
   /** Who ended its thread lives apart from then on. */
@@ -308,7 +359,7 @@ export class WorkerPool {
     const stretch = now - this.balanced;
     if (stretch < BALANCE_MS || this.size === 1) return;
     this.balanced = now;
-    const loads = this.counted.all().map((thread) => {
+    const loads = this.quick.all().map((thread) => {
       const load = thread.worked - (this.compared.get(thread) ?? 0);
       this.compared.set(thread, thread.worked);
       return { thread, load };
@@ -347,7 +398,7 @@ export class WorkerPool {
     const image = (await from.ask({ op: 'snapshot', process }, this.timeoutMs)) as MemoryImage;
     to.processes.set(process, from.processes.get(process) ?? 0);
     try {
-      await to.ask({ op: 'open', process, module, format, env, image }, this.timeoutMs);
+      await to.ask({ op: 'open', process, module, format, env, image, inHurry: false }, this.timeoutMs);
     } catch (error) {
       to.leave(process);
       throw error;

@@ -7,7 +7,8 @@ import { loadProcess } from './loading.js';
 import { machineFor } from './machines.js';
 import { messageOf } from './message.js';
 import { PackedEntries, PackedOutcomes, type Outcome } from './packed.js';
-import type { Evaluated, Handled, Read, Replayed, Request, Response, ThreadData } from './protocol.js';
+import type { Evaluated, Handled, Hurried, Read, Replayed, Request, Response, ThreadData } from './protocol.js';
+import { TakesLong } from './traps.js';
 
 /** One answer holds about this many bytes of results at most, and one request takes about this long; less when others wait for their turn. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
@@ -42,19 +43,12 @@ async function answer(request: Request): Promise<Response> {
 }
 
 async function perform(request: Request): Promise<unknown> {
-  if (request.op === 'open') {
-    const { process, module, format, env, image } = request;
-    const machine = machineFor(format);
-    if (!machine) throw new Error(`No virtual machine for Module-Format ${format}.`);
-    processes.set(process, await loadProcess(machine, module, format, env, image));
-    environments.set(process, env);
-    return null;
-  }
+  if (request.op === 'open') return open(request);
   const process = processes.get(request.process);
   if (!process) throw new Error(`Process ${request.process} is not open in this worker.`);
   switch (request.op) {
     case 'handle':
-      return handle(process, request.messages);
+      return handle(process, request);
     case 'replay':
       return replay(process, environments.get(request.process) as ProcessEnv, request);
     case 'evaluate':
@@ -74,18 +68,45 @@ async function perform(request: Request): Promise<unknown> {
   }
 }
 
+async function open(request: Extract<Request, { op: 'open' }>): Promise<Hurried> {
+  const { process, module, format, env, image, inHurry } = request;
+  const machine = machineFor(format);
+  if (!machine) throw new Error(`No virtual machine for Module-Format ${format}.`);
+  processes.delete(process);
+  const loaded = await unlessLong(() => loadProcess(machine, module, format, env, image, inHurry));
+  if (loaded === TAKES_LONG) return { takesLong: true };
+  processes.set(process, loaded);
+  environments.set(process, env);
+  return { takesLong: false };
+}
+
+const TAKES_LONG = Symbol('takes long');
+
+async function unlessLong<T>(work: () => Promise<T>): Promise<T | typeof TAKES_LONG> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof TakesLong) return TAKES_LONG;
+    throw error;
+  }
+}
+
 /** How long a turn lasts, at this moment. */
 const turnMs = (): number => (Atomics.load(others, 0) === 1 ? SHORT_TURN_MS : TURN_MS);
 
-async function handle(process: VmInstance, messages: readonly VmMessage[]): Promise<Handled> {
-  const handled: Handled = { results: [], milliseconds: 0 };
+async function handle(
+  process: VmInstance,
+  { messages, inHurry }: Extract<Request, { op: 'handle' }>,
+): Promise<Handled> {
+  const handled: Handled = { results: [], milliseconds: 0, takesLong: false };
   const begun = performance.now();
   let bytes = 0;
   for (const message of messages) {
-    const result = await process.handle(message);
+    const result = await unlessLong(() => process.handle(message, inHurry));
+    handled.milliseconds = performance.now() - begun;
+    if (result === TAKES_LONG) return { ...handled, takesLong: true };
     handled.results.push(result);
     bytes += sizeOf(result);
-    handled.milliseconds = performance.now() - begun;
     if (bytes >= MAX_ANSWER_BYTES || handled.milliseconds >= turnMs()) break;
   }
   return handled;
@@ -94,37 +115,43 @@ async function handle(process: VmInstance, messages: readonly VmMessage[]): Prom
 async function replay(
   process: VmInstance,
   env: ProcessEnv,
-  { process: id, entries }: Extract<Request, { op: 'replay' }>,
+  { process: id, entries, inHurry }: Extract<Request, { op: 'replay' }>,
 ): Promise<Replayed> {
   const packed = new PackedEntries(Buffer.from(entries.buffer, entries.byteOffset, entries.length), id);
   const begun = performance.now();
-  const replayed: Replayed = { count: 0, bytes: 0, milliseconds: 0 };
+  const replayed: Replayed = { count: 0, bytes: 0, milliseconds: 0, takesLong: false };
   while (!packed.done && replayed.milliseconds < turnMs()) {
-    await process.handle(messageOf(packed.next(), env));
-    replayed.count += 1;
+    const message = messageOf(packed.next(), env);
+    const result = await unlessLong(() => process.handle(message, inHurry));
     replayed.milliseconds = performance.now() - begun;
+    if (result === TAKES_LONG) return { ...replayed, takesLong: true };
+    replayed.count += 1;
+    replayed.bytes = packed.at;
   }
-  replayed.bytes = packed.at;
   return replayed;
 }
 
 async function evaluate(
   process: VmInstance,
   env: ProcessEnv,
-  { process: id, entries }: Extract<Request, { op: 'evaluate' }>,
+  { process: id, entries, inHurry }: Extract<Request, { op: 'evaluate' }>,
 ): Promise<Evaluated> {
   const packed = new PackedEntries(Buffer.from(entries.buffer, entries.byteOffset, entries.length), id);
   const begun = performance.now();
   const outcomes: Outcome[] = [];
-  let [given, milliseconds] = [0, 0];
+  let [given, bytes, milliseconds, takesLong] = [0, 0, 0, false];
   while (!packed.done && milliseconds < turnMs() && given < MAX_ANSWER_BYTES) {
-    const result = await process.handle(messageOf(packed.next(), env));
+    const message = messageOf(packed.next(), env);
+    const result = await unlessLong(() => process.handle(message, inHurry));
+    milliseconds = performance.now() - begun;
+    takesLong = result === TAKES_LONG;
+    if (result === TAKES_LONG) break;
     const text = Buffer.from(JSON.stringify(result));
     outcomes.push({ text, failed: result.Error !== undefined });
     given += text.length;
-    milliseconds = performance.now() - begun;
+    bytes = packed.at;
   }
-  return { count: outcomes.length, bytes: packed.at, milliseconds, outcomes: PackedOutcomes.of(outcomes) };
+  return { count: outcomes.length, bytes, milliseconds, takesLong, outcomes: PackedOutcomes.of(outcomes) };
 }
 
 async function follow(process: VmInstance, messages: readonly VmMessage[]): Promise<null> {

@@ -70,14 +70,15 @@ it('A13 a spawn and a module with a Target, assigned to that Target at once, are
 it('A13 an item that cannot be written is passed over and told of; all others are found', async () => {
   const module = await place({ Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' });
   const [a, b] = [await spawn(module), await spawn(module)];
-  const items = [];
-  for (let i = 0; i < 9; i += 1) items.push(await place({ Type: 'Message' }, i % 3 === 0 ? b.id : a.id));
+  const items: Item[] = [];
+  for (let i = 0; i < 9; i += 1) items.push(await make({ Type: 'Message' }, i % 3 === 0 ? b.id : a.id));
   const bad = items[4] as Item;
   await database.query(`
     create function spoil() returns trigger language plpgsql as $$ begin
       if new.id = '${bad.id}' then raise exception 'spoilt' using errcode = '23505'; end if; return new;
     end $$;
     create trigger spoil before insert on indexed_item for each row execute function spoil();`);
+  for (const { raw } of items) await scheduler.schedule(raw);
   await index.settle();
   expect(failures).toHaveLength(1);
   const all = [...(await found(indexKey('recipient', a.id))), ...(await found(indexKey('recipient', b.id)))];

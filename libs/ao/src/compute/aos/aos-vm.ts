@@ -28,21 +28,28 @@ export class AosVm implements Vm {
     'wasm64-unknown-emscripten-draft_2024_10_16-metering',
   ];
 
-  readonly counted = true;
+  readonly yields = true;
 
   /** @param workLimit steps one message may take: the same in every copy of a process */
   constructor(private readonly workLimit = WORK_LIMIT) {}
 
   /** @throws ModuleRefused; WebAssembly.CompileError when the module is no WebAssembly of this format */
-  load(module: Uint8Array, format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
+  load(
+    module: Uint8Array,
+    format: string,
+    env: ProcessEnv,
+    image: MemoryImage | null,
+    inHurry = false,
+  ): Promise<VmInstance> {
     const options = {
       wide: format.startsWith('wasm64'),
       maxMemoryBytes: Math.min(MAX_MEMORY_BYTES, memoryLimit(env)),
       workLimit: this.workLimit,
     };
     const environment = JSON.stringify(env);
-    const fresh = (): MemoryMachine => new AosProgram(new AosMachine(module, options), environment);
-    return Promise.resolve(new ReplayedProcess(fresh, fresh(), image));
+    const fresh = (hurried = false): MemoryMachine =>
+      new AosProgram(new AosMachine(module, options, hurried), environment);
+    return Promise.resolve(new ReplayedProcess(fresh, fresh(inHurry), image));
   }
 }
 
@@ -74,8 +81,8 @@ class AosProgram implements MemoryMachine {
     this.machine.restore(kept);
   }
 
-  evaluate(message: VmMessage): EvaluationResult {
-    return readResult(parse(this.machine.answer(message, this.environment)));
+  evaluate(message: VmMessage, inHurry: boolean): EvaluationResult {
+    return readResult(parse(this.machine.answer(message, this.environment, inHurry)));
   }
 }
 

@@ -8,7 +8,7 @@ import type { VmMessage } from '../../types.js';
 import { writtenPages, type KeptMemory } from '../image.js';
 import { exportsOf, hasStart, GLOBAL, importsOf, memoryOf, metered } from '../metering.js';
 import { ModuleRefused, type Signature } from '../wasm-code.js';
-import { endOf, STACK_SLOTS } from '../host-work.js';
+import { endOf, STACK_SLOTS, stepsNow } from '../host-work.js';
 import { CompiledModules, NATIVE_FACTOR } from './compiled-modules.js';
 import {
   address,
@@ -91,8 +91,8 @@ export class AosMachine {
 
   private readonly workLimit: number;
 
-  /** A fresh instance, its constructors run: every fresh one has the same memory. @throws ModuleRefused, WebAssembly.CompileError */
-  constructor(binary: Uint8Array, options: AosOptions) {
+  /** A fresh instance, its constructors run: every fresh one has the same memory. @throws ModuleRefused, WebAssembly.CompileError; TakesLong, only in a hurry */
+  constructor(binary: Uint8Array, options: AosOptions, inHurry = false) {
     // Node 20 reads 64-bit memories, before they are narrowed, behind this flag, which counts for all threads: always set, or why a module is refused would depend on what ran before.
     v8.setFlagsFromString('--experimental-wasm-memory64');
     const code = compile(binary, options);
@@ -103,7 +103,7 @@ export class AosMachine {
     this.host = Object.assign(host, hostedBy(exports));
     this.evaluate = exported(exports, 'handle');
     this.stackAlloc = exported(exports, '_emscripten_stack_alloc', 'stackAlloc');
-    this.begin(exports);
+    this.begin(exports, inHurry);
     this.written = code.written ??= writtenPages(this.memory);
     this.globals = Object.keys(exports)
       .filter((name) => name.startsWith(GLOBAL))
@@ -122,8 +122,8 @@ export class AosMachine {
     this.begun = true;
   }
 
-  /** What the module answers to a message. @throws AosTrap and WebAssembly's own errors; the memory is then anyhow */
-  answer(message: VmMessage, environment: string): string {
+  /** What the module answers to a message. @throws AosTrap and WebAssembly's own errors; TakesLong, only in a hurry; the memory is then anyhow */
+  answer(message: VmMessage, environment: string, inHurry: boolean): string {
     this.begun = true;
     for (const { global, rest } of this.globals) global.value = rest;
     this.host.now = message.Timestamp;
@@ -131,27 +131,28 @@ export class AosMachine {
       const texts = [JSON.stringify(message), environment].map((text) => this.pass(text));
       const at = address(this.evaluate(...texts));
       return textAt(this.bytes(), at, MAX_ANSWER_BYTES);
-    });
+    }, inHurry);
   }
 
-  private begin(exports: Record<string, unknown>): void {
+  private begin(exports: Record<string, unknown>, inHurry: boolean): void {
     this.counted(() => {
       exported(exports, 'emscripten_stack_init')();
       exported(exports, '__wasm_call_ctors')();
-    });
+    }, inHurry);
   }
 
-  private counted<T>(work: () => T): T {
+  private counted<T>(work: () => T, inHurry: boolean): T {
     const { fuel, stack } = this.host;
-    fuel.value = this.workLimit;
+    const steps = stepsNow(this.workLimit, inHurry);
+    fuel.value = steps;
     stack.value = 0;
     try {
       return work();
     } catch (error) {
-      const end = endOf(fuel, { depth: stack, most: STACK_SLOTS });
+      const end = endOf(fuel, steps === this.workLimit, { depth: stack, most: STACK_SLOTS });
       throw end === null ? error : new AosTrap(end);
     } finally {
-      this.workDone = this.workLimit - fuel.value;
+      this.workDone = steps - fuel.value;
     }
   }
 

@@ -12,7 +12,8 @@ const MAX_MODULE_BYTES = 1024 * 1024;
 
 export class EvmVm implements Vm {
   readonly formats = [EVM_FORMAT];
-  readonly counted = true;
+  // A contract sees what gas it has left: it cannot be given less first.
+  readonly yields = false;
 
   /** @param gasLimit gas one message may take, the same wherever its process runs; the machine's own by default */
   constructor(private readonly gasLimit?: bigint) {}

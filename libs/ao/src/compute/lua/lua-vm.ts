@@ -21,13 +21,19 @@ export const LUA_FORMAT = 'isthmus-lua-5.4';
 export class LuaVm implements Vm {
   readonly formats = [LUA_FORMAT];
 
-  readonly counted = true;
+  readonly yields = true;
 
   /** @throws LuaError when the module's source does not load. */
-  load(module: Uint8Array, _format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
+  load(
+    module: Uint8Array,
+    _format: string,
+    env: ProcessEnv,
+    image: MemoryImage | null,
+    inHurry = false,
+  ): Promise<VmInstance> {
     const fresh = () => new LuaScript();
     const started = image ? null : fresh();
-    started?.begin(Buffer.from(module).toString('utf8'), env);
+    started?.begin(Buffer.from(module).toString('utf8'), env, inHurry);
     return Promise.resolve(new ReplayedProcess(fresh, started, image));
   }
 }
@@ -60,11 +66,11 @@ class LuaScript implements MemoryMachine {
   private readonly machine = new LuaMachine(this.template.place);
   private empty = true;
 
-  begin(source: string, { Process, Module }: ProcessEnv): void {
+  begin(source: string, { Process, Module }: ProcessEnv, inHurry: boolean): void {
     this.restore(this.template.memory);
     writer.text(Process.Id).text(Process.Owner).text(Module.Id).tags(Process.Tags);
     this.machine.call(this.template.setEnvironment, writer.take());
-    this.machine.run(source, 'module');
+    this.machine.run(source, 'module', inHurry);
   }
 
   get memory(): Uint8Array {
@@ -80,8 +86,8 @@ class LuaScript implements MemoryMachine {
     this.empty = false;
   }
 
-  evaluate(message: VmMessage): EvaluationResult {
-    const result = readResult(this.machine.call(this.template.handle, messageBytes(message)));
+  evaluate(message: VmMessage, inHurry: boolean): EvaluationResult {
+    const result = readResult(this.machine.call(this.template.handle, messageBytes(message), inHurry));
     const excess = excessOf(result);
     return excess === null ? result : failed(excess);
   }

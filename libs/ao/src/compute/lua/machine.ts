@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { charge, endOf, JUMP_COST, MAX_PARTS, noRoom, PART_COST } from '../host-work.js';
+import { charge, endOf, JUMP_COST, MAX_PARTS, noRoom, PART_COST, stepsNow } from '../host-work.js';
 import { FUEL, metered } from '../metering.js';
 import { LONGJMP, ProcessError } from '../traps.js';
 
@@ -121,8 +121,8 @@ export class LuaMachine {
     return state;
   }
 
-  /** Runs a chunk of source once. @throws LuaError */
-  run(source: string, name: string): void {
+  /** Runs a chunk of source once. @throws LuaError; TakesLong, only in a hurry */
+  run(source: string, name: string, inHurry = false): void {
     this.guarded(() => {
       const code = this.write(Buffer.from(source));
       const label = this.write(Buffer.from(`=${name}\0`));
@@ -131,7 +131,7 @@ export class LuaMachine {
       for (const pointer of [code, label, mode]) this.lua.free(pointer);
       if (loaded !== 0 || this.lua.lua_pcallk(this.state, 0, 0, 0, 0, 0) !== 0)
         throw new LuaError(this.top().toString('utf8'));
-    });
+    }, inHurry);
   }
 
   /** Takes a global function out of the program's reach; the number calls it, the same in every machine that took the same ones. */
@@ -145,8 +145,8 @@ export class LuaMachine {
     return reference;
   }
 
-  /** Calls a taken function with one string, gives its one string result. @throws LuaError, LuaTrap */
-  call(reference: number, argument: Buffer): Buffer {
+  /** Calls a taken function with one string, gives its one string result. @throws LuaError, LuaTrap; TakesLong, only in a hurry */
+  call(reference: number, argument: Buffer, inHurry = false): Buffer {
     return this.guarded(() => {
       this.lua.lua_rawgeti(this.state, LUA_REGISTRY, BigInt(reference));
       const bytes = this.write(argument);
@@ -156,7 +156,7 @@ export class LuaMachine {
       const result = this.top();
       if (failed) throw new LuaError(result.toString('utf8'));
       return result;
-    });
+    }, inHurry);
   }
 
   /** The memory as it is: the whole state between calls. */
@@ -176,18 +176,19 @@ export class LuaMachine {
   }
 
   /** After an error Lua's own stack is left as it is: whoever called puts the memory back, or lets the machine go. */
-  private guarded<T>(work: () => T): T {
-    this.refuel();
+  private guarded<T>(work: () => T, inHurry: boolean): T {
+    const steps = stepsNow(WORK_LIMIT, inHurry);
+    this.lua[FUEL].value = steps;
     const stack = this.lua.stackSave();
     try {
       const result = work();
       this.lua.lua_settop(this.state, 0);
       return result;
     } catch (error) {
-      const end = endOf(this.lua[FUEL]);
+      const end = endOf(this.lua[FUEL], steps === WORK_LIMIT);
       throw end === null ? error : new LuaError(end);
     } finally {
-      this.workDone = WORK_LIMIT - this.lua[FUEL].value;
+      this.workDone = steps - this.lua[FUEL].value;
       this.refuel();
       this.lua.stackRestore(stack);
     }

@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
-import { endOf, noRoom, STACK_SLOTS } from '../host-work.js';
+import { endOf, noRoom, STACK_SLOTS, stepsNow } from '../host-work.js';
 import { FUEL, metered, STACK } from '../metering.js';
 import { ProcessError } from '../traps.js';
 
@@ -157,29 +157,29 @@ export class QuickJsMachine {
     this.context = this.js.newContext(this.runtime, INTRINSIC_FLAGS);
   }
 
-  /** Runs a script once, and what it has promised. @throws JavaScriptError */
-  run(source: string, name: string): void {
+  /** Runs a script once, and what it has promised. @throws JavaScriptError; TakesLong, only in a hurry */
+  run(source: string, name: string, inHurry = false): void {
     this.guarded(() => {
       this.js.freeValue(this.context, this.evaluate(source, name));
       this.runJobs();
-    });
+    }, inHurry);
   }
 
   /** Value of a script, kept; the number stands for it, the same in every machine that took the same ones. @throws JavaScriptError */
   take(source: string, name: string): number {
-    return this.guarded(() => this.evaluate(source, name));
+    return this.guarded(() => this.evaluate(source, name), false);
   }
 
   /**
    * Calls a taken function with a text, does what it has promised, and calls it again with an empty text for its result. No text may contain U+0000.
-   * @throws JavaScriptError
+   * @throws JavaScriptError; TakesLong, only in a hurry
    */
-  call(callee: number, argument: string): string {
+  call(callee: number, argument: string, inHurry = false): string {
     return this.guarded(() => {
       this.callOnce(callee, argument);
       this.runJobs();
       return this.callOnce(callee, '');
-    });
+    }, inHurry);
   }
 
   /** The memory as it is: the whole state between calls. */
@@ -233,23 +233,24 @@ export class QuickJsMachine {
   }
 
   /** After an error the memory is anything: whoever called puts it back, or lets the machine go. */
-  private guarded<T>(work: () => T): T {
-    this.refuel();
+  private guarded<T>(work: () => T, inHurry: boolean): T {
+    const steps = stepsNow(this.workLimit, inHurry);
+    this.refuel(steps);
     const stack = this.js.stackGet();
     try {
       return work();
     } catch (error) {
-      const end = endOf(this.js[FUEL], { depth: this.js[STACK], most: STACK_SLOTS });
+      const end = endOf(this.js[FUEL], steps === this.workLimit, { depth: this.js[STACK], most: STACK_SLOTS });
       throw end === null ? error : new JavaScriptError(end);
     } finally {
-      this.workDone = this.workLimit - this.js[FUEL].value;
+      this.workDone = steps - this.js[FUEL].value;
       this.refuel();
       this.js.stackRestore(stack);
     }
   }
 
-  private refuel(): void {
-    this.js[FUEL].value = this.workLimit;
+  private refuel(steps = this.workLimit): void {
+    this.js[FUEL].value = steps;
     this.js[STACK].value = 0;
   }
 

@@ -22,16 +22,22 @@ const ESCAPED_LENGTH = 6;
 
 export class QuickJsVm implements Vm {
   readonly formats = [QUICKJS_FORMAT];
-  readonly counted = true;
+  readonly yields = true;
 
   /** @param workLimit steps one message may take, the same wherever its process runs */
   constructor(private readonly workLimit = WORK_LIMIT) {}
 
   /** @throws JavaScriptError when the script does not run */
-  async load(module: Uint8Array, _format: string, env: ProcessEnv, image: MemoryImage | null): Promise<VmInstance> {
+  async load(
+    module: Uint8Array,
+    _format: string,
+    env: ProcessEnv,
+    image: MemoryImage | null,
+    inHurry = false,
+  ): Promise<VmInstance> {
     const fresh = () => new Script(this.workLimit);
     const started = image ? null : fresh();
-    started?.begin(Buffer.from(module).toString('utf8'), env);
+    started?.begin(Buffer.from(module).toString('utf8'), env, inHurry);
     return Promise.resolve(new ReplayedProcess(fresh, started, image));
   }
 }
@@ -46,11 +52,11 @@ class Script implements MemoryMachine {
     this.enter = this.machine.take(PRELUDE, 'isthmus');
   }
 
-  begin(source: string, { Process, Module }: ProcessEnv): void {
+  begin(source: string, { Process, Module }: ProcessEnv, inHurry: boolean): void {
     if (source.includes('\0')) throw new JavaScriptError('A script cannot contain U+0000.');
     this.machine.call(this.enter, JSON.stringify({ Process, Module: { Id: Module.Id, Owner: Module.Owner } }));
     this.machine.run(AO, 'isthmus');
-    this.machine.run(source, 'module');
+    this.machine.run(source, 'module', inHurry);
   }
 
   get memory(): Uint8Array {
@@ -65,8 +71,8 @@ class Script implements MemoryMachine {
     this.machine.restore(kept);
   }
 
-  evaluate(message: VmMessage): EvaluationResult {
-    return readResult(this.machine.call(this.enter, JSON.stringify(message)));
+  evaluate(message: VmMessage, inHurry: boolean): EvaluationResult {
+    return readResult(this.machine.call(this.enter, JSON.stringify(message), inHurry));
   }
 }
 
