@@ -6,6 +6,7 @@ const AREAS: { readonly [area: string]: () => Promise<{ run: () => Promise<Figur
   deposits: () => import('./deposits.js'),
   books: () => import('./books.js'),
   ao: () => import('./ao.js'),
+  settlement: () => import('./settlement.js'),
 };
 
 const args = process.argv.slice(2);

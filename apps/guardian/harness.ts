@@ -35,7 +35,7 @@ import type { DataSource } from 'typeorm';
 import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { COIN, Stage } from '../../contracts/ethereum/stage.js';
-import { guardianSchema, networkOf, type GuardianConfig } from './src/config.js';
+import { guardianSchema, networkOf, settledSlotsOf, type GuardianConfig } from './src/config.js';
 import { Guardian } from './src/guardian.js';
 import { Ledger } from './src/ledger.js';
 import { Motions } from './src/motions.js';
@@ -138,7 +138,8 @@ export class World {
     readonly stage: Stage,
     readonly pipeline: AoPipeline,
     private readonly app: INestApplication,
-    private readonly database: DataSource,
+    /** The units' database. */
+    readonly database: DataSource,
     readonly unitsUrl: string,
   ) {}
   private readonly scenes: Scene[] = [];
@@ -470,6 +471,7 @@ export class Subject {
       pool,
       network: networkOf(this.config),
       workers: this.workers,
+      settled: settledSlotsOf(this.config),
       signer: ethereumSigner(key),
       account: privateKeyToAccount(key),
       log: this.log,

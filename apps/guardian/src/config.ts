@@ -8,6 +8,7 @@ import {
   unitUrl,
   type AoNetwork,
 } from '@isthmus/ao';
+import { ArweaveClient, SettledSlots } from '@isthmus/arweave';
 import { assetId, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
 import { ConfigError } from '@isthmus/store';
 import { zeroAddress } from 'viem';
@@ -54,6 +55,22 @@ export const chainSchema = z
     error: 'at most as many sources can agree as rpcUrls names',
   });
 
+/** Large releases wait until they can be read on Arweave, which this guardian looks up for itself. */
+export const settlementSchema = z.strictObject({
+  /** An Arweave gateway of this guardian's own choice. */
+  arweaveUrl: unitUrl,
+  /** Blocks of Arweave that make a bundle good. */
+  confirmations: z.int().min(1).max(1000).default(10),
+  /** CAIP-19 id: above this amount (base units, in quotes) a withdrawal is signed only when its message and assignment are settled. */
+  releaseAbove: z.record(
+    z.string(),
+    z
+      .string()
+      .regex(/^(0|[1-9][0-9]{0,38})$/, 'write an amount in base units as decimal digits in quotes')
+      .transform(BigInt),
+  ),
+});
+
 export const guardianSchema = z
   .strictObject({
     /** Shown in logs and health. */
@@ -90,12 +107,21 @@ export const guardianSchema = z
       .max(256)
       .refine((assets) => distinct(assets.map((a) => a.address)), 'an asset has exactly one entry')
       .refine((assets) => distinct(assets.map((a) => a.process)), 'an asset has a process of its own'),
+    /** Which releases wait for settlement; none without it. */
+    settlement: settlementSchema.optional(),
     /** Transfers in one message. */
     batch: z.int().min(1).max(500).default(200),
     /** Milliseconds between two rounds. */
     pollMs: z.int().min(20).max(60_000).default(1000),
   })
-  .superRefine(({ chain, assets, gatewayUrl, network }, context) => {
+  .superRefine(({ chain, assets, gatewayUrl, network, settlement }, context) => {
+    for (const id of Object.keys(settlement?.releaseAbove ?? {}))
+      if (!assets.some((a) => a.id === id))
+        context.addIssue({
+          code: 'custom',
+          path: ['settlement', 'releaseAbove', id],
+          message: 'name an asset of this guardian, as assets has it',
+        });
     if ((gatewayUrl === undefined) === (network === undefined))
       context.addIssue({ code: 'custom', path: ['gatewayUrl'], message: 'name either gatewayUrl or network' });
     for (const [i, { id, address }] of assets.entries())
@@ -114,4 +140,11 @@ export function networkOf({ gatewayUrl, network }: Pick<GuardianConfig, 'gateway
   if (network) return 'nodeUrl' in network ? new CoreNetwork(network) : new LegacyNetwork(network);
   if (gatewayUrl !== undefined) return new IsthmusNetwork(gatewayUrl);
   throw new ConfigError('A guardian needs gatewayUrl or network.');
+}
+
+/** Where large releases are looked for; null without such a policy. */
+export function settledSlotsOf({ settlement, scheduler }: GuardianConfig): SettledSlots | null {
+  return settlement
+    ? new SettledSlots(new ArweaveClient(settlement.arweaveUrl), scheduler, settlement.confirmations)
+    : null;
 }

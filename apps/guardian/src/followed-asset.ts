@@ -12,6 +12,7 @@ import {
   type ScheduleEntry,
   type WorkerPool,
 } from '@isthmus/ao';
+import type { PlaceToProve } from '@isthmus/arweave';
 import {
   eventsOf,
   foldEvent,
@@ -87,6 +88,8 @@ export class FollowedAsset {
   private readonly newSenders = new Set<string>();
   private readonly senders = new Set<string>();
   private readonly signed = new Map<bigint, OpenWithdrawal>();
+  /** Of open withdrawals: the place whose message queued them. */
+  private readonly queuedAt = new Map<bigint, PlaceToProve>();
   private signedEpoch = 0n;
   private readonly openVotes = new Map<string, number>();
   private openVoteBytes = 0;
@@ -134,12 +137,18 @@ export class FollowedAsset {
     if (this.signedEpoch !== view.set.epoch) this.signed.clear();
     this.signedEpoch = view.set.epoch;
     for (const number of this.signed.keys()) if (!view.open.has(number)) this.signed.delete(number);
+    for (const number of this.queuedAt.keys()) if (!view.open.has(number)) this.queuedAt.delete(number);
     return [...view.open.values()].filter((w) => this.signed.get(w.number) !== w);
   }
 
   /** Remembers what the ledger holds a signature of. */
   knowSigned(withdrawals: readonly OpenWithdrawal[]): void {
     for (const w of withdrawals) this.signed.set(w.number, w);
+  }
+
+  /** Where in the schedule an open withdrawal was asked for. */
+  placeOf({ number }: OpenWithdrawal): PlaceToProve | null {
+    return this.queuedAt.get(number) ?? null;
   }
 
   /** As many of these lines as the process has room for now; `unseen` is the bytes of own messages it has not got yet. */
@@ -168,6 +177,7 @@ export class FollowedAsset {
     this.current = null;
     this.own = [];
     this.signed.clear();
+    this.queuedAt.clear();
     this.openVotes.clear();
     this.openVoteBytes = 0;
   }
@@ -183,6 +193,8 @@ export class FollowedAsset {
     const said = isOwn ? linesById(entry) : new Map<string, string>();
     for (const event of result.Error === undefined ? eventsOf(result.Messages) : []) {
       foldEvent(this.current, event);
+      if (event.type === 'withdrawal.queued')
+        this.queuedAt.set(event.number, { assignment: entry.assignment.id, message: entry.message.id });
       if (event.type === 'deposit.attested' || event.type === 'deposit.minted') this.countVote(event, said);
     }
     this.noteSender(entry, result);

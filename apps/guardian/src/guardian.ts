@@ -3,6 +3,7 @@
  * durable before the next depends on it, so that it can end anywhere and go on. What fails for one asset holds up that asset only.
  */
 import { createItem, type AoNetwork, type Item, type Signer, type Tag, type WorkerPool } from '@isthmus/ao';
+import { ArweaveError, type SettledSlots } from '@isthmus/arweave';
 import {
   aoAddressFromBytes,
   BridgeError,
@@ -52,6 +53,8 @@ import { postItem, MessageRefused } from './post.js';
 /** Time after which a message not yet in the schedule is sent again. */
 const RESEND_MS = 5_000;
 const SENDS_AT_ONCE = 50;
+/** Large releases of one asset looked for on Arweave in one round, the oldest first; three requests each. */
+const LOOKS_AT_ONCE = 20;
 
 /** Why a withdrawal is not signed now. */
 export type SignRefusal =
@@ -61,6 +64,8 @@ export type SignRefusal =
   | 'rotation'
   | 'already-released'
   | 'bad-withdrawal'
+  /** It is above what is signed before it can be read on Arweave. */
+  | 'settlement'
   | 'unverified-sender';
 
 /** The vault holds less than AO owes: this guardian signs nothing for the asset and asks for a pause. */
@@ -102,6 +107,8 @@ export interface GuardianParts {
   /** Where the schedule is read and messages are sent. */
   network: AoNetwork;
   workers: WorkerPool;
+  /** Looks on Arweave for what large releases wait for; null: this guardian has no such policy. */
+  settled: SettledSlots | null;
   /** Signs AO messages. */
   signer: Signer;
   /** Signs releases; the same key. */
@@ -388,8 +395,11 @@ export class Guardian {
     const reason = await this.refusal(one, view, released);
     const { unsigned, doubled } = await this.waiting(one, view);
     const sound: OpenWithdrawal[] = [];
+    const looks = { left: LOOKS_AT_ONCE };
     for (const w of unsigned) {
-      const why = released.has(w.number) ? 'already-released' : (reason ?? this.flawOf(w, one.asset));
+      const why = released.has(w.number)
+        ? 'already-released'
+        : (reason ?? this.flawOf(w, one.asset) ?? (await this.unsettled(one, w, looks)));
       if (why === null) sound.push(w);
       else refused.set(w.id, why);
     }
@@ -511,6 +521,26 @@ export class Guardian {
     const { vault } = this.domain;
     const payable = isEthereumAddress(w.recipient) && w.recipient !== asset.address && w.recipient !== vault;
     return w.amount > 0n && w.maxFee < w.amount && payable ? null : 'bad-withdrawal';
+  }
+
+  /** A large release waits until anyone can read on Arweave why it is paid. What cannot be asked is not known to be there. */
+  private async unsettled(one: FollowedAsset, w: OpenWithdrawal, looks: { left: number }): Promise<SignRefusal | null> {
+    const { config, settled, log } = this.parts;
+    const above = config.settlement?.releaseAbove[one.asset.id];
+    if (above === undefined || w.amount <= above) return null;
+    const place = one.placeOf(w);
+    if (!settled || !place || looks.left === 0) return 'settlement';
+    looks.left -= 1;
+    try {
+      return (await settled.has(place)) ? null : 'settlement';
+    } catch (error) {
+      if (!(error instanceof ArweaveError)) throw error;
+      log.warn(
+        { transfer: w.id, code: error.code, detail: error.message },
+        'a large release waits: Arweave cannot be asked',
+      );
+      return 'settlement';
+    }
   }
 
   private isMember(view: ProcessView): boolean {

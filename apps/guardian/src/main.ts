@@ -8,7 +8,7 @@ import { createLogger, loadConfig, openDatabase, plainMessage, readKeyFile, runM
 import { Controller, Get, Header, Inject, Module, ServiceUnavailableException } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { privateKeyToAccount } from 'viem/accounts';
-import { guardianSchema, networkOf } from './config.js';
+import { guardianSchema, networkOf, settledSlotsOf } from './config.js';
 import { Guardian } from './guardian.js';
 import { Ledger } from './ledger.js';
 import { Motions } from './motions.js';
@@ -79,6 +79,7 @@ async function main(): Promise<void> {
     pool,
     network: networkOf(config),
     workers,
+    settled: settledSlotsOf(config),
     signer: ethereumSigner(key),
     account,
     log,

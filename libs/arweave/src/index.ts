@@ -7,6 +7,7 @@ export * from './format/index.js';
 export * from './posting/base-layer.js';
 export * from './posting/bundling-service.js';
 export type * from './posting/poster.js';
+export * from './proof/settled-slots.js';
 export * from './reader/index.js';
 export type * from './replay/messages.js';
 export { BUNDLE_STATES, type BundleState } from './settler/bundle-state.js';

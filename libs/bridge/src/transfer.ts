@@ -16,6 +16,8 @@ export type WaitReason =
   | 'conflict'
   | 'signatures'
   | 'rotation'
+  /** Guardians sign it when it is on Arweave, as their policy for large amounts has it. */
+  | 'settlement'
   | 'paused'
   | 'limit'
   | 'fee-too-low'

@@ -604,8 +604,10 @@ describe('what a transfer waits for', () => {
     told: [] as TransferRow['told'],
   } as TransferRow;
   const expected = (change: Partial<TransferRow>, paused: string[] = []) =>
-    transferView({ ...row, ...change }, { config: world.config, paused: new Set(paused), agreement: true }).waiting
-      ?.expected;
+    transferView(
+      { ...row, ...change },
+      { config: world.config, paused: new Set(paused), agreement: true, unsettled: new Set() },
+    ).waiting?.expected;
   const after = (seconds: number) => new Date(at.getTime() + seconds * 1000).toISOString();
 
   it('I10 is expected when finality, a block and the next look are over, and not when it is up to others', () => {

@@ -28,6 +28,7 @@ const REASONS = [
   'conflict',
   'signatures',
   'rotation',
+  'settlement',
   'paused',
   'limit',
   'fee-too-low',

@@ -15,6 +15,8 @@ export interface ViewContext {
   paused: ReadonlySet<string>;
   /** Whether this gateway's sources of the chain agree. */
   agreement: boolean;
+  /** Withdrawals that the guardians' policy has wait for settlement, by id. */
+  unsettled: ReadonlySet<string>;
 }
 
 export function transferView(row: TransferRow, context: ViewContext): TransferView {
@@ -64,7 +66,7 @@ export function slotOf({ proof }: Pick<StepRow, 'proof'>): number | null {
 /** States that end by what this gateway sees on the chain. */
 const ON_CHAIN: ReadonlySet<TransferState> = new Set(['seen', 'confirming', 'orphaned', 'submitted']);
 
-function waitingOf(row: TransferRow, { config, paused, agreement }: ViewContext): Waiting | null {
+function waitingOf(row: TransferRow, { config, paused, agreement, unsettled }: ViewContext): Waiting | null {
   if (isFinal(row.state)) return null;
   const { finality, block, look } = paceOf(config);
   const after = (seconds: number, from: Date = row.updated_at): string =>
@@ -111,6 +113,12 @@ function waitingOf(row: TransferRow, { config, paused, agreement }: ViewContext)
       };
     case 'queued':
     case 'signing':
+      if (unsettled.has(row.id))
+        return {
+          reason: 'settlement',
+          detail: 'A large amount: the guardians sign its release when anyone can read on Arweave that it was burned.',
+          expected: null,
+        };
       return {
         reason: 'signatures',
         detail: 'Burned on AO; the guardians are signing its release.',

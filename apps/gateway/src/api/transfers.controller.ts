@@ -6,6 +6,7 @@ import type { Request } from 'express';
 import type { Observable } from 'rxjs';
 import type { GatewayConfig } from '../config.js';
 import { Health } from '../health.js';
+import { unsettledAmong } from '../settlement/policy.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import { TransferStore, type TransferRow } from '../transfers/transfer-store.js';
 import { assetOf, readCursor, readQuery, transferId, transfersQuery, writeCursor } from './input.js';
@@ -47,8 +48,8 @@ export class TransfersController {
       before: cursor === undefined ? undefined : readCursor(cursor),
       limit: size + 1,
     });
-    const context = await this.context();
     const page = rows.slice(0, size);
+    const context = await this.context(page);
     const last = page.at(-1);
     return {
       transfers: page.map((r) => transferView(r, context)),
@@ -61,7 +62,7 @@ export class TransfersController {
   @ApiParam(ID)
   async transfer(@Param('id') id: string): Promise<TransferDetail> {
     const row = await this.find(id);
-    const [steps, context] = await Promise.all([this.store.steps(row.id), this.context()]);
+    const [steps, context] = await Promise.all([this.store.steps(row.id), this.context([row])]);
     const slots = [...new Set(steps.flatMap((step) => slotOf(step) ?? []))];
     const settled = await this.settlement.ofSlots(slots.map((slot) => ({ process: row.process, slot })));
     return { ...transferView(row, context), timeline: timelineView(row.process, steps, settled) };
@@ -95,9 +96,13 @@ export class TransfersController {
     return row;
   }
 
-  private async context(): Promise<ViewContext> {
+  private async context(rows: readonly TransferRow[]): Promise<ViewContext> {
     const agreement = this.health.parts['chain']?.code !== 'agreement-lost';
-    return { config: this.config, paused: await this.books.paused(), agreement };
+    const [paused, unsettled] = await Promise.all([
+      this.books.paused(),
+      unsettledAmong(this.settlement.database, rows, this.config.settlement?.releaseAbove ?? {}),
+    ]);
+    return { config: this.config, paused, agreement, unsettled };
   }
 }
 

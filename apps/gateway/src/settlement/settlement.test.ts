@@ -4,9 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { ArweaveSource, readBundles } from '@isthmus/arweave';
 import { depositId, type DepositObservation } from '@isthmus/bridge';
-import { addressOfWallet, devAccount, startArweave, walletOf, type LocalArweave } from '@isthmus/devnet';
+import { addressOfWallet, devAccount, devKey, startArweave, walletOf, type LocalArweave } from '@isthmus/devnet';
 import { zeroAddress } from 'viem';
-import { CHAIN, GatewayStage, until } from '../../harness.js';
+import { CHAIN, COIN_ID, GatewayStage, until } from '../../harness.js';
 import { gatewaySchema } from '../config.js';
 import type { SettledBundlePage, SettledView, SettlementAnswer } from './schemas.js';
 
@@ -32,6 +32,7 @@ beforeAll(async () => {
     pollMs: 50,
     minBalance: '1000',
     behindSeconds: 3600,
+    releaseAbove: { [COIN_ID]: '2000' },
   };
   world = await GatewayStage.open((config) => ({
     ...config,
@@ -142,6 +143,33 @@ it('tells its state, its bundles by pages, and its wallet', async () => {
   expect(metrics).toContain(`isthmus_settlement_bundles{state="final"} ${status.newest}`);
   expect(metrics).toMatch(/isthmus_settlement_wallet_balance_winston [1-9]/);
   expect(metrics).toContain('isthmus_settlement_oldest_waiting_seconds 0');
+});
+
+it('I10 says of a large withdrawal that it waits for settlement, until it is confirmed', async () => {
+  await minted(50_000n);
+  const withdraw = (amount: string) =>
+    world.message(devKey(5), {
+      Action: 'Withdraw',
+      Quantity: amount,
+      Recipient: devAccount(6).address,
+      'Max-Fee': '1',
+    });
+  const [large, small] = [await withdraw('2001'), await withdraw('2000')];
+  interface Page {
+    transfers: { id: string; waiting: { reason: string } | null }[];
+  }
+  const reasonOf = async (message: string) => {
+    const [found] = (await world.get<Page>(`/v1/transfers?message=${message}`)).transfers;
+    if (!found) return null;
+    const alone = await world.get<Page['transfers'][number]>(`/v1/transfers/${found.id}`);
+    return alone.waiting?.reason === found.waiting?.reason ? found.waiting?.reason : null;
+  };
+  await until('the large one waits', async () => (await reasonOf(large)) === 'settlement');
+  await until('the small one does not', async () => (await reasonOf(small)) === 'signatures');
+  await until('it is settled', async () => {
+    await arweave.mine();
+    return (await reasonOf(large)) === 'signatures';
+  });
 });
 
 it.each(['limit=0', 'limit=101', 'cursor=x', 'more=1'])('X14 refuses the page %s', async (query) => {
