@@ -147,7 +147,7 @@ async function seal(database: DataSource): Promise<{ itemsPerSecond: number; ove
 async function peerItemsPerSecond(items: readonly Buffer[]): Promise<number> {
   const signer = new EthereumSigner(HOLDER_KEY.slice(2));
   const rates: number[] = [];
-  for (let run = 0; run < PEER_RUNS; run += 1) {
+  for (let turn = 0; turn < PEER_RUNS; turn += 1) {
     const theirs = items.map((raw) => new DataItem(raw));
     // Told so that it sees that they are signed: else it would sign them anew, which takes far longer than bundling.
     for (const item of theirs) await item.setSignature(item.rawSignature);
