@@ -9,6 +9,7 @@ import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { atLeast, atMost, median, type Figure } from './figure.js';
+import { replayFigures } from './settlement/replay.js';
 
 const AREA = 'settlement';
 const PROCESSES = 50;
@@ -32,6 +33,10 @@ const NOBODY: Poster = {
 };
 
 export async function run(): Promise<Figure[]> {
+  return [...(await bundleFigures()), ...(await replayFigures())];
+}
+
+async function bundleFigures(): Promise<Figure[]> {
   const cluster = await testCluster();
   const database = await openDatabase({
     url: await cluster.fresh(),

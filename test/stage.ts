@@ -41,8 +41,11 @@ export class Stage {
     readonly home: string,
   ) {}
 
-  /** @param aos has the processes live on another gateway's units, on this module of aos */
-  static async open(aos?: AosModule): Promise<Stage> {
+  /**
+   * @param aos has the processes live on another gateway's units, on this module of aos
+   * @param arweaveBlockMs has everything settled on a local Arweave whose blocks come so often
+   */
+  static async open(aos?: AosModule, arweaveBlockMs?: number): Promise<Stage> {
     const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-e2e-'));
     fs.chmodSync(home, 0o755);
     const ports = {
@@ -51,8 +54,16 @@ export class Stage {
       postgres: await freePort(),
       guardians: await freePorts(guardianNames().length),
     };
+    const arweave = arweaveBlockMs === undefined ? {} : { arweave: await freePort() };
     const elsewhere = aos ? { elsewhere: { port: await freePort(), aos } } : {};
-    const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 50, ...elsewhere });
+    const stack = await startStack({
+      home,
+      ports: { ...ports, ...arweave },
+      contracts: compileContracts(),
+      pollMs: 50,
+      ...(arweaveBlockMs === undefined ? {} : { arweaveBlockMs }),
+      ...elsewhere,
+    });
     return new Stage(stack, home);
   }
 

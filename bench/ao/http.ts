@@ -62,7 +62,11 @@ export async function httpFigures(): Promise<Figure[]> {
 }
 
 /** A token of its own beside the stack's, with a million units for each holder. */
-async function deploy(client: Client, holders: readonly Signer[]): Promise<string> {
+export async function deploy(
+  client: Client,
+  holders: readonly Signer[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const [deployer] = GUARDIANS as [Signer];
   const module = await createItem(
     { tags: tags({ 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' }), data: tokenSource() },
@@ -70,7 +74,7 @@ async function deploy(client: Client, holders: readonly Signer[]): Promise<strin
   );
   const guardians = GUARDIANS.map((g) => g.address).join(',');
   const spawn = await createItem(
-    { tags: tags({ ...SPAWN_TAGS, Module: module.id, 'Isthmus-Guardians': guardians }), data: '' },
+    { tags: tags({ ...SPAWN_TAGS, ...more, Module: module.id, 'Isthmus-Guardians': guardians }), data: '' },
     deployer,
   );
   await client.send(module);
@@ -81,7 +85,7 @@ async function deploy(client: Client, holders: readonly Signer[]): Promise<strin
   return spawn.id;
 }
 
-function transfers(process: string, holders: readonly Signer[], count: number): Promise<Item[]> {
+export function transfers(process: string, holders: readonly Signer[], count: number): Promise<Item[]> {
   return Promise.all(
     Array.from({ length: count }, (_, i) => {
       const recipient = holders[(i * 7 + 1) % HOLDERS] as Signer;
@@ -92,13 +96,18 @@ function transfers(process: string, holders: readonly Signer[], count: number): 
 }
 
 /** Messages a second, from the first POST until the last result is stored. */
-async function sustained(client: Client, process: string, items: readonly Item[]): Promise<number> {
+export async function sustained(
+  client: Client,
+  process: string,
+  items: readonly Item[],
+  clients = CLIENTS,
+): Promise<number> {
   const began = performance.now();
   let next = 0;
   const work = async (): Promise<void> => {
     for (let item = items[next++]; item; item = items[next++]) await client.send(item);
   };
-  await Promise.all(Array.from({ length: CLIENTS }, work));
+  await Promise.all(Array.from({ length: clients }, work));
   await client.result(process, items.at(-1) as Item);
   await untilEvaluated(client, process, items);
   return (items.length / (performance.now() - began)) * 1000;
@@ -132,7 +141,7 @@ async function atRate(client: Client, process: string, items: readonly Item[], p
 }
 
 /** A plain client that keeps its connections. */
-class Client {
+export class Client {
   private readonly agent = new http.Agent({ keepAlive: true, maxSockets: 256 });
 
   constructor(private readonly url: string) {}

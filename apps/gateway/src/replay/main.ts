@@ -42,8 +42,8 @@ const SAY_MS = 200;
 
 async function main(): Promise<number> {
   const asked = request.parse(JSON.parse(process.argv[2] ?? '{}'));
-  const began = performance.now();
   const { database, close } = await databaseFor(asked.into);
+  const began = performance.now();
   try {
     const rebuilt = await rebuild({
       source: new ArweaveSource(asked.from),
@@ -57,8 +57,10 @@ async function main(): Promise<number> {
       chain: asked.rpc.length > 0 ? { urls: asked.rpc, fromBlock: asked.fromBlock } : undefined,
       onProgress: sometimes(),
     });
+    const took = performance.now() - began;
     if (asked.dump !== undefined) await dump(asked.dump, database, rebuilt);
-    tell({ kind: 'done', report: reportOf(asked.scheduler, rebuilt, performance.now() - began) });
+    const peakBytes = process.resourceUsage().maxRSS * 1024;
+    tell({ kind: 'done', report: reportOf(asked.scheduler, rebuilt, took, peakBytes) });
     return rebuilt.stopped.length > 0 ? 2 : 0;
   } finally {
     await close();

@@ -52,8 +52,10 @@ export interface Rebuilt {
   /** Results computed here: fewer than slots when it began at checkpoints. */
   evaluated: number;
   bytes: number;
-  /** The state as of the last seal; its index says nothing when it began at checkpoints. */
+  /** The state as of the last seal. */
   state: StateAt;
+  /** Whether its index says something: from checkpoints on there are not all events. */
+  indexed: boolean;
   /** Books held against the chain; none when it was not read. */
   books: ReplayedBooks[];
   /** Processes that go no further on this machine. */
@@ -130,7 +132,16 @@ class Rebuild {
     await tables.end();
     const { bundles, bytes } = this;
     const state = await new StateStore(options.database).at();
-    return { bundles, bytes, slots: tables.slots, evaluated: ledger.count, state, books, stopped: rerun.stopped };
+    return {
+      bundles,
+      bytes,
+      slots: tables.slots,
+      evaluated: ledger.count,
+      state,
+      indexed: !options.checkpoint,
+      books,
+      stopped: rerun.stopped,
+    };
   }
 
   private async read(): Promise<void> {

@@ -2,23 +2,29 @@
 import type { ReplayReport } from '@isthmus/arweave';
 import type { Rebuilt } from './rebuild.js';
 
-export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: number): ReplayReport {
+export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: number, peakBytes: number): ReplayReport {
   const { state, books, bundles, bytes, slots, evaluated, stopped } = rebuilt;
-  const whole = evaluated === slots;
   return {
     scheduler,
     seal: state.seal,
     sequence: state.sequence,
     state: state.state,
-    index: whole ? state.index : null,
-    transfers: whole ? state.transfers : null,
+    index: rebuilt.indexed ? state.index : null,
+    transfers: rebuilt.indexed ? state.transfers : null,
     bundles,
     bytes,
     slots,
     evaluated,
     milliseconds: Math.round(milliseconds),
+    peakBytes,
     processes: state.processes,
-    assets: state.assets.map(assetView),
+    assets: state.assets.map((a) => ({
+      asset: a.asset,
+      process: a.process,
+      minted: String(a.minted),
+      burned: String(a.burned),
+      released: String(a.released),
+    })),
     books: books.map(({ asset, process, height, locked, supply, inFlight, releasedUnattested }) => ({
       asset,
       process,
@@ -31,12 +37,3 @@ export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: numb
     stopped,
   };
 }
-
-/** An asset's totals as JSON has them. */
-export const assetView = (a: Rebuilt['state']['assets'][number]) => ({
-  asset: a.asset,
-  process: a.process,
-  minted: String(a.minted),
-  burned: String(a.burned),
-  released: String(a.released),
-});

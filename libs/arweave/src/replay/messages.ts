@@ -48,7 +48,10 @@ export interface ReplayReport {
   slots: number;
   /** Results computed. */
   evaluated: number;
+  /** From the first look at Arweave to the hash of the state. */
   milliseconds: number;
+  /** Most memory the process held. */
+  peakBytes: number;
   processes: { process: string; slot: number; assignment: string; hashChain: string; results: string | null }[];
   assets: { asset: string; process: string; minted: string; burned: string; released: string }[];
   /** Held against the chain; none when it was not read. */

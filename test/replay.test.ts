@@ -1,0 +1,94 @@
+/** I11 on real processes: `isthmus replay` of a running stack comes to what it shows; its database dropped while it runs, it is rebuilt and goes on. */
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { devAccount } from '@isthmus/devnet';
+import { projectRoot } from '@isthmus/store';
+import pg from 'pg';
+import { Stage } from './stage.js';
+
+const HOLDER = 1;
+const DEPOSIT = 10n ** 17n;
+const BACK = 4n * 10n ** 16n;
+
+let stage: Stage;
+let scheduler: string;
+let from: string;
+
+beforeAll(async () => {
+  stage = await Stage.open(undefined, 200);
+  const { ao } = await stage.get<{ ao: { scheduler: string } }>('/v1/chains');
+  scheduler = ao.scheduler;
+  from = stage.stack.arweave?.url ?? '';
+});
+afterAll(() => stage.close());
+
+/** `isthmus` with these words: its exit code, and what it said. */
+function isthmus(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const entry = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
+  return new Promise((resolve) =>
+    execFile(process.execPath, [entry, ...words], { maxBuffer: 16 * 1024 * 1024 }, (error, out, err) =>
+      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err }),
+    ),
+  );
+}
+
+/** Until nothing of the schedules is left to settle. */
+const settled = () =>
+  stage.until('everything is settled', async () => {
+    const { waiting } = await stage.get<{ waiting: { slots: number } }>('/v1/settlement');
+    const state = await stage.get<{ processes: { process: string; slot: number }[] }>('/v1/state');
+    const head = await stage.get<{ assignment: { tags: { name: string; value: string }[] } }>(
+      `/su/${stage.coin.process}/latest`,
+    );
+    const nonce = Number(head.assignment.tags.find((t) => t.name === 'Nonce')?.value);
+    const slot = state.processes.find((p) => p.process === stage.coin.process)?.slot;
+    return waiting.slots === 0 && slot === nonce;
+  });
+
+async function thereAndBack(): Promise<void> {
+  const holder = devAccount(HOLDER).address;
+  const hash = await stage.deposit(DEPOSIT, holder);
+  await stage.transfer(`source=${hash}`, 'minted');
+  const { id, raw } = await stage.withdrawal(HOLDER, BACK, devAccount(6).address);
+  await stage.send(raw);
+  await stage.transfer(`message=${id}`, 'released');
+}
+
+it('I11 a fresh machine comes to the state and index that the gateway shows, books and all', async () => {
+  await thereAndBack();
+  await settled();
+  const rpc = stage.stack.rpcUrl;
+  const whole = ['--from', from, '--scheduler', scheduler, '--compare', stage.stack.gatewayUrl];
+  const said = await isthmus('replay', ...whole, '--rpc', rpc, '--json');
+  expect([said.code, said.err]).toEqual([0, '']);
+  const answer = JSON.parse(said.out) as { ok: boolean; different: string[]; report: Record<string, unknown> };
+  expect(answer).toMatchObject({ ok: true, different: [], report: { scheduler, transfers: 2 } });
+  expect(answer.report['books']).toHaveLength(2);
+  const short = await isthmus('replay', ...whole, '--checkpoint');
+  expect([short.code, short.out]).toEqual([0, expect.stringContaining(String(answer.report['state']))]);
+  const nobody = await isthmus('replay', '--from', from, '--scheduler', 'A'.repeat(43));
+  expect([nobody.code, nobody.err]).toEqual([2, expect.stringContaining('Nothing settled by')]);
+});
+
+it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arweave and goes on; nothing is lost or doubled', async () => {
+  await settled();
+  const { gateway, postgres } = stage.stack;
+  const before = await stage.get<{ state: string; sequence: number }>('/v1/state');
+  const admin = new pg.Client({ connectionString: postgres.url('postgres') });
+  await admin.connect();
+  await admin.query('drop database gateway with (force)');
+  await gateway.stop();
+  await admin.query('create database gateway');
+  await admin.end();
+  const into = await isthmus('replay', '--from', from, '--scheduler', scheduler, '--into', postgres.url('gateway'));
+  expect([into.code, into.out]).toEqual([0, expect.stringContaining(before.state)]);
+  await gateway.start();
+  const after = await stage.get<{ state: string }>(`/v1/state?seal=${before.sequence}`);
+  expect(after.state).toBe(before.state);
+  await thereAndBack();
+  const owed = String(2n * (DEPOSIT - BACK));
+  expect(await stage.books()).toMatchObject({ locked: owed, supply: owed, inFlight: '0', ok: true });
+  await settled();
+  const said = await isthmus('replay', '--from', from, '--scheduler', scheduler, '--compare', stage.stack.gatewayUrl);
+  expect([said.code, said.out]).toEqual([0, expect.stringContaining('equal to what')]);
+});
