@@ -2,7 +2,6 @@
 import {
   arweaveSigner,
   assign,
-  createItem,
   ed25519Signer,
   tagOf,
   type Item,
