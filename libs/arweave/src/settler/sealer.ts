@@ -41,6 +41,9 @@ export interface Backlog {
   since: number | null;
 }
 
+/** A look at the tables that takes longer than this (tens of thousands of processes) is followed by a pause so many times as long. */
+const LONG_LOOK_MS = 500;
+const PAUSE = 10;
 /** Bytes of a slot before any bundle has told. */
 const FIRST_GUESS = 1000;
 
@@ -49,6 +52,8 @@ export class Sealer {
   private slotBytes = FIRST_GUESS;
   /** Since when items of no schedule have waited, which no table says. */
   private othersSince: number | null = null;
+  /** After a long look at the tables the next one comes later. As `performance.now` counts. */
+  private notBefore = 0;
   backlog: Backlog = { slots: 0, others: 0, since: null };
 
   constructor(
@@ -62,12 +67,16 @@ export class Sealer {
 
   /** Seals one bundle if there is enough for one, or something has waited long enough. @returns whether there was */
   async seal(): Promise<boolean> {
+    if (performance.now() < this.notBefore) return false;
     // Before what waits is read: whoever seals meanwhile takes this number, and nothing is sealed twice.
     const newest = await this.store.newest();
+    const began = performance.now();
     const [processes, items] = await Promise.all([
       waitingProcesses(this.database, MAX_RANGES),
       waitingItems(this.database),
     ]);
+    const took = performance.now() - began;
+    if (took > LONG_LOOK_MS) this.notBefore = performance.now() + PAUSE * took;
     this.note(processes, items);
     if (!this.isDue(items)) return false;
     const plan = await this.plan(processes, items);
