@@ -418,11 +418,6 @@ describe('safety', () => {
   });
 });
 
-/** Anvil's second account, known before the stage is there. */
-function stageOther(): string {
-  return '0x70997970C51812dc3A010C7d01b50e0d17dc79C8';
-}
-
 describe('liveness', () => {
   it('deposit-not-minted, once patience is over', async () => {
     await scene.deposit(100n);

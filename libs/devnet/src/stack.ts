@@ -22,8 +22,8 @@ export const CHAIN_ID = 31_337;
 const GUARDIANS = 3;
 const THRESHOLD = 2;
 const PAUSE_THRESHOLD = 1;
-/** Milliseconds between two audits of the local stack: something to look at soon. */
-const AUDIT_EVERY_MS = 60_000;
+/** Milliseconds between two audits of the local stack: the first comes at once. */
+const AUDIT_EVERY_MS = 300_000;
 /** Anvil's account the relayer pays gas from. */
 const RELAYER_ACCOUNT = 9;
 /** What the development wallet of the local Arweave begins with: 1,000 AR. */

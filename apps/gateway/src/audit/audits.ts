@@ -23,6 +23,8 @@ const AGAIN_MS = 60_000;
 
 export interface AuditsParts {
   everyMs: number;
+  /** The process that audits, from the project's folder on; the one there is unless told. */
+  script?: string;
   work: AuditWork;
   store: AuditStore;
   /** Signs reports; null: they are not signed. */
@@ -111,6 +113,8 @@ export class Audits {
 
   /** @throws Error when the process ends, or takes too long */
   private ask(): Promise<AuditAnswer> {
+    // Told to stop while the store was asked: a process begun now nobody would end.
+    if (this.stopping.signal.aborted) return Promise.reject(new Error('It is stopping.'));
     const child = (this.child ??= this.begin());
     return new Promise<AuditAnswer>((resolve, reject) => {
       const late = setTimeout(() => this.end(), LONGEST_MS);
@@ -135,8 +139,7 @@ export class Audits {
   }
 
   private begin(): ChildProcess {
-    const script = path.join(projectRoot(), SCRIPT);
-    const child = fork(script, [], {
+    const child = fork(path.join(projectRoot(), this.parts.script ?? SCRIPT), [], {
       execArgv: [`--max-old-space-size=${MEMORY_MIB}`],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
