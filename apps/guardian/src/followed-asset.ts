@@ -12,7 +12,7 @@ import {
   type ScheduleEntry,
   type WorkerPool,
 } from '@isthmus/ao';
-import type { PlaceToProve } from '@isthmus/arweave';
+import { placeOf, type PlaceToProve } from '@isthmus/arweave';
 import {
   eventsOf,
   foldEvent,
@@ -193,8 +193,7 @@ export class FollowedAsset {
     const said = isOwn ? linesById(entry) : new Map<string, string>();
     for (const event of result.Error === undefined ? eventsOf(result.Messages) : []) {
       foldEvent(this.current, event);
-      if (event.type === 'withdrawal.queued')
-        this.queuedAt.set(event.number, { assignment: entry.assignment.id, message: entry.message.id });
+      if (event.type === 'withdrawal.queued') this.queuedAt.set(event.number, placeOf(entry));
       if (event.type === 'deposit.attested' || event.type === 'deposit.minted') this.countVote(event, said);
     }
     this.noteSender(entry, result);

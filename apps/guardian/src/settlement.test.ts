@@ -2,8 +2,18 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { arweaveSigner, ed25519Signer, type Signer } from '@isthmus/ao';
-import { ArweaveClient, ArweaveSource, BaseLayerPoster, SettlementStore, Settler } from '@isthmus/arweave';
+import { arweaveSigner, decodeBundle, ed25519Signer, parseItem, tagOf, type Signer } from '@isthmus/ao';
+import {
+  ArweaveClient,
+  ArweaveSource,
+  BaseLayerPoster,
+  createSeal,
+  digestOf,
+  encodeSettledBundle,
+  openSettledBundle,
+  SettlementStore,
+  Settler,
+} from '@isthmus/arweave';
 import { addressOfWallet, makeWallet, startArweave, type Jwk, type LocalArweave } from '@isthmus/devnet';
 import { SCHEDULER, World, type Scene, type Subject } from '../harness.js';
 import { guardianSchema } from './config.js';
@@ -73,6 +83,24 @@ async function settle(signer: Signer = SCHEDULER): Promise<void> {
   await settler.step();
   await settler.stop();
 }
+/** The bundle as a scheduler would seal it that lies about what was signed: under the same ids, other contents. */
+async function lie(bytes: Buffer): Promise<Buffer> {
+  const { seal } = openSettledBundle(bytes);
+  const items = decodeBundle(bytes)
+    .slice(1)
+    .map(({ id, raw }) => {
+      const other = Buffer.from(raw);
+      const isMessage = parseItem(raw).data.length === 0 && tagOf(parseItem(raw), 'Action') === 'Withdraw';
+      const at = isMessage ? other.lastIndexOf(String(LARGE + 1n)) : -1;
+      if (at >= 0) other.write('9', at);
+      return { id, raw: other };
+    });
+  const sealed = await createSeal({ ...seal, digest: digestOf(items) }, SCHEDULER);
+  const lied = encodeSettledBundle(sealed.item, items);
+  expect(openSettledBundle(lied).ranges).toHaveLength(seal.ranges.length); // it is a bundle, and the scheduler's
+  expect(lied.equals(bytes)).toBe(false);
+  return lied;
+}
 const refusals = async (subject: Subject): Promise<string[]> => {
   await subject.guardian.watch();
   await subject.guardian.follow();
@@ -112,6 +140,8 @@ it('I8 believes no other bytes, and no other scheduler’s bundle', async () => 
   const altered = Buffer.from(bytes ?? '');
   altered[altered.length - 1] = (altered.at(-1) ?? 0) ^ 1;
   arweave.faults.answerWith(row?.carrier ?? '', altered);
+  expect(await refusals(one)).toEqual(['settlement']);
+  arweave.faults.answerWith(row?.carrier ?? '', await lie(bytes ?? Buffer.alloc(0)));
   expect(await refusals(one)).toEqual(['settlement']);
   arweave.faults.answerWith(row?.carrier ?? '', Buffer.from('nothing'));
   expect(await refusals(one)).toEqual(['settlement']);

@@ -3,26 +3,29 @@
  * enough. What an Arweave gateway's index says of where to look is a hint; which bytes are signed by whom is proof. How deep a block lies is
  * that gateway's word: a guardian asks one of its own choice.
  */
-import { verifyItem } from '@isthmus/ao';
+import { verifyItem, type ScheduleEntry } from '@isthmus/ao';
 import { ArweaveError } from '../client/error.js';
 import type { ArweaveClient, TransactionStatus } from '../client/arweave-client.js';
-import { openSettledBundle, SettlementError } from '../format/index.js';
+import { digestOf, openSettledBundle, SettlementError } from '../format/index.js';
 import { MAX_BUNDLE_BYTES } from '../reader/index.js';
 
-/** A place in a schedule, as its own replica of it shows it. */
+/** A place in a schedule, as one's own replica of it shows it. */
 export interface PlaceToProve {
-  /** Ids of the two items that make it. */
+  /** Id of the assignment, by which its bundle is found. */
   assignment: string;
-  message: string;
+  /** Over every byte of assignment and message: an id is the hash of a signature, and says nothing of what stands beside it. */
+  digest: string;
+}
+
+export function placeOf({ assignment, message }: Pick<ScheduleEntry, 'assignment' | 'message'>): PlaceToProve {
+  return { assignment: assignment.id, digest: digestOf([assignment, message]) };
 }
 
 /** Bundles of which it is remembered what was in them: those of the withdrawals of some minutes. */
 const BUNDLES_KEPT = 8;
 
-const keyOf = ({ assignment, message }: PlaceToProve): string => `${assignment} ${message}`;
-
 export class SettledSlots {
-  /** By what carries them: the places that were found in it, with their signatures checked. */
+  /** By what carries them: the digests of the places that were found in it. */
   private readonly opened = new Map<string, ReadonlySet<string>>();
 
   constructor(
@@ -39,7 +42,7 @@ export class SettledSlots {
     if (!carrier) return false;
     const status = await this.statusOf(carrier);
     if (status.state !== 'mined' || status.confirmations < this.confirmations) return false;
-    return (await this.placesIn(carrier)).has(keyOf(place));
+    return (await this.placesIn(carrier)).has(place.digest);
   }
 
   /** What carries the bundle is a transaction, or an item of a bundling service. */
@@ -62,15 +65,12 @@ export class SettledSlots {
     return places;
   }
 
-  /** The places of a bundle whose seal is the scheduler's; null for anything else. */
+  /** The digests of the places of a bundle whose seal is the scheduler's; null for anything else. */
   private async checked(bytes: Buffer): Promise<ReadonlySet<string> | null> {
     try {
       const { seal, ranges } = openSettledBundle(bytes);
       if (seal.item.ownerAddress !== this.scheduler || !(await verifyItem(seal.item))) return null;
-      const entries = ranges.flatMap((r) => r.entries);
-      return new Set(
-        entries.map(({ assignment, message }) => keyOf({ assignment: assignment.id, message: message.id })),
-      );
+      return new Set(ranges.flatMap((r) => r.entries).map((entry) => placeOf(entry).digest));
     } catch (error) {
       if (error instanceof SettlementError) return null;
       throw error;
