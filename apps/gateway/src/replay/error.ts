@@ -4,9 +4,7 @@ export type ReplayErrorCode =
   | 'nothing-settled'
   /** The database to rebuild into has something in it. */
   | 'not-empty'
-  /** A process cannot be evaluated on this machine. */
-  | 'not-evaluated'
-  /** No assets, though there was something to do with them. */
+  /** What is asked for cannot be done with what was settled. */
   | 'bad-request';
 
 export class ReplayError extends Error {

@@ -72,6 +72,8 @@ const PROCESSES_AT_ONCE = 500;
  * @throws SettlementFinding when something is wrong with what was settled; SourceError when it cannot be read; ReplayError
  */
 export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
+  if (options.goOn && options.checkpoint)
+    throw new ReplayError('bad-request', 'A gateway goes on from all results: rebuild it without checkpoints.');
   const workers = new WorkerPool(options.workers);
   const tables = await ScheduleTables.open(options.database, options.scheduler, options.goOn ?? false);
   const ledger = await ResultsLedger.open(options.database);

@@ -115,6 +115,15 @@ describe('I11 rebuilt from Arweave alone', () => {
   });
 });
 
+it('what is not settled is not there; who asks for many seals at once is asked to wait', async () => {
+  const nothing = new StateStore(await stage.database());
+  await expect(nothing.at()).rejects.toMatchObject({ code: 'nothing-settled' });
+  await expect(live.state.at(1000)).rejects.toMatchObject({ code: 'unknown-seal' });
+  const asked = await Promise.allSettled(Array.from({ length: 9 }, () => live.state.at()));
+  expect(asked.map((a) => a.status)).toEqual([...Array.from({ length: 8 }, () => 'fulfilled'), 'rejected']);
+  expect((asked[8] as PromiseRejectedResult).reason).toMatchObject({ code: 'busy' });
+});
+
 describe('I11 I12 a gateway whose database was dropped goes on from Arweave', () => {
   it('nothing is lost or doubled: schedules, messages between processes, and settlement go on where the last seal ends', async () => {
     const before = await live.state.at();
@@ -145,6 +154,7 @@ describe('I11 I12 a gateway whose database was dropped goes on from Arweave', ()
     await expect(stage.rebuilt({ database })).rejects.toMatchObject({ code: 'not-empty' });
     await expect(assertWhole(database)).rejects.toThrow(/has not ended/);
     await expect(stage.rebuilt({ database: live.database })).rejects.toMatchObject({ code: 'not-empty' });
+    await expect(stage.rebuilt({ goOn: true, checkpoint: true })).rejects.toMatchObject({ code: 'bad-request' });
     await expect(assertWhole(live.database)).resolves.toBeUndefined();
   });
 });

@@ -17,6 +17,8 @@ import type { DataSource } from 'typeorm';
 
 /** Processes read at once, and transfers. */
 const PAGE = 500;
+/** Who waits for an answer at most: one of an old seal reads the whole index. */
+const MAX_WAITING = 8;
 /** Answers kept: most ask for the newest. */
 const KEPT = 8;
 
@@ -35,7 +37,7 @@ export interface StateAt {
 /** What was asked for is not there, or not yet. */
 export class StateUnavailable extends Error {
   constructor(
-    readonly code: 'nothing-settled' | 'unknown-seal' | 'not-projected',
+    readonly code: 'nothing-settled' | 'unknown-seal' | 'not-projected' | 'busy',
     message: string,
   ) {
     super(message);
@@ -46,13 +48,17 @@ export class StateUnavailable extends Error {
 export class StateStore {
   private readonly kept = new Map<number, StateAt>();
   private looking: Promise<unknown> = Promise.resolve();
+  private waiting = 0;
 
   constructor(private readonly database: DataSource) {}
 
   /** As of this seal, or the newest. @throws StateUnavailable */
-  at(sequence?: number): Promise<StateAt> {
+  async at(sequence?: number): Promise<StateAt> {
+    if (this.waiting === MAX_WAITING)
+      throw new StateUnavailable('busy', 'Others are asking for the state of other seals: ask again in a moment.');
+    this.waiting += 1;
     const looked = this.looking.then(() => this.look(sequence));
-    this.looking = looked.catch(() => undefined);
+    this.looking = looked.catch(() => undefined).finally(() => (this.waiting -= 1));
     return looked;
   }
 

@@ -48,5 +48,11 @@ export class StateController {
 
 function refused(error: unknown): never {
   if (!(error instanceof StateUnavailable)) throw error;
-  throw new Problem(error.code === 'not-projected' ? 'not-ready' : 'not-found', error.message);
+  const codes = {
+    'not-projected': 'not-ready',
+    busy: 'busy',
+    'nothing-settled': 'not-found',
+    'unknown-seal': 'not-found',
+  } as const;
+  throw new Problem(codes[error.code], error.message);
 }

@@ -220,6 +220,7 @@ export class Rerun {
       piece = lane.alone ? undefined : lane.pieces[0];
       asked = piece && this.ask(lane, piece);
       asked?.catch(() => undefined); // met when it is waited for
+      await new Promise(setImmediate); // the thread has it before this one is at work again
       await this.options.onOutcomes(lane.process, first, outcomes, messages);
       this.wake();
     }
