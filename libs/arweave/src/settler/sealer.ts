@@ -223,11 +223,25 @@ export class Sealer {
   }
 }
 
-/** How many slots of each fit into `room`, shared alike; the first always has one, and none is beside it when it is larger than the room. */
+/**
+ * How many slots of each fit into `room`, shared alike; the first always has one, and none is beside it when it is larger than the room. What
+ * shares leave because slots are not divided goes to those who have waited longest: else many whose slots are a little larger than a share
+ * would have a bundle each.
+ */
 function fill(sizes: readonly (readonly number[])[], room: number): number[] {
   const totals = sizes.map((some) => some.reduce((sum, size) => sum + size, 0));
   const oldest = sizes[0]?.[0] ?? 0;
   let shares = fairShares(totals, room);
   if ((shares[0] ?? 0) < oldest) shares = [oldest, ...fairShares(totals.slice(1), room - oldest)];
-  return sizes.map((some, i) => prefixWithin(some, shares[i] ?? 0));
+  const counts = sizes.map((some, i) => prefixWithin(some, shares[i] ?? 0));
+  let left = room - sizes.reduce((sum, some, i) => sum + bytesOf(some, counts[i] ?? 0), 0);
+  for (const [i, some] of sizes.entries()) {
+    const more = prefixWithin(some.slice(counts[i]), left);
+    left -= bytesOf(some.slice(counts[i]), more);
+    counts[i] = (counts[i] ?? 0) + more;
+  }
+  return counts;
 }
+
+const bytesOf = (sizes: readonly number[], count: number): number =>
+  sizes.slice(0, count).reduce((sum, size) => sum + size, 0);
