@@ -1,7 +1,13 @@
 /** How a gateway puts its schedules on Arweave: the `settlement` part of its configuration. Without it nothing is settled. */
 import { unitUrl } from '@isthmus/ao';
+import { MAX_PRICE_PER_MIB } from '@isthmus/arweave';
 import { z } from 'zod';
 import { assetAmounts } from './amounts.js';
+
+const winston = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,30})$/, 'write winston as decimal digits in quotes')
+  .transform(BigInt);
 
 export const settlementSchema = z
   .strictObject({
@@ -25,11 +31,9 @@ export const settlementSchema = z
     /** Seconds after which what is not confirmed makes `settlement` unwell in /health. */
     behindSeconds: z.number().min(1).default(10_800),
     /** Below this many winston (10^12 are one AR) the wallet counts as short. */
-    minBalance: z
-      .string()
-      .regex(/^(0|[1-9][0-9]{0,30})$/, 'write winston as decimal digits in quotes')
-      .transform(BigInt)
-      .default(0n),
+    minBalance: winston.default(0n),
+    /** Winston a mebibyte may cost at most: what the node asks for beyond that is not paid. Not with a bundling service. */
+    maxPricePerMiB: winston.default(MAX_PRICE_PER_MIB),
     /** So too when it lasts for fewer days at the pace of the last one. */
     minDays: z.number().min(0).default(14),
     /** Milliseconds between two looks at the tables and at Arweave. */

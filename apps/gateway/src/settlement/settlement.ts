@@ -20,7 +20,7 @@ export function openSettler(config: SettlementConfig, store: SettlementStore, sc
   const wallet = readWallet(config.walletFile);
   const poster =
     config.bundlerUrl === undefined
-      ? new BaseLayerPoster(client, wallet)
+      ? new BaseLayerPoster(client, wallet, config.maxPricePerMiB)
       : new BundlingServicePoster(config.bundlerUrl, client, wallet);
   return new Settler({
     database: store.database,

@@ -8,7 +8,9 @@ export type ArweaveErrorCode =
   /** An answer that is none of the shape asked for. */
   | 'malformed'
   /** More bytes than were asked for. */
-  | 'too-large';
+  | 'too-large'
+  /** It asks for more than the wallet may pay. */
+  | 'too-dear';
 
 /** What went wrong between this machine and an Arweave gateway or a bundling service. */
 export class ArweaveError extends Error {

@@ -15,6 +15,12 @@ export interface Depths {
   dropMs: number;
 }
 
+/**
+ * Each time another transaction was signed for a bundle, and so may have been paid for, the patience before the next doubles, so often at most:
+ * a gateway that knows nothing of what it took, half an hour at first, makes the wallet pay once in 32 hours in the end.
+ */
+const MOST_DOUBLED = 6;
+
 /** What to do about a bundle that was posted. */
 export type Verdict =
   /** Nothing yet. */
@@ -28,12 +34,12 @@ export type Verdict =
   | { do: 'repost'; reason: string };
 
 export function verdict(
-  bundle: { state: BundleState; postedAt: Date | null },
+  bundle: { state: BundleState; postedAt: Date | null; signed: number },
   status: TransactionStatus,
   { confirmations, finalConfirmations, dropMs }: Depths,
   now: number,
 ): Verdict {
-  const { state, postedAt } = bundle;
+  const { state, postedAt, signed } = bundle;
   const deep = status.state === 'mined' ? status.confirmations : -1;
   if (state === 'confirmed' && deep < confirmations)
     return { do: 'reopen', reason: 'its block is gone: Arweave has gone on without it' };
@@ -42,6 +48,7 @@ export function verdict(
     if (state === 'posted' && deep >= confirmations) return { do: 'confirm', height: status.height };
     return { do: 'wait' };
   }
-  const forgotten = status.state === 'unknown' && now - (postedAt?.getTime() ?? 0) >= dropMs;
+  const patience = dropMs * 2 ** Math.min(Math.max(signed - 1, 0), MOST_DOUBLED);
+  const forgotten = status.state === 'unknown' && now - (postedAt?.getTime() ?? 0) >= patience;
   return forgotten ? { do: 'repost', reason: 'dropped: the gateway does not know its transaction' } : { do: 'wait' };
 }

@@ -1,6 +1,7 @@
 /** The settler on a real database and a local Arweave: what it seals, how bundles go their way, and every way that can go wrong. */
 import { arweaveSigner, createItem, type Item, type ScheduleEntry } from '@isthmus/ao';
-import { makeWallet, type Jwk } from '@isthmus/devnet';
+import { addressOfWallet, makeWallet, type Jwk } from '@isthmus/devnet';
+import { jest } from '@jest/globals';
 import { sampleBundle, sampleResults, sampleSchedule, sampleSigner } from '../../harness.js';
 import { SECOND, SettlementStage } from '../../settlement-stage.js';
 import { BaseLayerPoster, imageOf, readCheckpoint, slotKey, type Settler } from '../index.js';
@@ -101,6 +102,22 @@ describe('sealing', () => {
     expect(first?.ranges).toHaveLength(6);
     for (const range of first?.ranges ?? []) if (range.process !== flood[0]?.process) expect(range.to).toBe(1);
     expect((await stage.store.find(1))?.itemBytes).toBeLessThanOrEqual(30_000);
+  });
+
+  it('fills its bundles when every process wants a little more than its share: their number costs nobody a bundle each', async () => {
+    const crowd = await Promise.all(Array.from({ length: 20 }, (_, i) => schedule(`crowd ${i + 10}`, 1)));
+    const slot = Math.max(...crowd.map(([e]) => (e?.assignment.raw.length ?? 0) + (e?.message.raw.length ?? 0)));
+    const module = await createItem({ tags: [{ name: 'Type', value: 'Module' }], data: '' }, sampleSigner('author'));
+    await stage.keep(module);
+    const before = stage.settler();
+    await settleAll(before);
+    await before.stop();
+    for (const entries of crowd) await stage.place(entries, Infinity, module);
+    stage.now += 61 * SECOND;
+    // A share is three bytes less than each wants.
+    await stage.settler({ bundleBytes: 20 * (slot - 3) }).step();
+    expect(await stage.store.find(2)).toMatchObject({ slots: 19 });
+    expect(await stage.store.find(3)).toMatchObject({ slots: 1 });
   });
 
   it('gives an item that is larger than a bundle one to itself', async () => {
@@ -369,6 +386,64 @@ describe('a bundle on its way', () => {
     await settler.step();
     await settler.step();
     expect(await stage.store.find(1)).toMatchObject({ state: 'confirmed', signed: 1 });
+  });
+
+  it('is not paid for again while its transaction is in a block, however long its data is not shown', async () => {
+    await settler.step();
+    await stage.arweave.mine(2);
+    stage.arweave.faults.fail({ path: '/raw', status: 404 });
+    for (let i = 0; i < 4; i += 1) {
+      await settler.step();
+      await settler.step();
+      await stage.arweave.mine(60);
+    }
+    expect(await stage.store.find(1)).toMatchObject({ signed: 1 });
+    stage.arweave.faults.heal();
+    await settleAll(settler);
+    expect(await stage.store.find(1)).toMatchObject({ state: 'final', signed: 1 });
+  });
+
+  it('is paid for more and more seldom at a gateway that never knows what it was given', async () => {
+    await settler.step();
+    stage.arweave.faults.fail({ path: '/tx/', status: 404 });
+    for (let i = 0; i < 40; i += 1) {
+      await stage.arweave.mine(60);
+      stage.now += 60 * SECOND;
+      await settler.step().catch(() => undefined);
+      await settler.step().catch(() => undefined);
+    }
+    expect((await stage.store.find(1))?.signed).toBeLessThanOrEqual(7);
+  });
+
+  it('pays no price beyond the most that is allowed: a node that asks for all the wallet has gets nothing', async () => {
+    await settler.stop();
+    const price = jest
+      .spyOn(stage.client, 'price')
+      .mockImplementation(() => stage.client.balance(addressOfWallet(stage.jwk)));
+    try {
+      const robbed = stage.settler();
+      expect(await codeOf(robbed.step())).toBe('too-dear');
+      expect(await stage.store.find(1)).toMatchObject({ state: 'sealed', carrier: null, signed: 0 });
+    } finally {
+      price.mockRestore();
+    }
+  });
+
+  it('keeps nobody from being looked at when a gateway will not say how one transaction is', async () => {
+    for (const name of ['b', 'c', 'd', 'e', 'f']) {
+      await settler.step();
+      await stage.place(await schedule(name, 2));
+      stage.now += 61 * SECOND;
+    }
+    await settler.step();
+    await stage.arweave.mine(2);
+    for (const { sequence, carrier: id } of await stage.store.page(null, 100))
+      if (sequence < 6) stage.arweave.faults.fail({ path: `/tx/${id}/status`, status: 451 });
+    for (let i = 0; i < 8; i += 1) {
+      stage.now += SECOND;
+      await settler.step().catch(() => undefined);
+    }
+    expect(await states()).toEqual(['confirmed', 'posted', 'posted', 'posted', 'posted', 'posted']);
   });
 
   it('is not posted from an empty wallet, and goes on when that is filled', async () => {

@@ -169,11 +169,15 @@ export class Settler {
     this.onStep('post.after-mark');
   }
 
-  /** What was signed for it, as long as the network takes it; else another, stored before anything of it is sent. Null: somebody else has. */
+  /**
+   * What was signed for it, as long as the network takes it or has it: what is in a block is paid for, and lacks its data at most. Else another,
+   * stored before anything of it is sent. Null: somebody else has.
+   */
   private async carrierFor(bundle: BundleRow, bytes: Buffer): Promise<Carrier | null> {
     const { store, poster, client, signer } = this.options;
     const kept = await store.carrierOf(bundle.sequence);
     if (kept && (kept.goodUntil === null || (await client.height()) <= kept.goodUntil)) return kept;
+    if (kept && (await poster.status(kept.id)).state === 'mined') return kept;
     await this.assertPayable(bytes.length);
     const made = await poster.sign(bytes, { scheduler: signer.address, sequence: bundle.sequence, seal: bundle.seal });
     this.onStep('sign.before-commit');
@@ -212,9 +216,10 @@ export class Settler {
     const { store, poster, policy } = this.options;
     const { sequence } = bundle;
     const carrier = bundle.carrier ?? '';
-    const status = await poster.status(carrier);
     const at = new Date(this.now());
+    // Before it is asked: one that cannot be asked for must not be the first to be asked for again.
     await store.lookedAt([sequence], at);
+    const status = await poster.status(carrier);
     const decided = verdict(bundle, status, policy, at.getTime());
     switch (decided.do) {
       case 'wait':
@@ -273,6 +278,6 @@ export class Settler {
 
 /** Whether the next bundle would fail alike: the gateway is away, or the wallet empty. */
 function isEverybodys(error: unknown): boolean {
-  if (error instanceof ArweaveError) return error.code === 'unreachable';
+  if (error instanceof ArweaveError) return error.code === 'unreachable' || error.code === 'too-dear';
   return error instanceof SettlerError && error.code === 'wallet-short';
 }
