@@ -246,7 +246,7 @@ export class Shelf implements BundleSource {
   }
 
   private among(wanted: (sequence: number) => boolean): Map<number, Candidate[]> {
-    return new Map(this.posted.filter((p) => wanted(p.sequence)).map((p) => [p.sequence, [p]]));
+    return new Map(this.posted.filter((p) => wanted(p.sequence)).map((p) => [p.sequence, [{ ...p, isIndexed: true }]]));
   }
 }
 

@@ -294,7 +294,7 @@ describe('a checkpoint', () => {
 });
 
 describe('the tags of a transaction', () => {
-  const label = { scheduler: 's', sequence: 3, seal: 'x' };
+  const label = { scheduler: 's', sequence: 3, seal: 'x'.repeat(43) };
 
   it('say what it carries', () => {
     expect(readTransactionTags(transactionTags(label))).toEqual(label);

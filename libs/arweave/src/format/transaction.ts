@@ -2,6 +2,9 @@
 import type { Tag } from '@isthmus/ao';
 import { APP_NAME } from './seal.js';
 
+/** Anybody writes tags, and what they name is shown to people. */
+const SEAL_ID = /^[A-Za-z0-9_-]{43}$/;
+
 export interface BundleLabel {
   /** Address of the key that signs seals and assignments. */
   scheduler: string;
@@ -34,7 +37,7 @@ export function readTransactionTags(tags: readonly Tag[]): BundleLabel | null {
     value('Bundle-Format') === 'binary' &&
     value('Bundle-Version') === '2.0.0' &&
     label.scheduler !== '' &&
-    label.seal !== '' &&
+    SEAL_ID.test(label.seal) &&
     value('Isthmus-Sequence') === String(label.sequence) &&
     Number.isSafeInteger(label.sequence) &&
     label.sequence >= 1;

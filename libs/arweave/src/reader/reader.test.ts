@@ -1,10 +1,13 @@
 /** Bundles read from a gateway that may answer anything: what is right comes in order, what is wrong is named with its place. */
+import { once } from 'node:events';
+import http from 'node:http';
+import { text } from 'node:stream/consumers';
 import { assign, createItem, decodeBundle, encodeBundle, type Item, type ScheduleEntry } from '@isthmus/ao';
 import { sampleBundle, sampleRange, sampleSchedule, sampleSigner } from '../../harness.js';
 import { createSeal, digestOf, encodeSettledBundle, openSettledBundle, type SealedRange } from '../format/index.js';
 import { SettlementFinding, type Finding } from './finding.js';
 import { readBundles } from './reader.js';
-import type { BundleSource, Candidate } from './source.js';
+import { ArweaveSource, SourceError, type BundleSource, type Candidate } from './source.js';
 
 const scheduler = sampleSigner('scheduler');
 const stranger = sampleSigner('stranger');
@@ -20,7 +23,7 @@ class Shown implements BundleSource {
   constructor(readonly posted: Posted[] = []) {}
 
   post(sequence: number, bytes: Buffer | null, seal: string, tx = `tx-${this.posted.length + 1}`): this {
-    this.posted.push({ sequence, bytes, seal, tx, size: bytes?.length ?? 0 });
+    this.posted.push({ sequence, bytes, seal, tx, size: bytes?.length ?? 0, isIndexed: true });
     return this;
   }
 
@@ -157,11 +160,91 @@ describe('bundles as they were settled', () => {
     const crowded = shown();
     const [rubbish] = decodeBundle(bytes) as [Item];
     crowded.posted.unshift(
-      { sequence: 2, tx: 'noise', seal: 'x'.repeat(43), size: 5, bytes: Buffer.from('noise') },
-      { sequence: 2, tx: 'stranger', seal: rubbish.id, size: bytes.length, bytes },
+      { sequence: 2, tx: 'noise', seal: 'x'.repeat(43), size: 5, bytes: Buffer.from('noise'), isIndexed: false },
+      { sequence: 2, tx: 'stranger', seal: rubbish.id, size: bytes.length, bytes, isIndexed: false },
     );
     crowded.post(9, bytes, rubbish.id, 'claims to be later');
     expect(await read(crowded)).toEqual([1, 2, 3]);
+  });
+
+  it('A13 what others post as the next bundle is no end but the last one’s: nobody makes a replay find what is not', async () => {
+    const noise = { sequence: 4, seal: 'x'.repeat(43), size: 5, isIndexed: false };
+    for (const bytes of [Buffer.from('noise'), null, bundles[0]?.bytes ?? null]) {
+      const claimed = shown();
+      claimed.posted.push({ ...noise, tx: 'noise', bytes });
+      expect(await read(claimed)).toEqual([1, 2, 3]);
+      claimed.posted.push({ ...noise, tx: 'more', seal: 'y'.repeat(43), bytes });
+      expect(await read(claimed)).toEqual([1, 2, 3]);
+    }
+    // With a bundle of the scheduler's behind it something is wrong.
+    const hidden = shown();
+    hidden.posted[1] = { ...noise, sequence: 2, tx: 'noise', bytes: Buffer.from('noise') };
+    expect(await found(hidden)).toMatchObject({ kind: 'other-bytes', bundle: 2, tx: 'noise' });
+  });
+
+  it('A13 what a gateway cannot give hides nothing beside it', async () => {
+    const away = new SourceError('unreachable', 'It does not answer.');
+    const silent = new (class extends Shown {
+      override bytes(one: Candidate) {
+        return one.tx === 'silent' ? Promise.reject(away) : super.bytes(one);
+      }
+      override start(one: Candidate) {
+        return one.tx === 'silent' ? Promise.reject(away) : super.start(one);
+      }
+    })(shown().posted);
+    silent.posted.unshift({ sequence: 2, tx: 'silent', seal: 'x'.repeat(43), size: 5, bytes: null, isIndexed: false });
+    expect(await read(silent)).toEqual([1, 2, 3]);
+    // The same seal at both: nothing tells them apart beforehand.
+    (silent.posted[0] as Posted).seal = bundles[1]?.seal ?? '';
+    expect(await read(silent)).toEqual([1, 2, 3]);
+    // Alone it may be anything.
+    silent.posted.splice(2);
+    await expect(read(silent)).rejects.toThrow(SourceError);
+  });
+
+  it('A13 a flood of transactions under the scheduler’s tags hides no bundle that the index has by its seal', async () => {
+    const tags = (list: Record<string, string>) => Object.entries(list).map(([name, value]) => ({ name, value }));
+    const noise = Array.from({ length: 100 }, (_, i) => ({
+      cursor: String(i),
+      node: {
+        id: String(i).padStart(43, 'n'),
+        tags: tags({
+          'App-Name': 'Isthmus',
+          'Bundle-Format': 'binary',
+          'Bundle-Version': '2.0.0',
+          'Isthmus-Scheduler': scheduler.address,
+          'Isthmus-Sequence': '1',
+          'Isthmus-Seal': 'x'.repeat(43),
+        }),
+      },
+    }));
+    let isIndexing = true;
+    const seals = bundles.map(({ seal }, i) => ({
+      cursor: seal,
+      node: { id: seal, tags: tags({ Sequence: String(i + 1) }), bundledIn: { id: `t${i}`.padStart(43, 't') } },
+    }));
+    const server = http.createServer((request, response) => {
+      const raw = /^\/raw\/t+([0-9])$/.exec(request.url ?? '');
+      if (raw) return response.end(bundles[Number(raw[1])]?.bytes);
+      if (request.url !== '/graphql') return response.writeHead(404).end();
+      void text(request).then((body) => {
+        const { variables } = JSON.parse(body) as { variables: { owners?: string[]; tags: { values: string[] }[] } };
+        const isSeals = variables.owners?.[0] === scheduler.address;
+        const edges = isSeals ? (isIndexing ? seals : []) : noise;
+        const transactions = { pageInfo: { hasNextPage: !isSeals }, edges };
+        response.end(JSON.stringify({ data: { transactions } }));
+      });
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const source = new ArweaveSource(`http://127.0.0.1:${(server.address() as { port: number }).port}`);
+    try {
+      expect(await read(source)).toEqual([1, 2, 3]);
+      isIndexing = false;
+      await expect(read(source)).rejects.toMatchObject({ code: 'crowded' });
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 });
 

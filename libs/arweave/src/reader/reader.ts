@@ -9,7 +9,7 @@ import { openSettledBundle, readSeal, SettlementError, type Seal, type SettledBu
 import { diagnose } from './diagnosis.js';
 import { SettlementFinding } from './finding.js';
 import { Follower } from './follow.js';
-import { MAX_BUNDLE_BYTES, type BundleSource, type Candidate } from './source.js';
+import { MAX_BUNDLE_BYTES, SourceError, type BundleSource, type Candidate } from './source.js';
 
 export interface ReadOptions {
   source: BundleSource;
@@ -120,22 +120,36 @@ class Coming {
       return null;
     }
     const chosen = await this.genuine(sequence, candidates);
-    let wrong: SettlementFinding | null = null;
+    let wrong: SettlementFinding | SourceError | null = null;
     for (const candidate of chosen) {
-      const read = await this.read(sequence, candidate);
-      if (!(read instanceof SettlementFinding)) return read;
+      const read = await this.read(sequence, candidate).catch(unreadable);
+      if (!(read instanceof Error)) return read;
       wrong ??= read;
     }
+    if (await this.isNobodys(sequence, chosen)) return null;
     throw wrong ?? missing(sequence);
+  }
+
+  /** Whether nothing but tags that anybody may write says that there is such a bundle: then the last one is the one before it. */
+  private async isNobodys(sequence: number, candidates: readonly Candidate[]): Promise<boolean> {
+    if (candidates.some((c) => c.isIndexed)) return false;
+    for (const candidate of candidates) if (await this.sealOf(candidate, sequence)) return false;
+    return (await this.later(sequence)) === null;
   }
 
   /** Nothing is shown for this number: then there must be nothing of the scheduler's behind it either. @throws SettlementFinding */
   private async refuseGap(sequence: number): Promise<void> {
+    const later = await this.later(sequence);
+    if (later) throw missing(sequence, ` Bundle ${later.sequence} is there, at ${later.tx}.`);
+  }
+
+  /** A bundle of the scheduler's behind this number. */
+  private async later(than: number): Promise<{ sequence: number; tx: string } | null> {
     const { source, scheduler } = this.options;
-    for (const [later, candidates] of await source.later(scheduler, sequence))
+    for (const [sequence, candidates] of await source.later(scheduler, than))
       for (const candidate of candidates)
-        if (await this.sealOf(candidate, later))
-          throw missing(sequence, ` Bundle ${later} is there, at ${candidate.tx}.`);
+        if (isSeal(await this.sealOf(candidate, sequence).catch(unreadable))) return { sequence, tx: candidate.tx };
+    return null;
   }
 
   /**
@@ -148,7 +162,7 @@ class Coming {
     const found = new Map<string, Candidate>();
     for (const candidate of candidates) {
       if (found.has(candidate.seal)) continue;
-      if (await this.sealOf(candidate, sequence)) found.set(candidate.seal, candidate);
+      if (isSeal(await this.sealOf(candidate, sequence).catch(unreadable))) found.set(candidate.seal, candidate);
     }
     const [first, second] = [...found.values()];
     if (!first) return candidates;
@@ -194,6 +208,14 @@ class Coming {
     }
   }
 }
+
+/** One that a gateway cannot give may be anybody's, and its silence must not hide the others. */
+function unreadable(error: unknown): SourceError {
+  if (error instanceof SourceError) return error;
+  throw error;
+}
+
+const isSeal = (seal: Seal | SourceError | null): boolean => seal !== null && !(seal instanceof SourceError);
 
 function missing(sequence: number, more = '', tx: string | null = null): SettlementFinding {
   return new SettlementFinding('missing-bundle', `Nobody shows bundle ${sequence}.${more}`, { bundle: sequence, tx });

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AnswerTooLarge, fetchBounded, fetchStart, type BoundedRequest, type Tag } from '@isthmus/ao';
 import { z } from 'zod';
-import { readTransactionTags } from '../format/index.js';
+import { APP_NAME, readTransactionTags } from '../format/index.js';
 
 /** Something that says it carries a bundle. */
 export interface Candidate {
@@ -12,10 +12,12 @@ export interface Candidate {
   seal: string;
   /** Bytes it says it has; 0 when it says nothing. */
   size: number;
+  /** Whether the gateway's index has this seal as an item of the scheduler's key: what anybody posts under its tags is none. */
+  isIndexed: boolean;
 }
 
 export interface BundleSource {
-  /** What says it carries bundles `from` to `to` of a scheduler, by number; the oldest first. @throws SourceError */
+  /** What says it carries bundles `from` to `to` of a scheduler, by number; indexed seals, then the oldest first. @throws SourceError */
   candidates(scheduler: string, from: number, to: number): Promise<Map<number, Candidate[]>>;
   /** What was posted last and says it carries a bundle with a number above this one; some of it. @throws SourceError */
   later(scheduler: string, than: number): Promise<Map<number, Candidate[]>>;
@@ -64,6 +66,7 @@ const answer = z.object({
               id: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
               tags: z.array(z.object({ name: z.string(), value: z.string() })),
               data: z.object({ size: z.coerce.number() }).nullish(),
+              bundledIn: z.object({ id: z.string().regex(/^[A-Za-z0-9_-]{43}$/) }).nullish(),
             }),
           }),
         )
@@ -71,12 +74,14 @@ const answer = z.object({
     }),
   }),
 });
+const placeInWeave = z.object({ size: z.coerce.number().int().positive(), offset: z.coerce.number().int().positive() });
+const chunkOfWeave = z.object({ chunk: z.string() });
 type Edge = z.infer<typeof answer>['data']['transactions']['edges'][number];
 
-const QUERY = `query ($tags: [TagFilter!], $first: Int, $after: String, $sort: SortOrder) {
-  transactions(tags: $tags, first: $first, after: $after, sort: $sort) {
+const QUERY = `query ($owners: [String!], $tags: [TagFilter!], $first: Int, $after: String, $sort: SortOrder) {
+  transactions(owners: $owners, tags: $tags, first: $first, after: $after, sort: $sort) {
     pageInfo { hasNextPage }
-    edges { cursor node { id tags { name value } data { size } } }
+    edges { cursor node { id tags { name value } data { size } bundledIn { id } } }
   }
 }`;
 
@@ -88,39 +93,54 @@ export class ArweaveSource implements BundleSource {
     this.url = url.replace(/\/+$/, '');
   }
 
+  /** Seals the index has of the scheduler come first: of the rest anybody may make as many as they like, and for nothing at some bundling services. */
   async candidates(scheduler: string, from: number, to: number): Promise<Map<number, Candidate[]>> {
     const numbers = Array.from({ length: to - from + 1 }, (_, i) => String(from + i));
     const found = new Map<number, Candidate[]>();
-    let after: string | undefined;
-    for (let page = 0; ; page += 1) {
-      if (page === MAX_PAGES)
-        throw new SourceError(
-          'crowded',
-          `${this.url} shows more than ${PAGE * MAX_PAGES} transactions for bundles ${from} to ${to}: read from a gateway that knows fewer.`,
-        );
-      const filter = [
-        { name: 'App-Name', values: ['Isthmus'] },
-        { name: 'Isthmus-Scheduler', values: [scheduler] },
-        { name: 'Isthmus-Sequence', values: numbers },
-      ];
-      const { edges, pageInfo } = await this.page({ tags: filter, after, sort: 'HEIGHT_ASC' });
-      for (const edge of edges) note(found, edge, scheduler);
-      const last = edges.at(-1);
-      if (!pageInfo.hasNextPage || !last) return found;
-      after = last.cursor;
-    }
+    await this.indexed(scheduler, numbers, found);
+    const isIndexing = found.size > 0;
+    const filter = [
+      { name: 'App-Name', values: [APP_NAME] },
+      { name: 'Isthmus-Scheduler', values: [scheduler] },
+      { name: 'Isthmus-Sequence', values: numbers },
+    ];
+    const isAll = await this.pages({ tags: filter, sort: 'HEIGHT_ASC' }, (edge) => note(found, edge, scheduler));
+    if (!isAll && !isIndexing)
+      throw new SourceError(
+        'crowded',
+        `${this.url} shows more than ${PAGE * MAX_PAGES} transactions for bundles ${from} to ${to}: read from a gateway that knows fewer.`,
+      );
+    return found;
   }
 
   async later(scheduler: string, than: number): Promise<Map<number, Candidate[]>> {
+    const found = new Map<number, Candidate[]>();
+    await this.indexed(scheduler, null, found);
     const filter = [
-      { name: 'App-Name', values: ['Isthmus'] },
+      { name: 'App-Name', values: [APP_NAME] },
       { name: 'Isthmus-Scheduler', values: [scheduler] },
     ];
-    const { edges } = await this.page({ tags: filter, after: undefined, sort: 'HEIGHT_DESC' });
-    const found = new Map<number, Candidate[]>();
+    const { edges } = await this.page({ tags: filter, sort: 'HEIGHT_DESC' });
     for (const edge of edges) note(found, edge, scheduler);
     for (const sequence of found.keys()) if (sequence <= than) found.delete(sequence);
     return found;
+  }
+
+  /** Seals as the gateway's index has them, and what they are in; of these numbers, or the newest. */
+  private async indexed(scheduler: string, numbers: string[] | null, found: Map<number, Candidate[]>): Promise<void> {
+    const tags = [
+      { name: 'App-Name', values: [APP_NAME] },
+      { name: 'Type', values: ['Settlement'] },
+      ...(numbers ? [{ name: 'Sequence', values: numbers }] : []),
+    ];
+    const search = { owners: [scheduler], tags, sort: numbers ? 'HEIGHT_ASC' : 'HEIGHT_DESC' };
+    const { edges } = await this.page(search);
+    for (const { node } of edges) {
+      const sequence = Number(node.tags.find(({ name }) => name === 'Sequence')?.value);
+      if (!node.bundledIn || !Number.isSafeInteger(sequence)) continue;
+      const candidate = { tx: node.bundledIn.id, seal: node.id, size: 0, isIndexed: true };
+      found.set(sequence, [...(found.get(sequence) ?? []), candidate]);
+    }
   }
 
   async bytes({ tx, size }: Candidate): Promise<Buffer | null> {
@@ -145,13 +165,13 @@ export class ArweaveSource implements BundleSource {
   private async chunks(tx: string): Promise<Buffer | null> {
     const { status, body } = await this.ask(`/tx/${tx}/offset`, MAX_ANSWER_BYTES);
     if (status !== 200) return null;
-    const { size, offset } = z.object({ size: z.coerce.number(), offset: z.coerce.number() }).parse(jsonOf(body));
-    if (!Number.isSafeInteger(size) || size > MAX_BUNDLE_BYTES || !Number.isSafeInteger(offset)) return null;
+    const { size, offset } = placeInWeave.safeParse(jsonOf(body)).data ?? {};
+    if (size === undefined || offset === undefined || size > MAX_BUNDLE_BYTES) return null;
     const parts: Buffer[] = [];
     for (let read = 0; read < size;) {
       const { status: found, body: piece } = await this.ask(`/chunk/${offset - size + 1 + read}`, MAX_ANSWER_BYTES);
       if (found !== 200) return null;
-      const part = Buffer.from(z.object({ chunk: z.string() }).parse(jsonOf(piece)).chunk, 'base64url');
+      const part = Buffer.from(chunkOfWeave.safeParse(jsonOf(piece)).data?.chunk ?? '', 'base64url');
       if (part.length === 0) return null;
       parts.push(part);
       read += part.length;
@@ -159,11 +179,24 @@ export class ArweaveSource implements BundleSource {
     return Buffer.concat(parts);
   }
 
-  private async page(variables: { tags: object[]; after: string | undefined; sort: string }) {
+  /** Reads page after page, so many at most. @returns whether that was all */
+  private async pages(search: Search, take: (edge: Edge) => void): Promise<boolean> {
+    let after: string | undefined;
+    for (let page = 0; page < MAX_PAGES; page += 1) {
+      const { edges, pageInfo } = await this.page({ ...search, after });
+      for (const edge of edges) take(edge);
+      const last = edges.at(-1);
+      if (!pageInfo.hasNextPage || !last) return true;
+      after = last.cursor;
+    }
+    return false;
+  }
+
+  private async page(search: Search) {
     const request = {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json' },
-      body: JSON.stringify({ query: QUERY, variables: { ...variables, first: PAGE } }),
+      body: JSON.stringify({ query: QUERY, variables: { ...search, first: PAGE } }),
     };
     const { status, body } = await this.ask('/graphql', MAX_ANSWER_BYTES, request);
     if (status !== 200)
@@ -195,6 +228,13 @@ export class ArweaveSource implements BundleSource {
   }
 }
 
+interface Search {
+  owners?: string[];
+  tags: { name: string; values: string[] }[];
+  sort: string;
+  after?: string | undefined;
+}
+
 interface Answered {
   status: number;
   body: Buffer;
@@ -210,8 +250,11 @@ function note(found: Map<number, Candidate[]>, { node }: Edge, scheduler: string
   const label = labelOf(node.tags, scheduler);
   if (!label) return;
   const known = found.get(label.sequence) ?? [];
-  if (known.length >= MAX_CANDIDATES || known.some((c) => c.tx === node.id)) return;
-  found.set(label.sequence, [...known, { tx: node.id, seal: label.seal, size: node.data?.size ?? 0 }]);
+  const size = node.data?.size ?? 0;
+  const same = known.find((c) => c.tx === node.id);
+  if (same) same.size = size;
+  else if (known.length < MAX_CANDIDATES)
+    found.set(label.sequence, [...known, { tx: node.id, seal: label.seal, size, isIndexed: false }]);
 }
 
 function jsonOf(body: Buffer): unknown {
