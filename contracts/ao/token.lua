@@ -138,7 +138,10 @@ end
 -- JSON, written only -----------------------------------------------------------------------------------------------
 
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+-- What %q has only put between quotes needs nothing more: it looks at a text several times as fast as a pattern does.
 local function quote(s)
+  local quoted = ("%q"):format(s)
+  if #quoted == #s + 2 then return quoted end
   return '"' .. s:gsub('[%c"\\\127]', function(ch) return ESCAPES[ch] or ("\\u%04x"):format(ch:byte()) end) .. '"'
 end
 
@@ -260,21 +263,27 @@ local function tagList(...)
   return list
 end
 
--- Adds the X- tags the sender wants passed on.
-local function withForwarded(list, msg)
+local MAX_FORWARDED, MAX_FORWARDED_TAGS = 2048, 64
+local forwarded = {}                    -- tags of this message that go on to whoever is told of it
+
+-- Finds the X- tags the sender wants passed on. A notice is an item with at most 4 KiB and 128 tags: what would not fit beside its own is
+-- refused before anything moves.
+local function takeForwarded(msg)
+  forwarded = {}
+  local bytes = #(msg.Tags.Reference or "")
   for _, tag in ipairs(msg.TagArray or {}) do
-    if tag.name:find("^X%-") and tag.name ~= "X-Reference" then list[#list + 1] = { name = tag.name, value = tag.value } end
+    local name = tag.name
+    if name:find("X-", 1, true) == 1 and name ~= "X-Reference" then
+      forwarded[#forwarded + 1] = { name = name, value = tag.value }
+      bytes = bytes + #name + #tag.value
+    end
   end
-  return list
+  return bytes <= MAX_FORWARDED and #forwarded <= MAX_FORWARDED_TAGS
 end
 
-local MAX_FORWARDED, MAX_FORWARDED_TAGS = 2048, 64
-
--- A notice is an item with at most 4 KiB and 128 tags: what would not fit beside its own is refused before anything moves.
-local function isForwardable(msg)
-  local bytes, count = #(msg.Tags.Reference or ""), 0
-  for _, tag in ipairs(withForwarded({}, msg)) do bytes, count = bytes + #tag.name + #tag.value, count + 1 end
-  return bytes <= MAX_FORWARDED and count <= MAX_FORWARDED_TAGS
+local function withForwarded(list)
+  for i = 1, #forwarded do list[#list + 1] = forwarded[i] end
+  return list
 end
 
 local function reply(msg, list, data)
@@ -328,8 +337,12 @@ local function debit(account, amount)
   if wallets[account] then leaveEmpty(account) end
 end
 
+local supplyOf = {}                     -- the supply as it was last asked for, and the totals it is of
 local function supply()
-  return subtract(totals.minted, totals.burned)
+  if supplyOf.minted ~= totals.minted or supplyOf.burned ~= totals.burned then
+    supplyOf = { minted = totals.minted, burned = totals.burned, amount = subtract(totals.minted, totals.burned) }
+  end
+  return supplyOf.amount
 end
 
 -- Public state: one patch with what this message changed, and nothing else, so that anyone reads it without asking the process. A
@@ -532,7 +545,7 @@ local function withdraw(msg)
   local id = "0x" .. keccak256("isthmus/withdrawal/1\n" .. ao.id .. "\n" .. number)
   withdrawals[number] = { id = id, holder = msg.From, recipient = recipient, amount = quantity, maxFee = fee, epoch = set.epoch, signatures = {}, ballot = newBallot() }
   local notice = tagList("Action", "Withdraw-Notice", "Withdrawal", tostring(number), "Withdrawal-Id", id, "Quantity", quantity, "Recipient", recipient, "Max-Fee", fee)
-  reply(msg, withForwarded(notice, msg), "Withdrawal " .. number .. " is queued")
+  reply(msg, withForwarded(notice), "Withdrawal " .. number .. " is queued")
   event("withdrawal.queued", number, id, msg.From, recipient, quantity, fee)
 end
 
@@ -728,8 +741,8 @@ local function transfer(msg)
   credit(recipient, quantity)
   event("transfer", msg.From, recipient, quantity)
   if msg.Tags.Cast then return end
-  reply(msg, withForwarded(tagList("Action", "Debit-Notice", "Recipient", recipient, "Quantity", quantity), msg), "You transferred " .. quantity .. " to " .. recipient)
-  send(recipient, withForwarded(tagList("Action", "Credit-Notice", "Sender", msg.From, "Quantity", quantity), msg), "You received " .. quantity .. " from " .. msg.From)
+  reply(msg, withForwarded(tagList("Action", "Debit-Notice", "Recipient", recipient, "Quantity", quantity)), "You transferred " .. quantity .. " to " .. recipient)
+  send(recipient, withForwarded(tagList("Action", "Credit-Notice", "Sender", msg.From, "Quantity", quantity)), "You received " .. quantity .. " from " .. msg.From)
 end
 
 -- Reads ------------------------------------------------------------------------------------------------------------------------
@@ -915,7 +928,7 @@ local function receive(msg)
   if held and not isTrusted(msg) then
     return refuse(msg, "not-trusted", "This message speaks for another and its signer is no authority of this process.")
   end
-  if held and not isForwardable(msg) then
+  if held and not takeForwarded(msg) then
     return refuse(msg, "too-many-tags", "X- tags and Reference together take at most " .. MAX_FORWARDED .. " bytes, in at most " .. MAX_FORWARDED_TAGS .. " tags.")
   end
   local act = guarded or held

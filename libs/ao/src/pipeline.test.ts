@@ -330,7 +330,7 @@ describe('compute and messenger', () => {
     await send(spin.id, 'Go');
     for (const process of [a, b]) await send(process, 'Count');
     await Promise.all([a, b, spin.id].map((p) => pipeline.compute.advance(p)));
-    expect((await pipeline.compute.results(spin.id, 1, 1))[0]?.result.Error).toMatch(/out of instructions/);
+    expect((await pipeline.compute.results(spin.id, 1, 1))[0]?.result.Error).toMatch(/out of work/);
     for (const process of [a, b])
       expect((await pipeline.compute.results(process, 1, 1))[0]?.result.Messages[0]?.Data).toBe('1');
   });

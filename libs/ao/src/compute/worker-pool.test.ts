@@ -335,7 +335,7 @@ function handle(msg)
   if msg.Tags.Action == "Work" then for i = 1, 5e6 do n = n + 0 end end
   ao.send({ Data = tostring(n) })
 end`;
-    const endless = Array.from({ length: 4 }, (_, i) => `endless ${i}`);
+    const endless = ['endless 0', 'endless 1'];
     for (const name of [...endless, 'long', 'quick']) await real.open(name, Buffer.from(source), LUA_FORMAT, env, null);
     const order: string[] = [];
     const ask = async (name: string, what: string) => {
@@ -346,9 +346,9 @@ end`;
     const asked = [...endless.map((name) => ask(name, 'Loop')), ask('long', 'Work'), ask('quick', 'Count')];
     const results = await Promise.all(asked);
     expect(order[0]).toBe('quick');
-    expect(results.slice(0, 4).map((r) => r?.Error)).toEqual(endless.map(() => 'out of instructions'));
+    expect(results.slice(0, 2).map((r) => r?.Error)).toEqual(endless.map(() => 'out of work'));
     // What was given up has had no effect, and its result is the one it has anywhere.
-    expect(results[4] && said(results[4])).toBe('1');
+    expect(results[2] && said(results[2])).toBe('1');
     for (const name of ['endless 0', 'long'])
       expect(said((await real.handle(name, [message('Count')]))[0])).toBe(name === 'long' ? '2' : '1');
     await real.stop();
@@ -359,7 +359,7 @@ end`;
     const endless = Buffer.from('while true do end');
     await real.open('quick', Buffer.from(SOURCE), LUA_FORMAT, env, null);
     const order: string[] = [];
-    const opening = [0, 1, 2].map(async (i) => {
+    const opening = [0, 1].map(async (i) => {
       await real.open(`endless ${i}`, endless, LUA_FORMAT, env, null);
       order.push('endless');
     });

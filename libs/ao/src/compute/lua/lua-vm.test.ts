@@ -157,8 +157,8 @@ it('undoes a message that raises an error, however far it came', async () => {
 });
 
 it.each([
-  ['Loop', /out of instructions/],
-  ['Cling', /out of instructions/],
+  ['Loop', /out of work/],
+  ['Cling', /out of work/],
   ['Eat', /not enough memory/],
   ['Recurse', /stack overflow/],
 ])('A16 %s ends in an error and leaves the process as it was', async (action, reason) => {
