@@ -11,6 +11,8 @@ import { untilSignal } from './signals.js';
 
 /** Blocks of the local Arweave; on the public network they are two minutes apart. */
 const ARWEAVE_BLOCK_MS = 2000;
+/** Between two audits of the local stack. */
+const AUDIT_MS = 300_000;
 /** How long the children of a killed run may take to notice and leave their ports. */
 const LEAVE_MS = 5000;
 /** A stop that takes longer ends at once; the watchdog and the closing pipes do the rest. */
@@ -33,6 +35,7 @@ export async function start(): Promise<void> {
     blockTime: 1,
     keepChain: true,
     arweaveBlockMs: ARWEAVE_BLOCK_MS,
+    auditMs: AUDIT_MS,
     onPart: (part, ms) => console.log(`  ✓ ${part.padEnd(24)} ${(ms / 1000).toFixed(1).padStart(5)} s`),
   });
   const watchdog = watchOver([stack.postgres.pid, stack.anvil.pid]);

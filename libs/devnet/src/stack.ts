@@ -22,8 +22,6 @@ export const CHAIN_ID = 31_337;
 const GUARDIANS = 3;
 const THRESHOLD = 2;
 const PAUSE_THRESHOLD = 1;
-/** Milliseconds between two audits of the local stack: the first comes at once. */
-const AUDIT_EVERY_MS = 300_000;
 /** Anvil's account the relayer pays gas from. */
 const RELAYER_ACCOUNT = 9;
 /** What the development wallet of the local Arweave begins with: 1,000 AR. */
@@ -51,6 +49,8 @@ export interface StackOptions {
   pollMs?: number;
   /** Milliseconds between two blocks of the local Arweave; none: they come by `POST /devnet/mine` only. */
   arweaveBlockMs?: number;
+  /** Milliseconds between two audits the gateway has made of itself, the first at once; none unless told. */
+  auditMs?: number;
   /** Keep the chain on disk. */
   keepChain?: boolean;
   /** Have the processes live on another gateway's units at this port, as they do on AO's public network, and on aos. */
@@ -290,7 +290,7 @@ function writeConfigs(
     relayerKeyFile: keys.relayer,
     operatorKeyFile: keys.operator,
     receiptKeyFile: keys.receipt,
-    audit: { everyMs: AUDIT_EVERY_MS },
+    ...(options.auditMs === undefined ? {} : { audit: { everyMs: options.auditMs } }),
     pollMs,
     chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3 },
   });
