@@ -40,11 +40,23 @@ const linesOf = (processes: ReplayReport['processes'], assets: ReplayReport['ass
     ),
   ]);
 
+/** Whether there is a gateway to compare with: asked before the hours that a replay may take. @throws CommandError */
+export async function assertAnswers(gateway: string): Promise<void> {
+  if (!/^https?:\/\//.test(gateway) || !URL.canParse(gateway))
+    throw new CommandError(`--compare: write the gateway as https://host, not ${gateway}.`, 2);
+  await answer(`${gateway.replace(/\/+$/, '')}/health`);
+}
+
+async function answer(url: string): Promise<Response> {
+  return await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`${new URL(url).origin} does not answer (${why}): is it a gateway, and running?`, 2);
+  });
+}
+
 async function ask(url: string): Promise<ShownState> {
   for (const end = Date.now() + PATIENCE_MS; ;) {
-    const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error: unknown) => {
-      throw new CommandError(`${new URL(url).origin} cannot be asked: ${String(error)}`, 2);
-    });
+    const response = await answer(url);
     if (response.ok) return (await response.json()) as ShownState;
     const said = (await response.text()).slice(0, 300);
     if (response.status !== 503 || Date.now() > end)

@@ -93,3 +93,16 @@ it('what is not named, and cannot be known, is asked for', async () => {
   });
   await expect(replay({ from: 'http://x', scheduler: 's', fromBlock: '-1' })).rejects.toMatchObject({ exitCode: 2 });
 });
+
+it.each([
+  [
+    'http://127.0.0.1:1',
+    expect.stringMatching(/^http:..127.0.0.1:1 does not answer .*: is it a gateway, and running/) as string,
+  ],
+  ['gateway.example', '--compare: write the gateway as https://host, not gateway.example.'],
+])('a gateway to compare with that is not there is known before anything is replayed: %s', async (compare, message) => {
+  await expect(replay({ from: 'http://127.0.0.1:1', scheduler: 's', compare })).rejects.toMatchObject({
+    exitCode: 2,
+    message,
+  });
+});

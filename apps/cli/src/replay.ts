@@ -7,7 +7,7 @@ import path from 'node:path';
 import { ed25519Signer } from '@isthmus/ao';
 import type { Finding, ReplayMessage, ReplayReport, ReplayRequest } from '@isthmus/arweave';
 import { projectRoot, readKeyFile } from '@isthmus/store';
-import { differences } from './replay-compare.js';
+import { assertAnswers, differences } from './replay-compare.js';
 import { ProgressLine } from './replay-progress.js';
 import { runningStack } from './running.js';
 import { CommandError } from './said.js';
@@ -32,6 +32,7 @@ export interface ReplayOptions {
 /** @throws CommandError with exit code 1 when something is wrong or differs, 2 when it could not be done */
 export async function replay(options: ReplayOptions): Promise<void> {
   const { request, compare } = plan(options);
+  if (compare !== undefined) await assertAnswers(compare);
   const ended = await run(request, options.json ?? false);
   if (ended.kind === 'finding') return wrong(ended.finding, options.json);
   if (ended.kind === 'failed') throw new CommandError(ended.message, COULD_NOT);

@@ -74,7 +74,8 @@ async function fetched(url: string): Promise<Buffer> {
   if (at.pathname === '/') at.pathname = DIRECTORY;
   const headers = { accept: 'application/json' };
   const { status, body } = await fetchBounded(at.href, MAX_KEYS_BYTES, { headers }).catch((error: unknown) => {
-    throw new CommandError(`${at.origin} does not answer with its keys: ${String(error)}`, NOT_CHECKED);
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`${at.origin} does not answer with its keys (${why}): is it running?`, NOT_CHECKED);
   });
   if (status === 200) return body;
   throw new CommandError(`${at.href} answered HTTP ${status} instead of its keys.`, NOT_CHECKED);

@@ -5,6 +5,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import {
   ArweaveSource,
   indexLine,
@@ -15,7 +16,13 @@ import {
   type ReplayProgress,
 } from '@isthmus/arweave';
 import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, plainMessage, runMigrations, startEmbeddedPostgres } from '@isthmus/store';
+import {
+  openDatabase,
+  plainMessage,
+  runMigrations,
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { StateStore } from '../state/state-store.js';
@@ -23,15 +30,23 @@ import { ReplayError } from './error.js';
 import { rebuild, type Rebuilt } from './rebuild.js';
 import { reportOf } from './report.js';
 
+const webAddress = z.url({
+  protocol: /^https?$/,
+  error: 'Write an http or https address, such as https://arweave.net.',
+});
+const databaseAddress = z.url({
+  protocol: /^postgres(ql)?$/,
+  error: 'Write the database as postgresql://user:password@host:port/name.',
+});
 const request = z.strictObject({
-  from: z.url(),
+  from: webAddress,
   scheduler: z.string(),
   processes: z.array(z.string()).optional(),
-  rpc: z.array(z.url()).max(16).default([]),
+  rpc: z.array(webAddress).max(16).default([]),
   fromBlock: z.int().min(0).default(0),
   checkpoint: z.boolean().default(false),
   /** Database to rebuild into; one that is gone afterwards unless told. */
-  into: z.string().optional(),
+  into: databaseAddress.optional(),
   /** File to write state and index to, line by line. */
   dump: z.string().optional(),
   workers: z.int().min(1).max(64).default(os.availableParallelism()),
@@ -41,8 +56,11 @@ const request = z.strictObject({
 const SAY_MS = 200;
 
 async function main(): Promise<number> {
-  const asked = request.parse(JSON.parse(process.argv[2] ?? '{}'));
-  const { database, close } = await databaseFor(asked.into);
+  const asked = requestOf(process.argv[2] ?? '{}');
+  if (asked.dump !== undefined) assertWritable(asked.dump);
+  const opening = Promise.resolve().then(() => databaseFor(asked.into)); // begins when what ends it is in place
+  endWhenInterrupted(opening);
+  const { database, close } = await opening;
   const began = performance.now();
   try {
     const rebuilt = await rebuild({
@@ -67,29 +85,61 @@ async function main(): Promise<number> {
   }
 }
 
+/** @throws ReplayError that names each option that cannot be, and never its value: an address may hold a password */
+function requestOf(json: string): z.output<typeof request> {
+  const { success, data, error } = request.safeParse(JSON.parse(json));
+  if (success) return data;
+  const words = error.issues.map(({ path: at, message }) => `--${String(at[0])}: ${message}`);
+  throw new ReplayError('bad-request', words.join('\n'));
+}
+
+/** Before hours of work, not after them. @throws ReplayError */
+function assertWritable(file: string): void {
+  try {
+    fs.closeSync(fs.openSync(file, 'a'));
+  } catch {
+    throw new ReplayError('bad-request', `--dump: ${file} cannot be written: name a file in a folder that is there.`);
+  }
+}
+
 interface Opened {
   database: DataSource;
   close: () => Promise<void>;
+  /** Leaves nothing running and no file, whatever is under way; a database that was given is its owner's. */
+  abandon: () => Promise<void>;
+}
+
+/** Told to stop, or who started it is gone: so is whoever wanted to know. Only a server that stands can be stopped, so one that starts is waited for. */
+function endWhenInterrupted(opening: Promise<Opened>): void {
+  let told = false;
+  const end = (): void => {
+    if (told) return;
+    told = true;
+    void opening.then(({ abandon }) => abandon()).finally(() => process.exit(2));
+  };
+  for (const sign of ['SIGINT', 'SIGTERM', 'disconnect']) process.on(sign, end);
 }
 
 async function databaseFor(into: string | undefined): Promise<Opened> {
   if (into !== undefined) {
     const database = await opened(into);
-    return { database, close: () => database.destroy() };
+    return { database, close: () => database.destroy(), abandon: () => Promise.resolve() };
   }
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-replay-'));
-  fs.chmodSync(folder, 0o755); // the server's user must reach its folder
-  const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'postgres') });
-  const gone = async (): Promise<void> => {
-    await postgres.stop();
-    fs.rmSync(folder, { recursive: true, force: true });
+  const remove = (): void => fs.rmSync(folder, { recursive: true, force: true });
+  let postgres: EmbeddedPostgres | null = null;
+  const abandon = async (): Promise<void> => {
+    await postgres?.stop();
+    remove();
   };
   try {
+    fs.chmodSync(folder, 0o755); // the server's user must reach its folder
+    postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'postgres') });
     await postgres.createDatabase('replay');
     const database = await opened(postgres.url('replay'));
-    return { database, close: () => database.destroy().then(gone) };
+    return { database, close: () => database.destroy().then(abandon), abandon };
   } catch (error) {
-    await gone();
+    await abandon();
     throw error;
   }
 }
@@ -100,14 +150,16 @@ async function opened(url: string): Promise<DataSource> {
   return database;
 }
 
+async function dump(file: string, database: DataSource, rebuilt: Rebuilt): Promise<void> {
+  await pipeline(dumpLines(database, rebuilt), fs.createWriteStream(file));
+}
+
 /** State and index as they are hashed. */
-async function dump(file: string, database: DataSource, { state }: Rebuilt): Promise<void> {
-  const out = fs.createWriteStream(file);
-  for (const line of stateLines(state.processes, state.assets)) out.write(`${line}\n`);
+async function* dumpLines(database: DataSource, { state }: Rebuilt): AsyncGenerator<string> {
+  for (const line of stateLines(state.processes, state.assets)) yield `${line}\n`;
   const slots = new Map(state.processes.map((p) => [p.process, p.slot]));
   const assets = new Map(state.assets.map((a) => [a.process, slots.get(a.process) ?? -1]));
-  for await (const transfer of new StateStore(database).transfers(assets)) out.write(`${indexLine(transfer)}\n`);
-  await new Promise<void>((resolve, reject) => out.end((error?: Error | null) => (error ? reject(error) : resolve())));
+  for await (const transfer of new StateStore(database).transfers(assets)) yield `${indexLine(transfer)}\n`;
 }
 
 function sometimes(): (progress: ReplayProgress) => void {
@@ -138,7 +190,6 @@ function failed(error: unknown): number {
   return 2;
 }
 
-// Who started it is gone: so is whoever wanted to know.
-process.on('disconnect', () => process.exit(2));
 process.exitCode = await main().catch(failed);
+for (const sign of ['SIGINT', 'SIGTERM', 'disconnect']) process.removeAllListeners(sign); // nothing is left to be cleared away
 process.disconnect?.();

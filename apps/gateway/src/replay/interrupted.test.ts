@@ -1,0 +1,93 @@
+/** A replay that is told to stop, or asked for what cannot be, leaves no server running and no file behind, and says why in words. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ReplayMessage, ReplayRequest } from '@isthmus/arweave';
+import { projectRoot } from '@isthmus/store';
+
+const silent = http.createServer(() => {}); // takes every question and never answers
+let folder: string;
+let request: ReplayRequest;
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  request = { from: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`, scheduler: 's' };
+});
+beforeEach(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-interrupted-'));
+  fs.chmodSync(folder, 0o755); // the server's user must reach its folder
+});
+afterEach(() => fs.rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  silent.closeAllConnections();
+  await new Promise((resolve) => silent.close(resolve));
+});
+
+function started(asked: ReplayRequest): { child: ChildProcess; said: ReplayMessage[] } {
+  const entry = path.join(projectRoot(), 'dist/apps/gateway/src/replay/main.js');
+  const child = fork(entry, [JSON.stringify(asked)], {
+    env: { ...process.env, TMPDIR: folder },
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
+  const said: ReplayMessage[] = [];
+  child.on('message', (message: ReplayMessage) => said.push(message));
+  return { child, said };
+}
+
+/** The number of the process its database server runs as, when it takes connections. */
+async function server(): Promise<number> {
+  for (;;) {
+    const [made = ''] = fs.readdirSync(folder).filter((name) => name.startsWith('isthmus-replay-'));
+    const file = path.join(folder, made, 'postgres', 'postmaster.pid');
+    const lines = made && fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split('\n') : [];
+    if (lines[7]?.startsWith('ready')) return Number(lines[0]);
+    await delay(20);
+  }
+}
+
+const left = (): string[] => fs.readdirSync(folder).filter((name) => name.startsWith('isthmus-replay-'));
+
+it.each(['SIGTERM', 'disconnect'] as const)('told to stop by %s it takes its database with it', async (how) => {
+  const { child } = started(request);
+  const ended = once(child, 'exit');
+  const pid = await server();
+  if (how === 'disconnect') child.disconnect();
+  else child.kill(how);
+  await ended;
+  expect(left()).toEqual([]);
+  expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+});
+
+it('told to stop before its database stands it leaves nothing', async () => {
+  const { child } = started(request);
+  const ended = once(child, 'exit');
+  while (left().length === 0) await delay(5);
+  child.kill('SIGINT');
+  await ended;
+  expect(left()).toEqual([]);
+});
+
+const cannotBe = {
+  from: 'arweave',
+  rpc: ['ftp://x'],
+  into: 'http://of:secret@x',
+};
+it.each([
+  ['a file that cannot be written', { dump: '/nowhere/at/all' }, /^--dump: \/nowhere\/at\/all cannot be written/],
+  [
+    'addresses that are none',
+    cannotBe,
+    /^--from: Write an http.*\n--rpc: Write an http.*\n--into: Write the database as postgresql:(?!.*secret)/,
+  ],
+])('%s: refused in words before anything is begun', async (_, wrong, words) => {
+  const { child, said } = started({ ...request, ...wrong });
+  const [code] = (await once(child, 'exit')) as [number];
+  expect(code).toBe(2);
+  expect(said).toEqual([{ kind: 'failed', message: expect.stringMatching(words) as string }]);
+  expect(left()).toEqual([]);
+});
