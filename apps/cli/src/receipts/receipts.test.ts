@@ -125,6 +125,24 @@ describe('answers of /v1', () => {
     }
   });
 
+  it('say what they answer: an empty page is not shown for one of another holder', async () => {
+    const route = `/v1/transfers?address=0x${'1'.repeat(40)}`;
+    const response = await get(route, PLEASE);
+    const lines = [...response.headers].map(([name, value]) => `${name}: ${value}`);
+    const head = `HTTP/1.1 ${response.status} X\n${lines.join('\n')}`;
+    const body = await response.text();
+    const good = await check(kept(`${head}\n\n${body}`));
+    expect([response.status, good.code]).toEqual([200, 0]);
+    expect(good.text).toContain(route);
+    const another = head.replace('1'.repeat(40), '2'.repeat(40));
+    expect(another).not.toBe(head);
+    expect(await check(kept(`${another}\n\n${body}`))).toMatchObject({ code: 1 });
+    // Of a client's own choice, too.
+    const covers = '("@status" "content-type" "content-digest" "date")';
+    const own = await get(route, { 'accept-signature': `mine=${covers}` });
+    expect(own.headers.get('signature-input')).toMatch(/^mine=\(.*"content-location"\)/);
+  });
+
   it('that come in parts are not, nor what has no content', async () => {
     const stop = new AbortController();
     const headers = { ...PLEASE, 'last-event-id': '0' };

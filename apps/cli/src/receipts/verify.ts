@@ -91,15 +91,17 @@ function read(file: string, limit: number): Buffer {
   }
 }
 
-function asJson({ status, body }: HttpMessage, { keyId, createdAt, covers }: Receipt): object {
-  return { good: true, key: keyId, signed: new Date(createdAt).toISOString(), status, covers, bytes: body.length };
+function asJson({ status, body }: HttpMessage, { keyId, createdAt, covers, place }: Receipt): object {
+  const signed = new Date(createdAt).toISOString();
+  return { good: true, key: keyId, signed, place, status, covers, bytes: body.length };
 }
 
-function inWords({ status, body }: HttpMessage, { keyId, createdAt, fields }: Receipt): string {
+function inWords({ status, body }: HttpMessage, { keyId, createdAt, fields, place }: Receipt): string {
   const what = `${fields['content-type'] ?? ''}, ${body.length} bytes, dated ${fields['date'] ?? ''}`;
   return [
     `good: signed by ${keyId}`,
     `      at ${new Date(createdAt).toISOString()}`,
+    `of:   ${place === null ? 'what was asked is not signed' : plain(place)}`,
     `says: status ${status}, ${plain(what)}`,
     ...aboutTransfer(body).map((line) => `      ${plain(line)}`),
   ].join('\n');

@@ -4,6 +4,9 @@ import { readKeyFile } from '@isthmus/store';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { GatewayConfig } from '../config.js';
 
+/** What can be said in a header, and is of this gateway. */
+const PLACE = /^\/[\x21-\x7e]*$/;
+
 export interface ReceiptKeys {
   signer: ReceiptSigner;
   /** The key itself, for items. */
@@ -41,6 +44,8 @@ export function signReceipts(signer: ReceiptSigner): RequestHandler {
       const body = wholeBody(parts);
       if (response.headersSent || body === null || !response.hasHeader('content-type')) return send(...parts);
       response.setHeader('date', new Date().toUTCString());
+      // Which answer it is: a page of nobody's transfers looks like any other.
+      if (PLACE.test(request.originalUrl)) response.setHeader('content-location', request.originalUrl);
       response.vary('accept-signature');
       signer
         .sign(String(asked), { status: response.statusCode, fields: fieldsOf(response), body })

@@ -1,6 +1,6 @@
 /**
  * Receipts: answers signed as RFC 9421 has it when a client asks for that (`Accept-Signature`), so that whoever keeps one can show later what a
- * gateway said, when, without the gateway. A receipt stands for itself: it covers nothing of the request.
+ * gateway said, when, without the gateway. A receipt stands for itself: it covers nothing of the request, and the answer says what it is of.
  */
 import { serializeItem } from 'structured-headers';
 import type { BareItem, InnerList, Parameters } from 'structured-headers';
@@ -32,6 +32,9 @@ export const RECEIPT_TAG = 'isthmus-receipt';
 export const RECEIPT_LABEL = 'isthmus';
 /** What every receipt covers. */
 export const RECEIPT_COVERS = ['@status', 'content-type', 'content-digest', 'date'] as const;
+
+/** What was asked for, path and query: covered wherever an answer has it, for an empty page says nothing of whose it is. */
+const PLACE = 'content-location';
 
 /** Signatures of one answer, and components of each: what a client may ask for. */
 const MAX_ASKED = 4;
@@ -79,7 +82,8 @@ export class ReceiptSigner {
       names.every((n) => n === '@status' || Object.hasOwn(fields, n)),
     );
     const made = await Promise.all(
-      (wanted.length > 0 ? wanted : [OWN]).map(({ label, names, nonce }) => {
+      (wanted.length > 0 ? wanted : [OWN]).map(({ label, names: asIs, nonce }) => {
+        const names = Object.hasOwn(fields, PLACE) ? [...new Set([...asIs, PLACE])] : asIs;
         const more: [string, BareItem][] = nonce === undefined ? [] : [['nonce', nonce]];
         const parameters = madeNow(this.keyId, this.now(), [...more, ['tag', RECEIPT_TAG]]);
         return signatureFields(this.signer, label, [names.map((name) => component(name)), parameters], context);
@@ -190,6 +194,8 @@ export interface Receipt {
   covers: string[];
   status: number;
   fields: Fields;
+  /** Path and query it answers; null when the signature does not say. */
+  place: string | null;
 }
 
 /**
@@ -232,7 +238,8 @@ function checked(
   assertCurrent(input[1], now);
   if (until !== null && created * 1000 > until)
     refuse('old-key', `It is signed with a key that went out of use at ${new Date(until).toISOString()}, before it.`);
-  return { keyId, createdAt: created * 1000, label, covers, status, fields };
+  const place = covers.includes(`"${PLACE}"`) ? (fields[PLACE] ?? null) : null;
+  return { keyId, createdAt: created * 1000, label, covers, status, fields, place };
 }
 
 const named = (signatures: readonly FoundSignature[]): string =>
