@@ -53,6 +53,12 @@ export function inWords(report: AuditReport, settled: Settled | null): string {
     ),
     ...(more > 0 ? [`   and ${plural(more, 'finding')} more`] : []),
     VERDICT[result],
+    ...assets
+      .filter((l) => l.unshown !== '0')
+      .map(
+        (l) =>
+          `not looked at yet: ${l.unshown} of ${assetName(l.asset)} was released for burns in slots that are not on Arweave yet; audit again later`,
+      ),
     `report ${hashOf(report)}`,
   ].join('\n');
 }

@@ -49,6 +49,8 @@ export interface AssetLine {
   /** Deposits not minted yet, and those of which nobody can be credited. */
   waiting: bigint;
   unmintable: bigint;
+  /** Paid on the chain for what would be burned in slots that are not shown yet: nobody has seen that it was. */
+  unshown: bigint;
   /** Real money beyond all that is owed. */
   surplus: bigint;
   deposits: number;
@@ -260,10 +262,10 @@ export class Books {
     const own = [...this.deposits.values()].filter((d) => d.asset === account.address);
     const waiting = sum(own.filter((d) => d.recipient !== null));
     const unmintable = sum(own.filter((d) => d.recipient === null));
-    const early = sum(ahead(account, standing));
+    const unshown = sum(ahead(account, standing));
     const unattested = sum(account.paid.values());
     const { asset, process, minted: mintedSum, burned, released, counts } = account;
-    const surplus = balance - claimable - (supply + inFlight - unattested - early + waiting + unmintable);
+    const surplus = balance - claimable - (supply + inFlight - unattested - unshown + waiting + unmintable);
     return {
       asset,
       process,
@@ -280,6 +282,7 @@ export class Books {
       unattested,
       waiting,
       unmintable,
+      unshown,
       surplus,
       ...counts,
     };
