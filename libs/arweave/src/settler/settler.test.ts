@@ -362,10 +362,13 @@ describe('a bundle on its way', () => {
     expect(await states()).toEqual(['final']);
   });
 
-  it('is not confirmed by a gateway that gives other bytes', async () => {
+  it.each([
+    ['other', Buffer.from('other')],
+    ['more', Buffer.alloc(100_000)],
+  ])('is not confirmed by a gateway that gives %s bytes', async (_, given) => {
     await settler.step();
     await stage.arweave.mine(2);
-    stage.arweave.faults.answerWith(await carrier(), Buffer.from('other'));
+    stage.arweave.faults.answerWith(await carrier(), given);
     expect(await codeOf(settler.step())).toBe('other-bytes');
     expect(await stage.store.find(1)).toMatchObject({ state: 'posted', failures: 1 });
     stage.arweave.faults.heal();

@@ -56,6 +56,14 @@ const LOOKED_AT_ONCE = 100;
 /** Looks under way at once: one gateway's patience. */
 const LOOKS_AT_ONCE = 4;
 
+/** What a gateway answers that goes on after the last byte of what was posted: read no further, and other bytes in any case. */
+const LONGER = Symbol('longer than what was posted');
+
+function asLonger(error: unknown): typeof LONGER {
+  if (error instanceof ArweaveError && error.code === 'too-large') return LONGER;
+  throw error;
+}
+
 export class Settler {
   readonly sealer: Sealer;
   private readonly checkpoints: Checkpoints;
@@ -240,12 +248,12 @@ export class Settler {
   /** A transaction in a block is nothing without its data: what was posted has to come back. */
   private async confirm({ sequence, bytes, sha256 }: BundleRow, carrier: string, height: number): Promise<void> {
     const { store, client } = this.options;
-    const data = await client.data(carrier, bytes);
+    const data = await client.data(carrier, bytes).catch(asLonger);
     if (data === null) {
       await store.dropped(sequence, carrier, 'its transaction is in a block and its data is not there');
       return;
     }
-    if (hash('sha256', data, 'hex') !== sha256)
+    if (data === LONGER || hash('sha256', data, 'hex') !== sha256)
       throw new SettlerError(
         'other-bytes',
         `${client.server.url} gives other bytes for ${carrier} than those of bundle ${sequence}: ask another gateway.`,
