@@ -304,7 +304,7 @@ describe('safety', () => {
     await scene.release(2n, 10n, { process: 'P'.repeat(42) + 'A' });
     const { findings } = await audit();
     const numbers = findings.filter((f) => f.code === 'release-without-burn').map((f) => f.subject.split('/')[1]);
-    expect(numbers.toSorted()).toEqual(['1', '2']); // in the order of the processes' ids, which are hashes
+    expect(new Set(numbers)).toEqual(new Set(['1', '2'])); // in the order of the processes' ids, which are hashes
   });
 
   it('release-differs: another amount or recipient than what was burned, a higher fee than its most', async () => {

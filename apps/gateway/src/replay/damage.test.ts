@@ -225,6 +225,22 @@ describe('I11 A12 a scheduler that lies', () => {
     expect(await replayed(liar)).toMatchObject({ slots: 6 }); // evaluated from its beginning nobody asks for it
   });
 
+  it('checkpoint-differs: of other results than the seal of its slot', async () => {
+    const liar = new Liar();
+    for (let i = 0; i < 4; i += 1) await liar.place();
+    await liar.settle(0, 2, 'C'.repeat(42) + 'A', [module]);
+    const hashChain = tagOf((liar.entries[2] as ScheduleEntry).assignment, 'Hash-Chain');
+    const label = { process: liar.process, module: module.id, nonce: 2, hashChain, results: 'D'.repeat(42) + 'A' };
+    const image = { size: 65_536, pages: new Map([[0, Buffer.alloc(65_536, 1)]]) };
+    await liar.settle(3, 3, null, [await createCheckpoint(label, image, liar.signer)]);
+    expect(await found(liar, { checkpoint: true })).toMatchObject({
+      kind: 'checkpoint-differs',
+      bundle: 1,
+      process: liar.process,
+      slot: 2,
+    });
+  });
+
   it('what somebody else says is a checkpoint is none', async () => {
     const { liar } = await silent();
     await liar.place();

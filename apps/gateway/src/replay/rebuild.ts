@@ -204,8 +204,8 @@ class Rebuild {
     const image = await imageOf(checkpoint).catch((error: unknown) => {
       throw error instanceof SettlementError ? differs(`cannot be used: ${error.message}`) : error;
     });
-    await this.rerun.begin(process, checkpoint.nonce, image);
     this.ledger.begin(process, checkpoint.nonce, checkpoint.results);
+    await this.rerun.begin(process, checkpoint.nonce, image);
   }
 
   /** What a gateway's own projector makes of the results. */

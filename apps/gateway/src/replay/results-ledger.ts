@@ -50,9 +50,19 @@ export class ResultsLedger {
       if (results !== null) this.chain(process).expected.push({ from, to, results, bundle: seal.sequence, tx });
   }
 
-  /** Begins the chain of a process after this slot, where a checkpoint says what it is. What was expected up to there is taken for granted. */
+  /**
+   * Begins the chain of a process after this slot, where a checkpoint says what it is. What was expected before is taken for granted.
+   * @throws SettlementFinding `checkpoint-differs` when a seal says something else of this very slot
+   */
   begin(process: string, at: number, results: string): void {
     const chain = this.chain(process);
+    const here = chain.expected.find(({ to }) => to === at);
+    if (here && here.results !== results)
+      throw new SettlementFinding(
+        'checkpoint-differs',
+        `The checkpoint of ${process} after slot ${at} has the results ${results}; the seal says ${here.results}.`,
+        { bundle: here.bundle, tx: here.tx, process, slot: at },
+      );
     chain.expected = chain.expected.filter(({ to }) => to > at);
     Object.assign(chain, { at, results: Buffer.from(results, 'base64url') });
   }
