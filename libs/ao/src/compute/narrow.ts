@@ -8,8 +8,11 @@ import { constant, END, F32, F64, I32, I64, indexed, list, ModuleRefused, Reader
 const [LOCAL_GET, LOCAL_SET, LOCAL_TEE, WRAP] = [0x20, 0x21, 0x22, 0xa7];
 /** Of the i64 on top of the stack: whether it has more than 32 bits. */
 const BEYOND = Buffer.from([0x42, 32, 0x88, WRAP]); // i64.const 32, i64.shr_u, i32.wrap_i64
-/** Traps out of bounds, when the i32 on top of the stack is not 0: a byte is read where no memory reaches. */
-const TRAP_OUT_OF_BOUNDS = Buffer.from([0x04, 0x40, 0x41, 0x7f, 0x2d, 0, 0, 0x1a, END]);
+/**
+ * Traps out of bounds, when the i32 on top of the stack is not 0: a byte is read where no memory reaches. That nothing comes after it is said, or the
+ * engine would have two ways meet behind each access.
+ */
+const TRAP_OUT_OF_BOUNDS = Buffer.from([0x04, 0x40, 0x41, 0x7f, 0x2d, 0, 0, 0x1a, 0x00, END]);
 
 /** Loads and stores. */
 export const isAccess = (op: number): boolean => op >= 0x28 && op <= 0x3e;
