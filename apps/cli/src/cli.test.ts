@@ -232,3 +232,13 @@ it('errors are said in one line, with their cause', () => {
   expect(said(new Error('fetch failed', { cause: new Error('no route') }))).toBe('fetch failed (no route)');
   expect(said('plain')).toBe('plain');
 });
+
+it('words nobody understands end with 2, which is no verdict of any command; help with 0', async () => {
+  const main = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
+  const exit = async (...words: string[]): Promise<unknown> => {
+    const [code] = (await once(spawn(process.execPath, [main, ...words], { stdio: 'ignore' }), 'exit')) as unknown[];
+    return code;
+  };
+  const codes = await Promise.all([exit('audit', '--nope'), exit('nope'), exit('verify'), exit('audit', '--help')]);
+  expect(codes).toEqual([2, 2, 2, 0]);
+});

@@ -1,8 +1,18 @@
 /** The command line. Whatever goes wrong is one line that says what to change, and an exit code that is not 0. */
-import { run } from './program.js';
+import type { Command } from 'commander';
+import { program, run } from './program.js';
 import { CommandError, said } from './said.js';
 
-run(process.argv.slice(2)).catch((error: unknown) => {
+/** Of words nobody understands: no command's own verdict, which may be an alarm (`audit` says 1 of money). */
+const BAD_WORDS = 2;
+
+function exiting(command: Command): Command {
+  command.exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : BAD_WORDS));
+  for (const one of command.commands) exiting(one);
+  return command;
+}
+
+run(process.argv.slice(2), exiting(program())).catch((error: unknown) => {
   console.error(said(error));
   process.exit(error instanceof CommandError ? error.exitCode : 1);
 });
