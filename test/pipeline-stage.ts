@@ -26,7 +26,7 @@ function handle(msg)
   if child then ao.send({ Target = child, Action = "Ping" }) end
 end`;
 /** Bound on one wait; far above what anything here takes. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 let cluster: TestCluster;
 let folder: string;

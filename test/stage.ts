@@ -22,7 +22,7 @@ import { foundry } from 'viem/chains';
 import { compileContracts } from '../contracts/ethereum/compile.js';
 
 /** Bound on one wait; far above what anything here takes. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 const LOOK_MS = 60;
 
 export interface Transfer {

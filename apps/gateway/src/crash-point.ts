@@ -19,8 +19,6 @@ export type PipelineCrashPoint = (typeof PIPELINE_CRASH_POINTS)[number];
 /** Of these the ones that every run of the tests passes; all others take their minute in the soak. */
 export const COMMON_CRASH_POINTS: readonly PipelineCrashPoint[] = [
   'ao.results.before-commit',
-  'ao.results.after-commit',
-  'ao.checkpoint.before-commit',
   'ao.spawn.before-mark',
 ];
 /** Those of settlement. */

@@ -15,7 +15,7 @@ const ALICE = ed25519Signer(Buffer.alloc(32, 3));
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 0x11)).address;
 const MESSAGES = 6;
 /** Bound on one wait; far above what anything here takes. */
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 120_000;
 
 let cluster: TestCluster;
 let folder: string;
