@@ -17,10 +17,7 @@ export const CRASH_POINTS = [
 export const PIPELINE_CRASH_POINTS = PIPELINE_STEPS.map((step) => `ao.${step}` as const);
 export type PipelineCrashPoint = (typeof PIPELINE_CRASH_POINTS)[number];
 /** Of these the ones that every run of the tests passes; all others take their minute in the soak. */
-export const COMMON_CRASH_POINTS: readonly PipelineCrashPoint[] = [
-  'ao.results.before-commit',
-  'ao.spawn.before-mark',
-];
+export const COMMON_CRASH_POINTS: readonly PipelineCrashPoint[] = ['ao.results.before-commit', 'ao.spawn.before-mark'];
 /** Those of settlement. */
 export const SETTLEMENT_CRASH_POINTS = SETTLEMENT_STEPS.map((step) => `settle.${step}` as const);
 export type SettlementCrashPoint = (typeof SETTLEMENT_CRASH_POINTS)[number];
