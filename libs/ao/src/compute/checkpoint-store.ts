@@ -40,28 +40,27 @@ export class CheckpointStore {
   async save(lease: Lease, base: number | null, nonce: number, { size, changed }: MemoryChange): Promise<void> {
     const { process, token } = lease;
     await this.database.transaction(async (manager) => {
-      // The row stays locked until the end: a newer token comes before or after, never between.
+      if (base === null) await manager.query('delete from checkpoint where process = $1', [process]);
+      const moved: unknown[] =
+        base === null
+          ? await manager.query(
+              'insert into checkpoint (process, nonce, size) values ($1, $2, $3) on conflict do nothing returning nonce',
+              [process, nonce, size],
+            )
+          : (
+              await manager.query(
+                'update checkpoint set nonce = $3, size = $4, made = now() where process = $1 and nonce = $2 returning nonce',
+                [process, base, nonce, size],
+              )
+            )[0];
+      if (moved.length !== 1) throw new LeaseLost(process);
+      await writePages(manager, process, changed);
+      // Last, since results of the process wait for this row: from here on a newer token comes after the commit, and one that came before is seen.
       const held: unknown[] = await manager.query(
         'select 1 from progress where process = $1 and token = $2 and evaluated >= $3 for update',
         [process, token, nonce],
       );
       if (held.length === 0) throw new LeaseLost(process);
-      if (base === null) await manager.query('delete from checkpoint where process = $1', [process]);
-      const [, moved]: [unknown[], number] =
-        base === null
-          ? [[], 1]
-          : await manager.query(
-              'update checkpoint set nonce = $3, size = $4, made = now() where process = $1 and nonce = $2',
-              [process, base, nonce, size],
-            );
-      if (moved !== 1) throw new LeaseLost(process);
-      if (base === null)
-        await manager.query('insert into checkpoint (process, nonce, size) values ($1, $2, $3)', [
-          process,
-          nonce,
-          size,
-        ]);
-      await writePages(manager, process, changed);
       this.onStep('checkpoint.before-commit');
     });
     this.onStep('checkpoint.after-commit');

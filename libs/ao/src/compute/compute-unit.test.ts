@@ -252,15 +252,59 @@ describe('checkpoints', () => {
     );
     for (let i = 0; i < 4; i += 1) await send(one, process);
     await one.compute.advance(process);
+    const kept = async () => one.compute.status()[0]?.checkpoint ?? -1;
+    await until(async () => (await kept()) > 0);
+    const before = await kept();
     await database.query("update checkpoint_page set bytes = bytes || '\\x00'"); // marked
     for (let i = 0; i < 4; i += 1) await send(one, process);
     await one.compute.advance(process);
+    await until(async () => (await kept()) > before);
     const pages: { length: number }[] = await database.query(
       'select octet_length(bytes) as length from checkpoint_page',
     );
     const written = pages.filter((p) => p.length === 65_536).length;
     expect(written).toBeGreaterThan(0);
     expect(written).toBeLessThan(pages.length);
+  });
+
+  it('nobody waits for one that is being written, and it is one state all the same', async () => {
+    const one = await node('one', every);
+    const process = await spawn(one);
+    await one.compute.advance(process);
+    const other = database.createQueryRunner();
+    await other.startTransaction();
+    await other.query('lock table checkpoint_page in exclusive mode');
+    for (let i = 0; i < 10; i += 1) await one.compute.result(process, await send(one, process));
+    expect(one.compute.status()[0]?.checkpoint).toBeNull();
+    await other.commitTransaction();
+    await other.release();
+    await one.stop();
+    expect(one.failures).toEqual([]);
+    expect(await replay(process, await node('two'))).toMatchObject({
+      slots: 11,
+      equal: true,
+      checkpoint: { equal: true },
+    });
+  });
+
+  it('I12 one that could not be written costs nothing: the process is opened where the last one was', async () => {
+    let writes = 0;
+    const onStep = (step: string): void => {
+      if (step === 'checkpoint.before-commit' && (writes += 1) === 1) throw new Error('the disk is full');
+    };
+    const one = await node('one', { ...every, onStep });
+    const process = await spawn(one);
+    for (let i = 0; i < 5; i += 1) await one.compute.result(process, await send(one, process));
+    await until(() => Promise.resolve(one.failures.length > 0));
+    expect(one.failures).toMatchObject([{ message: 'the disk is full' }]);
+    for (let i = 0; i < 5; i += 1) await one.compute.result(process, await send(one, process));
+    expect(await said(one, process)).toEqual(count(10));
+    await one.stop();
+    expect(await replay(process, await node('two'))).toMatchObject({
+      slots: 11,
+      equal: true,
+      checkpoint: { equal: true },
+    });
   });
 
   it('I11 a full replay gives the same results and memory; one that differs is named', async () => {

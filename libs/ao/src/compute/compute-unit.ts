@@ -469,10 +469,7 @@ export class ComputeUnit {
         await storing;
         storing = this.store(hot, before, entries.slice(0, results.length), results);
         storing.catch(() => undefined); // met where it is awaited
-        if (this.hot.checkpointDue(hot)) {
-          await storing;
-          await this.hot.checkpointIfDue(hot);
-        }
+        await this.hot.checkpointBehind(hot, storing);
         await this.makeRoom(hot, results);
         if (this.stopping) break;
         if (this.hot.crowded && Date.now() - begun > CROWDED_TURN_MS) return 'yielded';

@@ -5,11 +5,11 @@
 import type { DataSource } from 'typeorm';
 import { parseItem } from '../items/index.js';
 import { tagOf } from '../items/tags.js';
-import type { EvaluationResult, Item, ProcessEnv, ScheduleEntry } from '../types.js';
+import type { EvaluationResult, Item, MemoryChange, ProcessEnv, ScheduleEntry } from '../types.js';
 import type { CheckpointStore } from './checkpoint-store.js';
 import { ComputeError, ProcessStopped } from './error.js';
 import { FORMATS } from './machines.js';
-import type { Lease } from './leases.js';
+import { LeaseLost, type Lease } from './leases.js';
 import { environmentOf, messageOf } from './message.js';
 import { storedPages } from './stored-schedule.js';
 import type { Turns } from './turns.js';
@@ -53,6 +53,16 @@ export interface Hot {
   spentBefore: number;
   /** Bytes of the pages the last checkpoint wrote. */
   written: number;
+  /** A checkpoint taken of it is lost: it must be opened again at the stored one. */
+  spoiled: boolean;
+}
+
+/** What a checkpoint writes: taken of a process in a moment, written while it goes on. */
+interface Taken {
+  lease: Lease;
+  base: number | null;
+  at: number;
+  change: MemoryChange;
 }
 
 /** What an operator sees of an open process. */
@@ -98,6 +108,8 @@ export interface HotOptions {
 export class HotProcesses {
   readonly totals: HotTotals = { opened: 0, evicted: 0 };
   private readonly hot = new Map<string, Hot>();
+  /** Checkpoints that are being written; none of them rejects. */
+  private readonly writing = new Map<string, Promise<void>>();
   private readonly modules = new Map<string, Item>();
   /** Most memory seen for a process of a module. */
   private readonly sizes = new Map<string, number>();
@@ -126,7 +138,7 @@ export class HotProcesses {
 
   get(process: string): Hot | null {
     const hot = this.hot.get(process);
-    if (hot && this.workers.isOpen(process)) return hot;
+    if (hot && !hot.spoiled && this.workers.isOpen(process)) return hot;
     this.hot.delete(process);
     return null;
   }
@@ -146,6 +158,7 @@ export class HotProcesses {
     await this.makeRoom(this.sizes.get(module.id) ?? FIRST_GUESS_BYTES);
     try {
       const env = environmentOf(parseItem(row.item), module);
+      await this.writing.get(process);
       const kept = await this.checkpoints.load(process);
       await this.workers.open(process, module.data, format, env, kept?.image ?? null);
       const hot: Hot = {
@@ -162,6 +175,7 @@ export class HotProcesses {
         bytesSince: 0,
         spentBefore: this.workers.spent(process),
         written: 0,
+        spoiled: false,
       };
       this.hot.set(process, hot);
       this.totals.opened += 1;
@@ -213,6 +227,27 @@ export class HotProcesses {
     if (this.checkpointDue(hot)) await this.checkpoint(hot);
   }
 
+  /**
+   * Takes a checkpoint when one is due, and writes it while the process goes on, once all results up to here are `stored`: writing takes tens of
+   * milliseconds, for which nobody's message should wait. One at a time; when it fails, that is told, and the process is opened again.
+   */
+  async checkpointBehind(hot: Hot, stored: Promise<void>): Promise<void> {
+    const { process } = hot;
+    if (this.writing.has(process) || !this.checkpointDue(hot)) return;
+    const taken = await this.take(hot);
+    if (!taken) return;
+    const writing = stored
+      .then(
+        () => this.write(hot, taken),
+        () => void (hot.spoiled = true), // told to who waits for the results
+      )
+      .catch((error: unknown) => {
+        if (!(error instanceof LeaseLost)) this.options.onFailure(process, error); // no failure: another has gone on
+      })
+      .finally(() => this.writing.delete(process));
+    this.writing.set(process, writing);
+  }
+
   /** Closes a process without a word; its state is made again from what is stored. */
   async close(process: string): Promise<void> {
     this.hot.delete(process);
@@ -251,7 +286,9 @@ export class HotProcesses {
    */
   async keep(withinMs: number): Promise<void> {
     const behind = [...this.hot.values()]
-      .filter((hot) => this.workers.isOpen(hot.process) && this.unkept(hot) > TRIFLE_MS)
+      .filter(
+        (hot) => this.workers.isOpen(hot.process) && (this.unkept(hot) > TRIFLE_MS || this.writing.has(hot.process)),
+      )
       .toSorted((a, b) => this.unkept(b) - this.unkept(a));
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), withinMs)));
@@ -290,19 +327,35 @@ export class HotProcesses {
   }
 
   private async checkpoint(hot: Hot): Promise<void> {
-    if (!hot.lease || hot.at === hot.checkpoint) return;
+    await this.writing.get(hot.process);
+    const taken = await this.take(hot);
+    if (taken) await this.write(hot, taken);
+  }
+
+  private async take(hot: Hot): Promise<Taken | null> {
+    const { process, lease, checkpoint: base, at } = hot;
+    if (!lease || hot.spoiled || at === base) return null;
     try {
-      const change = await this.workers.checkpoint(hot.process);
-      await this.checkpoints.save(hot.lease, hot.checkpoint, hot.at, change);
-      hot.written = change.changed.reduce((sum, [, bytes]) => sum + (bytes?.length ?? 0), 0);
+      const change = await this.workers.checkpoint(process);
+      hot.bytesSince = 0;
+      hot.spentBefore = this.workers.spent(process);
+      return { lease, base, at, change };
     } catch (error) {
-      // The change is told once: who loses it begins again at the stored checkpoint.
-      await this.close(hot.process);
+      hot.spoiled = true;
       throw error;
     }
-    hot.checkpoint = hot.at;
-    hot.bytesSince = 0;
-    hot.spentBefore = this.workers.spent(hot.process);
+  }
+
+  private async write(hot: Hot, { lease, base, at, change }: Taken): Promise<void> {
+    try {
+      await this.checkpoints.save(lease, base, at, change);
+    } catch (error) {
+      // The change is told once: who loses it begins again at the stored checkpoint.
+      hot.spoiled = true;
+      throw error;
+    }
+    hot.checkpoint = at;
+    hot.written = change.changed.reduce((sum, [, bytes]) => sum + (bytes?.length ?? 0), 0);
   }
 
   /**
@@ -347,6 +400,7 @@ export class HotProcesses {
       const { process, lease } = hot;
       this.totals.evicted += 1;
       try {
+        await this.writing.get(process);
         if (this.get(process) && this.unkept(hot) > TRIFLE_MS) await this.checkpoint(hot);
       } catch (error) {
         this.options.onFailure(process, error);
