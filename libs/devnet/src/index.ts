@@ -1,6 +1,7 @@
 /** The local stack: a chain to develop against, what is deployed on it, and the processes of Isthmus around it. */
 export * from './anvil.js';
 export * from './arweave/index.js';
+export * from './bitcoin/index.js';
 export * from './deploy.js';
 export * from './stack.js';
 export * from './supervisor.js';

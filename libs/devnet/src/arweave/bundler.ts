@@ -16,8 +16,8 @@ import {
   type Item,
 } from '@isthmus/ao';
 import Arweave from 'arweave';
-import { Refused } from './error.js';
-import type { Answer, Asked } from './http.js';
+import { Refused } from '../refused.js';
+import type { Answer, Asked } from '../http.js';
 import type { ArweaveNode } from './node.js';
 import { addressOfWallet, walletOf, type Jwk } from './wallet.js';
 

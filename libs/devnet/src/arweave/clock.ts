@@ -1,4 +1,4 @@
-/** Blocks by the clock: while there is something to mine for, and now and then. */
+/** When the local weave grows by itself: while there is something to mine for, and now and then. */
 import type { Weave } from './weave.js';
 
 /** Blocks after which a transaction needs no more of them. */
@@ -10,30 +10,4 @@ const HEARTBEAT_MS = 60_000;
 export function isDue(weave: Weave, items: number, idleMs: number): boolean {
   const settling = weave.blocks.slice(-SETTLED_DEPTH).some((b) => b.txs.length > 0);
   return weave.waiting > 0 || items > 0 || settling || idleMs >= HEARTBEAT_MS;
-}
-
-/** Mines every so many milliseconds when it is due; one block at a time, however long it takes. */
-export function mineByClock(
-  blockMs: number,
-  due: (idleMs: number) => boolean,
-  mine: () => Promise<unknown>,
-): { stop(): Promise<void> } {
-  let mining: Promise<unknown> | null = null;
-  let minedAt = performance.now();
-  const tick = async (): Promise<void> => {
-    if (!due(performance.now() - minedAt)) return;
-    await mine();
-    minedAt = performance.now();
-  };
-  const timer = setInterval(() => {
-    mining ??= tick()
-      .catch((error: unknown) => process.emitWarning(`No block was mined: ${String(error)}`))
-      .finally(() => (mining = null));
-  }, blockMs);
-  return {
-    stop: async () => {
-      clearInterval(timer);
-      await mining;
-    },
-  };
 }

@@ -1,6 +1,6 @@
 /** The levers of the local node, under `/devnet/`, each a POST: money out of nothing, blocks, forks, drops and faults. A real node has none of them. */
-import { Refused } from './error.js';
-import type { Answer, Asked } from './http.js';
+import { Refused } from '../refused.js';
+import type { Answer, Asked } from '../http.js';
 import type { LocalArweave } from './local.js';
 
 const MAX_BYTES = 15 * 1024 * 1024;

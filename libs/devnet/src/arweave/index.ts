@@ -28,15 +28,16 @@
 import path from 'node:path';
 import { portInUse } from '@isthmus/store';
 import { Bundler } from './bundler.js';
-import { isDue, mineByClock } from './clock.js';
+import { mineByClock } from '../clock.js';
+import { isDue } from './clock.js';
 import { answerControl } from './control.js';
-import { serve, type Answer, type Asked } from './http.js';
+import { serve, type Answer, type Asked } from '../http.js';
 import type { ArweaveOptions, LocalArweave } from './local.js';
 import { ArweaveNode, type ForkOptions } from './node.js';
 import { answerNode } from './routes.js';
 
 export { addressOfWallet, makeWallet, walletOf, type Jwk } from './wallet.js';
-export type { Outage } from './faults.js';
+export type { Outage } from '../outages.js';
 export type { ArweaveOptions, LocalArweave } from './local.js';
 export type { ForkOptions } from './node.js';
 

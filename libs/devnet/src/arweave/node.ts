@@ -7,7 +7,7 @@ import { generateTransactionChunks, validatePath } from 'arweave/node/lib/merkle
 import { z } from 'zod';
 import { Catalogue, type Entry } from './catalogue.js';
 import { DataStore } from './data-store.js';
-import { Refused } from './error.js';
+import { Refused } from '../refused.js';
 import { Faults } from './faults.js';
 import { Journal } from './journal.js';
 import {

@@ -1,8 +1,8 @@
 /** What a node and a gateway answer: paths, statuses and texts as Arweave's own have them. */
 import { requestOfUrl } from '@isthmus/ao';
 import type { Entry } from './catalogue.js';
-import { Refused } from './error.js';
-import type { Answer, Asked } from './http.js';
+import { Refused } from '../refused.js';
+import type { Answer, Asked } from '../http.js';
 import type { ArweaveNode } from './node.js';
 import { search } from './search.js';
 import { dataKey } from './transaction.js';

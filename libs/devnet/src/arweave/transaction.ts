@@ -3,7 +3,8 @@ import { constants, createPublicKey, hash, verify, type KeyObject } from 'node:c
 import { promisify } from 'node:util';
 import Arweave from 'arweave';
 import { z } from 'zod';
-import { Refused, unverified } from './error.js';
+import { Refused } from '../refused.js';
+import { unverified } from './error.js';
 
 /** Most bytes of names and values of all tags together, as nodes have it. */
 const MAX_TAG_BYTES = 2048;

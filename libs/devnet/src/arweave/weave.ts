@@ -3,7 +3,8 @@
  * only, the same in the same order after a restart; what an event does is decided by nothing else, so it does no I/O and looks at no clock.
  */
 import { createHash } from 'node:crypto';
-import { Refused, unverified } from './error.js';
+import { Refused } from '../refused.js';
+import { unverified } from './error.js';
 import { CHUNK_BYTES, dataKey, ownerAddress, price, type Transaction } from './transaction.js';
 
 /** A transaction names one of so many last blocks, or its wallet's last transaction; as in Arweave. */

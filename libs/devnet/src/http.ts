@@ -2,8 +2,8 @@
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { describeError, DocumentError } from '@isthmus/ao';
-import { Refused } from './error.js';
-import type { Faults } from './faults.js';
+import type { Outages } from './outages.js';
+import { Refused } from './refused.js';
 
 /** Connections at once: far more than a stack and its tests have. */
 const MAX_CONNECTIONS = 500;
@@ -17,6 +17,8 @@ export interface Asked {
   query: URLSearchParams;
   /** What the body is said to be. */
   type: string | null;
+  /** The `Authorization` header. */
+  authorization: string | null;
   /** The whole body. @throws Refused when it is longer */
   body: (most: number) => Promise<Buffer>;
 }
@@ -37,7 +39,7 @@ export interface Served {
 /** Serves on loopback. `answer` gives null for a path there is not. @throws Error when the port is taken */
 export async function serve(
   port: number,
-  faults: Faults,
+  faults: Outages,
   answer: (asked: Asked) => Promise<Answer | null>,
 ): Promise<Served> {
   const sockets = new Set<Socket>();
@@ -63,7 +65,7 @@ export async function serve(
 async function respond(
   request: http.IncomingMessage,
   response: http.ServerResponse,
-  faults: Faults,
+  faults: Outages,
   answer: (asked: Asked) => Promise<Answer | null>,
 ): Promise<void> {
   const asked = read(request);
@@ -106,6 +108,7 @@ function read(request: http.IncomingMessage): Asked {
       .map(decoded),
     query: url.searchParams,
     type: request.headers['content-type'] ?? null,
+    authorization: request.headers.authorization ?? null,
     body: (most) => bodyOf(request, most),
   };
 }
