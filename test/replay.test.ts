@@ -45,6 +45,19 @@ const settled = () =>
     return waiting.slots === 0 && slot === nonce;
   });
 
+const own = (): string[] => ['--from', from, '--scheduler', scheduler];
+
+/** While the gateway runs; it is stopped then, and the database there and empty. */
+async function dropDatabase(): Promise<void> {
+  const { gateway, postgres } = stage.stack;
+  const admin = new pg.Client({ connectionString: postgres.url('postgres') });
+  await admin.connect();
+  await admin.query('drop database gateway with (force)');
+  await gateway.stop();
+  await admin.query('create database gateway');
+  await admin.end();
+}
+
 async function thereAndBack(): Promise<void> {
   const holder = devAccount(HOLDER).address;
   const hash = await stage.deposit(DEPOSIT, holder);
@@ -72,17 +85,11 @@ it('I11 a fresh machine comes to the state and index that the gateway shows, boo
 
 it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arweave and goes on; nothing is lost or doubled', async () => {
   await settled();
-  const { gateway, postgres } = stage.stack;
   const before = await stage.get<{ state: string; sequence: number }>('/v1/state');
-  const admin = new pg.Client({ connectionString: postgres.url('postgres') });
-  await admin.connect();
-  await admin.query('drop database gateway with (force)');
-  await gateway.stop();
-  await admin.query('create database gateway');
-  await admin.end();
-  const into = await isthmus('replay', '--from', from, '--scheduler', scheduler, '--into', postgres.url('gateway'));
+  await dropDatabase();
+  const into = await isthmus('replay', ...own(), '--into', stage.stack.postgres.url('gateway'));
   expect([into.code, into.out]).toEqual([0, expect.stringContaining(before.state)]);
-  await gateway.start();
+  await stage.stack.gateway.start();
   const after = await stage.get<{ state: string }>(`/v1/state?seal=${before.sequence}`);
   expect(after.state).toBe(before.state);
   await thereAndBack();
@@ -91,4 +98,42 @@ it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arwe
   await settled();
   const said = await isthmus('replay', '--from', from, '--scheduler', scheduler, '--compare', stage.stack.gatewayUrl);
   expect([said.code, said.out]).toEqual([0, expect.stringContaining('equal to what')]);
+});
+
+it('I11 I12 slots that guardians have seen and nobody has settled come from the guardians: the rebuilt gateway forks nothing', async () => {
+  await settled();
+  const pull = (lever: string) => fetch(`${from}/devnet/${lever}`, { method: 'POST' });
+  const guardians = stage.guardianUrls;
+  const { sequence } = await stage.get<{ sequence: number }>('/v1/state');
+  await pull('fail?count=1000000');
+  await thereAndBack();
+  const head = () =>
+    stage.get<{ assignment: { tags: { name: string; value: string }[] } }>(`/su/${stage.coin.process}/latest`);
+  const { tags } = (await head()).assignment;
+  const nonce = tags.find((t) => t.name === 'Nonce')?.value;
+  await stage.until('the guardians have seen all of it', async () => {
+    const seen = await Promise.all(guardians.map(async (url) => (await fetch(`${url}/tail`)).json()));
+    const at = (seen as { process: string; slot: number }[][]).flat().filter((h) => h.process === stage.coin.process);
+    return at.every(({ slot }) => String(slot) === nonce);
+  });
+  await dropDatabase();
+  await pull('heal');
+  const file = path.join(stage.home, 'tail.jsonl');
+  expect(await isthmus('tail', guardians[1] ?? '', '--out', file)).toMatchObject({ code: 0, err: '' });
+  const into = ['--into', stage.stack.postgres.url('gateway')];
+  const said = await isthmus('replay', ...own(), ...into, '--tail', guardians[0] ?? '', file);
+  expect([said.code, said.out]).toEqual([
+    0,
+    expect.stringMatching(`tail +slots .* to ${nonce} of ${stage.coin.process}`),
+  ]);
+  expect(said.out).toContain(`(bundle ${sequence})`);
+  await stage.stack.gateway.start();
+  expect((await head()).assignment.tags.find((t) => t.name === 'Nonce')?.value).toBe(nonce);
+  await thereAndBack();
+  const owed = String(4n * (DEPOSIT - BACK));
+  expect(await stage.books()).toMatchObject({ locked: owed, supply: owed, inFlight: '0', ok: true });
+  for (const url of guardians) expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ ready: true });
+  await settled();
+  const compared = await isthmus('replay', ...own(), '--compare', stage.stack.gatewayUrl);
+  expect([compared.code, compared.out]).toEqual([0, expect.stringContaining('equal to what')]);
 });

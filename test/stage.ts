@@ -39,6 +39,8 @@ export class Stage {
   private constructor(
     readonly stack: Stack,
     readonly home: string,
+    /** Where each guardian answers. */
+    readonly guardianUrls: readonly string[],
   ) {}
 
   /**
@@ -64,7 +66,8 @@ export class Stage {
       ...(arweaveBlockMs === undefined ? {} : { arweaveBlockMs }),
       ...elsewhere,
     });
-    return new Stage(stack, home);
+    const urls = guardianNames().map((_, i) => `http://127.0.0.1:${ports.guardians + i}`);
+    return new Stage(stack, home, urls);
   }
 
   async close(): Promise<void> {

@@ -171,7 +171,8 @@ export class ReplayStage {
     readonly cluster: TestCluster,
     readonly arweave: LocalArweave,
     readonly jwk: Awaited<ReturnType<typeof makeWallet>>,
-    private readonly folder: string,
+    /** Gone when the stage is. */
+    readonly folder: string,
   ) {}
 
   static async open(): Promise<ReplayStage> {

@@ -5,6 +5,7 @@ import { auditCommand } from './audit/command.js';
 import { gatewayUrl, withIdsMarked } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
 import type { ReplayOptions } from './replay.js';
+import type { TailOptions } from './tail.js';
 import type { VerifyOptions } from './receipts/verify.js';
 
 /** Runs what the words after `isthmus` say. */
@@ -92,10 +93,21 @@ export function program(): Command {
     .option('--from-block <number>', 'the vault is not older than this block')
     .option('--checkpoint', 'begin each process at its newest checkpoint')
     .option('--into <database url>', 'rebuild into this empty database, for a gateway to go on with')
+    .option(
+      '--tail <url or file...>',
+      'with --into: slots that were not settled yet, from guardians, or files made with isthmus tail',
+    )
     .option('--compare <url>', 'hold the state against what this gateway shows as of the same seal')
     .option('--dump <file>', 'write state and index, line by line')
     .option('--json', 'print one JSON object')
     .action(async (options: ReplayOptions) => (await import('./replay.js')).replay(options));
+  isthmus
+    .command('tail')
+    .description('keep what a guardian has of its processes’ newest slots in a file, for isthmus replay --tail')
+    .argument('<guardian url>', 'where the guardian answers, such as http://127.0.0.1:4611')
+    .requiredOption('--out <file>', 'file to write; an existing one is never overwritten')
+    .option('--slots <number>', 'newest slots of each process', '10000')
+    .action(async (url: string, options: TailOptions) => (await import('./tail.js')).tail(url, options));
   isthmus.addCommand(ao());
   return isthmus;
 }

@@ -24,6 +24,7 @@ export interface ReplayOptions {
   fromBlock?: string;
   checkpoint?: boolean;
   into?: string;
+  tail?: string[];
   compare?: string;
   dump?: string;
   json?: boolean;
@@ -47,8 +48,8 @@ export async function replay(options: ReplayOptions): Promise<void> {
 
 /** What is asked for, or the local stack's own. @throws CommandError */
 function plan(options: ReplayOptions): { request: ReplayRequest; compare: string | undefined } {
-  const { from, scheduler, process: processes, rpc, fromBlock, checkpoint, into, compare, dump } = options;
-  const more = { processes, checkpoint, into, dump, fromBlock: blockOf(fromBlock) };
+  const { from, scheduler, process: processes, rpc, fromBlock, checkpoint, into, tail, compare, dump } = options;
+  const more = { processes, checkpoint, into, tail, dump, fromBlock: blockOf(fromBlock) };
   if (from !== undefined) {
     if (scheduler === undefined)
       throw new CommandError(
@@ -139,6 +140,8 @@ function words(report: ReplayReport, compare: string | undefined, different: rea
       return `  ${a.asset}  minted ${a.minted}, burned ${a.burned}, released ${a.released}${held}`;
     }),
   ];
+  for (const { process: at, from, to } of report.tail)
+    lines.push(`  tail       slots ${count(from)} to ${count(to)} of ${at}, behind the last seal`);
   if (compare !== undefined)
     lines.push(
       different.length === 0

@@ -1,13 +1,10 @@
 /** A guardian's memory: every fact is in its own database before anything follows from it. */
 import type { ReplicaStore, ScheduleEntry, ScheduleHead } from '@isthmus/ao';
-import { parseItem, tagOf, type Item } from '@isthmus/ao';
+import { parseItem, TAIL_PAGE_BYTES, tagOf, type Item } from '@isthmus/ao';
 import type { VaultCursor } from '@isthmus/chains';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Hex } from 'viem';
 import { crashPoint } from './crash-point.js';
-
-/** Messages of one page of the schedule take about this much at most. */
-const MAX_PAGE_BYTES = 32 * 1024 * 1024;
 
 export interface DepositRow {
   id: Hex;
@@ -240,7 +237,7 @@ export class Ledger implements ReplicaStore {
          from (select nonce, assignment, message from schedule_entry where process = $1 and nonce >= $2 order by nonce limit $3) as first
          window page as (order by nonce)
        ) as sized where bytes <= $4 or place = 1 order by nonce`,
-      [process, fromNonce, limit, MAX_PAGE_BYTES],
+      [process, fromNonce, limit, TAIL_PAGE_BYTES],
     );
     return rows.map((r) => ({
       process,

@@ -13,6 +13,7 @@ import { Guardian } from './guardian.js';
 import { Ledger } from './ledger.js';
 import { Motions } from './motions.js';
 import { Runner } from './runner.js';
+import { FOLLOWED, TailController } from './tail.controller.js';
 
 /** Compute threads: a process that costs its thread the life takes few others with it. */
 const MAX_THREADS = 4;
@@ -71,9 +72,10 @@ async function main(): Promise<void> {
     finality: chain.finality,
   });
   const workers = new WorkerPool(Math.min(config.assets.length, MAX_THREADS));
+  const ledger = new Ledger(database);
   const guardian = new Guardian({
     config,
-    ledger: new Ledger(database),
+    ledger,
     motions: new Motions(database),
     watcher: new VaultWatcher(pool, chain.vault),
     pool,
@@ -87,10 +89,12 @@ async function main(): Promise<void> {
   const runner = new Runner(guardian, config.pollMs, log, () => pool.calls);
 
   @Module({
-    controllers: [HealthController],
+    controllers: [HealthController, TailController],
     providers: [
       { provide: Runner, useValue: runner },
       { provide: Guardian, useValue: guardian },
+      { provide: Ledger, useValue: ledger },
+      { provide: FOLLOWED, useValue: config.assets.map((a) => a.process) },
       { provide: ABOUT, useValue: { name: config.name, address: account.address } satisfies About },
     ],
   })

@@ -52,6 +52,7 @@ export * from './scheduler/scheduler.js';
 export * from './stored-slots.js';
 export * from './state/patch.js';
 export * from './state/public-state.js';
+export * from './tail/index.js';
 export type * from './types.js';
 export * from './steps.js';
 export { clientOf } from './units/client.js';

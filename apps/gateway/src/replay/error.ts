@@ -4,6 +4,8 @@ export type ReplayErrorCode =
   | 'nothing-settled'
   /** The database to rebuild into has something in it. */
   | 'not-empty'
+  /** A tail cannot be had, or is no tail. */
+  | 'bad-tail'
   /** What is asked for cannot be done with what was settled. */
   | 'bad-request';
 

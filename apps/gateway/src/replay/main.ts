@@ -29,6 +29,7 @@ import { StateStore } from '../state/state-store.js';
 import { ReplayError } from './error.js';
 import { rebuild, type Rebuilt } from './rebuild.js';
 import { reportOf } from './report.js';
+import { openTails } from './tail.js';
 
 const webAddress = z.url({
   protocol: /^https?$/,
@@ -47,6 +48,8 @@ const request = z.strictObject({
   checkpoint: z.boolean().default(false),
   /** Database to rebuild into; one that is gone afterwards unless told. */
   into: databaseAddress.optional(),
+  /** Guardians, or files, to have slots from that were not settled. */
+  tail: z.array(z.string().min(1)).max(16).default([]),
   /** File to write state and index to, line by line. */
   dump: z.string().optional(),
   workers: z.int().min(1).max(64).default(os.availableParallelism()),
@@ -58,6 +61,7 @@ const SAY_MS = 200;
 async function main(): Promise<number> {
   const asked = requestOf(process.argv[2] ?? '{}');
   if (asked.dump !== undefined) assertWritable(asked.dump);
+  const tails = await openTails(asked.tail);
   const opening = Promise.resolve().then(() => databaseFor(asked.into)); // begins when what ends it is in place
   endWhenInterrupted(opening);
   const { database, close } = await opening;
@@ -72,6 +76,7 @@ async function main(): Promise<number> {
       checkpoint: asked.checkpoint,
       goOn: asked.into !== undefined,
       processes: asked.processes,
+      tails,
       chain: asked.rpc.length > 0 ? { urls: asked.rpc, fromBlock: asked.fromBlock } : undefined,
       onProgress: sometimes(),
     });

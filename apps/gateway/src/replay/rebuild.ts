@@ -3,6 +3,7 @@
  * books projected from them, and in the end the canonical state as of the last seal, by the code a gateway tells its own with.
  */
 import {
+  Follower,
   imageOf,
   readBundles,
   readCheckpoint,
@@ -23,6 +24,7 @@ import { checkBooks, type ChainOptions, type ReplayedBooks } from './chain-books
 import { ReplayError } from './error.js';
 import { ResultsLedger } from './results-ledger.js';
 import { ScheduleTables } from './schedule-tables.js';
+import { takeTails, type TailSource, type TakenTail } from './tail.js';
 import { totalsOf, type TokenTotals } from './token-totals.js';
 
 export interface RebuildOptions {
@@ -39,6 +41,8 @@ export interface RebuildOptions {
   checkpoint?: boolean;
   /** Token processes to take for assets, whatever else the scheduler names; all it names unless told. */
   processes?: readonly string[] | undefined;
+  /** What guardians have kept beyond what was settled, for a gateway to go on behind it; not from checkpoints. */
+  tails?: readonly TailSource[];
   /** Read the chain too, and hold the books against it; not from checkpoints. */
   chain?: ChainOptions | undefined;
   /** A gateway is to go on with the database. */
@@ -58,6 +62,8 @@ export interface Rebuilt {
   indexed: boolean;
   /** Books held against the chain; none when it was not read. */
   books: ReplayedBooks[];
+  /** Slots behind the last seal, from tails. */
+  tail: TakenTail[];
   /** Processes that go no further on this machine. */
   stopped: RerunStopped[];
 }
@@ -74,6 +80,11 @@ const PROCESSES_AT_ONCE = 500;
 export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
   if (options.goOn && options.checkpoint)
     throw new ReplayError('bad-request', 'A gateway goes on from all results: rebuild it without checkpoints.');
+  if ((options.tails ?? []).length > 0 && !options.goOn)
+    throw new ReplayError(
+      'bad-request',
+      '--tail: slots that are not settled are for a gateway to go on with: say where with --into.',
+    );
   const workers = new WorkerPool(options.workers);
   const tables = await ScheduleTables.open(options.database, options.scheduler, options.goOn ?? false);
   const ledger = await ResultsLedger.open(options.database);
@@ -88,6 +99,7 @@ export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
 
 class Rebuild {
   private readonly rerun: Rerun;
+  private readonly follower: Follower;
   private bundles = 0;
   private bytes = 0;
   private phase: ReplayPhase = 'reading';
@@ -100,6 +112,7 @@ class Rebuild {
     private readonly ledger: ResultsLedger,
   ) {
     const { database, memoryBudget, workers: threads } = options;
+    this.follower = new Follower(options.scheduler);
     this.rerun = new Rerun(
       {
         database,
@@ -119,6 +132,7 @@ class Rebuild {
     await this.read();
     if (this.bundles === 0)
       throw new ReplayError('nothing-settled', `Nothing settled by ${options.scheduler} is shown there.`);
+    const tail = await this.takeTails();
     this.say('evaluating');
     if (options.checkpoint) await this.fromCheckpoints();
     await rerun.finish();
@@ -142,6 +156,7 @@ class Rebuild {
       state,
       indexed: !options.checkpoint,
       books,
+      tail,
       stopped: rerun.stopped,
     };
   }
@@ -149,7 +164,7 @@ class Rebuild {
   private async read(): Promise<void> {
     const { source, scheduler, upTo, checkpoint } = this.options;
     this.of = upTo ?? Math.max(0, ...(await source.later(scheduler, 0)).keys());
-    for await (const bundle of readBundles({ source, scheduler, upTo })) {
+    for await (const bundle of readBundles({ source, scheduler, upTo, follower: this.follower })) {
       const place = { bundle: bundle.seal.sequence, tx: bundle.tx };
       await this.take(bundle).catch((error: unknown) => {
         throw error instanceof SettlementFinding ? error.at(place) : error;
@@ -164,6 +179,19 @@ class Rebuild {
   private async take(bundle: ReadBundle): Promise<void> {
     await this.tables.take(bundle);
     this.ledger.expect(bundle);
+  }
+
+  /** Slots that were not settled, from who has followed them. */
+  private takeTails(): Promise<TakenTail[]> {
+    const { tails = [], scheduler } = this.options;
+    return takeTails(tails, scheduler, this.follower, {
+      assignments: (process, from, to) => this.tables.assignments(process, from, to),
+      take: async (process, entries, module) => {
+        await this.tables.takeUnsettled(entries, module);
+        await this.rerun.give(process, entries);
+        this.say();
+      },
+    });
   }
 
   /** Several processes at once, each from its newest checkpoint, or from its beginning. */

@@ -3,7 +3,7 @@ import type { ReplayReport } from '@isthmus/arweave';
 import type { Rebuilt } from './rebuild.js';
 
 export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: number, peakBytes: number): ReplayReport {
-  const { state, books, bundles, bytes, slots, evaluated, stopped } = rebuilt;
+  const { state, books, bundles, bytes, slots, evaluated, tail, stopped } = rebuilt;
   return {
     scheduler,
     seal: state.seal,
@@ -34,6 +34,7 @@ export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: numb
       inFlight: String(inFlight),
       releasedUnattested: String(releasedUnattested),
     })),
+    tail,
     stopped,
   };
 }

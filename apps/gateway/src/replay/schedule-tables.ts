@@ -57,20 +57,48 @@ export class ScheduleTables {
 
   /** Writes a bundle; what is in it can be read when this resolves. @throws SettlementFinding `missing-module` */
   async take(bundle: ReadBundle): Promise<void> {
+    await this.atOnce(async () => {
+      await this.takeOthers(bundle);
+      await this.takeEntries(bundle.ranges.map((r) => r.entries));
+      await this.takeSettlement(bundle);
+    });
+  }
+
+  /** Writes slots of one process that are in no bundle, behind those it has. @throws SettlementFinding `missing-module` */
+  async takeUnsettled(entries: readonly ScheduleEntry[], module: Item | null): Promise<void> {
+    await this.atOnce(async () => {
+      if (module) await this.takeModule(module);
+      await this.takeEntries([entries]);
+    });
+  }
+
+  /** Ids of the assignments of these slots. */
+  async assignments(process: string, from: number, to: number): Promise<string[]> {
+    const rows: { id: string }[] = await this.runner.query(
+      'select id from assignment where process = $1 and nonce between $2 and $3 order by nonce',
+      [process, from, to],
+    );
+    return rows.map((r) => r.id);
+  }
+
+  private async atOnce(write: () => Promise<void>): Promise<void> {
     await this.runner.startTransaction();
     try {
-      await this.takeOthers(bundle);
-      await this.takeHeads(bundle);
-      const rows = new CopyRows();
-      for (const { entries } of bundle.ranges) for (const entry of entries) addEntry(rows, entry);
-      await copyInto(this.runner, 'assignment', ASSIGNMENT, rows);
-      await this.takeSettlement(bundle);
+      await write();
       await this.runner.commitTransaction();
-      this.slots += rows.count;
     } catch (error) {
       await this.runner.rollbackTransaction();
       throw error;
     }
+  }
+
+  /** Slots, each process' one after the other, with the heads they make. */
+  private async takeEntries(ranges: readonly (readonly ScheduleEntry[])[]): Promise<void> {
+    await this.takeHeads(ranges);
+    const rows = new CopyRows();
+    for (const entries of ranges) for (const entry of entries) addEntry(rows, entry);
+    await copyInto(this.runner, 'assignment', ASSIGNMENT, rows);
+    this.slots += rows.count;
   }
 
   /** Makes what is written usable. @throws SettlementFinding `doubled` when a message has two places in one schedule */
@@ -133,13 +161,17 @@ export class ScheduleTables {
         notice.process,
       ]);
     }
-    for (const module of modules)
-      await this.runner.query('insert into module (id, format, item) values ($1, $2, $3)', [
-        module.id,
-        tagOf(module, 'Module-Format'),
-        module.raw,
-      ]);
+    for (const module of modules) await this.takeModule(module);
     for (const { id, raw } of items) await this.runner.query('insert into item (id, item) values ($1, $2)', [id, raw]);
+  }
+
+  /** A module that is there already is the same one: its id is that of its signature. */
+  private async takeModule(module: Item): Promise<void> {
+    await this.runner.query('insert into module (id, format, item) values ($1, $2, $3) on conflict do nothing', [
+      module.id,
+      tagOf(module, 'Module-Format'),
+      module.raw,
+    ]);
   }
 
   private async takeCheckpoint({
@@ -159,16 +191,16 @@ export class ScheduleTables {
     ]);
   }
 
-  private async takeHeads({ ranges }: ReadBundle): Promise<void> {
-    const heads = ranges.map(({ process, to, assignment, hashChain, entries }) => {
-      const { assignment: last } = entries.at(-1) as ScheduleEntry;
+  private async takeHeads(ranges: readonly (readonly ScheduleEntry[])[]): Promise<void> {
+    const heads = ranges.map((entries) => {
+      const [first, last] = [entries[0] as ScheduleEntry, entries.at(-1) as ScheduleEntry]; // no range is empty
       return {
-        process,
-        to,
-        assignment,
-        hashChain,
-        timestamp: tagOf(last, 'Timestamp'),
-        first: entries[0] as ScheduleEntry,
+        process: first.process,
+        to: last.nonce,
+        assignment: last.assignment.id,
+        hashChain: tagOf(last.assignment, 'Hash-Chain'),
+        timestamp: tagOf(last.assignment, 'Timestamp'),
+        first,
       };
     });
     const spawns = heads.filter((h) => h.first.nonce === 0);
@@ -240,20 +272,27 @@ export class ScheduleTables {
       message_id: string;
       first: string;
       slot: string;
-      sequence: string;
-      carrier: string;
+      sequence: string | null;
+      carrier: string | null;
     }[] = await this.runner.query(
       `select d.*, r.sequence, b.carrier from (
            select process, message_id, min(nonce) as first, max(nonce) as slot from assignment group by process, message_id having count(*) > 1 limit 1
-         ) as d join settlement_range r on r.process = d.process and d.slot between r.first and r.last
-         join settlement_bundle b on b.sequence = r.sequence`,
+         ) as d left join settlement_range r on r.process = d.process and d.slot between r.first and r.last
+         left join settlement_bundle b on b.sequence = r.sequence`,
     );
-    const { process = '', message_id: item = '', first = '', slot = '', sequence = '', carrier = '' } = rows[0] ?? {};
+    const {
+      process = '',
+      message_id: item = '',
+      first = '',
+      slot = '',
+      sequence = null,
+      carrier = null,
+    } = rows[0] ?? {};
     return new SettlementFinding(
       'doubled',
       `Slot ${slot} of ${process} holds message ${item} again, which is in slot ${first}.`,
       {
-        bundle: Number(sequence),
+        bundle: sequence === null ? null : Number(sequence), // none: it is of a tail
         tx: carrier,
         process,
         slot: Number(slot),

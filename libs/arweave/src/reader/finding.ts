@@ -17,6 +17,8 @@ export type FindingKind =
   | 'other-bytes'
   /** Two different bundles of the scheduler under one number, or one that builds on another history. */
   | 'forked-settlement'
+  /** Two different messages in one slot, both places signed by the scheduler: a tail shows another history than was settled. */
+  | 'forked-schedule'
   /** A slot that does not build on the one before it. */
   | 'broken-chain'
   /** Evaluating gives another outcome than the seal commits to. */

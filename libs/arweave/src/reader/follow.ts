@@ -45,6 +45,20 @@ export class Follower {
     this.seal = { sequence, id: item.id };
   }
 
+  /** Last slot taken of a process; -1 before its first. */
+  at(process: string): number {
+    return this.processes.get(process)?.nonce ?? -1;
+  }
+
+  /** Takes a slot that is in no bundle yet: everything about its place is looked at. @throws SettlementFinding, and it does not count */
+  takeUnsettled(entry: ScheduleEntry): void {
+    const before = this.processes.get(entry.process) ?? null;
+    const head = this.placed(entry, before);
+    const ticks = before?.ticks.copy() ?? TickCheck.of(entry);
+    assertTick(ticks, entry);
+    this.processes.set(entry.process, { ...head, ticks });
+  }
+
   /** @throws SettlementFinding when a range does not begin where its process has come to */
   private begins({ process, from }: SettledRange): void {
     const next = (this.processes.get(process)?.nonce ?? -1) + 1;
@@ -63,9 +77,7 @@ export class Follower {
     const ticks = before?.ticks ?? TickCheck.of(entries[0] as ScheduleEntry); // slot 0, since there is no other before
     for (const [i, entry] of entries.entries()) {
       head = i === 0 ? this.placed(entry, head) : onwards(entry, head as ScheduleHead);
-      const wrong = ticks.next(entry);
-      if (wrong !== null)
-        throw new SettlementFinding('forged', `Slot ${entry.nonce} of ${process} ${wrong}.`, placeOf(entry));
+      assertTick(ticks, entry);
     }
     return { ...(head as ScheduleHead), ticks };
   }
@@ -79,6 +91,13 @@ export class Follower {
       throw new SettlementFinding(KINDS[error.code] ?? 'forged', error.message, placeOf(entry));
     }
   }
+}
+
+/** A process' clock strikes when its spawn says. @throws SettlementFinding */
+function assertTick(ticks: TickCheck, entry: ScheduleEntry): void {
+  const wrong = ticks.next(entry);
+  if (wrong !== null)
+    throw new SettlementFinding('forged', `Slot ${entry.nonce} of ${entry.process} ${wrong}.`, placeOf(entry));
 }
 
 const KINDS: { readonly [code in ReplicaError['code']]?: FindingKind } = {

@@ -16,6 +16,8 @@ export interface ReplayRequest {
   checkpoint?: boolean | undefined;
   /** Database to rebuild into; one that is gone afterwards unless told. */
   into?: string | undefined;
+  /** Guardians (addresses), or files, to have slots from that were not settled. */
+  tail?: readonly string[] | undefined;
   /** File to write state and index to. */
   dump?: string | undefined;
 }
@@ -64,6 +66,8 @@ export interface ReplayReport {
     inFlight: string;
     releasedUnattested: string;
   }[];
+  /** Slots behind the last seal, from tails; the state does not count them. */
+  tail: { process: string; from: number; to: number }[];
   /** Processes that go no further on this machine. */
   stopped: { process: string; slot: number; reason: string }[];
 }
