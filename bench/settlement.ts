@@ -134,6 +134,7 @@ async function seal(database: DataSource): Promise<{ itemsPerSecond: number; ove
       finalConfirmations: 50,
       dropMs: 60_000,
       checkpointSlots: 10_000,
+      indexMs: 0,
       behindMs: 60_000,
       minBalance: 0n,
       minDays: 0,

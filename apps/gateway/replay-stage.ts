@@ -50,6 +50,7 @@ const POLICY: SettlerPolicy = {
   checkpointSlots: 20,
   minBalance: 0n,
   minDays: 0,
+  indexMs: 0,
   behindMs: 3_600_000,
 };
 

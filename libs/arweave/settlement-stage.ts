@@ -33,6 +33,7 @@ const POLICY: SettlerPolicy = {
   checkpointSlots: 1000,
   minBalance: 0n,
   minDays: 0,
+  indexMs: 0,
   behindMs: 3600 * SECOND,
 };
 
@@ -106,6 +107,21 @@ export class SettlementStage {
     this.now = START;
     this.tests += 1;
     this.scheduler = sampleSigner(`scheduler ${this.tests}`);
+  }
+
+  /** Keeps what the database has of settlement. @returns what has it restored, with a pipeline that has nothing */
+  async backup(): Promise<() => Promise<void>> {
+    const tables = ['settlement_bundle', 'settlement_item', 'settlement_range', 'settlement_progress'];
+    for (const table of tables) {
+      await this.database.query(`drop table if exists backup_${table}`);
+      await this.database.query(`create table backup_${table} as table ${table}`);
+    }
+    return async () => {
+      await this.database.query(
+        `truncate ${tables.join(', ')}, process, assignment, result, progress, module, item cascade`,
+      );
+      for (const table of tables) await this.database.query(`insert into ${table} table backup_${table}`);
+    };
   }
 
   /** All that is on Arweave of this test's scheduler, checked as a stranger would. */

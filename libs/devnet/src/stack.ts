@@ -334,6 +334,7 @@ const settlementOf = ({ url, walletFile }: StackArweave): object => ({
   confirmations: 2,
   finalConfirmations: 10,
   dropSeconds: 30,
+  indexSeconds: 0, // its index never lags
   minDays: 0,
   pollMs: 1000,
 });

@@ -26,6 +26,11 @@ export const settlementSchema = z
     finalConfirmations: z.int().min(2).max(10_000).default(50),
     /** Seconds a gateway may not know a transaction that was posted, before it is posted again. */
     dropSeconds: z.number().min(0.1).max(86_400).default(1800),
+    /**
+     * Seconds after which the Arweave gateway's GraphQL shows what was posted, at the latest. After each start nothing is sealed for so long:
+     * the database may be an old copy, and what it does not know of not be shown yet.
+     */
+    indexSeconds: z.number().min(0).max(86_400).default(1800),
     /** Slots of a process from one checkpoint on Arweave to the next. */
     checkpointSlots: z.int().min(1).default(10_000),
     /** Seconds after which what is not confirmed makes `settlement` unwell in /health. */

@@ -50,6 +50,9 @@ const settlement = z.strictObject({
   scheduler: aoId('Who seals: readers of Arweave pin it'),
   arweaveUrl: z.string(),
   settles: z.boolean().describe('Whether it is this gateway that settles, of those on one database'),
+  sealsFrom: time(
+    'After a start nothing is sealed before this: the database may be an old copy, and Arweave’s index lags. null: nothing is waited for',
+  ).nullable(),
   waiting: z
     .strictObject({
       slots: z.int(),

@@ -29,11 +29,12 @@ export class SettlementController {
   async status(): Promise<SettlementAnswer> {
     const { store, settler, config, scheduler } = this.parts;
     const [newest, bundles] = await Promise.all([store.newest(), store.totals()]);
-    const { leads, backlog, funds } = settler.status;
+    const { leads, sealsFrom, backlog, funds } = settler.status;
     return {
       scheduler,
       arweaveUrl: config.arweaveUrl,
       settles: leads,
+      sealsFrom: sealsFrom === null ? null : new Date(sealsFrom).toISOString(),
       waiting: {
         slots: backlog.slots,
         items: backlog.others,

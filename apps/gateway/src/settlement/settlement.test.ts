@@ -32,6 +32,7 @@ beforeAll(async () => {
     pollMs: 50,
     minBalance: '1000',
     behindSeconds: 3600,
+    indexSeconds: 0,
     releaseAbove: { [COIN_ID]: '2000' },
   };
   world = await GatewayStage.open((config) => ({

@@ -35,6 +35,7 @@ export function openSettler(config: SettlementConfig, store: SettlementStore, sc
       confirmations: config.confirmations,
       finalConfirmations: config.finalConfirmations,
       dropMs: config.dropSeconds * 1000,
+      indexMs: config.indexSeconds * 1000,
       checkpointSlots: config.checkpointSlots,
       behindMs: config.behindSeconds * 1000,
       minBalance: config.minBalance,

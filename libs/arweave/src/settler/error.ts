@@ -3,6 +3,8 @@ export type SettlerErrorCode =
   | 'wallet-short'
   /** Arweave holds bundles of this scheduler that this database has never heard of: it is an old copy. */
   | 'old-database'
+  /** The gateway's index does not show what is known to be on Arweave: it cannot tell whether there is more. */
+  | 'index-behind'
   /** What a sealed bundle is made of has changed since. */
   | 'rows-changed'
   /** The gateway gives other bytes than those that were posted. */

@@ -85,6 +85,11 @@ export class SettlementStore {
     return { sequence: Number(rows[0]?.sequence ?? 0), seal: rows[0]?.seal_id ?? null };
   }
 
+  /** The newest bundle that was confirmed, final or not. */
+  async newestConfirmed(): Promise<BundleRow | null> {
+    return (await this.rows(`where state in ('confirmed', 'final') order by sequence desc limit 1`, []))[0] ?? null;
+  }
+
   /** Writes a sealed bundle and moves what it holds on. @returns false when its sequence is taken: somebody else seals */
   add(bundle: SealedBundle, beforeCommit: () => void): Promise<boolean> {
     const { seal, sha256, bytes, itemBytes, others, slots, at } = bundle;

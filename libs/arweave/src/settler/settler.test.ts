@@ -554,6 +554,69 @@ describe('a database that is not what it was', () => {
     expect(await states()).toEqual([]);
   });
 
+  it('restored minutes after a seal, while the index does not show that yet, seals nothing: the number would be given twice', async () => {
+    await stage.place(await schedule('a', 5));
+    const settler = stage.settler();
+    await settleAll(settler);
+    const before = await stage.backup();
+    const { height } = stage.arweave.node.weave.head;
+    await stage.place(await schedule('b', 5));
+    await settleAll(settler);
+    await settler.stop();
+    expect((await stage.store.newest()).sequence).toBe(2);
+    await before();
+    await stage.place(await schedule('c', 5));
+    stage.arweave.faults.lagIndexAt(height); // it shows bundle 1 only
+    const restored = stage.settler({ indexMs: 600 * SECOND });
+    for (let minute = 0; minute < 10; minute += 1) {
+      await restored.step();
+      expect(restored.status.sealsFrom).toBe(stage.now + (10 - minute) * 60 * SECOND);
+      stage.now += 60 * SECOND;
+    }
+    stage.arweave.faults.heal();
+    expect(await codeOf(restored.step())).toBe('old-database');
+    expect((await stage.store.newest()).sequence).toBe(1);
+    expect(await stage.settled()).toHaveLength(2); // no fork
+  });
+
+  it('waits once for the index in a run, and again when another gateway had the lead; then seals', async () => {
+    await stage.place(await schedule('a', 5));
+    const settler = stage.settler({ indexMs: 600 * SECOND });
+    await settler.step();
+    stage.now += 599 * SECOND;
+    await settler.step();
+    expect(await states()).toEqual([]);
+    stage.now += SECOND;
+    await settler.step();
+    expect(settler.status.sealsFrom).toBeNull();
+    await settleAll(settler);
+    expect(await states()).toEqual(['final']);
+    await stage.place(await schedule('b', 5));
+    stage.now += 61 * SECOND;
+    await settler.step(); // at once
+    expect((await stage.store.newest()).sequence).toBe(2);
+    await settler.stop();
+    const next = stage.settler({ indexMs: 600 * SECOND });
+    await next.step();
+    expect(next.status.sealsFrom).toBe(stage.now + 600 * SECOND);
+  });
+
+  it('seals nothing by an index that stands still: one that lacks what was confirmed may lack more', async () => {
+    await stage.place(await schedule('a', 5));
+    const settler = stage.settler();
+    await settleAll(settler);
+    await settler.stop();
+    await stage.place(await schedule('b', 5));
+    stage.now += 61 * SECOND;
+    stage.arweave.faults.lagIndexAt(0);
+    const again = stage.settler();
+    expect(await codeOf(again.step())).toBe('index-behind');
+    expect(await states()).toEqual(['final']);
+    stage.arweave.faults.heal();
+    await settleAll(again);
+    expect(await states()).toEqual(['final', 'final']);
+  });
+
   it('is not kept from settling by a stranger who claims to carry its next bundle', async () => {
     const theirs = sampleSigner('stranger');
     const forged = await sampleBundle(

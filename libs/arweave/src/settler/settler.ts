@@ -15,12 +15,12 @@ import { Checkpoints } from './checkpoints.js';
 import { SettlerError } from './error.js';
 import { Funds, type FundsPolicy, type FundsReading } from './funds.js';
 import { Leader } from './leader.js';
-import { hasNewerSeal } from './newer-seal.js';
+import { NewestDatabase, type NewestPolicy } from './newer-seal.js';
 import { Sealer, type Backlog, type SealPolicy } from './sealer.js';
 import type { BundleRow, SettlementStore } from './settlement-store.js';
 import type { OnSettlementStep } from './steps.js';
 
-export interface SettlerPolicy extends SealPolicy, Depths, FundsPolicy {
+export interface SettlerPolicy extends SealPolicy, Depths, FundsPolicy, NewestPolicy {
   /** Slots of a process from one checkpoint on Arweave to the next. */
   checkpointSlots: number;
   /** Milliseconds after which what waits says that settlement is behind. */
@@ -45,6 +45,8 @@ export interface SettlerOptions {
 export interface SettlerStatus {
   /** Whether this gateway is the one that settles. */
   leads: boolean;
+  /** Until when nothing is sealed, since Arweave may have bundles this database does not know of; milliseconds, null when nothing is waited for. */
+  sealsFrom: number | null;
   backlog: Backlog;
   funds: FundsReading | null;
 }
@@ -69,26 +71,31 @@ export class Settler {
   private readonly checkpoints: Checkpoints;
   private readonly funds: Funds;
   private readonly leader: Leader;
+  private readonly newest: NewestDatabase;
   private readonly now: () => number;
   private readonly onStep: OnSettlementStep;
-  /** Whether Arweave was asked, since this gateway leads, if it knows more than this database. */
-  private checked = false;
   private leads = false;
   private stopping = false;
   private running: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: SettlerOptions) {
-    const { database, store, signer, poster, policy } = options;
+    const { database, store, signer, source, poster, policy } = options;
     this.now = options.now ?? Date.now;
     this.onStep = options.onStep ?? (() => undefined);
     this.sealer = new Sealer(database, store, signer, policy, this.now, this.onStep);
     this.checkpoints = new Checkpoints(database, signer, policy.checkpointSlots, this.onStep);
     this.funds = new Funds(poster, store, policy, this.now);
     this.leader = new Leader(database);
+    this.newest = new NewestDatabase(store, source, signer.address, policy, this.now);
   }
 
   get status(): SettlerStatus {
-    return { leads: this.leads, backlog: this.sealer.backlog, funds: this.funds.reading };
+    return {
+      leads: this.leads,
+      sealsFrom: this.newest.sealsFrom,
+      backlog: this.sealer.backlog,
+      funds: this.funds.reading,
+    };
   }
 
   /**
@@ -103,7 +110,7 @@ export class Settler {
   private async stepOnce(): Promise<void> {
     if (this.stopping) return;
     const leads = await this.leader.leads();
-    if (leads !== this.leads) this.checked = false;
+    if (leads !== this.leads) this.newest.forget();
     this.leads = leads;
     if (!leads) return;
     const failed: unknown[] = [];
@@ -132,16 +139,7 @@ export class Settler {
 
   /** Nothing is sealed before it is known that this database has all that was sealed: two seals of one number would be a fork. */
   private async seal(): Promise<void> {
-    const { source, signer, store } = this.options;
-    if (!this.checked) {
-      const { sequence } = await store.newest();
-      if (await hasNewerSeal(source, signer.address, sequence))
-        throw new SettlerError(
-          'old-database',
-          `Arweave has bundle ${sequence + 1} of this scheduler, this database ends with ${sequence}: it is an old copy. Rebuild it from Arweave before it goes on: see the runbook.`,
-        );
-      this.checked = true;
-    }
+    if (!(await this.newest.isProven())) return;
     for (let i = 0; i < SEALED_AT_ONCE && !this.stopping && (await this.sealer.seal()); i += 1);
     await this.checkpoints.make();
   }

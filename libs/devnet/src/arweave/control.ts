@@ -41,6 +41,9 @@ export async function answerControl(
     case 'refuse-chunks':
       arweave.faults.refuseChunksAfter(Number(whole(first)));
       return done('refusing');
+    case 'lag-index':
+      arweave.faults.lagIndexAt(first === '' ? arweave.node.weave.head.height : Number(whole(first)));
+      return done('lagging');
     case 'heal':
       arweave.faults.heal();
       return done('healed');

@@ -14,12 +14,13 @@
  *     arweave.faults.fail({ count: 5 });                         // the next 5 requests: 503; {status: null}: no answer; {path: '/tx'}; no count: until heal()
  *     arweave.faults.answerWith(id, bytes);                      // other bytes for an id
  *     arweave.faults.refuseChunksAfter(2);                       // a half-posted bundle
+ *     arweave.faults.lagIndexAt(7);                              // GraphQL knows of blocks up to this one only
  *     arweave.faults.heal();
  *     await arweave.stop();                                      // startArweave({ dir }) goes on from there, after kill -9 too
  *
  * The same from outside, each with POST: `/devnet/mint/<address>/<winston>`, `/devnet/mine[/n]`, `/devnet/fork/<depth>[?lose=1][&keep=id,id]`,
  * `/devnet/drop/<id>`, `/devnet/fail?count=5[&status=503|none][&path=/tx]`, `/devnet/answer/<id>` (the bytes are the body),
- * `/devnet/refuse-chunks/<k>`, `/devnet/heal`. What is under `/devnet/` never fails by a fault.
+ * `/devnet/refuse-chunks/<k>`, `/devnet/lag-index[/height]`, `/devnet/heal`. What is under `/devnet/` never fails by a fault.
  *
  * As on the public network: a transaction is mined whether or not its chunks have come; a fork deeper than its anchor drops it; pending
  * transactions are in GraphQL with `block: null`; `/<id>` of one is 202 "Pending", which is not its data; data is kept by its root, so who drops

@@ -67,7 +67,7 @@ export function search(body: unknown, node: ArweaveNode): Promise<ExecutionResul
     transactions: (asked: AskedTransactions) => transactions(asked, node),
     transaction: ({ id }: { id: string }) => {
       const entry = node.catalogue.find(id);
-      return entry ? nodeOf(entry, node) : null;
+      return entry && isIndexed(entry, node) ? nodeOf(entry, node) : null;
     },
     blocks: (asked: AskedBlocks) => blocks(asked, node),
     block: ({ id }: { id?: string | null }) => {
@@ -89,7 +89,13 @@ function transactions(asked: AskedTransactions, node: ArweaveNode): unknown {
     min: asked.block?.min ?? undefined,
     max: asked.block?.max ?? undefined,
   });
-  return pageOf(list, rankOf, asked, (entry) => nodeOf(entry, node));
+  const shown = node.faults.indexHeight === null ? list : list.filter((entry) => isIndexed(entry, node));
+  return pageOf(shown, rankOf, asked, (entry) => nodeOf(entry, node));
+}
+
+/** Everything is, unless the index is told to lag. */
+function isIndexed({ held }: Entry, { faults, weave }: ArweaveNode): boolean {
+  return faults.indexHeight === null || (weave.blockOf(held)?.height ?? Infinity) <= faults.indexHeight;
 }
 
 function blocks(asked: AskedBlocks, { weave }: ArweaveNode): unknown {
