@@ -3,7 +3,8 @@
  * next turn. Who was at work when the thread was ended is at fault, nobody who waited.
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
-import type { Ask, Response, ThreadData } from './protocol.js';
+import { interpretersKnown, learnInterpreter } from './interpreters.js';
+import type { Ask, Compiled, Response, ThreadData } from './protocol.js';
 
 /** Who ended a worker: this very request by taking too long or by crashing it, or somebody else. */
 export type Fault = 'too-long' | 'crash' | 'other';
@@ -50,9 +51,12 @@ export class ComputeThread {
 
   /** @param script what the thread runs @param nice how far it stands back behind all other threads, from 0 to 19 */
   constructor(script: string, nice: number) {
-    const workerData: ThreadData = { others: this.others, nice };
+    const workerData: ThreadData = { others: this.others, nice, interpreters: interpretersKnown() };
     this.worker = new Worker(script, { ...LIMITS, workerData });
-    this.worker.on('message', (response: Response) => this.settle(response));
+    this.worker.on('message', (said: Response | Compiled) => {
+      if ('interpreter' in said) learnInterpreter(said.interpreter, said.module);
+      else this.settle(said);
+    });
     this.worker.on('error', (error) => this.fail(error.message, 'crash'));
     this.worker.on('exit', () => this.fail('The compute worker ended.', 'crash'));
   }

@@ -1,5 +1,6 @@
 /** What passes between a worker pool and its workers. */
 import type { EvaluationResult, MemoryImage, ProcessEnv, VmMessage } from '../types.js';
+import type { Interpreter, Interpreters } from './interpreters.js';
 
 /** What to ask of a worker, without the number of the request. */
 export type Ask =
@@ -63,6 +64,14 @@ export interface ThreadData {
   others: Int32Array;
   /** How far the thread stands back behind all others, from 0 to 19. */
   nice: number;
+  /** Interpreters that other threads have compiled. */
+  interpreters: Interpreters;
+}
+
+/** What a thread says unasked: an interpreter it has compiled, for threads begun later. */
+export interface Compiled {
+  interpreter: Interpreter;
+  module: WebAssembly.Module;
 }
 
 export type Request = Ask & { id: number };

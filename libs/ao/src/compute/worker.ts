@@ -3,11 +3,22 @@ import os from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MemoryChange, MemoryImage, ProcessEnv, VmInstance, VmMessage } from '../types.js';
 import { sizeOf } from './bounds.js';
+import { beginInterpreters } from './interpreters.js';
 import { loadProcess } from './loading.js';
 import { machineFor } from './machines.js';
 import { messageOf } from './message.js';
 import { PackedEntries, PackedOutcomes, type Outcome } from './packed.js';
-import type { Evaluated, Handled, Hurried, Read, Replayed, Request, Response, ThreadData } from './protocol.js';
+import type {
+  Compiled,
+  Evaluated,
+  Handled,
+  Hurried,
+  Read,
+  Replayed,
+  Request,
+  Response,
+  ThreadData,
+} from './protocol.js';
 import { TakesLong } from './traps.js';
 
 /** One answer holds about this many bytes of results at most, and one request takes about this long; less when others wait for their turn. */
@@ -15,13 +26,14 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const TURN_MS = 1000;
 const SHORT_TURN_MS = 20;
 
-const { others, nice } = workerData as ThreadData;
+const { others, nice, interpreters } = workerData as ThreadData;
 // On Linux a thread has a priority of its own; elsewhere it would be the whole process'.
 if (nice > 0 && os.platform() === 'linux') os.setPriority(nice);
 const processes = new Map<string, VmInstance>();
 const environments = new Map<string, ProcessEnv>();
 const port = parentPort;
 if (!port) throw new Error('The compute worker runs as a worker thread.');
+beginInterpreters(interpreters, (name, module) => port.postMessage({ interpreter: name, module } satisfies Compiled));
 
 let queue = Promise.resolve();
 port.on('message', (request: Request) => {

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
 import { charge, endOf, JUMP_COST, MAX_PARTS, noRoom, PART_COST, stepsNow } from '../host-work.js';
+import { interpreter } from '../interpreters.js';
 import { FUEL, metered } from '../metering.js';
 import { LONGJMP, ProcessError } from '../traps.js';
 
@@ -76,16 +77,12 @@ export class LuaError extends ProcessError {
   }
 }
 
-let compiled: WebAssembly.Module | undefined;
+const luaModule = (): WebAssembly.Module => interpreter('lua', compile);
 
-function luaModule(): WebAssembly.Module {
+function compile(): WebAssembly.Module {
   const folder = path.dirname(createRequire(import.meta.url).resolve('wasmoon'));
-  return (compiled ??= new WebAssembly.Module(
-    metered(fs.readFileSync(path.join(folder, 'glue.wasm')), {
-      maxMemoryBytes: MEMORY_LIMIT_BYTES,
-      firstMemoryBytes: FIRST_BYTES,
-    }),
-  ));
+  const binary = fs.readFileSync(path.join(folder, 'glue.wasm'));
+  return new WebAssembly.Module(metered(binary, { maxMemoryBytes: MEMORY_LIMIT_BYTES, firstMemoryBytes: FIRST_BYTES }));
 }
 
 const EINVAL = 28;
