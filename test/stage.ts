@@ -11,6 +11,7 @@ import {
   devAccount,
   devKey,
   guardianNames,
+  receiptOf,
   startStack,
   type AosModule,
   type DevAsset,
@@ -118,7 +119,7 @@ export class Stage {
       value: amount,
       data: encodeCoinDeposit(aoAddressToBytes(recipient), new Uint8Array()),
     });
-    await this.client.waitForTransactionReceipt({ hash });
+    await receiptOf(this.client, hash);
     return hash;
   }
 

@@ -10,7 +10,7 @@ import {
   type VaultDomain,
 } from '@isthmus/bridge';
 import { joinSignatures, vaultAbi } from '@isthmus/chains';
-import { DEV_MNEMONIC, startAnvil, type Anvil } from '@isthmus/devnet';
+import { devAccount, receiptOf, startAnvil, type Anvil } from '@isthmus/devnet';
 import {
   createPublicClient,
   createTestClient,
@@ -25,7 +25,7 @@ import {
   type PrivateKeyAccount,
   type TransactionReceipt,
 } from 'viem';
-import { mnemonicToAccount, privateKeyToAccount } from 'viem/accounts';
+import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
 import { compileContracts } from './compile.js';
 
@@ -52,8 +52,8 @@ export class Stage {
     return stage;
   }
 
-  readonly account = mnemonicToAccount(DEV_MNEMONIC);
-  readonly other = mnemonicToAccount(DEV_MNEMONIC, { addressIndex: 1 });
+  readonly account = devAccount(0);
+  readonly other = devAccount(1);
 
   get transport() {
     return http(this.anvil.url);
@@ -85,7 +85,7 @@ export class Stage {
 
   /** Receipt of a transaction; a reverted one throws. */
   async mined(hash: Promise<Hex> | Hex): Promise<TransactionReceipt> {
-    const receipt = await this.client.waitForTransactionReceipt({ hash: await hash });
+    const receipt = await receiptOf(this.client, await hash);
     if (receipt.status !== 'success') throw new Error(`Transaction ${receipt.transactionHash} reverted.`);
     return receipt;
   }

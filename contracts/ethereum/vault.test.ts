@@ -29,6 +29,7 @@ import {
   type PrivateKeyAccount,
   type TransactionReceipt,
 } from 'viem';
+import { receiptOf } from '@isthmus/devnet';
 import { privateKeyToAccount, privateKeyToAddress } from 'viem/accounts';
 import { COIN, PROCESS, RECIPIENT, Stage } from './stage.js';
 
@@ -563,7 +564,7 @@ describe('recipients that cannot be paid', () => {
         args,
         gas,
       });
-      const receipt = await stage.client.waitForTransactionReceipt({ hash });
+      const receipt = await receiptOf(stage.client, hash);
       if (receipt.status === 'reverted') seen.add('reverted');
       else seen.add((await held(receipt))[0] ? 'held' : 'paid');
       await stage.chain.revert({ id });

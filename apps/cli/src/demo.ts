@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { createItem, ethereumSigner, type Tag } from '@isthmus/ao';
 import { formatUnits, parseUnits } from '@isthmus/bridge';
-import { devAccount, devKey } from '@isthmus/devnet';
+import { devAccount, devKey, receiptOf } from '@isthmus/devnet';
 import { createPublicClient, createWalletClient, defineChain, http, parseAbi, zeroAddress, type Hex } from 'viem';
 import { GatewayClient, type AssetAnswer, type BooksAnswer, type TransferAnswer } from './gateway-client.js';
 import { portsOf } from './settings.js';
@@ -178,7 +178,7 @@ class Demo {
   }
 
   private async mined(hash: Hex): Promise<void> {
-    const receipt = await this.client.waitForTransactionReceipt({ hash });
+    const receipt = await receiptOf(this.client, hash);
     if (receipt.status !== 'success') throw new Error(`Transaction ${hash} reverted.`);
   }
 

@@ -17,8 +17,9 @@ import {
   type Hex,
   type PrivateKeyAccount,
 } from 'viem';
-import { mnemonicToAccount } from 'viem/accounts';
+import { mnemonicToAccount, type HDAccount } from 'viem/accounts';
 import { DEV_MNEMONIC } from './anvil.js';
+import { receiptOf } from './receipt.js';
 
 /** A listed asset with what the local stack decides about it. Amounts in base units. */
 export interface DevAsset extends Asset {
@@ -82,9 +83,14 @@ export async function deploy(options: DeployOptions): Promise<Deployment> {
   return { chainId: options.chainId, vault: vault.address, deployBlock: vault.block, assets, items };
 }
 
+/** Accounts asked for so far, of the ten there are: deriving one takes a tenth of a second. */
+const accounts = new Map<number, HDAccount>();
+
 /** One of anvil's funded accounts. */
-export function devAccount(index: number) {
-  return mnemonicToAccount(DEV_MNEMONIC, { addressIndex: index });
+export function devAccount(index: number): HDAccount {
+  let account = accounts.get(index);
+  if (!account) accounts.set(index, (account = mnemonicToAccount(DEV_MNEMONIC, { addressIndex: index })));
+  return account;
 }
 
 /** Private key of one of anvil's funded accounts. */
@@ -229,7 +235,7 @@ class Chain {
       nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
       rpcUrls: { default: { http: [rpcUrl] } },
     });
-    this.client = createPublicClient({ chain: this.chain, transport: http(), cacheTime: 0, pollingInterval: 50 });
+    this.client = createPublicClient({ chain: this.chain, transport: http(), cacheTime: 0 });
     this.wallet = createWalletClient({ chain: this.chain, transport: http(), account: devAccount(0) });
   }
 
@@ -239,14 +245,14 @@ class Chain {
   ): Promise<{ address: Hex; block: number }> {
     if (!contract) throw new Error('The contracts are not compiled: npm run build.');
     const hash = await this.wallet.deployContract({ abi: contract.abi as Abi, bytecode: contract.bytecode, args });
-    const receipt = await this.client.waitForTransactionReceipt({ hash });
+    const receipt = await receiptOf(this.client, hash);
     if (!receipt.contractAddress) throw new Error('A contract could not be deployed.');
     return { address: getAddress(receipt.contractAddress), block: Number(receipt.blockNumber) };
   }
 
   async write(address: Hex, abi: Abi, functionName: string, args: readonly unknown[]): Promise<void> {
     const hash = await this.wallet.writeContract({ address, abi, functionName, args });
-    const receipt = await this.client.waitForTransactionReceipt({ hash });
+    const receipt = await receiptOf(this.client, hash);
     if (receipt.status !== 'success') throw new Error(`${functionName} reverted.`);
   }
 }

@@ -3,6 +3,7 @@ export * from './anvil.js';
 export * from './arweave/index.js';
 export * from './bitcoin/index.js';
 export * from './deploy.js';
+export * from './receipt.js';
 export * from './stack.js';
 export * from './supervisor.js';
 export * from './watchdog.js';
