@@ -22,9 +22,16 @@ import {
   type SettlerPolicy,
 } from '@isthmus/arweave';
 import { assetId, depositId, depositReference, encodeDepositLine, encodeReleaseLine } from '@isthmus/bridge';
-import { addressOfWallet, devKey, makeWallet, startArweave, type LocalArweave } from '@isthmus/devnet';
+import { addressOfWallet, devKey, startArweave, type LocalArweave } from '@isthmus/devnet';
 import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import {
+  openDatabase,
+  runMigrations,
+  testCluster,
+  testWallet,
+  type TestCluster,
+  type TestWallet,
+} from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import type { Hex } from 'viem';
 import { CHAIN, SPAWN_TAGS, TOKEN, tokenSource, VAULT } from '../../contracts/ao/harness.js';
@@ -171,14 +178,14 @@ export class ReplayStage {
   private constructor(
     readonly cluster: TestCluster,
     readonly arweave: LocalArweave,
-    readonly jwk: Awaited<ReturnType<typeof makeWallet>>,
+    readonly jwk: TestWallet,
     /** Gone when the stage is. */
     readonly folder: string,
   ) {}
 
   static async open(): Promise<ReplayStage> {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-replay-'));
-    const [cluster, jwk] = await Promise.all([testCluster(), makeWallet()]);
+    const [cluster, jwk] = [await testCluster(), testWallet()];
     const arweave = await startArweave({ dir: path.join(folder, 'arweave') });
     await arweave.mint(addressOfWallet(jwk), 10n ** 16n);
     return new ReplayStage(cluster, arweave, jwk, folder);

@@ -3,9 +3,16 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { arweaveSigner, createItem, tagOf, type Item, type ScheduleEntry, type Signer } from '@isthmus/ao';
-import { addressOfWallet, makeWallet, startArweave, type Jwk, type LocalArweave } from '@isthmus/devnet';
+import { addressOfWallet, startArweave, type LocalArweave } from '@isthmus/devnet';
 import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import {
+  openDatabase,
+  runMigrations,
+  testCluster,
+  testWallet,
+  type TestCluster,
+  type TestWallet,
+} from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { sampleOutcome, sampleSigner } from './harness.js';
 import {
@@ -51,7 +58,7 @@ export class SettlementStage {
     readonly database: DataSource,
     readonly url: string,
     readonly arweave: LocalArweave,
-    readonly jwk: Jwk,
+    readonly jwk: TestWallet,
     readonly client: ArweaveClient,
     private readonly cluster: TestCluster,
     private readonly folder: string,
@@ -61,7 +68,7 @@ export class SettlementStage {
 
   static async open(): Promise<SettlementStage> {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-settlement-'));
-    const [cluster, jwk] = await Promise.all([testCluster(), makeWallet()]);
+    const [cluster, jwk] = [await testCluster(), testWallet()];
     const url = await cluster.fresh();
     const database = await openDatabase({ url, migrations: gatewayMigrations, applicationName: 'test' });
     await runMigrations(database);

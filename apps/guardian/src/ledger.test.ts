@@ -1,8 +1,15 @@
 /** What a guardian's ledger keeps of a schedule: each message once, and read back in pages that fit into memory. */
-import { assign, createItem, ed25519Signer, ethereumSigner, type ScheduleEntry, type ScheduleHead } from '@isthmus/ao';
+import {
+  arweaveSigner,
+  assign,
+  createItem,
+  ed25519Signer,
+  ethereumSigner,
+  type ScheduleEntry,
+  type ScheduleHead,
+} from '@isthmus/ao';
 import { guardianMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
-import { generateKeyPairSync, sign, constants, createHash } from 'node:crypto';
+import { openDatabase, runMigrations, testCluster, testWallet, type TestCluster } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { Ledger } from './ledger.js';
 
@@ -67,16 +74,9 @@ it('A6 knows every message it has accepted, and takes none twice', async () => {
 });
 
 it('A6 messages accepted before that was known are known too, of each kind of signer', async () => {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 4096 });
-  const modulus = Buffer.from(publicKey.export({ format: 'jwk' }).n as string, 'base64url');
-  const arweave = {
-    signatureType: 1 as const,
-    publicKey: modulus,
-    address: createHash('sha256').update(modulus).digest('base64url'),
-    sign: (message: Uint8Array) =>
-      Promise.resolve(sign('sha256', message, { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING })),
-  };
-  const kinds = await Promise.all([ALICE, SCHEDULER, arweave].map((signer) => schedule([3], signer)));
+  const kinds = await Promise.all(
+    [ALICE, SCHEDULER, arweaveSigner(testWallet())].map((signer) => schedule([3], signer)),
+  );
   const entries = kinds.map(([entry], nonce) => ({ ...(entry as ScheduleEntry), nonce }));
   await ledger.append(PROCESS, entries);
   await database.undoLastMigration();

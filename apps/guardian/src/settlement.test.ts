@@ -14,7 +14,8 @@ import {
   SettlementStore,
   Settler,
 } from '@isthmus/arweave';
-import { addressOfWallet, makeWallet, startArweave, type Jwk, type LocalArweave } from '@isthmus/devnet';
+import { testWallet } from '@isthmus/store';
+import { addressOfWallet, startArweave, type LocalArweave } from '@isthmus/devnet';
 import { SCHEDULER, World, type Scene, type Subject } from '../harness.js';
 import { guardianSchema } from './config.js';
 
@@ -22,16 +23,12 @@ const UNIT = 1_000_000n;
 const LARGE = 50_000n;
 let world: World;
 let arweave: LocalArweave;
-let jwk: Jwk;
+const jwk = testWallet();
 let folder: string;
 
 beforeAll(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-large-'));
-  [world, jwk, arweave] = await Promise.all([
-    World.open(),
-    makeWallet(),
-    startArweave({ dir: path.join(folder, 'arweave') }),
-  ]);
+  [world, arweave] = await Promise.all([World.open(), startArweave({ dir: path.join(folder, 'arweave') })]);
   await arweave.mint(addressOfWallet(jwk), 10n ** 16n);
 });
 afterAll(async () => {

@@ -44,6 +44,8 @@ export interface EmbeddedPostgresOptions {
   port?: number;
   /** Most client connections. */
   maxConnections?: number;
+  /** Keeps what it acknowledged when the machine itself loses power, as it does unless told; what is thrown away anyhow need not be. */
+  durable?: boolean;
 }
 
 export interface EmbeddedPostgres {
@@ -72,10 +74,11 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   makeFolder(dataDir, as);
   const native = await reachableBinaries(as);
   await endOrphan(dataDir);
-  const password = await initialise(native, dataDir, as);
+  const durable = options.durable ?? true;
+  const password = await initialise(native, dataDir, as, durable);
   const port = options.port ? await assertFree(options.port) : await freePort();
   fs.writeFileSync(ownerFile(dataDir), String(process.pid));
-  const server = launch(native, dataDir, port, options.maxConnections ?? 200, as);
+  const server = launch(native, dataDir, { port, maxConnections: options.maxConnections ?? 200, durable }, as);
   await untilReady(server, port, password);
   return handle(server.child, port, password);
 }
@@ -224,7 +227,7 @@ function isAlive(pid: number): boolean {
 }
 
 /** Makes the cluster unless it is there; returns the password, kept in a file only its owner reads. */
-async function initialise(native: string, dataDir: string, as: RunAs): Promise<string> {
+async function initialise(native: string, dataDir: string, as: RunAs, durable: boolean): Promise<string> {
   const secret = `${dataDir}.password`;
   const unfinished = `${dataDir}.initialising`; // there only while initdb has not ended well: what it left may be thrown away
   if (!fs.existsSync(unfinished) && fs.existsSync(path.join(dataDir, 'PG_VERSION'))) {
@@ -259,6 +262,7 @@ async function initialise(native: string, dataDir: string, as: RunAs): Promise<s
     '--no-instructions',
     // Whoever's commit begins a new segment of the log fills it with zeros first: 60 to 90 ms for the usual 16 MiB, a tenth for these.
     '--wal-segsize=2',
+    ...(durable ? [] : ['--no-sync']),
   ];
   await run(path.join(native, 'bin', 'initdb'), args, { ...as, env: serverEnvironment(), cwd: dataDir }).catch(
     (error: Error) => {
@@ -278,14 +282,20 @@ interface Launched {
   output: () => string;
 }
 
-function launch(native: string, dataDir: string, port: number, maxConnections: number, as: RunAs): Launched {
+interface Running {
+  port: number;
+  maxConnections: number;
+  durable: boolean;
+}
+
+function launch(native: string, dataDir: string, { port, maxConnections, durable }: Running, as: RunAs): Launched {
   const settings = {
     listen_addresses: '127.0.0.1',
     port,
     unix_socket_directories: '',
     max_connections: maxConnections,
     max_wal_size: '1GB', // the usual bound, which small segments would make an eighth of that: a checkpoint each few seconds of load
-    fsync: 'on',
+    fsync: durable ? 'on' : 'off',
     synchronous_commit: 'on',
     timezone: 'UTC',
   };

@@ -8,3 +8,4 @@ export * from './log.js';
 export * from './ports.js';
 export * from './root.js';
 export * from './test-database.js';
+export * from './test-wallet.js';

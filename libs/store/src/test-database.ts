@@ -15,7 +15,7 @@ export interface TestCluster {
 export async function testCluster(): Promise<TestCluster> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-test-'));
   fs.chmodSync(folder, 0o755); // the server's user must reach its folder
-  const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'pg') });
+  const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'pg'), durable: false });
   let made = 0;
   return {
     postgres,

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { jest } from '@jest/globals';
 import { arweaveSigner, createItem, ed25519Signer, ethereumSigner } from '@isthmus/ao';
 import { devAccount } from '@isthmus/devnet';
-import { projectRoot, writeKeyFile } from '@isthmus/store';
+import { projectRoot, testWallet, writeKeyFile } from '@isthmus/store';
 import { GatewayStage, until } from '../../../gateway/harness.js';
 import { program, run as runWords } from '../program.js';
 import { CommandError } from '../said.js';
@@ -220,9 +220,9 @@ describe('keys', () => {
     expect(await sign('--key', own, '--key-type', 'ed25519')).toBe(ed25519Signer(seed).address);
     const solana = file('solana.json', JSON.stringify([...seed, ...ed25519Signer(seed).publicKey]));
     expect(await sign('--key', solana)).toBe(ed25519Signer(seed).address);
-    const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' });
+    const jwk = testWallet();
     const wallet = file('wallet.json', JSON.stringify(jwk));
-    expect(await sign('--key', wallet)).toBe(arweaveSigner(jwk as Parameters<typeof arweaveSigner>[0]).address);
+    expect(await sign('--key', wallet)).toBe(arweaveSigner(jwk).address);
   });
 
   it('that are no keys, or others may read, are refused and never shown', () => {

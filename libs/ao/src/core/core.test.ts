@@ -1,6 +1,7 @@
 /** AO-Core over real HTTP: its own client, unmodified; answers and requests that are verifiable; requests no client would make. */
 import { createPublicKey, generateKeyPairSync, sign, verify } from 'node:crypto';
 import { connect, createSigner } from '@permaweb/aoconnect';
+import { testWallet } from '@isthmus/store';
 import { httpbis } from 'http-message-signatures';
 import { UnitsStage } from '../../harness.js';
 import {
@@ -19,8 +20,7 @@ import {
 const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
 const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
 const ALICE = ethereumSigner(`0x${'3'.repeat(64)}`);
-const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 4096, publicExponent: 65537 });
-const WALLET = privateKey.export({ format: 'jwk' }) as { kty: string; n: string; e: string };
+const WALLET = testWallet();
 const BOB = arweaveSigner(WALLET).address;
 const ED25519 = generateKeyPairSync('ed25519');
 const ED25519_KEY = {
@@ -418,7 +418,7 @@ describe('requests no client would make', () => {
       ALICE,
     );
     const forged = Buffer.from(item.raw);
-    forged[forged.length - 1] = 0;
+    forged[forged.length - 1] = (forged.at(-1) as number) ^ 1;
     const posts: [number, string, Buffer][] = [
       [400, '/push', Buffer.alloc(0)],
       [400, '/push', Buffer.from('[object Object]')],

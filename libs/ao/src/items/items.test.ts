@@ -1,5 +1,5 @@
 /** Items against a second implementation, both ways, and against every kind of tampering. */
-import { createHash, createPublicKey, generateKeyPairSync, randomBytes, verify } from 'node:crypto';
+import { createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
 import {
   ArweaveSigner,
   bundleAndSignData,
@@ -10,6 +10,7 @@ import {
   SolanaSigner,
 } from '@dha-team/arbundles';
 import { ed25519, ED25519_TORSION_SUBGROUP } from '@noble/curves/ed25519.js';
+import { testWallet } from '@isthmus/store';
 import fc from 'fast-check';
 import type { Signer } from '../types.js';
 import {
@@ -27,11 +28,7 @@ import {
 import { signedMessage } from './layout.js';
 import { isSigned } from './signature.js';
 
-const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' }) as {
-  kty: string;
-  n: string;
-  e: string;
-};
+const jwk = testWallet();
 const secret = `0x${randomBytes(32).toString('hex')}` as const;
 const signers: Record<string, Signer> = {
   arweave: arweaveSigner(jwk),

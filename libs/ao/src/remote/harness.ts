@@ -2,9 +2,10 @@
  * AO's public units for tests, as their own code answers (not as those of Isthmus do): slots asked for are exclusive, the spawn is shown only
  * when no slot is named, assignments carry random anchors that are shown on request, what is no UTF-8 is null, and a gateway gives data alone.
  */
-import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { testWallet } from '@isthmus/store';
 import { arweaveSigner, joinItem } from '../items/index.js';
 import { signedMessage } from '../items/layout.js';
 import { encodeItemTags, tagOf } from '../items/tags.js';
@@ -56,10 +57,8 @@ export class PublicUnits {
   ) {}
 
   static async open(): Promise<PublicUnits> {
-    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 4096 });
-    const jwk = privateKey.export({ format: 'jwk' }) as Parameters<typeof arweaveSigner>[0];
     const server = http.createServer((request, response) => void units.answer(request, response));
-    const units = new PublicUnits(arweaveSigner(jwk), server);
+    const units = new PublicUnits(arweaveSigner(testWallet()), server);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return units;
   }

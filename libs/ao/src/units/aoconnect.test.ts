@@ -1,8 +1,7 @@
 /** AO developers' own tools against the units over HTTP: the unmodified aoconnect and a real aos module, nothing but its calls and fetch. Only the clock is stepped by hand. */
-import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { projectRoot } from '@isthmus/store';
+import { projectRoot, testWallet } from '@isthmus/store';
 import { connect, createDataItemSigner } from '@permaweb/aoconnect';
 import { UnitsStage } from '../../harness.js';
 import { AoPipeline, arweaveSigner, createItem, ed25519Signer, ethereumSigner, type Signer } from '../index.js';
@@ -110,12 +109,10 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-const rsa = () => generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' });
-
 describe('the client', () => {
   it('signs with an Arweave wallet, an Ethereum key and a Solana key; who it was is in From', async () => {
-    const jwk = rsa();
-    const wallet = arweaveSigner(jwk as Parameters<typeof arweaveSigner>[0]).address;
+    const jwk = testWallet();
+    const wallet = arweaveSigner(jwk).address;
     const signers: [unknown, string][] = [
       [createDataItemSigner(jwk), wallet],
       [alice, ALICE.address],

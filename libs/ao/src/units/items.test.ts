@@ -1,7 +1,7 @@
 /** Items over HTTP: found by what they are, shown to whoever asks, and refused with a reason when they are none. */
-import { generateKeyPairSync } from 'node:crypto';
 import fc from 'fast-check';
 import { getIntrospectionQuery } from 'graphql';
+import { testWallet } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { UnitsStage } from '../../harness.js';
 import {
@@ -442,10 +442,9 @@ describe('items by id', () => {
 });
 
 describe('A13 what is no item, or not its owner’s', () => {
-  const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' });
   const hex: Signer = { ...BOB, signatureType: 4, sign: (m) => BOB.sign(Buffer.from(Buffer.from(m).toString('hex'))) };
   const signers: [string, Signer][] = [
-    ['Arweave', arweaveSigner(jwk as Parameters<typeof arweaveSigner>[0])],
+    ['Arweave', arweaveSigner(testWallet())],
     ['ed25519', BOB],
     ['Ethereum', ALICE],
     ['Solana', hex],

@@ -1,6 +1,6 @@
 /** The units over real HTTP: AO's own client, unmodified, and requests no client would make. */
-import { generateKeyPairSync } from 'node:crypto';
 import { connect, createDataItemSigner } from '@permaweb/aoconnect';
+import { testWallet } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { UnitsStage } from '../../harness.js';
 import {
@@ -99,7 +99,7 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 
 it('serves AO’s own client, with Ethereum keys and with Arweave wallets', async () => {
-  const jwk = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey.export({ format: 'jwk' });
+  const jwk = testWallet();
   const process = await spawn();
   const one = await send(process);
   const two = await send(process, 'Count', createDataItemSigner(jwk));
@@ -108,7 +108,7 @@ it('serves AO’s own client, with Ethereum keys and with Arweave wallets', asyn
     Target: ALICE.address,
     Data: '1',
   });
-  const wallet = arweaveSigner(jwk as Parameters<typeof arweaveSigner>[0]).address;
+  const wallet = arweaveSigner(jwk).address;
   expect((await client.result({ process, message: two })).Messages[0]).toMatchObject({ Target: wallet, Data: '2' });
   await expect(client.result({ process, message: failing })).resolves.toMatchObject({
     Error: expect.stringContaining('on purpose'),
@@ -254,7 +254,7 @@ describe('what is wrong is answered with {error} and a status', () => {
       ALICE,
     );
     const forged = Buffer.from(item.raw);
-    forged[forged.length - 1] = 0;
+    forged[forged.length - 1] = (forged.at(-1) as number) ^ 1;
     for (const body of ['', 'no item', forged]) {
       const answer = await post('/mu', body);
       expect(answer.status).toBe(400);

@@ -1,6 +1,7 @@
 /** The settler on a real database and a local Arweave: what it seals, how bundles go their way, and every way that can go wrong. */
 import { arweaveSigner, createItem, type Item, type ScheduleEntry } from '@isthmus/ao';
-import { addressOfWallet, makeWallet, type Jwk } from '@isthmus/devnet';
+import { addressOfWallet } from '@isthmus/devnet';
+import { testWallet } from '@isthmus/store';
 import { jest } from '@jest/globals';
 import { sampleBundle, sampleResults, sampleSchedule, sampleSigner } from '../../harness.js';
 import { SECOND, SettlementStage } from '../../settlement-stage.js';
@@ -9,10 +10,10 @@ import { SETTLEMENT_STEPS, type SettlementStep } from './steps.js';
 
 let stage: SettlementStage;
 
-let poor: Jwk;
+const poor = testWallet(1);
 
 beforeAll(async () => {
-  [stage, poor] = await Promise.all([SettlementStage.open(), makeWallet()]);
+  stage = await SettlementStage.open();
 });
 afterAll(() => stage.close());
 beforeEach(() => stage.clear());

@@ -2,18 +2,15 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { addressOfWallet, makeWallet, startArweave, type Jwk, type LocalArweave } from './index.js';
+import { testWallet } from '@isthmus/store';
+import { addressOfWallet, startArweave, type LocalArweave } from './index.js';
 import { FACTS, type World } from './suite/index.js';
 
 const RICH = 10n ** 16n;
-let jwk: Jwk;
+const jwk = testWallet();
 let arweave: LocalArweave;
 let dir: string;
 let world: World;
-
-beforeAll(async () => {
-  jwk = await makeWallet();
-});
 
 beforeEach(async () => {
   dir = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-arweave-'));

@@ -2,16 +2,14 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { addressOfWallet, makeWallet, startArweave, type Jwk, type LocalArweave } from './index.js';
+import { testWallet } from '@isthmus/store';
+import { addressOfWallet, startArweave, type Jwk, type LocalArweave } from './index.js';
 import { find, get, post, transaction, type Found, type Tag, type Transaction, type World } from './suite/index.js';
 
 export const RICH = 10n ** 16n;
 
-/** The wallets of a file of tests: made once, a second or two. */
-export async function makeWallets(): Promise<{ own: Jwk; service: Jwk }> {
-  const [own, service] = await Promise.all([makeWallet(), makeWallet()]);
-  return { own, service };
-}
+/** Who posts, and the wallet of the bundling service. */
+export const [OWN, SERVICE] = [testWallet(0), testWallet(1)];
 
 export class Bench {
   private constructor(
@@ -20,12 +18,12 @@ export class Bench {
     public arweave: LocalArweave,
   ) {}
 
-  static async open({ own, service }: { own: Jwk; service: Jwk }): Promise<Bench> {
+  static async open(): Promise<Bench> {
     const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-arweave-'));
     fs.mkdirSync(path.join(dir, 'bundler'));
-    fs.writeFileSync(path.join(dir, 'bundler/wallet.json'), JSON.stringify(service), { mode: 0o600 });
-    const bench = new Bench(dir, own, await startArweave({ dir }));
-    await bench.arweave.mint(addressOfWallet(own), RICH);
+    fs.writeFileSync(path.join(dir, 'bundler/wallet.json'), JSON.stringify(SERVICE), { mode: 0o600 });
+    const bench = new Bench(dir, OWN, await startArweave({ dir }));
+    await bench.arweave.mint(addressOfWallet(OWN), RICH);
     return bench;
   }
 

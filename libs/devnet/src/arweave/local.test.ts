@@ -1,19 +1,14 @@
 /** What a test makes the local Arweave do and no real one does on command: forks, drops, faults, bundles as nobody should post them. */
 import { randomBytes } from 'node:crypto';
 import { arweaveSigner, createItem, encodeBundle } from '@isthmus/ao';
-import { Bench, makeWallets, RICH } from './harness.js';
+import { Bench, RICH } from './harness.js';
 import { addressOfWallet } from './index.js';
 import { anItem, BUNDLE, CHUNK, find, get, jsonAt, post } from './suite/index.js';
 
-let keys: Awaited<ReturnType<typeof makeWallets>>;
 let bench: Bench;
 
-beforeAll(async () => {
-  keys = await makeWallets();
-});
-
 beforeEach(async () => {
-  bench = await Bench.open(keys);
+  bench = await Bench.open();
 });
 
 afterEach(() => bench.close());

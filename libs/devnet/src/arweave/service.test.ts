@@ -8,19 +8,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { deepHash, encodeBundle } from '@isthmus/ao';
 import { freePort, projectRoot } from '@isthmus/store';
 import { isDue } from './clock.js';
-import { Bench, makeWallets, RICH } from './harness.js';
+import { Bench, RICH, SERVICE } from './harness.js';
 import { addressOfWallet, startArweave, walletOf } from './index.js';
 import { anItem, BUNDLE, find, get, jsonAt, post, transaction } from './suite/index.js';
 
-let keys: Awaited<ReturnType<typeof makeWallets>>;
 let bench: Bench;
 
-beforeAll(async () => {
-  keys = await makeWallets();
-});
-
 beforeEach(async () => {
-  bench = await Bench.open(keys);
+  bench = await Bench.open();
 });
 
 afterEach(() => bench.close());
@@ -36,9 +31,9 @@ describe('the bundling service', () => {
   it('answers a receipt, and posts what it took with the next block', async () => {
     const [one, two] = await Promise.all([anItem('served'), anItem('served')]);
     const receipt = (await (await send(one.raw)).json()) as Record<string, unknown>;
-    expect(receipt).toMatchObject({ id: one.id, winc: '0', version: '0.2.0', public: keys.service.n });
+    expect(receipt).toMatchObject({ id: one.id, winc: '0', version: '0.2.0', public: SERVICE.n });
     const parts = ['0.2.0', one.id, String(receipt['deadlineHeight']), String(receipt['timestamp']), '', ''];
-    const key = createPublicKey({ key: { kty: 'RSA', n: keys.service.n, e: 'AQAB' }, format: 'jwk' });
+    const key = createPublicKey({ key: { kty: 'RSA', n: SERVICE.n, e: 'AQAB' }, format: 'jwk' });
     const signature = Buffer.from(String(receipt['signature']), 'base64url');
     const message = deepHash(parts.map((p) => Buffer.from(p)));
     expect(verify('sha256', message, { key, padding: constants.RSA_PKCS1_PSS_PADDING }, signature)).toBe(true);
@@ -50,7 +45,7 @@ describe('the bundling service', () => {
     expect(node?.bundledIn?.id).toBe((await bench.found(two.id))?.bundledIn?.id);
     expect(await status()).toMatchObject({ status: 'FINALIZED', bundleId: node?.bundledIn?.id });
     const bundle = await jsonAt(`${bench.url}/tx/${node?.bundledIn?.id}`);
-    expect(bundle['owner']).toBe(keys.service.n);
+    expect(bundle['owner']).toBe(SERVICE.n);
   });
 
   it('says 202 of an item it has, and takes it again when its bundle was lost', async () => {
