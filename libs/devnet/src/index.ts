@@ -4,6 +4,7 @@ export * from './arweave/index.js';
 export * from './bitcoin/index.js';
 export * from './deploy.js';
 export * from './receipt.js';
+export * from './solana/index.js';
 export * from './stack.js';
 export * from './supervisor.js';
 export * from './watchdog.js';

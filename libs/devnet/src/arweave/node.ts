@@ -9,7 +9,7 @@ import { Catalogue, type Entry } from './catalogue.js';
 import { DataStore } from './data-store.js';
 import { Refused } from '../refused.js';
 import { Faults } from './faults.js';
-import { Journal } from './journal.js';
+import { Journal } from '../journal.js';
 import {
   assertSigned,
   CHUNK_BYTES,
