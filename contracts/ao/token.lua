@@ -135,6 +135,158 @@ local function isAoAddress(s)
   return isArweaveAddress(s) or isEthereumAddress(s)
 end
 
+-- Home chains ------------------------------------------------------------------------------------------------------
+-- What texts of each family of chains look like, each thing in one spelling. A recipient is checked to the last bit, since tokens burn
+-- for it; of what M guardians say alike only as much as keeps the state well-formed.
+
+local families = {}
+
+do
+  local SHA = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3,
+    0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
+    0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
+    0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+  }
+
+  local function turn(v, n) return (v >> n | v << (32 - n)) & 0xffffffff end
+
+  -- SHA-256 (FIPS 180-4) of a text shorter than one block: all a checksum needs.
+  local function sha256(text)
+    local block = text .. "\128" .. ("\0"):rep(55 - #text) .. (">I8"):pack(#text * 8)
+    local w = {}
+    for i = 1, 16 do w[i] = (">I4"):unpack(block, 4 * i - 3) end
+    for i = 17, 64 do
+      local a, b = w[i - 15], w[i - 2]
+      w[i] = (w[i - 16] + (turn(a, 7) ~ turn(a, 18) ~ a >> 3) + w[i - 7] + (turn(b, 17) ~ turn(b, 19) ~ b >> 10)) & 0xffffffff
+    end
+    local first = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 }
+    local a, b, c, d, e, f, g, h = table.unpack(first)
+    for i = 1, 64 do
+      local t1 = h + (turn(e, 6) ~ turn(e, 11) ~ turn(e, 25)) + (e & f ~ ~e & g) + SHA[i] + w[i]
+      local t2 = (turn(a, 2) ~ turn(a, 13) ~ turn(a, 22)) + (a & b ~ a & c ~ b & c)
+      h, g, f, e, d, c, b, a = g, f, e, (d + t1) & 0xffffffff, c, b, a, (t1 + t2) & 0xffffffff
+    end
+    local digest = {}
+    for i, value in ipairs({ a, b, c, d, e, f, g, h }) do digest[i] = (">I4"):pack((first[i] + value) & 0xffffffff) end
+    return table.concat(digest)
+  end
+
+  local LETTERS = "^[1-9A-HJ-NP-Za-km-z]+$"
+  local BASE58 = {}
+  for i, letter in utf8.codes("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz") do BASE58[letter] = i - 1 end
+
+  -- The bytes a text of at most 90 letters stands for; nil when it is no base58.
+  local function fromBase58(text)
+    if type(text) ~= "string" or #text > 90 then return nil end
+    local bytes, zeros = {}, #text:match("^1*")
+    for i = 1, #text do
+      local carry = BASE58[text:byte(i)]
+      if not carry then return nil end
+      for j = 1, #bytes do
+        carry = carry + bytes[j] * 58
+        bytes[j], carry = carry & 255, carry >> 8
+      end
+      if carry > 0 then bytes[#bytes + 1] = carry end
+    end
+    for i = 1, #bytes // 2 do bytes[i], bytes[#bytes + 1 - i] = bytes[#bytes + 1 - i], bytes[i] end
+    return ("\0"):rep(zeros) .. string.char(table.unpack(bytes))
+  end
+
+  local function isKey(text)
+    local bytes = fromBase58(text)
+    return bytes ~= nil and #bytes == 32
+  end
+
+  local function isCount(text, most) return isAmount(text) and #text <= 10 and tonumber(text) <= most end
+
+  families.eip155 = {
+    name = "an Ethereum address with its EIP-55 checksum",
+    isRecipient = isEthereumAddress,
+    isVault = isEthereumAddress,
+    isTx = function(text) return #text == 66 and text:find("^0x[0-9a-f]+$") ~= nil end,
+    isSender = function(text) return #text == 42 and text:find("^0x%x+$") ~= nil end,
+    isReference = function(rest, vault)
+      local named, sequence = rest:match("^(0x%x+):([1-9]%d*)$")
+      return named == vault and #sequence <= 19
+    end,
+    token = "/erc20:(0x%x+)$",
+  }
+
+  -- Prefix of segwit addresses, and first bytes of those that pay to a key's hash and to a script's, by the genesis block of the network.
+  local NETWORKS = {
+    ["bip122:000000000019d6689c085ae165831e93"] = { "bc", 0, 5 }, ["bip122:000000000933ea01ad0ee984209779ba"] = { "tb", 111, 196 },
+    ["bip122:00000000da84f2bafbbc53dee25a72ae"] = { "tb", 111, 196 }, ["bip122:00000008819873e925422c1ff0f99f7c"] = { "tb", 111, 196 },
+    ["bip122:0f9188f13cb7b2c71f2a335e3a4fc328"] = { "bcrt", 111, 196 },
+  }
+  local NETWORK = NETWORKS[ao.env.Process.Tags["Isthmus-Chain"]]
+  local BECH32 = {}
+  for i, letter in utf8.codes("qpzry9x8gf2tvdw0s3jn54khce6mua7l") do BECH32[letter] = i - 1 end
+  local GENERATORS = { 0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3 }
+
+  -- A witness program of version 0 (a key's hash or a script's) or 1 (taproot), in small letters (BIP 173, BIP 350).
+  local function isSegwit(text, prefix)
+    local data = text:match("^" .. prefix .. "1([a-z0-9]+)$")
+    if not data or #text > 90 then return false end
+    local check = 1
+    local function take(value)
+      local top = check >> 25
+      check = (check & 0x1ffffff) << 5 ~ value
+      for i = 1, 5 do if top >> (i - 1) & 1 == 1 then check = check ~ GENERATORS[i] end end
+    end
+    for i = 1, #prefix do take(prefix:byte(i) >> 5) end
+    take(0)
+    for i = 1, #prefix do take(prefix:byte(i) & 31) end
+    for i = 1, #data do
+      local value = BECH32[data:byte(i)]
+      if not value then return false end
+      take(value)
+    end
+    -- One letter for the version, 32 or 52 for the program, 6 for the checksum; of the 52nd letter four bits are spare, and none of them set.
+    local version, size = BECH32[data:byte(1)], #data - 7
+    if size ~= 32 and size ~= 52 or size == 52 and BECH32[data:byte(53)] & 15 ~= 0 then return false end
+    return version == 0 and check == 1 or version == 1 and size == 52 and check == 0x2bc830a3
+  end
+
+  local function isBitcoinAddress(text)
+    if type(text) ~= "string" or not NETWORK then return false end
+    if isSegwit(text, NETWORK[1]) then return true end
+    local bytes = fromBase58(text)
+    if not bytes or #bytes ~= 25 or sha256(sha256(bytes:sub(1, 21))):sub(1, 4) ~= bytes:sub(22) then return false end
+    return bytes:byte(1) == NETWORK[2] or bytes:byte(1) == NETWORK[3]
+  end
+
+  families.bip122 = {
+    name = "a Bitcoin address of this network: P2PKH, P2SH, P2WPKH, P2WSH or P2TR",
+    isRecipient = isBitcoinAddress,
+    isVault = isBitcoinAddress,
+    isTx = function(text) return #text == 64 and text:find("^[0-9a-f]+$") ~= nil end,
+    isSender = function(text) return text == "-" or #text <= 90 and text:find("^%w+$") ~= nil end,
+    isReference = function(rest)
+      local tx, output = rest:match("^([0-9a-f]+):(%d+)$")
+      return tx ~= nil and #tx == 64 and isCount(output, 4294967295)
+    end,
+  }
+
+  local function isSignature(text) return #text >= 64 and #text <= 88 and text:find(LETTERS) ~= nil end
+
+  families.solana = {
+    name = "a Solana address",
+    isRecipient = function(text) return isKey(text) and not text:find("^1+$") end,
+    isVault = isKey,
+    isTx = isSignature,
+    isSender = function(text) return #text >= 32 and #text <= 44 and text:find(LETTERS) ~= nil end,
+    isReference = function(rest)
+      local tx, outer, inner = rest:match("^(%w+):(%d+)%.?(%d*)$")
+      if not tx or not isSignature(tx) or not isCount(outer, 255) then return false end
+      return inner == "" and not rest:find("%.$") or inner ~= "" and isCount(inner, 65535)
+    end,
+    token = "/token:(%w+)$",
+  }
+end
+
 -- JSON, written only -----------------------------------------------------------------------------------------------
 
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
@@ -175,10 +327,11 @@ local TICKER = required("Ticker", isText)
 local DENOMINATION = required("Denomination", function(s) return isAmount(s) and #s <= 2 end)
 local LOGO = TAGS["Logo"] or ""
 local ASSET = required("Isthmus-Asset", isText)
-local CHAIN = required("Isthmus-Chain", isText)
-local VAULT = required("Isthmus-Vault", isEthereumAddress)
+local CHAIN = required("Isthmus-Chain", function(s) return isText(s) and families[s:match("^(%w+):[%w-]+$")] ~= nil end)
+local HOME = families[CHAIN:match("^%w+")]
+local VAULT = required("Isthmus-Vault", HOME.isVault)
 local MINIMUM = required("Isthmus-Min-Withdrawal", isPositive)
-local TOKEN = ASSET:match("/erc20:(0x%x+)$")
+local TOKEN = HOME.token and ASSET:match(HOME.token)
 
 -- State ------------------------------------------------------------------------------------------------------------
 
@@ -401,7 +554,7 @@ end
 
 -- Deposits -------------------------------------------------------------------------------------------------------------
 
-local DEPOSIT = "^(0x[0-9a-f]+) (%S+) (0x[0-9a-f]+) (0x%x+) (%S+) (%d+) (%S+)$"
+local DEPOSIT = "^(0x[0-9a-f]+) (%S+) (%S+) (%S+) (%S+) (%d+) (%S+)$"
 -- What votes without a quorum may hold in memory, all guardians together, and what one takes beside its line. A guardian that invents
 -- deposits reaches its share and is heard on them no more; deposits a quorum agrees on are never refused.
 local OPEN_BYTES = 96 * 1024 * 1024
@@ -411,9 +564,8 @@ local LINES_KEPT = 20000
 -- nil, or the code of what is wrong. Cheap on purpose: what M guardians say alike is checked by them; this keeps state well-formed.
 local function checkDeposit(id, reference, tx, sender, recipient, amount, tags)
   if not id then return "bad-line" end
-  if #id ~= 66 or #tx ~= 66 or #sender ~= 42 then return "bad-line" end
-  local chain, vault, sequence = reference:match("^(eip155:%d+):(0x%x+):([1-9]%d*)$")
-  if chain ~= CHAIN or vault ~= VAULT or #sequence > 19 then return "foreign-reference" end
+  if #id ~= 66 or not HOME.isTx(tx) or not HOME.isSender(sender) then return "bad-line" end
+  if reference:sub(1, #CHAIN + 1) ~= CHAIN .. ":" or not HOME.isReference(reference:sub(#CHAIN + 2), VAULT) then return "foreign-reference" end
   if #recipient ~= 42 and not isArweaveAddress(recipient) or #recipient == 42 and not recipient:find("^0x%x+$") then return "bad-recipient" end
   if not isPositive(amount) then return "bad-amount" end
   if tags ~= "-" and (#tags > 4096 or #tags % 2 == 1 or not tags:find("^[0-9a-f]+$")) then return "bad-tags" end
@@ -533,7 +685,7 @@ local function withdraw(msg)
   if paused then return refuse(msg, "paused", "The asset is paused by its guardians; try again when it is not.") end
   if not isPositive(quantity) then return refuse(msg, "bad-quantity", "Quantity is a whole number of base units above 0, as decimal digits.") end
   if not isAmount(fee) then return refuse(msg, "bad-max-fee", "Max-Fee is a whole number of base units, as decimal digits.") end
-  if not isEthereumAddress(recipient) then return refuse(msg, "bad-recipient", "Recipient is an Ethereum address with its EIP-55 checksum.") end
+  if not HOME.isRecipient(recipient) then return refuse(msg, "bad-recipient", "Recipient is " .. HOME.name .. ".") end
   if recipient == VAULT or recipient == TOKEN then return refuse(msg, "forbidden-recipient", "The vault and the token itself cannot be paid.") end
   if less(quantity, MINIMUM) then return refuse(msg, "below-minimum", "The least withdrawal is " .. MINIMUM .. ".") end
   if less(limit.amount, quantity) then return refuse(msg, "above-limit", "The most one withdrawal can pay is " .. limit.amount .. ".") end
@@ -589,12 +741,12 @@ local function settle(number, withdrawal, content)
 end
 
 local function attestRelease(guardian, line, at)
-  local digits, content = line:match("^(%d+) (0x[0-9a-f]+ %d+ %a+)$")
+  local digits, content = line:match("^(%d+) (%S+ %d+ %a+)$")
   local tx, fee, outcome
   if content then tx, fee, outcome = content:match("^(%S+) (%S+) (%S+)$") end
   local withdrawal, number = numbered(digits)
   if not withdrawal then return event("guardian.bad-line", guardian, at, digits and "unknown-withdrawal" or "bad-line") end
-  if #tx ~= 66 or not isAmount(fee) or outcome ~= "paid" and outcome ~= "held" then return event("guardian.bad-line", guardian, at, "bad-line") end
+  if not HOME.isTx(tx) or not isAmount(fee) or outcome ~= "paid" and outcome ~= "held" then return event("guardian.bad-line", guardian, at, "bad-line") end
   if withdrawal.released then
     if withdrawal.released ~= content then event("withdrawal.conflict", number, guardian) end
     return

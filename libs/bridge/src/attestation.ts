@@ -1,18 +1,20 @@
 /** The lines guardians write and read: one transfer a line, fields separated by one space. The line is the content a quorum agrees on. */
 import type { Hex } from 'viem';
-import { isAoAddress, isEthereumAddress } from './address.js';
+import { isAoAddress } from './address.js';
 import { formatAmount, parseAmount } from './amount.js';
 import { BridgeError } from './errors.js';
-import { depositId, MAX_NUMBER, parseDepositReference } from './ids.js';
+import { isSenderOn, isTransaction, isTransactionOf, MAX_NUMBER, parseDepositReference } from './home-chain.js';
+import { depositId } from './ids.js';
 import { MAX_TAG_BYTES } from './tags.js';
 
 /** What a guardian saw of one deposit, in full. */
 export interface DepositObservation {
   id: Hex;
   reference: string;
-  txHash: Hex;
-  /** Depositor on the home chain. */
-  sender: Hex;
+  /** The transaction it was made by, as its chain names it. */
+  txHash: string;
+  /** Depositor on the home chain; `-` for coins of Bitcoin that came from no address. */
+  sender: string;
   /** AO recipient. */
   recipient: string;
   /** Base units the vault really received. */
@@ -32,7 +34,7 @@ export interface ReleaseSignature {
 /** What a guardian saw of one release, final on the home chain. */
 export interface ReleaseObservation {
   number: bigint;
-  txHash: Hex;
+  txHash: string;
   /** Base units paid to the submitter. */
   fee: bigint;
   outcome: 'paid' | 'held';
@@ -53,21 +55,21 @@ export function encodeDepositLine(o: DepositObservation): string {
 /** @throws BridgeError `bad-line` */
 export function parseDepositLine(line: string): DepositObservation {
   const [id, reference, txHash, sender, recipient, amount, tags] = fields(line, 7);
+  const { chain } = parseDepositReference(reference);
   const ok =
     HASH.test(id) &&
-    HASH.test(txHash) &&
-    isEthereumAddress(sender) &&
+    isTransactionOf(chain, txHash) &&
+    isSenderOn(chain, sender) &&
     isAoAddress(recipient) &&
     TAGS.test(tags) &&
     tags.length <= 2 * MAX_TAG_BYTES;
   if (!ok) throw bad('a deposit');
-  parseDepositReference(reference);
   if (depositId(reference) !== id) throw new BridgeError('bad-line', 'The deposit id is not that of its reference.');
   return {
     id: id as Hex,
     reference,
-    txHash: txHash as Hex,
-    sender: sender as Hex,
+    txHash,
+    sender,
     recipient,
     amount: parseAmount(amount),
     tags,
@@ -96,8 +98,8 @@ export function encodeReleaseLine(r: ReleaseObservation): string {
 /** @throws BridgeError `bad-line` */
 export function parseReleaseLine(line: string): ReleaseObservation {
   const [number, txHash, fee, outcome] = fields(line, 4);
-  if (!HASH.test(txHash) || (outcome !== 'paid' && outcome !== 'held')) throw bad('a release');
-  return { number: parseNumber(number), txHash: txHash as Hex, fee: parseAmount(fee), outcome };
+  if (!isTransaction(txHash) || (outcome !== 'paid' && outcome !== 'held')) throw bad('a release');
+  return { number: parseNumber(number), txHash, fee: parseAmount(fee), outcome };
 }
 
 /** Reads a withdrawal number or epoch: from 1, at most 2^63 - 1. @throws BridgeError `bad-line` */

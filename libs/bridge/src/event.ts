@@ -13,8 +13,8 @@ export type BridgeEvent =
       recipient: string;
       amount: bigint;
       reference: string;
-      txHash: Hex;
-      sender: Hex;
+      txHash: string;
+      sender: string;
       tags: string;
     }
   | {
@@ -22,14 +22,14 @@ export type BridgeEvent =
       number: bigint;
       id: Hex;
       holder: string;
-      recipient: Hex;
+      recipient: string;
       amount: bigint;
       maxFee: bigint;
     }
   | { type: 'withdrawal.signed'; number: bigint; epoch: bigint; guardian: Hex; signature: Hex; signatures: number }
   | { type: 'withdrawal.attested'; number: bigint; guardian: Hex; votes: number }
   | { type: 'withdrawal.conflict'; number: bigint; guardian: Hex }
-  | { type: 'withdrawal.released'; number: bigint; txHash: Hex; fee: bigint; outcome: 'paid' | 'held' }
+  | { type: 'withdrawal.released'; number: bigint; txHash: string; fee: bigint; outcome: 'paid' | 'held' }
   | { type: 'decision.attested'; nonce: bigint; guardian: Hex; votes: number; line: string }
   | { type: 'decision.signed'; nonce: bigint; guardian: Hex; signature: Hex }
   | { type: 'decision.applied'; nonce: bigint; line: string }
@@ -57,8 +57,8 @@ const PARSERS: { [T in BridgeEvent['type']]: [number, (f: Fields) => Extract<Bri
       recipient,
       amount: parseAmount(amount),
       reference,
-      txHash: txHash as Hex,
-      sender: sender as Hex,
+      txHash,
+      sender,
       tags,
     }),
   ],
@@ -69,7 +69,7 @@ const PARSERS: { [T in BridgeEvent['type']]: [number, (f: Fields) => Extract<Bri
       number: parseNumber(number),
       id: id as Hex,
       holder,
-      recipient: recipient as Hex,
+      recipient,
       amount: parseAmount(amount),
       maxFee: parseAmount(maxFee),
     }),
@@ -103,7 +103,7 @@ const PARSERS: { [T in BridgeEvent['type']]: [number, (f: Fields) => Extract<Bri
     ([n, txHash, fee, outcome]) => ({
       type: 'withdrawal.released',
       number: parseNumber(n),
-      txHash: txHash as Hex,
+      txHash,
       fee: parseAmount(fee),
       outcome: outcome === 'held' ? 'held' : 'paid',
     }),

@@ -8,6 +8,7 @@ export * from './conservation.js';
 export * from './decision.js';
 export * from './errors.js';
 export * from './event.js';
+export * from './home-chain.js';
 export * from './ids.js';
 export * from './release.js';
 export * from './tags.js';

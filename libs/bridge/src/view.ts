@@ -3,14 +3,15 @@ import type { Hex } from 'viem';
 import { parseDecision, subjectOf, type GuardianSet, type Subject } from './decision.js';
 import { BridgeError } from './errors.js';
 import type { BridgeEvent } from './event.js';
-import { parseDepositReference } from './ids.js';
+import { parseDepositReference } from './home-chain.js';
 
 /** A withdrawal that guardians have not yet attested as released. */
 export interface OpenWithdrawal {
   number: bigint;
   id: Hex;
   holder: string;
-  recipient: Hex;
+  /** On the home chain. */
+  recipient: string;
   amount: bigint;
   maxFee: bigint;
   /** Signatures of the current epoch, packed, by guardian. */
@@ -27,7 +28,7 @@ export interface ProcessView {
   minted: bigint;
   burned: bigint;
   released: bigint;
-  /** Highest vault sequence number minted. */
+  /** Highest vault sequence number minted; 0 on chains whose deposits have none. */
   highestSequence: bigint;
   open: Map<bigint, OpenWithdrawal>;
 }
@@ -64,9 +65,9 @@ export function viewOfSpawn(tags: readonly { name: string; value: string }[]): P
 export function foldEvent(view: ProcessView, event: BridgeEvent): void {
   switch (event.type) {
     case 'deposit.minted': {
-      const { sequence } = parseDepositReference(event.reference);
+      const place = parseDepositReference(event.reference);
       view.minted += event.amount;
-      if (sequence > view.highestSequence) view.highestSequence = sequence;
+      if ('sequence' in place && place.sequence > view.highestSequence) view.highestSequence = place.sequence;
       return;
     }
     case 'withdrawal.queued': {

@@ -62,7 +62,7 @@ export interface NewDeposit {
   recipient: string;
   amount: bigint;
   reference: string;
-  txHash: Hex;
+  txHash: string;
   blockNumber: bigint | null;
   at: Date;
 }
