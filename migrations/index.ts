@@ -13,6 +13,7 @@ import { Discarded1700000001100 } from './gateway/1700000001100-discarded.js';
 import { Settlement1700000001200 } from './gateway/1700000001200-settlement.js';
 import { State1700000001300 } from './gateway/1700000001300-state.js';
 import { Audit1700000001400 } from './gateway/1700000001400-audit.js';
+import { SpotChecks1700000001500 } from './gateway/1700000001500-spot-checks.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -32,5 +33,6 @@ export const gatewayMigrations = [
   Settlement1700000001200,
   State1700000001300,
   Audit1700000001400,
+  SpotChecks1700000001500,
 ];
 export const guardianMigrations = [Guardian1700000000100, Motions1700000000200, MessageOnce1700000000300];

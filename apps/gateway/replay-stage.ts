@@ -58,6 +58,7 @@ const POLICY: SettlerPolicy = {
   minBalance: 0n,
   minDays: 0,
   indexMs: 0,
+  spotCheckMs: 0,
   behindMs: 3_600_000,
 };
 

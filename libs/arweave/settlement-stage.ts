@@ -41,6 +41,7 @@ const POLICY: SettlerPolicy = {
   minBalance: 0n,
   minDays: 0,
   indexMs: 0,
+  spotCheckMs: 0,
   behindMs: 3600 * SECOND,
 };
 
@@ -86,7 +87,7 @@ export class SettlementStage {
   }
 
   /** A settler like those of a gateway. */
-  settler(policy: Partial<SettlerPolicy> = {}, poster: Poster | null = null): Settler {
+  settler(policy: Partial<SettlerPolicy> = {}, poster: Poster | null = null, random?: () => number): Settler {
     const { client, database, store } = this;
     const made = new Settler({
       database,
@@ -98,6 +99,7 @@ export class SettlementStage {
       policy: { ...POLICY, ...policy },
       onStep: (step) => this.onStep(step),
       now: () => this.now,
+      ...(random ? { random } : {}),
     });
     this.settlers.push(made);
     return made;

@@ -2,15 +2,33 @@
 import { Command } from 'commander';
 import { ao } from './ao/command.js';
 import { auditCommand } from './audit/command.js';
-import { gatewayUrl, withIdsMarked } from './ao/options.js';
+import { gatewayUrl, withIdsMarked, type Common } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
 import type { ReplayOptions } from './replay.js';
+import type { RepostOptions } from './settlement.js';
 import type { TailOptions } from './tail.js';
 import type { VerifyOptions } from './receipts/verify.js';
 
 /** Runs what the words after `isthmus` say. */
 export async function run(words: readonly string[], isthmus = program()): Promise<void> {
   await isthmus.parseAsync(['ao', 'audit'].includes(words[0] ?? '') ? withIdsMarked(words) : words, { from: 'user' });
+}
+
+function settlementCommand(): Command {
+  const group = new Command('settlement')
+    .description('how a gateway’s settlement on Arweave does')
+    .option('--gateway <url>', 'another gateway than the local stack’s', gatewayUrl)
+    .option('--json', 'print JSON')
+    .action(async (options: Common) => (await import('./settlement.js')).settlement(options));
+  group
+    .command('repost')
+    .description('post a bundle again that Arweave has lost (operators): the same seal, which counts once')
+    .argument('<number>', 'the bundle’s number')
+    .option('--operator-key <file>', 'the operator’s key file; the local stack’s without it')
+    .action(async (sequence: string, options: RepostOptions) =>
+      (await import('./settlement.js')).repost(sequence, { ...group.opts<Common>(), ...options }),
+    );
+  return group;
 }
 
 export function program(): Command {
@@ -101,6 +119,7 @@ export function program(): Command {
     .option('--dump <file>', 'write state and index, line by line')
     .option('--json', 'print one JSON object')
     .action(async (options: ReplayOptions) => (await import('./replay.js')).replay(options));
+  isthmus.addCommand(settlementCommand());
   isthmus
     .command('tail')
     .description('keep what a guardian has of its processes’ newest slots in a file, for isthmus replay --tail')

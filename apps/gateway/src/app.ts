@@ -20,6 +20,7 @@ import { AuditController } from './audit/audit.controller.js';
 import { AuditStore } from './audit/audit-store.js';
 import { workOf } from './audit/audit-work.js';
 import { Audits } from './audit/audits.js';
+import { Operator } from './ao/operator.js';
 import { AoOperationsModule } from './ao/ao-operations.module.js';
 import { limits } from './ao/limits.js';
 import { describeUnits } from './ao/unit-docs.js';
@@ -125,14 +126,16 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   const { registry } = health;
   const balance = () => client.getBalance({ address: relayer.address });
   const settlement = new SettlementStore(database);
+  const { operatorKeyFile } = config;
+  const operator = new Operator(operatorKeyFile === undefined ? null : readKeyFile(operatorKeyFile));
   const operations = pipeline
-    ? [AoOperationsModule.register(config, database, pipeline, store, settlement, registry)]
+    ? [AoOperationsModule.register(operator, database, pipeline, store, settlement, registry)]
     : [];
   const settler = signer && config.settlement ? openSettler(config.settlement, settlement, signer) : null;
   if (settler && signer && config.settlement)
     operations.push(
       SettlementModule.register(
-        { store: settlement, settler, config: config.settlement, scheduler: signer.address },
+        { store: settlement, settler, config: config.settlement, scheduler: signer.address, operator },
         registry,
       ),
     );

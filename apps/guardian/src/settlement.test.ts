@@ -73,6 +73,7 @@ async function settle(signer: Signer = SCHEDULER): Promise<void> {
       dropMs: 60_000,
       checkpointSlots: 10_000,
       indexMs: 0,
+      spotCheckMs: 0,
       behindMs: 3_600_000,
       minBalance: 0n,
       minDays: 0,

@@ -1,13 +1,9 @@
 /** `isthmus ao dead-letters`: what could not be delivered, and sending it again or giving it up, which the gateway lets its operator do. */
-import fs from 'node:fs';
-import path from 'node:path';
-import { plainMessage, readKeyFile } from '@isthmus/store';
+import { operatorKey } from '../operator-key.js';
 import { CommandError } from '../said.js';
-import { homeOf } from '../settings.js';
 import type { AoClient } from './client.js';
 import { clientOf, print } from './context.js';
 import type { DeadLetterOptions } from './options.js';
-import { isLoopback } from './signer.js';
 import { brief, plain, plural, short } from './text.js';
 
 interface DeadLetter {
@@ -61,7 +57,7 @@ async function carryOut(
     throw new CommandError('--reason goes with --discard-all, or with none of the others.');
   const where = isOne ? `dead-letters/${which}` : `processes/${which}/dead-letters`;
   const query = options.reason === undefined ? '' : `?${new URLSearchParams({ reason: options.reason }).toString()}`;
-  const headers = { authorization: `Bearer ${operatorKey(client, options)}` };
+  const headers = { authorization: `Bearer ${operatorKey(client.url, options.operatorKey)}` };
   const done = await client.post<{ released?: number; discarded?: number }>(
     `/v1/ao/${where}/${verb}${query}`,
     {},
@@ -112,20 +108,4 @@ function letterLines({
     `${id}  ${kind}${message === null ? '' : ` ${message}`}  from slot ${slot} of ${process}${to}`,
     `    ${plain(reason)} after ${plural(attempts, 'attempt')}: ${brief(error, 200)}  (${again})`,
   ].join('\n');
-}
-
-/** @throws CommandError when there is no such file, or the key would travel readable by others */
-function operatorKey({ url }: AoClient, { operatorKey: named }: DeadLetterOptions): string {
-  if (new URL(url).protocol !== 'https:' && !isLoopback(url))
-    throw new CommandError(`${url} is not https: the operator’s key would travel readable by others.`);
-  const own = path.join(homeOf(process.env), 'keys', 'operator.key');
-  if (named === undefined && (!isLoopback(url) || !fs.existsSync(own)))
-    throw new CommandError(
-      'Name the operator’s key with --operator-key <file>, the one the gateway has as operatorKeyFile.',
-    );
-  try {
-    return readKeyFile(named ?? own);
-  } catch (error) {
-    throw new CommandError(plainMessage(error) ?? String(error));
-  }
 }

@@ -1,10 +1,8 @@
 /** Everything under /v1/ao, for a gateway that runs the pipeline itself. */
 import type { AoPipeline } from '@isthmus/ao';
-import { readKeyFile } from '@isthmus/store';
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Registry } from 'prom-client';
 import type { DataSource } from 'typeorm';
-import type { GatewayConfig } from '../config.js';
 import type { SettlementStore } from '@isthmus/arweave';
 import type { TransferStore } from '../transfers/transfer-store.js';
 import { AoController } from './ao.controller.js';
@@ -12,15 +10,14 @@ import { DeadLettersController } from './dead-letters.controller.js';
 import { AoStore } from './ao-store.js';
 import { Journeys } from './journey.js';
 import { registerAoMetrics } from './metrics.js';
-import { Operator } from './operator.js';
+import type { Operator } from './operator.js';
 import { ProcessFeed } from './process-feed.js';
 import { AO_PARTS, type AoParts } from './tokens.js';
 
 @Module({})
 export class AoOperationsModule {
-  /** @throws ConfigError when the operator's key file cannot be used */
   static register(
-    { operatorKeyFile }: Pick<GatewayConfig, 'operatorKeyFile'>,
+    operator: Operator,
     database: DataSource,
     pipeline: AoPipeline,
     transfers: TransferStore,
@@ -33,7 +30,7 @@ export class AoOperationsModule {
       store,
       journeys: new Journeys(pipeline, store, transfers, settlement),
       feed: new ProcessFeed(pipeline, store),
-      operator: new Operator(operatorKeyFile === undefined ? null : readKeyFile(operatorKeyFile)),
+      operator,
     };
     registerAoMetrics(registry, pipeline, store);
     return {

@@ -119,9 +119,7 @@ export class ScheduleTables {
        left join lateral (select max(nonce) as nonce from settlement_checkpoint where process = p.process) as c on true`,
     );
     await this.runner.query(
-      `with old as (
-         update settlement_bundle set state = 'final', final_at = now() where sequence <= (select max(sequence) from settlement_bundle) - ${WATCHED} returning sequence
-       ) delete from settlement_checkpoint c using settlement_item i join old o on o.sequence = i.sequence where c.id = i.id`,
+      `update settlement_bundle set state = 'final', final_at = now() where sequence <= (select max(sequence) from settlement_bundle) - ${WATCHED}`,
     );
     await this.runner.query('analyze');
   }

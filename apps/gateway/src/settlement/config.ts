@@ -31,6 +31,8 @@ export const settlementSchema = z
      * the database may be an old copy, and what it does not know of not be shown yet.
      */
     indexSeconds: z.number().min(0).max(86_400).default(1800),
+    /** Seconds from one look at a final bundle, chosen at random, to the next: is it still there, as it was posted? 0: never. */
+    spotCheckSeconds: z.number().min(0).max(86_400).default(600),
     /** Slots of a process from one checkpoint on Arweave to the next. */
     checkpointSlots: z.int().min(1).default(10_000),
     /** Seconds after which what is not confirmed makes `settlement` unwell in /health. */

@@ -7,6 +7,8 @@
  *   isthmus_settlement_oldest_waiting_seconds     age of the oldest slot or bundle that is not confirmed; 0 when there is none
  *   isthmus_settlement_bundles{state}             bundles: sealed, posted, confirmed, final
  *   isthmus_settlement_bytes{state}               their bytes
+ *   isthmus_settlement_lost_bundles               final bundles that were gone or other when they were looked at last: alarm above 0
+ *   isthmus_settlement_spot_checks                final bundles this gateway has looked at since it started
  *   isthmus_settlement_bytes_per_day              bytes sealed in the last 24 hours
  *   isthmus_settlement_wallet_balance_winston     what the wallet has; without a value where a bundling service is paid
  *   isthmus_settlement_price_winston_per_mib      what a MiB costs now
@@ -53,6 +55,10 @@ export function registerSettlementMetrics(registry: Registry, { store, settler }
   });
   figure('bundles', 'Bundles', ['state'], () => byState('bundles'));
   figure('bytes', 'Bytes of bundles', ['state'], () => byState('bytes'));
+  figure('lost_bundles', 'Final bundles that are gone or other', [], async () => one((await store.lost(1)).count));
+  figure('spot_checks', 'Final bundles looked at since the start', [], () =>
+    Promise.resolve(one(settler.status.spotChecks)),
+  );
   ofFunds('bytes_per_day', 'Bytes sealed in the last 24 hours', (f) => f.bytesPerDay);
   ofFunds('wallet_balance_winston', 'What the wallet has', (f) => Number(f.balance));
   ofFunds('price_winston_per_mib', 'What a MiB costs now', (f) => Number(f.pricePerMiB));

@@ -35,6 +35,10 @@ const bundle = z.strictObject({
   bytes: z.int(),
   sha256: z.string().describe('Of all its bytes'),
   carriers: z.int().describe('Times something was signed to carry it'),
+  lost: z
+    .enum(['gone', 'other'])
+    .nullable()
+    .describe('Final, and no longer given as it was posted when it was looked at last: no data, or other bytes'),
   error: z.string().nullable().describe('What went wrong last, if it has not gone well since'),
   sealedAt: time('When'),
   postedAt: time('When').nullable(),
@@ -76,8 +80,14 @@ const settlement = z.strictObject({
     .describe('null before it was looked up, and where a bundling service is paid'),
 });
 
-export const settlementSchemas = { Settlement: settlement, SettledBundlePage: bundlePage, Settled: settled };
+export const settlementSchemas = {
+  Settlement: settlement,
+  SettledBundle: bundle,
+  SettledBundlePage: bundlePage,
+  Settled: settled,
+};
 
 export type SettledView = z.infer<typeof settled>;
 export type SettlementAnswer = z.infer<typeof settlement>;
+export type SettledBundle = z.infer<typeof bundle>;
 export type SettledBundlePage = z.infer<typeof bundlePage>;

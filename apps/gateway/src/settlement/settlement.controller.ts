@@ -1,12 +1,13 @@
 /** How settlement does: the bundles, and what waits to be in one. */
-import { Controller, Get, Inject, Query } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { Controller, Get, Headers, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
+import { ApiBearerAuth, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { BundleRow } from '@isthmus/arweave';
 import { z } from 'zod';
 import { limit } from '../ao/input.js';
 import { readQuery } from '../api/input.js';
 import { Answers, QueryOf } from '../api/openapi.js';
-import type { SettledBundlePage, SettlementAnswer } from './schemas.js';
+import { notFound, Problem } from '../api/problem.js';
+import type { SettledBundle, SettledBundlePage, SettlementAnswer } from './schemas.js';
 import { SETTLEMENT_PARTS, type SettlementParts } from './tokens.js';
 
 const LATER = 'use the nextCursor of the page before';
@@ -64,9 +65,34 @@ export class SettlementController {
     const last = page.at(-1);
     return { bundles: page.map(bundleView), nextCursor: rows.length > size && last ? String(last.sequence) : null };
   }
+
+  @Post('bundles/:sequence/repost')
+  @HttpCode(200)
+  @ApiBearerAuth()
+  @Answers(
+    'SettledBundle',
+    'Posts a bundle again that Arweave has lost (operators only): the same seal, which counts once',
+  )
+  @ApiParam({ name: 'sequence', description: 'Number of the bundle' })
+  async repost(
+    @Param('sequence') path: string,
+    @Headers('authorization') shown: string | undefined,
+  ): Promise<SettledBundle> {
+    const { operator, settler, store } = this.parts;
+    operator.admit(shown);
+    const find = () => (/^[1-9][0-9]{0,14}$/.test(path) ? store.find(Number(path)) : null);
+    const row = await find();
+    if (!row) throw notFound('bundle of this number');
+    if (!(await settler.repost(row.sequence)))
+      throw new Problem(
+        'on-its-way',
+        `Bundle ${row.sequence} is ${row.state}: it is on its way already, and posted again by itself if it is dropped.`,
+      );
+    return bundleView((await find()) ?? row);
+  }
 }
 
-function bundleView(row: BundleRow): SettledBundlePage['bundles'][number] {
+function bundleView(row: BundleRow): SettledBundle {
   const time = (at: Date | null) => at?.toISOString() ?? null;
   return {
     sequence: row.sequence,
@@ -79,6 +105,7 @@ function bundleView(row: BundleRow): SettledBundlePage['bundles'][number] {
     bytes: row.bytes,
     sha256: row.sha256,
     carriers: row.signed,
+    lost: row.lost,
     error: row.error,
     sealedAt: row.sealedAt.toISOString(),
     postedAt: time(row.postedAt),

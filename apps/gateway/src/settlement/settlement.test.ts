@@ -5,11 +5,13 @@ import path from 'node:path';
 import { ArweaveSource, readBundles } from '@isthmus/arweave';
 import { depositId, type DepositObservation } from '@isthmus/bridge';
 import { addressOfWallet, devAccount, devKey, startArweave, walletOf, type LocalArweave } from '@isthmus/devnet';
+import { writeKeyFile } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { CHAIN, COIN_ID, GatewayStage, until } from '../../harness.js';
 import { gatewaySchema } from '../config.js';
 import type { SettledBundlePage, SettledView, SettlementAnswer } from './schemas.js';
 
+const OPERATOR = `0x${'9'.repeat(64)}` as const;
 const ALICE = devAccount(5).address;
 let world: GatewayStage;
 let arweave: LocalArweave;
@@ -35,8 +37,10 @@ beforeAll(async () => {
     indexSeconds: 0,
     releaseAbove: { [COIN_ID]: '2000' },
   };
+  writeKeyFile(path.join(folder, 'operator.key'), OPERATOR);
   world = await GatewayStage.open((config) => ({
     ...config,
+    operatorKeyFile: path.join(folder, 'operator.key'),
     settlement: gatewaySchema.parse({
       databaseUrl: 'x',
       publicUrl: config.publicUrl,
@@ -191,6 +195,37 @@ it('says so when Arweave is away, and the bridge goes on', async () => {
     const steps = timeline.filter((s) => 'message' in s.proof);
     return steps.every((s) => s.settlement?.state === 'posted') && (await health())?.ok === true;
   });
+});
+
+it('posts a final bundle again for its operator alone; one that is on its way already is', async () => {
+  const ask = (bundle: string, key: string = OPERATOR) =>
+    fetch(`${world.url}/v1/settlement/bundles/${bundle}/repost`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: '{}',
+    });
+  const first = async () => (await world.get<SettledBundlePage>('/v1/settlement/bundles?limit=1&cursor=2')).bundles[0];
+  await until('the first bundle is final', async () => {
+    await arweave.mine(5);
+    return (await first())?.state === 'final';
+  });
+  const before = await first();
+  expect((await ask('1', OPERATOR.replace('9', '8'))).status).toBe(401);
+  for (const none of ['0', '01', 'x', '999999']) expect((await ask(none)).status).toBe(404);
+  expect((await first())?.state).toBe('final');
+  const answer = await ask('1');
+  expect([answer.status, await answer.json()]).toEqual([
+    200,
+    expect.objectContaining({ sequence: 1, state: 'sealed', lost: null }),
+  ]);
+  const again = await until('it is posted', async () => {
+    const now = await first();
+    return now?.state === 'posted' ? now : null;
+  });
+  expect(again).toMatchObject({ seal: before?.seal, sha256: before?.sha256, carriers: (before?.carriers ?? 0) + 1 });
+  expect(again.transaction).not.toBe(before?.transaction);
+  const twice = await ask('1');
+  expect([twice.status, await twice.json()]).toEqual([409, expect.objectContaining({ code: 'on-its-way' })]);
 });
 
 it('never shows the wallet’s key', () => {

@@ -36,6 +36,7 @@ export function openSettler(config: SettlementConfig, store: SettlementStore, sc
       finalConfirmations: config.finalConfirmations,
       dropMs: config.dropSeconds * 1000,
       indexMs: config.indexSeconds * 1000,
+      spotCheckMs: config.spotCheckSeconds * 1000,
       checkpointSlots: config.checkpointSlots,
       behindMs: config.behindSeconds * 1000,
       minBalance: config.minBalance,

@@ -1,5 +1,6 @@
 /** What the controllers of settlement are given. */
 import type { SettlementStore, Settler } from '@isthmus/arweave';
+import type { Operator } from '../ao/operator.js';
 import type { SettlementConfig } from './config.js';
 
 /** `SettlementParts` */
@@ -11,4 +12,5 @@ export interface SettlementParts {
   config: SettlementConfig;
   /** Address of the key that seals. */
   scheduler: string;
+  operator: Operator;
 }

@@ -9,6 +9,8 @@ export type SettlerErrorCode =
   | 'rows-changed'
   /** The gateway gives other bytes than those that were posted. */
   | 'other-bytes'
+  /** The gateway no longer gives bundles that were final. */
+  | 'bundle-lost'
   /** What is to be settled waits too long. */
   | 'behind';
 

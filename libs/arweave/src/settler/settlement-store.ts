@@ -27,6 +27,16 @@ export interface BundleRow {
   confirmedAt: Date | null;
   finalAt: Date | null;
   height: number | null;
+  /** How the last look at it, once it was final, found it; null: well, or not looked at. */
+  lost: Loss | null;
+}
+
+/** No data where it was, or other bytes. */
+export type Loss = 'gone' | 'other';
+
+export interface LostBundle {
+  sequence: number;
+  lost: Loss;
 }
 
 /** A bundle that was just sealed. */
@@ -69,10 +79,11 @@ interface RawBundle {
   confirmed_at: Date | null;
   final_at: Date | null;
   height: string | null;
+  lost: Loss | null;
 }
 
 const COLUMNS =
-  'sequence, seal_id, sha256, bytes, item_bytes, items, slots, state, carrier, parts, signed, failures, error, sealed_at, posted_at, confirmed_at, final_at, height';
+  'sequence, seal_id, sha256, bytes, item_bytes, items, slots, state, carrier, parts, signed, failures, error, sealed_at, posted_at, confirmed_at, final_at, height, lost';
 
 export class SettlementStore {
   constructor(readonly database: DataSource) {}
@@ -125,9 +136,12 @@ export class SettlementStore {
     return rows.map((r) => r.id);
   }
 
-  /** Bundles in these states, the oldest first. */
-  async oldest(states: readonly BundleState[], limit: number): Promise<BundleRow[]> {
-    return this.rows('where state = any($1) order by sequence limit $2', [states, limit]);
+  /** Since when the oldest bundle that is not confirmed has waited: since it was sealed, or was to be posted again. */
+  async oldestWaiting(): Promise<Date | null> {
+    const rows: { since: Date | null }[] = await this.database.query(
+      `select min(coalesce(reposted_at, sealed_at)) as since from settlement_bundle where state in ('sealed', 'posted')`,
+    );
+    return rows[0]?.since ?? null;
   }
 
   /** Bundles to send, those first that failed least: one that cannot be sent keeps back nobody. */
@@ -195,16 +209,52 @@ export class SettlementStore {
     );
   }
 
-  /** No longer watched; nothing of it will be posted again, so that checkpoints made for it alone can go. */
+  /** No longer watched, but for a look now and then. What it was made of stays: it may have to be posted again. */
   async finished(sequence: number, carrier: string, height: number, at: Date): Promise<boolean> {
     return this.changed(
-      `with done as (
-         update settlement_bundle set state = 'final', final_at = $4, height = $3, header = null
-         where sequence = $1 and carrier = $2 and state = 'confirmed' returning sequence
-       ), gone as (
-         delete from settlement_checkpoint c using settlement_item i join done d on d.sequence = i.sequence where c.id = i.id
-       ) select 1 from done`,
+      `update settlement_bundle set state = 'final', final_at = $4, height = $3, header = null
+       where sequence = $1 and carrier = $2 and state = 'confirmed' returning 1`,
       [sequence, carrier, height, at],
+    );
+  }
+
+  /** The first final bundle from a number on. */
+  async finalFrom(sequence: number): Promise<BundleRow | null> {
+    return (
+      (await this.rows(`where sequence >= $1 and state = 'final' order by sequence limit 1`, [sequence]))[0] ?? null
+    );
+  }
+
+  /** Of the lost bundles, the one that was looked at longest ago. */
+  async lostLongestAgo(): Promise<BundleRow | null> {
+    return (await this.rows('where lost is not null order by checked_at limit 1', []))[0] ?? null;
+  }
+
+  /** How a look at a final bundle found it. */
+  async checked(sequence: number, carrier: string | null, lost: Loss | null, at: Date): Promise<void> {
+    await this.database.query(
+      `update settlement_bundle set lost = $3, checked_at = $4 where sequence = $1 and carrier = $2 and state = 'final'`,
+      [sequence, carrier, lost, at],
+    );
+  }
+
+  /** How many final bundles are lost, and the first of them. */
+  async lost(limit: number): Promise<{ count: number; bundles: LostBundle[] }> {
+    const rows: { sequence: string; lost: Loss; count: string }[] = await this.database.query(
+      'select sequence, lost, count(*) over () as count from settlement_bundle where lost is not null order by sequence limit $1',
+      [limit],
+    );
+    const bundles = rows.map(({ sequence, lost }) => ({ sequence: Number(sequence), lost }));
+    return { count: Number(rows[0]?.count ?? 0), bundles };
+  }
+
+  /** Has a bundle that was confirmed sent again, by another carrier: it is the same seal, and counts once. @returns whether it was confirmed */
+  async repost(sequence: number, at: Date): Promise<boolean> {
+    return this.changed(
+      `update settlement_bundle set state = 'sealed', carrier = null, header = null, good_until = null, parts = 0, posted_at = null,
+         confirmed_at = null, final_at = null, height = null, lost = null, checked_at = null, failures = 0, error = null, reposted_at = $2
+       where sequence = $1 and state in ('confirmed', 'final') returning 1`,
+      [sequence, at],
     );
   }
 
@@ -368,5 +418,6 @@ function readBundle(row: RawBundle): BundleRow {
     confirmedAt: row.confirmed_at,
     finalAt: row.final_at,
     height: row.height === null ? null : Number(row.height),
+    lost: row.lost,
   };
 }

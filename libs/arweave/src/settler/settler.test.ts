@@ -540,6 +540,94 @@ describe('several gateways on one database', () => {
   });
 });
 
+describe('a final bundle that Arweave no longer has', () => {
+  let settler: Settler;
+  let at = 0;
+  const final = async (): Promise<string> => {
+    settler = stage.settler({ spotCheckMs: 600 * SECOND, checkpointSlots: 2 }, null, () => at);
+    await stage.place(await schedule('a', 5));
+    await settleAll(settler);
+    await stage.place(await schedule('b', 5));
+    await settleAll(settler);
+    stage.now += 600 * SECOND;
+    return (await stage.store.find(2))?.carrier ?? '';
+  };
+  const lost = async () => (await stage.store.lost(10)).bundles;
+
+  it('is found by a look at random, said until it is back, and looked at no more often than told', async () => {
+    const carrier = await final();
+    const before = settler.status.spotChecks;
+    at = 0; // the first
+    await stage.arweave.drop(carrier);
+    await settler.step();
+    expect([settler.status.spotChecks, await lost()]).toEqual([before + 1, []]);
+    at = 0.99; // the second
+    stage.now += 599 * SECOND;
+    await settler.step();
+    expect(settler.status.spotChecks).toBe(before + 1);
+    stage.now += SECOND;
+    expect(await codeOf(settler.step())).toBe('bundle-lost');
+    expect(await codeOf(settler.step())).toBe('bundle-lost');
+    expect(await lost()).toEqual([{ sequence: 2, lost: 'gone' }]);
+  });
+
+  it('and one that comes back with other bytes; it is well again when they are right again', async () => {
+    const carrier = await final();
+    at = 0.99;
+    for (const bytes of ['others', 'x'.repeat(100_000)]) {
+      stage.arweave.faults.answerWith(carrier, Buffer.from(bytes));
+      expect(await codeOf(settler.step())).toBe('bundle-lost');
+      expect(await lost()).toEqual([{ sequence: 2, lost: 'other' }]);
+      at = 0; // those that were lost are looked at whatever chance says
+      stage.now += 600 * SECOND;
+    }
+    stage.arweave.faults.heal();
+    await settler.step();
+    expect(await lost()).toEqual([]);
+  });
+
+  it('a gateway that cannot be asked has lost nothing', async () => {
+    await final();
+    stage.arweave.faults.fail({ path: '/raw' });
+    expect(await codeOf(settler.step())).toBe('unreachable');
+    expect(await lost()).toEqual([]);
+  });
+
+  it('is posted again when the operator says so: the same seal and bytes by another transaction, and it counts once', async () => {
+    const carrier = await final();
+    const before = await stage.store.find(2);
+    await stage.arweave.drop(carrier);
+    at = 0.99;
+    expect(await codeOf(settler.step())).toBe('bundle-lost');
+    expect(await settler.repost(2)).toBe(true);
+    expect(await settler.repost(2)).toBe(false); // on its way
+    await settler.step();
+    const after = await stage.store.find(2);
+    expect(after).toMatchObject({ state: 'posted', seal: before?.seal, sha256: before?.sha256, signed: 2, lost: null });
+    expect(after?.carrier).not.toBe(carrier);
+    expect(await settler.oldestUnconfirmed()).toBeGreaterThan(stage.now - 600 * SECOND);
+    await settleAll(settler);
+    expect(await states()).toEqual(['final', 'final']);
+    expect((await stage.settled()).map((b) => b.seal.sequence)).toEqual([1, 2]);
+    expect(await settler.repost(3)).toBe(false);
+  });
+
+  it('also when there was a checkpoint in it', async () => {
+    settler = stage.settler();
+    await stage.place(await schedule('a', 5));
+    const checkpoint = await createItem({ tags: [], data: 'memory' }, stage.scheduler);
+    await stage.database.query(`insert into settlement_checkpoint (id, process, nonce, item) values ($1, 'p', 1, $2)`, [
+      checkpoint.id,
+      checkpoint.raw,
+    ]);
+    await settleAll(settler);
+    expect(await stage.store.ofItem(checkpoint.id)).toMatchObject({ bundle: 1, state: 'final' });
+    await settler.repost(1);
+    await settleAll(settler);
+    expect(await stage.store.find(1)).toMatchObject({ state: 'final', signed: 2 });
+  });
+});
+
 describe('a database that is not what it was', () => {
   it('settles nothing while Arweave has bundles it has never heard of: an old copy would fork the settlement', async () => {
     const entries = await schedule('a', 5);

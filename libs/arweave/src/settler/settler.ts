@@ -18,9 +18,10 @@ import { Leader } from './leader.js';
 import { NewestDatabase, type NewestPolicy } from './newer-seal.js';
 import { Sealer, type Backlog, type SealPolicy } from './sealer.js';
 import type { BundleRow, SettlementStore } from './settlement-store.js';
+import { SpotChecks, type SpotCheckPolicy } from './spot-checks.js';
 import type { OnSettlementStep } from './steps.js';
 
-export interface SettlerPolicy extends SealPolicy, Depths, FundsPolicy, NewestPolicy {
+export interface SettlerPolicy extends SealPolicy, Depths, FundsPolicy, NewestPolicy, SpotCheckPolicy {
   /** Slots of a process from one checkpoint on Arweave to the next. */
   checkpointSlots: number;
   /** Milliseconds after which what waits says that settlement is behind. */
@@ -39,6 +40,8 @@ export interface SettlerOptions {
   policy: SettlerPolicy;
   onStep?: OnSettlementStep | undefined;
   now?: () => number;
+  /** From 0 up to 1. */
+  random?: () => number;
 }
 
 /** How settlement is, as far as one gateway knows. */
@@ -49,6 +52,8 @@ export interface SettlerStatus {
   sealsFrom: number | null;
   backlog: Backlog;
   funds: FundsReading | null;
+  /** Final bundles looked at again in this run. */
+  spotChecks: number;
 }
 
 /** Bundles sealed, sent and looked at in one step: the loop comes back for the rest. */
@@ -72,6 +77,7 @@ export class Settler {
   private readonly funds: Funds;
   private readonly leader: Leader;
   private readonly newest: NewestDatabase;
+  private readonly spotChecks: SpotChecks;
   private readonly now: () => number;
   private readonly onStep: OnSettlementStep;
   private leads = false;
@@ -79,7 +85,7 @@ export class Settler {
   private running: Promise<void> = Promise.resolve();
 
   constructor(private readonly options: SettlerOptions) {
-    const { database, store, signer, source, poster, policy } = options;
+    const { database, store, signer, client, source, poster, policy } = options;
     this.now = options.now ?? Date.now;
     this.onStep = options.onStep ?? (() => undefined);
     this.sealer = new Sealer(database, store, signer, policy, this.now, this.onStep);
@@ -87,6 +93,7 @@ export class Settler {
     this.funds = new Funds(poster, store, policy, this.now);
     this.leader = new Leader(database);
     this.newest = new NewestDatabase(store, source, signer.address, policy, this.now);
+    this.spotChecks = new SpotChecks(store, client, policy, this.now, options.random ?? Math.random);
   }
 
   get status(): SettlerStatus {
@@ -95,6 +102,7 @@ export class Settler {
       sealsFrom: this.newest.sealsFrom,
       backlog: this.sealer.backlog,
       funds: this.funds.reading,
+      spotChecks: this.spotChecks.count,
     };
   }
 
@@ -120,14 +128,20 @@ export class Settler {
     await part(() => this.send());
     await part(() => this.watch());
     await part(() => this.sayIfBehind());
+    await part(() => this.spotChecks.step());
     if (failed.length > 0) throw failed[0];
   }
 
   /** When the oldest slot or bundle that is not confirmed came, in milliseconds; null when there is none. */
   async oldestUnconfirmed(): Promise<number | null> {
-    const [oldest] = await this.options.store.oldest(['sealed', 'posted'], 1);
-    const since = Math.min(this.sealer.backlog.since ?? Infinity, oldest?.sealedAt.getTime() ?? Infinity);
+    const oldest = await this.options.store.oldestWaiting();
+    const since = Math.min(this.sealer.backlog.since ?? Infinity, oldest?.getTime() ?? Infinity);
     return since === Infinity ? null : since;
+  }
+
+  /** Has a bundle posted again, whatever became of it. @returns false when it is not confirmed, and so on its way anyway */
+  repost(sequence: number): Promise<boolean> {
+    return this.options.store.repost(sequence, new Date(this.now()));
   }
 
   /** Ends what is under way at the next place where it can be gone on from. */
