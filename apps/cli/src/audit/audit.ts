@@ -10,10 +10,14 @@ import type { Deployment } from '@isthmus/devnet';
 import { tokenSource } from '@isthmus/store';
 import { CommandError } from '../said.js';
 import { homeOf, portsOf } from '../settings.js';
-import { inWords, jsonOf } from './words.js';
+import { inWords, isAllShown, jsonOf } from './words.js';
 
 /** Nothing is wrong; money is or may be gone; only something takes too long; no audit could be made. */
 export const EXIT = { fine: 0, safety: 1, 'not-made': 2, liveness: 3 } as const;
+/** What was not there to be looked at yet takes too long like anything else: it is not fine. */
+export const exitCodeOf = (report: AuditReport): number =>
+  report.result === 'fine' && !isAllShown(report) ? EXIT.liveness : EXIT[report.result];
+
 /** Of a gateway's answer. */
 const MAX_ANSWER = 4 * 1024 * 1024;
 /** On the local stack a block is final after two more. */
@@ -77,7 +81,7 @@ class Work {
       const report = await this.report(options);
       const settled = this.network instanceof SettledNetwork ? this.network.last : null;
       console.log(options.csv ? csvOf(report) : options.json ? jsonOf(report, settled) : inWords(report, settled));
-      process.exitCode = EXIT[report.result];
+      process.exitCode = exitCodeOf(report);
     } catch (error) {
       await this.close();
       if (!(error instanceof AuditError)) throw error;

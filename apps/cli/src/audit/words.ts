@@ -33,8 +33,15 @@ const VERDICT = {
   safety: 'NOT SAFE: see the findings above',
 } as const;
 
+/** Nothing wrong was seen, and not all could be seen. */
+const NOT_WHOLE = 'NOT ALL LOOKED AT: what is shown is in order, and some was released for burns that nobody shows yet';
+
+/** Whether every release could be traced: none is for a burn in a slot that was not there to be read. */
+export const isAllShown = ({ assets }: AuditReport): boolean => assets.every((line) => line.unshown === '0');
+
 export function inWords(report: AuditReport, settled: Settled | null): string {
   const { inputs, assets, findings, more, result } = report;
+  const isWhole = isAllShown(report);
   const rows = assets.map((line) => COLUMNS.map(([, of]) => of(line)));
   return [
     `${inputs.chain}, vault ${inputs.vault}, block ${inputs.height} (${short(inputs.blockHash)}) of ${new Date(inputs.blockTime).toISOString()}`,
@@ -52,12 +59,12 @@ export function inWords(report: AuditReport, settled: Settled | null): string {
       ),
     ),
     ...(more > 0 ? [`   and ${plural(more, 'finding')} more`] : []),
-    VERDICT[result],
+    result === 'fine' && !isWhole ? NOT_WHOLE : VERDICT[result],
     ...assets
       .filter((l) => l.unshown !== '0')
       .map(
         (l) =>
-          `not looked at yet: ${l.unshown} of ${assetName(l.asset)} was released for burns in slots that are not on Arweave yet; audit again later`,
+          `not looked at yet: ${l.unshown} of ${assetName(l.asset)} was released for burns in slots that are not on Arweave yet: audit again later, or from a gateway`,
       ),
     `report ${hashOf(report)}`,
   ].join('\n');
