@@ -2,9 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { projectRoot } from '@isthmus/store';
+import { projectRoot, stateFolder } from '@isthmus/store';
 import { CommandError } from './said.js';
-import { homeOf } from './settings.js';
 
 export interface DecideOptions {
   /** A guardian of the local stack by name, or the file of its configuration. */
@@ -15,7 +14,7 @@ export interface DecideOptions {
 
 /** @throws CommandError when there is no such guardian, or it refuses the decision. */
 export function decide(words: readonly string[], { guardian, asset, withdraw }: DecideOptions): void {
-  const config = [guardian, path.join(homeOf(process.env), `${guardian}.json`)].find((file) => fs.existsSync(file));
+  const config = [guardian, path.join(stateFolder(), `${guardian}.json`)].find((file) => fs.existsSync(file));
   if (!config)
     throw new CommandError(
       `No guardian ${guardian}: name one of the local stack (guardian_1), or its configuration file.`,

@@ -6,12 +6,12 @@ import { fork, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { ed25519Signer } from '@isthmus/ao';
 import type { Finding, ReplayMessage, ReplayReport, ReplayRequest } from '@isthmus/arweave';
-import { projectRoot, readKeyFile } from '@isthmus/store';
+import { projectRoot, readKeyFile, stateFolder } from '@isthmus/store';
 import { assertAnswers, differences } from './replay-compare.js';
 import { ProgressLine } from './replay-progress.js';
 import { runningStack } from './running.js';
 import { CommandError } from './said.js';
-import { homeOf, portsOf } from './settings.js';
+import { portsOf } from './settings.js';
 
 /** Exit code when it could not be done; 1 says that something is wrong with what was settled. */
 const COULD_NOT = 2;
@@ -58,7 +58,7 @@ function plan(options: ReplayOptions): { request: ReplayRequest; compare: string
       );
     return { request: { ...more, from, scheduler, rpc }, compare };
   }
-  const home = homeOf(process.env);
+  const home = stateFolder();
   const ports = portsOf(process.env);
   if (runningStack(home) === null)
     throw new CommandError(

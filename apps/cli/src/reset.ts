@@ -1,15 +1,15 @@
 /** Throws the local stack's state away, and nothing else: never under a running stack, never a folder that is not one of ours. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { stateFolder } from '@isthmus/store';
 import { runningStack } from './running.js';
 import { CommandError } from './said.js';
-import { homeOf } from './settings.js';
 
 /** Any of these shows that a folder is a stack's. */
 const MARKS = ['postgres', 'postgres.password', 'chain.json', 'deployment.json', 'keys', 'stack.pid', 'logs'];
 
 /** @throws CommandError while a stack, or a database one left behind, runs from the folder. */
-export function reset(home = homeOf(process.env)): void {
+export function reset(home = stateFolder()): void {
   if (!fs.existsSync(home)) return console.log(`nothing to do: there is no ${home}`);
   const pid = runningStack(home);
   if (pid !== null) throw new CommandError(`The stack runs (process ${pid}): stop it with Ctrl-C first, then reset.`);

@@ -1,6 +1,5 @@
-/** Where the local stack lives and which ports it takes: the environment over the defaults, checked before anything starts. */
+/** Which ports the local stack takes: the environment over the defaults, checked before anything starts. */
 import { guardianNames, type StackPorts } from '@isthmus/devnet';
-import { stateFolder } from '@isthmus/store';
 import { CommandError } from './said.js';
 
 /** The variable that sets each port; guardians take as many as there are, from theirs upwards. */
@@ -19,11 +18,6 @@ const STANDARD: Readonly<Required<StackPorts>> = {
   arweave: 4603,
   guardians: 4611,
 };
-
-/** Folder of the local stack's state. */
-export function homeOf(env: NodeJS.ProcessEnv): string {
-  return stateFolder(env);
-}
 
 /** @throws CommandError naming the variable that is wrong, or the two that take the same port. */
 export function portsOf(env: NodeJS.ProcessEnv): Required<StackPorts> {

@@ -2,11 +2,11 @@
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { devAccount, devKey, guardianNames, startStack, watchOver, type Stack, type StackPorts } from '@isthmus/devnet';
-import { portInUse } from '@isthmus/store';
+import { portInUse, stateFolder } from '@isthmus/store';
 import { compileContracts } from '../../../contracts/ethereum/compile.js';
 import { claimHome, refuseRunning } from './running.js';
 import { CommandError } from './said.js';
-import { homeOf, portsOf, PORT_VARIABLES } from './settings.js';
+import { portsOf, PORT_VARIABLES } from './settings.js';
 import { untilSignal } from './signals.js';
 
 /** Blocks of the local Arweave; on the public network they are two minutes apart. */
@@ -19,7 +19,7 @@ const LEAVE_MS = 5000;
 const STOP_MS = 60_000;
 
 export async function start(): Promise<void> {
-  const home = homeOf(process.env);
+  const home = stateFolder();
   const ports = portsOf(process.env);
   refuseDatabaseUrl(process.env);
   refuseRunning(home);

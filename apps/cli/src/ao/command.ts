@@ -4,6 +4,7 @@ import {
   addTag,
   anId,
   gatewayUrl,
+  KEY_TYPES,
   slot,
   whole,
   type Common,
@@ -12,7 +13,6 @@ import {
   type Signed,
   type SpawnOptions,
 } from './options.js';
-import { KEY_TYPES } from './signer.js';
 
 const common = (command: Command): Command =>
   command

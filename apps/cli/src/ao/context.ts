@@ -5,7 +5,8 @@ import { createItem, ItemError, type EvaluationResult, type Item, type Signer, t
 import { CommandError } from '../said.js';
 import { portsOf } from '../settings.js';
 import { AoClient } from './client.js';
-import { signerOf, type KeyType } from './signer.js';
+import type { KeyType } from './options.js';
+import { signerOf } from './signer.js';
 
 /** Exit code when the process itself answered with an Error. */
 export const PROCESS_FAILED = 2;

@@ -1,7 +1,10 @@
 /** What the commands under `isthmus ao` are told, and how each option is read: what is wrong is said with what to write instead. */
 import { InvalidArgumentError } from 'commander';
 import type { Tag } from '@isthmus/ao';
-import type { KeyType } from './signer.js';
+
+/** What a key of "isthmus keys" may sign as. */
+export const KEY_TYPES = ['ethereum', 'ed25519'] as const;
+export type KeyType = (typeof KEY_TYPES)[number];
 
 /** Options of every command. */
 export interface Common {

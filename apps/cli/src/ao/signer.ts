@@ -4,9 +4,7 @@ import { arweaveSigner, ed25519Signer, ethereumSigner, type Signer } from '@isth
 import { devKey } from '@isthmus/devnet';
 import { z } from 'zod';
 import { CommandError } from '../said.js';
-
-export const KEY_TYPES = ['ethereum', 'ed25519'] as const;
-export type KeyType = (typeof KEY_TYPES)[number];
+import type { KeyType } from './options.js';
 
 /** Anvil's account that signs when no key is named. */
 const DEV_ACCOUNT = 0;

@@ -7,9 +7,9 @@ import { fetchBounded, IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
 import type { Deployment } from '@isthmus/devnet';
-import { tokenSource } from '@isthmus/store';
+import { tokenSource, stateFolder } from '@isthmus/store';
 import { CommandError } from '../said.js';
-import { homeOf, portsOf } from '../settings.js';
+import { portsOf } from '../settings.js';
 import { inWords, isAllShown, jsonOf } from './words.js';
 
 /** Nothing is wrong; money is or may be gone; only something takes too long; no audit could be made. */
@@ -152,10 +152,10 @@ function ownToken(): string {
 }
 
 function localStack(): Known {
-  const file = path.join(homeOf(process.env), 'deployment.json');
+  const file = path.join(stateFolder(), 'deployment.json');
   if (!fs.existsSync(file))
     throw new CommandError(
-      `There is no local stack in ${homeOf(process.env)}: start one with "npm start", or name --rpc and --gateway or --from.`,
+      `There is no local stack in ${stateFolder()}: start one with "npm start", or name --rpc and --gateway or --from.`,
       EXIT['not-made'],
     );
   const { assets, deployBlock, items } = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;

@@ -14,10 +14,9 @@ import {
   type Receipt,
   type ReceiptKey,
 } from '@isthmus/ao';
-import { readKeyFile } from '@isthmus/store';
+import { readKeyFile, stateFolder } from '@isthmus/store';
 import { bytes, plain } from '../ao/text.js';
 import { CommandError } from '../said.js';
-import { homeOf } from '../settings.js';
 
 /** Exit code for what could not be checked at all; 1 is for what was, and is not good. */
 const NOT_CHECKED = 2;
@@ -63,7 +62,7 @@ async function trustedKeys(named: string | undefined): Promise<ReceiptKey[]> {
 }
 
 function ownKey(): ReceiptKey {
-  const file = path.join(homeOf(process.env), 'keys', 'receipt.key');
+  const file = path.join(stateFolder(), 'keys', 'receipt.key');
   if (!fs.existsSync(file))
     throw new CommandError('Whose receipt is it? Name the key, or the published keys, with --key.', NOT_CHECKED);
   return { keyId: keyIdOf(ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex'))), until: null };
