@@ -264,6 +264,7 @@ do
     isVault = isBitcoinAddress,
     isTx = function(text) return #text == 64 and text:find("^[0-9a-f]+$") ~= nil end,
     isSender = function(text) return text == "-" or #text <= 90 and text:find("^%w+$") ~= nil end,
+    proposes = true,
     isReference = function(rest)
       local tx, output = rest:match("^([0-9a-f]+):(%d+)$")
       return tx ~= nil and #tx == 64 and isCount(output, 4294967295)
@@ -283,6 +284,7 @@ do
       if not tx or not isSignature(tx) or not isCount(outer, 255) then return false end
       return inner == "" and not rest:find("%.$") or inner ~= "" and isCount(inner, 65535)
     end,
+    proposes = true,
     token = "/token:(%w+)$",
   }
 end
@@ -353,6 +355,8 @@ local claimed = {}                      -- guardian -> bytes its votes hold on d
 local withdrawals = {}                  -- number -> withdrawal
 local firstOpen = 1                     -- every withdrawal before this one is released
 local reviewFrom, settleFrom            -- where in pendingOrder and withdrawals to go on with what a decision made due
+local proposals, proposalCount = {}, 0   -- id -> what a guardian proposed to submit
+local proposalOrder, proposed = {}, {}  -- ids as they came, dropped ones taken out now and then; guardian -> ring of its newest
 local decisions = {}                    -- nonce -> decision
 local applied = 0                       -- decisions taken so far
 
@@ -732,8 +736,108 @@ local function signRelease(guardian, line, at)
   event("withdrawal.signed", number, set.epoch, guardian, signature, n)
 end
 
+-- Proposals: on chains where no contract refuses a second payment, a release is a transaction that uses up an anchor (a coin, a nonce), so
+-- that of all that name one anchor only one can ever be. Any guardian proposes one; what M of them sign, anyone may submit. What to sign is
+-- each guardian's own care: this keeps what was said. A rotation drops all of them. --------------------------------------------------------
+
+local MAX_PROPOSAL, MAX_PAID, PROPOSALS_KEPT = 16384, 256, 32
+
+-- Ids of the proposals of this epoch that pay a withdrawal.
+local function proposalsOf(withdrawal)
+  if withdrawal.proposedIn ~= set.epoch then withdrawal.proposals, withdrawal.proposedIn = {}, set.epoch end
+  return withdrawal.proposals
+end
+
+local function drop(id)
+  local proposal = proposals[id]
+  if not proposal then return end
+  proposals[id], proposalCount = nil, proposalCount - 1
+  for _, number in ipairs(proposal.numbers) do
+    local list = withdrawals[number].released and {} or proposalsOf(withdrawals[number])
+    for at, other in ipairs(list) do
+      if other == id then
+        table.remove(list, at)
+        break
+      end
+    end
+  end
+  event("proposal.dropped", id)
+end
+
+-- Numbers of open withdrawals in rising order, none for `-`: a transaction that only moves what the vault has. nil for anything else.
+local function numbersOf(text)
+  local numbers = {}
+  if text == "-" then return numbers end
+  for digits in (text .. ","):gmatch("([^,]*),") do
+    local withdrawal, number = numbered(digits)
+    if not withdrawal or withdrawal.released or number <= (numbers[#numbers] or 0) or #numbers == MAX_PAID then return nil end
+    numbers[#numbers + 1] = number
+  end
+  return numbers
+end
+
+-- A guardian's newest are kept: one that proposes without end crowds out nobody but itself.
+local function keepProposal(id, proposal)
+  proposals[id], proposalCount = proposal, proposalCount + 1
+  proposalOrder[#proposalOrder + 1] = id
+  for _, number in ipairs(proposal.numbers) do
+    local list = proposalsOf(withdrawals[number])
+    list[#list + 1] = id
+  end
+  local ring = proposed[proposal.by] or { count = 0 }
+  proposed[proposal.by] = ring
+  ring.count = ring.count + 1
+  local place = ring.count % PROPOSALS_KEPT
+  if ring[place] then drop(ring[place]) end
+  ring[place] = id
+end
+
+local function proposeRelease(msg)
+  local line = msg.Data
+  if not HOME.proposes then return refuse(msg, "not-proposed", "The vault of this chain refuses a second payment by itself: sign releases.") end
+  local epoch, anchor, list, content = line:match("^(%d+) ([%w:.-]+) ([%d,-]+) (%w+)$")
+  if not epoch or #line > MAX_PROPOSAL or #anchor > 256 then return refuse(msg, "bad-line", "Data is one line: epoch, anchor, withdrawals and content.") end
+  if epoch ~= tostring(set.epoch) then return refuse(msg, "other-epoch", "The epoch is " .. set.epoch .. ".") end
+  local numbers = numbersOf(list)
+  if not numbers then return refuse(msg, "bad-withdrawals", "Numbers of at most " .. MAX_PAID .. " open withdrawals, rising, or -.") end
+  local id = "0x" .. keccak256("isthmus/proposal/1\n" .. ao.id .. "\n" .. line)
+  if proposals[id] then return end
+  event("proposal.made", id, msg.From, line)
+  keepProposal(id, { line = line, by = msg.From, numbers = numbers, left = #numbers, signatures = {} })
+end
+
+local function signProposal(guardian, line, at)
+  local id, signatures = line:match("^(0x[0-9a-f]+) ([%w,]+)$")
+  if not id or #line > MAX_PROPOSAL then return event("guardian.bad-line", guardian, at, "bad-line") end
+  local proposal = proposals[id]
+  if not proposal then return event("guardian.bad-line", guardian, at, "unknown-proposal") end
+  local before = proposal.signatures[guardian]
+  if before then
+    if before ~= signatures then event("guardian.double-vote", guardian, "proposal", id) end
+    return
+  end
+  proposal.signatures[guardian] = signatures
+  local n = 0
+  for _, g in ipairs(set.guardians) do if proposal.signatures[g] then n = n + 1 end end
+  event("proposal.signed", id, guardian, signatures, n)
+end
+
+local function forgetDropped()
+  local open = {}
+  for _, id in ipairs(proposalOrder) do if proposals[id] then open[#open + 1] = id end end
+  proposalOrder = open
+end
+
 local function settle(number, withdrawal, content)
   withdrawal.released = content
+  if HOME.proposes then
+    local paidBy = proposalsOf(withdrawal)
+    withdrawal.proposals, withdrawal.proposedIn = nil, nil
+    for _, id in ipairs(paidBy) do
+      proposals[id].left = proposals[id].left - 1
+      if proposals[id].left == 0 then drop(id) end -- nothing is left to pay
+    end
+  end
   withdrawal.signatures, withdrawal.ballot = {}, nil
   totals.released = add(totals.released, withdrawal.amount)
   while withdrawals[firstOpen] and withdrawals[firstOpen].released do firstOpen = firstOpen + 1 end
@@ -796,6 +900,7 @@ local function apply(line)
     setGuardians(epoch, threshold, pauseThreshold, list)
     for guardian in pairs(claimed) do if not set.index[guardian] then claimed[guardian] = nil end end
     reviewFrom, settleFrom = 1, firstOpen
+    proposals, proposalOrder, proposed, proposalCount = {}, {}, {}, 0
   end
 end
 
@@ -811,6 +916,7 @@ local function catchUp()
   elseif #pendingOrder > 1000 and #pendingOrder > 2 * pendingCount then
     forgetMinted() -- half of the list and more is done with: dropping it costs what made it grow
   end
+  if #proposalOrder > 1000 and #proposalOrder > 2 * proposalCount then forgetDropped() end
   if settleFrom then
     local last = math.min(settleFrom + PORTION - 1, #withdrawals)
     for number = settleFrom, last do
@@ -970,6 +1076,19 @@ local function withdrawalsPage(msg)
   end, array)
 end
 
+local function proposalsPage(msg)
+  paged(msg, "Proposals-Response", proposalOrder, function(id)
+    local proposal = proposals[id]
+    if not proposal then return nil end
+    local signatures = {}
+    for _, guardian in ipairs(set.guardians) do
+      local text = proposal.signatures[guardian]
+      if text then signatures[#signatures + 1] = object({ { "guardian", quote(guardian) }, { "signatures", quote(text) } }) end
+    end
+    return object({ { "id", quote(id) }, { "guardian", quote(proposal.by) }, { "line", quote(proposal.line) }, { "signed", array(signatures) } })
+  end, array)
+end
+
 local function ballotText(ballot)
   local parts = {}
   for i, content in ipairs(ballot.contents) do
@@ -1040,14 +1159,15 @@ end
 
 local GUARDIANS = {
   ["Attest-Deposits"] = eachLine(attestDeposit),
-  ["Sign-Release"] = eachLine(signRelease),
+  ["Propose-Release"] = proposeRelease,
+  ["Sign-Release"] = eachLine(HOME.proposes and signProposal or signRelease),
   ["Attest-Release"] = eachLine(attestRelease),
   ["Attest-Decision"] = attestDecision, ["Sign-Decision"] = signDecision,
 }
 local HOLDERS = { Transfer = transfer, Withdraw = withdraw }
 local READS = {
   Info = info, Balance = balance, Balances = balancesPage, ["Total-Supply"] = totalSupply, Withdrawal = withdrawalRead, Withdrawals = withdrawalsPage,
-  Deposit = depositRead, ["Pending-Deposits"] = pendingPage, Decisions = decisionsPage, ["Bridge-Info"] = bridgeInfo,
+  Proposals = proposalsPage, Deposit = depositRead, ["Pending-Deposits"] = pendingPage, Decisions = decisionsPage, ["Bridge-Info"] = bridgeInfo,
 }
 
 -- aos decodes such Data before any process sees it.

@@ -30,6 +30,9 @@ export type BridgeEvent =
   | { type: 'withdrawal.attested'; number: bigint; guardian: Hex; votes: number }
   | { type: 'withdrawal.conflict'; number: bigint; guardian: Hex }
   | { type: 'withdrawal.released'; number: bigint; txHash: string; fee: bigint; outcome: 'paid' | 'held' }
+  | { type: 'proposal.made'; id: Hex; guardian: Hex; line: string }
+  | { type: 'proposal.signed'; id: Hex; guardian: Hex; signatures: string; guardians: number }
+  | { type: 'proposal.dropped'; id: Hex }
   | { type: 'decision.attested'; nonce: bigint; guardian: Hex; votes: number; line: string }
   | { type: 'decision.signed'; nonce: bigint; guardian: Hex; signature: Hex }
   | { type: 'decision.applied'; nonce: bigint; line: string }
@@ -108,6 +111,21 @@ const PARSERS: { [T in BridgeEvent['type']]: [number, (f: Fields) => Extract<Bri
       outcome: outcome === 'held' ? 'held' : 'paid',
     }),
   ],
+  'proposal.made': [
+    3,
+    ([id, guardian, line]) => ({ type: 'proposal.made', id: id as Hex, guardian: guardian as Hex, line }),
+  ],
+  'proposal.signed': [
+    4,
+    ([id, guardian, signatures, guardians]) => ({
+      type: 'proposal.signed',
+      id: id as Hex,
+      guardian: guardian as Hex,
+      signatures,
+      guardians: count(guardians),
+    }),
+  ],
+  'proposal.dropped': [1, ([id]) => ({ type: 'proposal.dropped', id: id as Hex })],
   'decision.attested': [
     4,
     ([n, guardian, votes, line]) => ({
@@ -139,6 +157,12 @@ const PARSERS: { [T in BridgeEvent['type']]: [number, (f: Fields) => Extract<Bri
   transfer: [3, ([from, to, amount]) => ({ type: 'transfer', from, to, amount: parseAmount(amount) })],
 };
 
+const ENDS_IN_LINE: ReadonlySet<BridgeEvent['type']> = new Set([
+  'decision.applied',
+  'decision.attested',
+  'proposal.made',
+]);
+
 /** Reads one event line. @throws BridgeError `bad-line` for an unknown event or a wrong number of fields. */
 export function parseEventLine(line: string): BridgeEvent {
   const parts = line.split(' ');
@@ -146,8 +170,8 @@ export function parseEventLine(line: string): BridgeEvent {
   if (!Object.hasOwn(PARSERS, type))
     throw new BridgeError('bad-line', 'Unknown event; the gateway is older than the process.');
   const [fieldCount, parse] = PARSERS[type];
-  // A decision's own line holds spaces: the last field takes the rest.
-  const rest = type === 'decision.applied' || type === 'decision.attested' ? fieldCount : parts.length;
+  // A line that was said holds spaces: the last field takes the rest.
+  const rest = ENDS_IN_LINE.has(type) ? fieldCount : parts.length;
   const fields = [...parts.slice(1, rest), ...(rest < parts.length ? [parts.slice(rest).join(' ')] : [])];
   if (fields.length !== fieldCount || fields.includes(''))
     throw new BridgeError('bad-line', `Event ${type} has ${fieldCount} fields.`);

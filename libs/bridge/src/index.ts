@@ -10,6 +10,7 @@ export * from './errors.js';
 export * from './event.js';
 export * from './home-chain.js';
 export * from './ids.js';
+export * from './proposal.js';
 export * from './release.js';
 export * from './tags.js';
 export * from './transfer.js';

@@ -4,6 +4,7 @@ import { parseDecision, subjectOf, type GuardianSet, type Subject } from './deci
 import { BridgeError } from './errors.js';
 import type { BridgeEvent } from './event.js';
 import { parseDepositReference } from './home-chain.js';
+import { parseProposalLine, type ReleaseProposal } from './proposal.js';
 
 /** A withdrawal that guardians have not yet attested as released. */
 export interface OpenWithdrawal {
@@ -16,6 +17,14 @@ export interface OpenWithdrawal {
   maxFee: bigint;
   /** Signatures of the current epoch, packed, by guardian. */
   signatures: Map<Hex, Hex>;
+}
+
+/** A transaction a guardian proposed, of the current epoch, that pays something still open or only moves what the vault has. */
+export interface OpenProposal extends ReleaseProposal {
+  id: Hex;
+  /** Who proposed it. */
+  guardian: Hex;
+  signatures: Map<Hex, string>;
 }
 
 export interface ProcessView {
@@ -31,6 +40,8 @@ export interface ProcessView {
   /** Highest vault sequence number minted; 0 on chains whose deposits have none. */
   highestSequence: bigint;
   open: Map<bigint, OpenWithdrawal>;
+  /** As they came. */
+  proposals: Map<Hex, OpenProposal>;
 }
 
 /** The view before any event, from the spawn item's tags. @throws BridgeError `bad-line` when they name no guardian set */
@@ -58,6 +69,7 @@ export function viewOfSpawn(tags: readonly { name: string; value: string }[]): P
     released: 0n,
     highestSequence: 0n,
     open: new Map(),
+    proposals: new Map(),
   };
 }
 
@@ -83,6 +95,17 @@ export function foldEvent(view: ProcessView, event: BridgeEvent): void {
       view.released += view.open.get(event.number)?.amount ?? 0n;
       view.open.delete(event.number);
       return;
+    case 'proposal.made': {
+      const { id, guardian, line } = event;
+      view.proposals.set(id, { id, guardian, ...parseProposalLine(line), signatures: new Map() });
+      return;
+    }
+    case 'proposal.signed':
+      view.proposals.get(event.id)?.signatures.set(event.guardian, event.signatures);
+      return;
+    case 'proposal.dropped':
+      view.proposals.delete(event.id);
+      return;
     case 'decision.applied':
       applyDecision(view, event.nonce, event.line);
       return;
@@ -101,5 +124,6 @@ function applyDecision(view: ProcessView, nonce: bigint, line: string): void {
     const { kind: _, ...set } = decision;
     view.set = set;
     for (const withdrawal of view.open.values()) withdrawal.signatures.clear();
+    view.proposals.clear();
   }
 }
