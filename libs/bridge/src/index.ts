@@ -12,6 +12,7 @@ export * from './home-chain.js';
 export * from './ids.js';
 export * from './proposal.js';
 export * from './release.js';
+export * from './solana.js';
 export * from './tags.js';
 export * from './transfer.js';
 export * from './view.js';

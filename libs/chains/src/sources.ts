@@ -30,7 +30,11 @@ export interface Answers<T> {
 export type Standing = 'open' | 'enough' | 'decided';
 
 /** One call to one source. @throws RpcError, or what fetch throws */
-export type Ask = (method: string, params: readonly unknown[], maxBytes?: number) => Promise<unknown>;
+export interface Ask {
+  (method: string, params: readonly unknown[], maxBytes?: number): Promise<unknown>;
+  /** The same call for each of some parameters, in one request: all results in their order, or none. */
+  all: (method: string, params: readonly (readonly unknown[])[], maxBytes?: number) => Promise<unknown[]>;
+}
 
 /** Fewer sources agree than required, or as many say one thing as another: nothing may be concluded. */
 export class AgreementLost extends Error {
@@ -169,7 +173,14 @@ export abstract class SourcePool<S extends Source> {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), timeoutMs);
     stop.addEventListener('abort', () => limit.abort(), { once: true });
-    const ask: Ask = (method, params, maxBytes) => this.ask(source, method, params, maxBytes, limit.signal);
+    const ask: Ask = Object.assign(
+      (method: string, params: readonly unknown[], maxBytes?: number) =>
+        this.ask(source, method, params, maxBytes, limit.signal),
+      {
+        all: (method: string, params: readonly (readonly unknown[])[], maxBytes?: number) =>
+          this.askAll(source, method, params, maxBytes, limit.signal),
+      },
+    );
     try {
       if (!source.checked) await this.identify(ask);
       source.checked = true;
@@ -184,31 +195,66 @@ export abstract class SourcePool<S extends Source> {
   }
 
   private async ask(
-    { url, headers }: Source,
+    source: Source,
     method: string,
     params: readonly unknown[],
     maxBytes = MAX_ANSWER_BYTES,
     signal: AbortSignal,
   ): Promise<unknown> {
     this.calls += 1;
-    const response = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }),
-      redirect: 'error', // the source that was configured answers, or none
-      signal,
-    });
-    if (!response.ok && !isJson(response)) {
-      await response.body?.cancel();
-      throw new RpcError(`it answers HTTP ${response.status}`);
-    }
-    const body = parse(await read(response, maxBytes));
-    if (body['error'] !== undefined && body['error'] !== null)
-      throw new RpcError(`it refuses ${method}: ${complaint(body['error'])}`, codeOf(body['error']));
-    if (!response.ok) throw new RpcError(`it answers HTTP ${response.status}`);
-    if (body['result'] === undefined) throw new RpcError(`it refuses ${method}: no result`);
-    return body['result'];
+    const { body, problem } = await post(source, { jsonrpc: '2.0', id: 1, method, params }, maxBytes, signal);
+    return resultOf(body, method, problem);
   }
+
+  private async askAll(
+    source: Source,
+    method: string,
+    params: readonly (readonly unknown[])[],
+    maxBytes = MAX_ANSWER_BYTES,
+    signal: AbortSignal,
+  ): Promise<unknown[]> {
+    this.calls += params.length;
+    const asked = params.map((one, id) => ({ jsonrpc: '2.0', id, method, params: one }));
+    const { body, problem } = await post(source, asked, maxBytes, signal);
+    if (!Array.isArray(body)) {
+      resultOf(body, method, problem);
+      throw new RpcError(`it refuses ${method} in one request for several`);
+    }
+    const results = new Map(body.map((one: unknown) => [fields(one)['id'], one])); // in any order it likes
+    return params.map((_, id) => resultOf(results.get(id), method, problem));
+  }
+}
+
+interface Posted {
+  body: unknown;
+  /** What its HTTP status says against it. */
+  problem: string | null;
+}
+
+async function post({ url, headers }: Source, asked: unknown, maxBytes: number, signal: AbortSignal): Promise<Posted> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: JSON.stringify(asked),
+    redirect: 'error', // the source that was configured answers, or none
+    signal,
+  });
+  const problem = response.ok ? null : `it answers HTTP ${response.status}`;
+  if (problem !== null && !isJson(response)) {
+    await response.body?.cancel();
+    throw new RpcError(problem);
+  }
+  return { body: parse(await read(response, maxBytes)), problem };
+}
+
+/** @throws RpcError when it is an error, or nothing */
+function resultOf(answer: unknown, method: string, problem: string | null): unknown {
+  const { error, result } = fields(answer);
+  if (error !== undefined && error !== null)
+    throw new RpcError(`it refuses ${method}: ${complaint(error)}`, codeOf(error));
+  if (problem !== null) throw new RpcError(problem);
+  if (result === undefined) throw new RpcError(`it refuses ${method}: no result`);
+  return result;
 }
 
 /** A login in an address is sent as a header: nothing may show it. */
@@ -234,13 +280,15 @@ async function read(response: Response, maxBytes: number): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function parse(body: string): Record<string, unknown> {
-  let value: unknown;
+function parse(body: string): unknown {
   try {
-    value = JSON.parse(body);
+    return JSON.parse(body);
   } catch {
     throw new RpcError('its answer is not JSON');
   }
+}
+
+function fields(value: unknown): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) throw new RpcError('it gives something else as an answer');
   return value as Record<string, unknown>; // an object: any key may be looked up
 }

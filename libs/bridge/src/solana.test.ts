@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { toBase58 } from './base58.js';
+import {
+  decodeMemo,
+  encodeMemo,
+  parseSolanaDepositReference,
+  solanaAssetId,
+  solanaChain,
+  solanaDepositReference,
+} from './solana.js';
+
+const ADDRESS = Buffer.alloc(32, 7).toString('base64url');
+const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+
+describe('Solana names', () => {
+  test('a reference comes back as it was written', () => {
+    fc.assert(
+      fc.property(bytes(32), bytes(64), fc.nat(99), fc.option(fc.nat(99)), (genesis, signature, top, inner) => {
+        fc.pre(toBase58(genesis).length >= 32);
+        const path = inner === null ? `${top}` : `${top}.${inner}`;
+        const place = { chain: solanaChain(toBase58(genesis)), signature: toBase58(signature), path };
+        expect(parseSolanaDepositReference(solanaDepositReference(place))).toEqual(place);
+      }),
+    );
+  });
+
+  test.each([
+    ['another chain', 'eip155:1', 64, '0'],
+    ['a short signature', `solana:${'1'.repeat(32)}`, 63, '0'],
+    ['a path with a leading zero', `solana:${'1'.repeat(32)}`, 64, '01'],
+    ['a path too deep', `solana:${'1'.repeat(32)}`, 64, '1.2.3'],
+    ['no path', `solana:${'1'.repeat(32)}`, 64, ''],
+  ])('%s is no reference', (_, chain, size, path) => {
+    expect(() => solanaDepositReference({ chain, signature: '1'.repeat(size), path })).toThrow(/reference is/);
+  });
+
+  test('assets: SOL, and a mint', () => {
+    const chain = solanaChain('5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d');
+    expect(chain).toBe('solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp');
+    expect(solanaAssetId(chain, null)).toBe(`${chain}/slip44:501`);
+    expect(solanaAssetId(chain, '1'.repeat(32))).toBe(`${chain}/token:${'1'.repeat(32)}`);
+    expect(() => solanaAssetId(chain, '0')).toThrow(/base58/);
+  });
+});
+
+describe('S15 memos', () => {
+  test('what is written is read, tags and all', () => {
+    const tags = [{ name: 'X-Order', value: 'grün=7' }];
+    expect(decodeMemo(encodeMemo(ADDRESS, tags))).toEqual({ recipient: ADDRESS, tags });
+    expect(decodeMemo(encodeMemo(ADDRESS))).toEqual({ recipient: ADDRESS, tags: [] });
+    expect(() => encodeMemo(ADDRESS, [{ name: 'X-Long', value: 'x'.repeat(700) }])).toThrow(/700 bytes/);
+    expect(() => encodeMemo('nobody')).toThrow(/AO recipient/);
+  });
+
+  test('any other bytes name nobody', () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (random) => decodeMemo(random) === null));
+    for (const text of ['', 'ao:', `AO:${ADDRESS}`, ` ao:${ADDRESS}`, `ao:${ADDRESS}\r\nX-A=1`, `ao:${ADDRESS}=`])
+      expect(decodeMemo(Buffer.from(text))).toBeNull();
+    expect(decodeMemo(Buffer.concat([Buffer.from(`ao:${ADDRESS}\nX-A=`), Buffer.of(0xff)]))).toBeNull();
+  });
+
+  test('lines that are no tags are no tags, and the recipient stands', () => {
+    for (const rest of ['\n', '\nX-A', '\nX-A=1\nX-A=2'])
+      expect(decodeMemo(Buffer.from(`ao:${ADDRESS}${rest}`))).toEqual({ recipient: ADDRESS, tags: null });
+  });
+});

@@ -1,0 +1,250 @@
+/**
+ * Solana's JSON-RPC over several sources. A slot is final when as many as must agree hold it so; about what is final only those are heard
+ * that have come as far. Listings are asked for between two named signatures, so that honest sources give the same whatever has come since.
+ */
+import { AgreementLost, RpcError, SourcePool, type Ask, type Source, type SourceOptions } from '../sources.js';
+import {
+  addressOf,
+  array,
+  contentOf,
+  object,
+  readTransaction,
+  signatureOf,
+  whole,
+  type ChainTransaction,
+} from './transaction.js';
+
+export interface SolanaPoolOptions extends SourceOptions {
+  genesisHash: string;
+}
+
+/** A line of an address' history. */
+export interface Listed {
+  signature: string;
+  slot: number;
+  failed: boolean;
+}
+
+/** What is at an address. */
+export interface ChainAccount {
+  lamports: bigint;
+  owner: string;
+  data: Buffer;
+  executable: boolean;
+}
+
+interface SolanaSource extends Source {
+  /** Slot it last said is final. */
+  final: number;
+}
+
+/** Signatures in one answer, as validators allow. */
+export const PAGE = 1_000;
+/** Pages of signatures above the agreed final slot that are looked through: sources are seconds apart. */
+const MAX_AHEAD = 5;
+/** A page of 1,000 with memos. */
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
+/** Transactions asked for at once. Each is below 64 KiB as JSON, most are of 4. */
+export const MAX_BATCH = 100;
+const MAX_BATCH_BYTES = 16 * 1024 * 1024;
+const MAX_ACCOUNTS = 100;
+
+export class SolanaPool extends SourcePool<SolanaSource> {
+  /** Highest slot that was agreed to be final. */
+  private final = 0;
+
+  /** @throws Error when `agreement` cannot be met, or one source is given twice */
+  constructor(private readonly options: SolanaPoolOptions) {
+    super(options, (source) => ({ ...source, final: 0 }));
+  }
+
+  /** The newest slot that is final for as many sources as must agree. @throws AgreementLost */
+  async finalized(): Promise<number> {
+    const { good, bad } = await this.each(
+      this.sources,
+      async (source, ask) => {
+        const slot = whole(await ask('getSlot', [{ commitment: 'finalized' }]), 'a slot');
+        if (slot < source.final) throw new RpcError('it went back before what it held final');
+        source.final = slot;
+        return slot;
+      },
+      this.whenEnough,
+    );
+    const slot = good.toSorted((a, b) => b - a)[this.agreement - 1];
+    if (slot === undefined) throw new AgreementLost('the finalized slot', good.length, this.agreement, bad);
+    this.final = Math.max(this.final, slot);
+    return slot;
+  }
+
+  /** The newest of an address' signatures up to a final slot, after `until`; null when there is none. @throws AgreementLost */
+  newest(address: string, until: string | null, slot: number): Promise<Listed | null> {
+    return this.agreed(
+      `the newest transaction of ${address}`,
+      this.heardAt(slot),
+      async (ask) => {
+        let before: string | null = null;
+        for (let i = 0; i < MAX_AHEAD; i += 1) {
+          const page: Listed[] = await readPage(ask, address, { before, until, limit: PAGE }, slot);
+          const found = page.find((one) => one.slot <= slot);
+          if (found !== undefined) return found;
+          if (page.length < PAGE) return null;
+          before = page.at(-1)?.signature ?? null;
+        }
+        throw new RpcError('it is too far ahead of the others');
+      },
+      JSON.stringify,
+    );
+  }
+
+  /** Signatures of an address between two of them, both excluded, newest first, at most 1,000. @throws AgreementLost */
+  page(address: string, before: string, until: string | null): Promise<Listed[]> {
+    return this.agreed(
+      `transactions of ${address}`,
+      this.heardAt(this.final),
+      (ask) => readPage(ask, address, { before, until, limit: PAGE }, this.final),
+      JSON.stringify,
+    );
+  }
+
+  /** Final transactions, each as it was listed; one that is listed and not given makes it no answer. @throws AgreementLost */
+  transactions(listed: readonly Listed[]): Promise<ChainTransaction[]> {
+    const options = { commitment: 'finalized', encoding: 'base64', maxSupportedTransactionVersion: 0 };
+    return this.agreed(
+      `${listed.length} transactions from ${listed[0]?.signature ?? '-'}`,
+      this.heardAt(this.final),
+      async (ask) => {
+        const given = await ask.all(
+          'getTransaction',
+          listed.map(({ signature }) => [signature, options]),
+          MAX_BATCH_BYTES,
+        );
+        return listed.map(({ signature, slot, failed }, i) => {
+          const transaction = readTransaction(signature, given[i]);
+          if (transaction.slot !== slot || transaction.failed !== failed)
+            throw new RpcError(`it lists transaction ${signature} differently from what it gives`);
+          return transaction;
+        });
+      },
+      (transactions) => transactions.map(contentOf).join('\n'),
+    );
+  }
+
+  /** The slot a transaction is final in; null when it is not. @throws AgreementLost */
+  finalSlot(signature: string): Promise<number | null> {
+    return this.agreed(
+      `the status of ${signature}`,
+      this.heardAt(this.final),
+      async (ask) => {
+        const { value } = object(
+          await ask('getSignatureStatuses', [[signature], { searchTransactionHistory: true }]),
+          'statuses',
+        );
+        const [status] = array(value, 'statuses');
+        if (status === null || status === undefined) return null;
+        const { slot, confirmationStatus } = object(status, 'a status');
+        return confirmationStatus === 'finalized' ? whole(slot, 'a slot') : null;
+      },
+      JSON.stringify,
+    );
+  }
+
+  /** What is at some addresses in final state; sources that are a moment apart may not agree, and are asked again. @throws AgreementLost */
+  accounts(addresses: readonly string[]): Promise<(ChainAccount | null)[]> {
+    if (addresses.length > MAX_ACCOUNTS) throw new Error(`At most ${MAX_ACCOUNTS} accounts are read at once.`);
+    return this.agreed(
+      `${addresses.length} accounts`,
+      this.heardAt(this.final),
+      async (ask) => {
+        const options = { commitment: 'finalized', encoding: 'base64', minContextSlot: this.final };
+        const { value } = object(await ask('getMultipleAccounts', [addresses, options], MAX_BATCH_BYTES), 'accounts');
+        const found = array(value, 'accounts').map(readAccount);
+        if (found.length !== addresses.length) throw new RpcError('it gives other accounts');
+        return found;
+      },
+      (accounts) =>
+        JSON.stringify(
+          accounts.map((a) => a && [a.lamports.toString(), a.owner, a.data.toString('base64'), a.executable]),
+        ),
+    );
+  }
+
+  /** Has every source broadcast a transaction; says what those that took none said. @throws AgreementLost when none took it */
+  async send(wire: Uint8Array): Promise<string[]> {
+    const text = Buffer.from(wire).toString('base64');
+    const options = { encoding: 'base64', skipPreflight: false, preflightCommitment: 'confirmed', maxRetries: 5 };
+    const { good, bad } = await this.each(
+      this.sources,
+      (_, ask) => ask('sendTransaction', [text, options]),
+      () => 'open',
+    );
+    if (good.length === 0) throw new AgreementLost('a transaction to send', 0, 1, bad);
+    return bad;
+  }
+
+  /** What transactions that write these accounts paid lately, micro-lamports a compute unit, by one source that answers. */
+  async priorityFees(addresses: readonly string[]): Promise<number[]> {
+    const { good } = await this.each(
+      this.sources,
+      async (_, ask) =>
+        array(await ask('getRecentPrioritizationFees', [addresses]), 'fees').map((one) =>
+          whole(object(one, 'a fee')['prioritizationFee'], 'a fee'),
+        ),
+      () => 'enough',
+    );
+    return good[0] ?? [];
+  }
+
+  protected async identify(ask: Ask): Promise<void> {
+    const hash = await ask('getGenesisHash', []);
+    if (hash !== this.options.genesisHash)
+      throw new RpcError(`it serves another cluster than ${this.options.genesisHash}`);
+  }
+
+  /** About what is final only those count that have come as far. */
+  private heardAt(slot: number): readonly SolanaSource[] {
+    return this.sources.filter((s) => s.final >= slot);
+  }
+}
+
+async function readPage(
+  ask: Ask,
+  address: string,
+  { before, until, limit }: { before: string | null; until: string | null; limit: number },
+  slot: number,
+): Promise<Listed[]> {
+  const options = {
+    commitment: 'finalized',
+    minContextSlot: slot,
+    limit,
+    ...(before === null ? {} : { before }),
+    ...(until === null ? {} : { until }),
+  };
+  const page = array(await ask('getSignaturesForAddress', [address, options], MAX_PAGE_BYTES), 'signatures').map(
+    (one) => {
+      const line = object(one, 'a listed transaction');
+      return {
+        signature: signatureOf(line['signature']),
+        slot: whole(line['slot'], 'a slot'),
+        failed: line['err'] !== null,
+      };
+    },
+  );
+  if (page.length > limit) throw new RpcError('it lists more than it was asked for');
+  if (page.some((one, i) => one.slot > (page[i - 1]?.slot ?? Infinity))) throw new RpcError('its list is out of order');
+  if (new Set(page.map((one) => one.signature)).size < page.length) throw new RpcError('it lists a transaction twice');
+  return page;
+}
+
+function readAccount(value: unknown): ChainAccount | null {
+  if (value === null) return null;
+  const { lamports, owner, data, executable } = object(value, 'an account');
+  const [text, encoding] = array(data, 'an account’s data');
+  if (typeof text !== 'string' || encoding !== 'base64' || typeof executable !== 'boolean')
+    throw new RpcError('it gives something else as an account');
+  return {
+    lamports: BigInt(whole(lamports, 'lamports')),
+    owner: addressOf(owner),
+    data: Buffer.from(text, 'base64'),
+    executable,
+  };
+}
