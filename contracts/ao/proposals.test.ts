@@ -168,6 +168,26 @@ it('I13 who proposes without end crowds out nobody but itself', async () => {
   expect(kept).toContain(proposalId(PROCESS, lineOf({ content: 'c5' })));
 });
 
+it('I13 who signs without end takes its share of memory and no more, and has it back when what it signed is gone', async () => {
+  const guardians = Array.from({ length: 64 }, (_, i) => getAddress(`0x${(i + 1).toString(16).padStart(40, '0')}`));
+  const token = await TokenProcess.spawn({
+    ...TAGS,
+    'Isthmus-Guardians': guardians.join(','),
+    'Isthmus-Threshold': '43',
+  });
+  const [liar = '', ...others] = guardians;
+  const share = Math.floor((32 * 1024 * 1024) / 64 / 16_000);
+  const lines = Array.from({ length: share + 2 }, (_, i) => lineOf({ withdrawals: [], content: `c${i}` }));
+  for (const [i, line] of lines.entries()) await propose(token, others[Math.floor(i / 20)] ?? '', line);
+  const codes: string[] = [];
+  for (const line of lines)
+    codes.push(...(await sign(token, liar, line, 'a'.repeat(16_000))).events.map((e) => e.type));
+  expect(codes).toEqual([...Array<string>(share).fill('proposal.signed'), 'guardian.bad-line', 'guardian.bad-line']);
+  // Who proposed the first has it crowded out by newer ones of its own.
+  for (let i = 0; i < 32; i += 1) await propose(token, others[0] ?? '', lineOf({ withdrawals: [], content: `n${i}` }));
+  expect(types(await sign(token, liar, lines.at(-1) ?? '', 'a'.repeat(16_000)))).toEqual(['proposal.signed']);
+});
+
 it('what is proposed, signed, released and rotated in whatever order, who follows the events has what the process shows', async () => {
   const withdrawals = fc
     .uniqueArray(fc.integer({ min: 1, max: 5 }), { maxLength: 4 })

@@ -357,6 +357,7 @@ local firstOpen = 1                     -- every withdrawal before this one is r
 local reviewFrom, settleFrom            -- where in pendingOrder and withdrawals to go on with what a decision made due
 local proposals, proposalCount = {}, 0   -- id -> what a guardian proposed to submit
 local proposalOrder, proposed = {}, {}  -- ids as they came, dropped ones taken out now and then; guardian -> ring of its newest
+local signedBytes = {}                  -- guardian -> bytes its signatures of proposals hold
 local decisions = {}                    -- nonce -> decision
 local applied = 0                       -- decisions taken so far
 
@@ -741,6 +742,8 @@ end
 -- each guardian's own care: this keeps what was said. A rotation drops all of them. --------------------------------------------------------
 
 local MAX_PROPOSAL, MAX_PAID, PROPOSALS_KEPT = 16384, 256, 32
+-- What signatures of proposals may hold in memory, an equal share for each guardian.
+local SIGNED_BYTES = 32 * 1024 * 1024
 
 -- Ids of the proposals of this epoch that pay a withdrawal.
 local function proposalsOf(withdrawal)
@@ -752,6 +755,7 @@ local function drop(id)
   local proposal = proposals[id]
   if not proposal then return end
   proposals[id], proposalCount = nil, proposalCount - 1
+  for guardian, text in pairs(proposal.signatures) do signedBytes[guardian] = signedBytes[guardian] - #text end
   for _, number in ipairs(proposal.numbers) do
     local list = withdrawals[number].released and {} or proposalsOf(withdrawals[number])
     for at, other in ipairs(list) do
@@ -816,7 +820,9 @@ local function signProposal(guardian, line, at)
     if before ~= signatures then event("guardian.double-vote", guardian, "proposal", id) end
     return
   end
-  proposal.signatures[guardian] = signatures
+  local held = (signedBytes[guardian] or 0) + #signatures
+  if held > SIGNED_BYTES // #set.guardians then return event("guardian.bad-line", guardian, at, "too-much-open") end
+  proposal.signatures[guardian], signedBytes[guardian] = signatures, held
   local n = 0
   for _, g in ipairs(set.guardians) do if proposal.signatures[g] then n = n + 1 end end
   event("proposal.signed", id, guardian, signatures, n)
@@ -900,7 +906,7 @@ local function apply(line)
     setGuardians(epoch, threshold, pauseThreshold, list)
     for guardian in pairs(claimed) do if not set.index[guardian] then claimed[guardian] = nil end end
     reviewFrom, settleFrom = 1, firstOpen
-    proposals, proposalOrder, proposed, proposalCount = {}, {}, {}, 0
+    proposals, proposalOrder, proposed, signedBytes, proposalCount = {}, {}, {}, {}, 0
   end
 end
 
