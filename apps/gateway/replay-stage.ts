@@ -171,6 +171,12 @@ export class Live {
   }
 }
 
+/** What a token's spawn says of itself. */
+export const tokenTags = (): Record<string, string> => ({
+  ...SPAWN_TAGS,
+  'Isthmus-Guardians': GUARDIANS.map((g) => g.address).join(','),
+});
+
 export class ReplayStage {
   private sent = 0;
   private deposits = 0;
@@ -226,9 +232,8 @@ export class ReplayStage {
   /** The token's module and spawn. */
   async token(): Promise<{ module: Item; spawn: Item }> {
     const module = await this.module(tokenSource());
-    const guardians = GUARDIANS.map((g) => g.address).join(',');
     const own = { Module: module.id, Scheduler: SCHEDULER.address, Authority: MESSENGER.address };
-    const spawn = await this.item({ ...SPAWN_TAGS, ...own, 'Isthmus-Guardians': guardians }, 0);
+    const spawn = await this.item({ ...tokenTags(), ...own }, 0);
     return { module, spawn };
   }
 

@@ -2,6 +2,7 @@
 import {
   arweaveSigner,
   assign,
+  createItem,
   ed25519Signer,
   tagOf,
   type Item,
@@ -11,6 +12,7 @@ import {
 } from '@isthmus/ao';
 import {
   ArweaveClient,
+  assetNoticeTags,
   ArweaveSource,
   BaseLayerPoster,
   createCheckpoint,
@@ -21,7 +23,7 @@ import {
   type Finding,
   type SealedRange,
 } from '@isthmus/arweave';
-import { ReplayStage } from '../../replay-stage.js';
+import { ReplayStage, tokenTags } from '../../replay-stage.js';
 import { rebuild, type RebuildOptions } from './rebuild.js';
 
 const COUNTER = 'local n = 0 function handle(msg) n = n + 1 ao.send({ Target = msg.From, Data = tostring(n) }) end';
@@ -38,6 +40,8 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 afterEach(() => stage.arweave.faults.heal());
 
+const counterModule = (): Item => module;
+
 /** A scheduler that seals whatever it is told to. */
 class Liar {
   readonly signer: Signer = ed25519Signer(Buffer.alloc(32, (schedulers += 1)));
@@ -45,6 +49,12 @@ class Liar {
   private sequence = 0;
   process = '';
   entries: ScheduleEntry[] = [];
+
+  constructor(
+    readonly module: Item = counterModule(),
+    private readonly spawn: Readonly<Record<string, string>> = {},
+  ) {}
+
   private head: ScheduleHead | null = null;
 
   /** Places a message, a new one unless told: the spawn first. */
@@ -54,7 +64,7 @@ class Liar {
       again ??
       (this.head
         ? await stage.message(this.process, own)
-        : await stage.item({ 'Data-Protocol': 'ao', Type: 'Process', Module: module.id }, 0));
+        : await stage.item({ ...this.spawn, 'Data-Protocol': 'ao', Type: 'Process', Module: this.module.id }, 0));
     this.process ||= message.id;
     const moment = { timestamp: 1000 + this.entries.length, blockHeight: 0 };
     const { item, head } = await assign(this.process, message.id, this.head, moment, this.signer);
@@ -189,6 +199,38 @@ describe('I11 A12 a scheduler that lies', () => {
     const tx = await liar.settle(5, 6, null);
     const item = liar.entries[1]?.message.id;
     expect(await found(liar)).toMatchObject({ kind: 'doubled', bundle: 3, tx, process: liar.process, slot: 6, item });
+  });
+
+  it('doubled: an item of no schedule, in another bundle or in the same', async () => {
+    const { liar } = await silent();
+    await liar.place();
+    const tx = await liar.settle(5, 5, null, [module]);
+    expect(await found(liar)).toMatchObject({
+      kind: 'doubled',
+      bundle: 3,
+      tx,
+      item: module.id,
+      message: expect.stringContaining('which bundle 1 has already') as string,
+    });
+    const another = new Liar();
+    await another.place();
+    const twice = await another.settle(0, 0, null, [module, module]);
+    expect(await found(another)).toMatchObject({ kind: 'doubled', bundle: 1, tx: twice, item: module.id });
+  });
+
+  it('books-short: a token that says other totals than its events add up to', async () => {
+    const said = `function handle(msg) ao.send({ Target = msg.From, Data = '{"minted":"5","burned":"0","released":"0"}' }) end`;
+    const liar = new Liar(await stage.module(said), tokenTags());
+    await liar.place();
+    const notice = { asset: 'eip155:1/slip44:60', process: liar.process };
+    const noticed = await createItem({ tags: assetNoticeTags(notice), data: '' }, liar.signer);
+    await liar.settle(0, 0, null, [liar.module, noticed]);
+    expect(await found(liar)).toMatchObject({
+      kind: 'books-short',
+      process: liar.process,
+      slot: 0,
+      message: expect.stringContaining('has minted 5, burned 0 and released 0; its events add up to 0, 0, 0') as string,
+    });
   });
 
   it('missing-module: a spawn whose module was never settled', async () => {

@@ -55,9 +55,10 @@ export class ScheduleTables {
     );
   }
 
-  /** Writes a bundle; what is in it can be read when this resolves. @throws SettlementFinding `missing-module` */
+  /** Writes a bundle; what is in it can be read when this resolves. @throws SettlementFinding `missing-module`, `doubled` */
   async take(bundle: ReadBundle): Promise<void> {
     await this.atOnce(async () => {
+      await this.refuseDoubled(bundle);
       await this.takeOthers(bundle);
       await this.takeEntries(bundle.ranges.map((r) => r.entries));
       await this.takeSettlement(bundle);
@@ -141,6 +142,23 @@ export class ScheduleTables {
 
   async close(): Promise<void> {
     await this.runner.release();
+  }
+
+  /** An item of no schedule is settled once. @throws SettlementFinding `doubled` */
+  private async refuseDoubled({ others, seal }: ReadBundle): Promise<void> {
+    const rows: { id: string; sequence: string }[] = await this.runner.query(
+      'select id, sequence from settlement_item where id = any($1)',
+      [others.map((o) => o.id)],
+    );
+    const seen = new Map(rows.map((r) => [r.id, Number(r.sequence)]));
+    for (const { id } of others) {
+      const first = seen.get(id);
+      if (first !== undefined)
+        throw new SettlementFinding('doubled', `Item ${id} is there again, which bundle ${first} has already.`, {
+          item: id,
+        });
+      seen.set(id, seal.sequence);
+    }
   }
 
   private async takeOthers({ others }: ReadBundle): Promise<void> {
