@@ -14,7 +14,7 @@ import { migrate } from './migrate.js';
 import { reset } from './reset.js';
 import { claimHome, runningStack } from './running.js';
 import { CommandError, said } from './said.js';
-import { portsOf } from './settings.js';
+import { portsInUse, portsOf } from './settings.js';
 import { presses } from './signals.js';
 
 let folder: string;
@@ -42,6 +42,28 @@ describe('ports', () => {
     ['ISTHMUS_GUARDIAN_PORT', '65534'], // the third guardian's would be too high
   ])('a wrong %s is refused by its name', (name, value) => {
     expect(() => portsOf({ [name]: value })).toThrow(name);
+  });
+
+  it('who asks a stack finds it by its folder alone; the environment comes first, and a folder without one is none', () => {
+    const write = (name: string, content: unknown) =>
+      fs.writeFileSync(
+        path.join(folder, `${name}.json`),
+        typeof content === 'string' ? content : JSON.stringify(content),
+      );
+    const home = { ISTHMUS_HOME: folder };
+    expect(portsInUse(home)).toEqual(portsOf({}));
+    write('gateway', {
+      port: 5600,
+      chain: { rpcUrls: ['http://127.0.0.1:5601'] },
+      databaseUrl: 'postgres://x@127.0.0.1:5602/g',
+    });
+    write('arweave', { port: 5603 });
+    write('guardian_1', { port: 5611 });
+    const taken = { gateway: 5600, anvil: 5601, postgres: 5602, arweave: 5603, guardians: 5611 };
+    expect(portsInUse(home)).toEqual(taken);
+    expect(portsInUse({ ...home, ISTHMUS_ANVIL_PORT: '7000' })).toEqual({ ...taken, anvil: 7000 });
+    write('gateway', '{"port":');
+    expect(portsInUse(home)).toEqual({ ...taken, gateway: 4600, anvil: 4601, postgres: 4602 });
   });
 
   it('two parts never take the same port', () => {

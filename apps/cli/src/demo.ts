@@ -5,7 +5,7 @@ import { formatUnits, parseUnits } from '@isthmus/bridge';
 import { devAccount, devKey, receiptOf } from '@isthmus/devnet';
 import { createPublicClient, createWalletClient, defineChain, http, parseAbi, zeroAddress, type Hex } from 'viem';
 import { GatewayClient, type AssetAnswer, type BooksAnswer, type TransferAnswer } from './gateway-client.js';
-import { portsOf } from './settings.js';
+import { portsInUse } from './settings.js';
 
 interface DepositQuote {
   call: { to: Hex; value: string; data: Hex };
@@ -26,13 +26,15 @@ const ALICE = 1;
 const BOB = 2;
 
 export async function demo(): Promise<void> {
-  const ports = portsOf(process.env);
+  const ports = portsInUse(process.env);
   const gateway = new GatewayClient(`http://127.0.0.1:${ports.gateway}`);
   const run = new Demo(gateway, `http://127.0.0.1:${ports.anvil}`);
   await run.play();
 }
 
 class Demo {
+  /** Id of the withdrawal shown last. */
+  private last = '';
   private readonly client;
   private readonly wallet;
 
@@ -59,6 +61,30 @@ class Demo {
       await this.thereAndBack(asset, parseUnits(text, asset.decimals), parseUnits(back, asset.decimals));
     }
     await this.showBooks(assets);
+    await this.showNext();
+  }
+
+  /** Where to look next; what is on Arweave only where the stack settles. */
+  private async showNext(): Promise<void> {
+    const settles = await this.gateway.get('/v1/settlement').then(
+      () => true,
+      () => false,
+    );
+    const next: [command: string, what: string][] = [
+      ['audit', 'every mint traced to its deposit, every release to its burn, on your own machine'],
+      ...(settles
+        ? ([
+            ['settlement', 'the bundles on Arweave, where all of this is within seconds'],
+            ['replay', 'everything rebuilt from Arweave alone, and compared'],
+          ] as [string, string][])
+        : []),
+    ];
+    console.log('\n━━ Next');
+    for (const [command, what] of next) console.log(`   npm run -s isthmus -- ${command.padEnd(10)}  ${what}`);
+    if (settles)
+      console.log(
+        `   curl -s ${this.gateway.url}/v1/transfers/${this.last}  each step with its bundle and transaction`,
+      );
   }
 
   private pick(assets: AssetAnswer[], coin: boolean): AssetAnswer {
@@ -136,6 +162,7 @@ class Demo {
       Object.fromEntries(quote.message.tags.map((t) => [t.name, t.value])),
     );
     const { id } = await this.gateway.find(`message=${message}`);
+    this.last = id;
     console.log(`   withdrawal ${id}`);
     return this.gateway.follow(id, (state) => console.log(`     … ${state}`));
   }

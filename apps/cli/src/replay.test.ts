@@ -35,6 +35,22 @@ it('progress is a bar that is written over on a terminal, and a line now and the
   ]);
 });
 
+it.each([
+  [{ process: ['zz'] }, /^--process: Write an id/],
+  [{ scheduler: 'zz' }, /^--scheduler: Write an id/],
+  [{ tail: ['/none/there'] }, /^--tail: \/none\/there cannot be read/],
+])(
+  'what cannot be asked for is refused at once, before Arweave is: %j',
+  async (more, message) => {
+    const asked = { from: 'http://127.0.0.1:9', scheduler: 'A'.repeat(43), json: true, ...more };
+    await expect(replay(asked)).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringMatching(message) as string,
+    });
+  },
+  30_000,
+);
+
 describe('what a gateway shows, held against the replay', () => {
   const id = (c: string) => c.repeat(43);
   const report = {

@@ -11,7 +11,7 @@ import { assertAnswers, differences } from './replay-compare.js';
 import { ProgressLine } from './replay-progress.js';
 import { runningStack } from './running.js';
 import { CommandError } from './said.js';
-import { portsOf } from './settings.js';
+import { portsInUse } from './settings.js';
 
 /** Exit code when it could not be done; 1 says that something is wrong with what was settled. */
 const COULD_NOT = 2;
@@ -59,7 +59,7 @@ function plan(options: ReplayOptions): { request: ReplayRequest; compare: string
     return { request: { ...more, from, scheduler, rpc }, compare };
   }
   const home = stateFolder();
-  const ports = portsOf(process.env);
+  const ports = portsInUse(process.env);
   if (runningStack(home) === null)
     throw new CommandError(
       `No stack runs from ${home}: start it (npm start), or say where to read with --from <arweave url>.`,
@@ -140,6 +140,12 @@ function words(report: ReplayReport, compare: string | undefined, different: rea
       return `  ${a.asset}  minted ${a.minted}, burned ${a.burned}, released ${a.released}${held}`;
     }),
   ];
+  if (report.fromCheckpoints === 0)
+    lines.push('  checkpoint none was settled yet: every process was evaluated from slot 0');
+  else if (report.fromCheckpoints !== null)
+    lines.push(
+      `  checkpoint ${count(report.fromCheckpoints)} of ${count(report.processes.length)} processes began at theirs`,
+    );
   for (const { process: at, from, to } of report.tail)
     lines.push(`  tail       slots ${count(from)} to ${count(to)} of ${at}, behind the last seal`);
   if (compare !== undefined)

@@ -1,5 +1,9 @@
-/** Which ports the local stack takes: the environment over the defaults, checked before anything starts. */
+/** Which ports the local stack takes, or has taken: the environment over the defaults, checked before anything starts. */
+import fs from 'node:fs';
+import path from 'node:path';
 import { guardianNames, type StackPorts } from '@isthmus/devnet';
+import { stateFolder } from '@isthmus/store';
+import { z } from 'zod';
 import { CommandError } from './said.js';
 
 /** The variable that sets each port; guardians take as many as there are, from theirs upwards. */
@@ -19,23 +23,60 @@ const STANDARD: Readonly<Required<StackPorts>> = {
   guardians: 4611,
 };
 
-/** @throws CommandError naming the variable that is wrong, or the two that take the same port. */
+/** The ports a stack is to take. @throws CommandError naming the variable that is wrong, or the two that take the same port. */
 export function portsOf(env: NodeJS.ProcessEnv): Required<StackPorts> {
-  const ports = {
-    gateway: port(env, 'gateway'),
-    anvil: port(env, 'anvil'),
-    postgres: port(env, 'postgres'),
-    arweave: port(env, 'arweave'),
-    guardians: port(env, 'guardians'),
-  };
+  const ports = portsOver(STANDARD, env);
   refuseSamePort(ports);
   return ports;
 }
 
-function port(env: NodeJS.ProcessEnv, part: keyof StackPorts): number {
+/** The ports the stack in this folder took when it was started last, for those who ask it; what the environment says comes first. @throws CommandError */
+export function portsInUse(env: NodeJS.ProcessEnv): Required<StackPorts> {
+  return portsOver({ ...STANDARD, ...portsTaken(stateFolder(env)) }, env);
+}
+
+function portsOver(otherwise: Readonly<Required<StackPorts>>, env: NodeJS.ProcessEnv): Required<StackPorts> {
+  const of = (part: keyof StackPorts): number => port(env, part, otherwise[part]);
+  return {
+    gateway: of('gateway'),
+    anvil: of('anvil'),
+    postgres: of('postgres'),
+    arweave: of('arweave'),
+    guardians: of('guardians'),
+  };
+}
+
+const withPort = z.object({ port: z.int().positive() });
+const gatewayFile = withPort.extend({ chain: z.object({ rpcUrls: z.array(z.url()).min(1) }), databaseUrl: z.url() });
+
+/** As the stack's own configurations say, as far as they are there. */
+function portsTaken(home: string): Partial<StackPorts> {
+  const gateway = gatewayFile.safeParse(configIn(home, 'gateway')).data;
+  const arweave = withPort.safeParse(configIn(home, 'arweave')).data;
+  const guardian = withPort.safeParse(configIn(home, guardianNames()[0] ?? '')).data;
+  return {
+    ...(gateway && {
+      gateway: gateway.port,
+      anvil: Number(new URL(gateway.chain.rpcUrls[0] ?? '').port),
+      postgres: Number(new URL(gateway.databaseUrl).port),
+    }),
+    ...(arweave && { arweave: arweave.port }),
+    ...(guardian && { guardians: guardian.port }),
+  };
+}
+
+function configIn(home: string, name: string): unknown {
+  try {
+    return JSON.parse(fs.readFileSync(path.join(home, `${name}.json`), 'utf8'));
+  } catch {
+    return null; // never started from there, or half written
+  }
+}
+
+function port(env: NodeJS.ProcessEnv, part: keyof StackPorts, otherwise: number): number {
   const name = PORT_VARIABLES[part];
   const value = env[name];
-  if (value === undefined || value === '') return STANDARD[part];
+  if (value === undefined || value === '') return otherwise;
   const highest = part === 'guardians' ? 65_536 - guardianNames().length : 65_535;
   if (!/^[1-9][0-9]{0,4}$/.test(value) || Number(value) > highest)
     throw new CommandError(`${name} is "${value}": write a port from 1 to ${highest}.`);

@@ -3,7 +3,7 @@ import { guardianNames } from '@isthmus/devnet';
 import { formatUnits } from '@isthmus/bridge';
 import { GatewayClient, type AssetAnswer, type BooksAnswer } from './gateway-client.js';
 import { CommandError } from './said.js';
-import { portsOf } from './settings.js';
+import { portsInUse } from './settings.js';
 
 const ANSWER_MS = 5000;
 
@@ -15,7 +15,7 @@ interface Part {
 
 /** @throws CommandError when the gateway does not answer, or some part is not ready. */
 export async function status(): Promise<void> {
-  const ports = portsOf(process.env);
+  const ports = portsInUse(process.env);
   const gateway = new GatewayClient(`http://127.0.0.1:${ports.gateway}`);
   const { parts } = await gateway.get<{ parts: Record<string, Part> }>('/health');
   const lines = Object.entries(parts).map(([name, part]) => line(`gateway ${name}`, part));

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { createItem, ItemError, type EvaluationResult, type Item, type Signer, type Tag } from '@isthmus/ao';
 import { CommandError } from '../said.js';
-import { portsOf } from '../settings.js';
+import { portsInUse } from '../settings.js';
 import { AoClient } from './client.js';
 import type { KeyType } from './options.js';
 import { signerOf } from './signer.js';
@@ -13,7 +13,7 @@ export const PROCESS_FAILED = 2;
 
 /** The gateway that is meant: the one named, or the local stack's. */
 export function clientOf({ gateway }: { gateway?: string }): AoClient {
-  return new AoClient(gateway ?? `http://127.0.0.1:${portsOf(process.env).gateway}`);
+  return new AoClient(gateway ?? `http://127.0.0.1:${portsInUse(process.env).gateway}`);
 }
 
 export function signerFor(client: AoClient, { key, keyType }: { key?: string; keyType: KeyType }): Signer {

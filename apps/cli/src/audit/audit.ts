@@ -9,7 +9,7 @@ import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type A
 import type { Deployment } from '@isthmus/devnet';
 import { tokenSource, stateFolder } from '@isthmus/store';
 import { CommandError } from '../said.js';
-import { portsOf } from '../settings.js';
+import { portsInUse } from '../settings.js';
 import { inWords, isAllShown, jsonOf } from './words.js';
 
 /** Nothing is wrong; money is or may be gone; only something takes too long; no audit could be made. */
@@ -121,12 +121,12 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
       'Which processes are audited? Name them with --process, or a --gateway that lists them.',
       EXIT['not-made'],
     );
-  const rpcUrls = options.rpc ?? (isLocal ? [`http://127.0.0.1:${portsOf(process.env).anvil}`] : []);
+  const rpcUrls = options.rpc ?? (isLocal ? [`http://127.0.0.1:${portsInUse(process.env).anvil}`] : []);
   if (rpcUrls.length === 0) throw new CommandError('Name RPC sources of the chain with --rpc.', EXIT['not-made']);
   const scheduler = options.scheduler ?? known?.scheduler;
   if (from !== undefined && scheduler === undefined)
     throw new CommandError('Whose bundles are read? Name the scheduler’s address with --scheduler.', EXIT['not-made']);
-  const url = gateway ?? `http://127.0.0.1:${portsOf(process.env).gateway}`;
+  const url = gateway ?? `http://127.0.0.1:${portsInUse(process.env).gateway}`;
   const network = (): AuditorOptions['network'] =>
     from === undefined
       ? new IsthmusNetwork(url)

@@ -3,7 +3,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { pairsOf, RECEIPT_COVERS, RECEIPT_LABEL, RECEIPT_TAG, writeHttpMessage, type HttpMessage } from '@isthmus/ao';
 import { CommandError } from '../said.js';
-import { portsOf } from '../settings.js';
+import { portsInUse } from '../settings.js';
 
 const ANSWER_MS = 20_000;
 /** A transfer's answer with its whole timeline is some KiB. */
@@ -14,7 +14,7 @@ const ASKED = `${RECEIPT_LABEL}=(${RECEIPT_COVERS.map((name) => `"${name}"`).joi
 
 /** @throws CommandError when there is no such transfer, or the gateway signs nothing */
 export async function receipt(id: string, { gateway }: { gateway?: string }): Promise<void> {
-  const base = gateway ?? `http://127.0.0.1:${portsOf(process.env).gateway}`;
+  const base = gateway ?? `http://127.0.0.1:${portsInUse(process.env).gateway}`;
   const message = await signedAnswer(`${base}/v1/transfers/${encodeURIComponent(id)}`);
   if (message.status !== 200) throw new CommandError(detailOf(message));
   if (!message.fields.some(([name]) => name.toLowerCase() === 'signature'))

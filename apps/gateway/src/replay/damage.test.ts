@@ -40,8 +40,6 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 afterEach(() => stage.arweave.faults.heal());
 
-const counterModule = (): Item => module;
-
 /** A scheduler that seals whatever it is told to. */
 class Liar {
   readonly signer: Signer = ed25519Signer(Buffer.alloc(32, (schedulers += 1)));
@@ -51,7 +49,7 @@ class Liar {
   entries: ScheduleEntry[] = [];
 
   constructor(
-    readonly module: Item = counterModule(),
+    readonly runs: Item = module,
     private readonly spawn: Readonly<Record<string, string>> = {},
   ) {}
 
@@ -64,7 +62,7 @@ class Liar {
       again ??
       (this.head
         ? await stage.message(this.process, own)
-        : await stage.item({ ...this.spawn, 'Data-Protocol': 'ao', Type: 'Process', Module: this.module.id }, 0));
+        : await stage.item({ ...this.spawn, 'Data-Protocol': 'ao', Type: 'Process', Module: this.runs.id }, 0));
     this.process ||= message.id;
     const moment = { timestamp: 1000 + this.entries.length, blockHeight: 0 };
     const { item, head } = await assign(this.process, message.id, this.head, moment, this.signer);
@@ -224,7 +222,7 @@ describe('I11 A12 a scheduler that lies', () => {
     await liar.place();
     const notice = { asset: 'eip155:1/slip44:60', process: liar.process };
     const noticed = await createItem({ tags: assetNoticeTags(notice), data: '' }, liar.signer);
-    await liar.settle(0, 0, null, [liar.module, noticed]);
+    await liar.settle(0, 0, null, [liar.runs, noticed]);
     expect(await found(liar)).toMatchObject({
       kind: 'books-short',
       process: liar.process,

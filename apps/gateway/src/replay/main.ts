@@ -39,10 +39,13 @@ const databaseAddress = z.url({
   protocol: /^postgres(ql)?$/,
   error: 'Write the database as postgresql://user:password@host:port/name.',
 });
+const aoId = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{43}$/, 'Write an id or address of AO: 43 characters of A-Z, a-z, 0-9, - and _.');
 const request = z.strictObject({
   from: webAddress,
-  scheduler: z.string(),
-  processes: z.array(z.string()).optional(),
+  scheduler: aoId,
+  processes: z.array(aoId).optional(),
   rpc: z.array(webAddress).max(16).default([]),
   fromBlock: z.int().min(0).default(0),
   checkpoint: z.boolean().default(false),
@@ -55,6 +58,8 @@ const request = z.strictObject({
   workers: z.int().min(1).max(64).default(os.availableParallelism()),
   memoryMiB: z.int().min(256).default(1024),
 });
+/** What the command line calls it, where that is another name. */
+const OPTIONS: Readonly<Record<string, string>> = { processes: 'process', fromBlock: 'from-block' };
 /** Milliseconds between two words about how far it is. */
 const SAY_MS = 200;
 
@@ -94,7 +99,7 @@ async function main(): Promise<number> {
 function requestOf(json: string): z.output<typeof request> {
   const { success, data, error } = request.safeParse(JSON.parse(json));
   if (success) return data;
-  const words = error.issues.map(({ path: at, message }) => `--${String(at[0])}: ${message}`);
+  const words = error.issues.map(({ path: at, message }) => `--${OPTIONS[String(at[0])] ?? String(at[0])}: ${message}`);
   throw new ReplayError('bad-request', words.join('\n'));
 }
 

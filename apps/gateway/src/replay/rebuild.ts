@@ -58,6 +58,8 @@ export interface Rebuilt {
   bytes: number;
   /** The state as of the last seal. */
   state: StateAt;
+  /** Processes that began at a checkpoint; null when they were to begin at slot 0. */
+  fromCheckpoints: number | null;
   /** Whether its index says something: from checkpoints on there are not all events. */
   indexed: boolean;
   /** Books held against the chain; none when it was not read. */
@@ -100,6 +102,7 @@ export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
 class Rebuild {
   private readonly rerun: Rerun;
   private readonly follower: Follower;
+  private begun = 0;
   private bundles = 0;
   private bytes = 0;
   private phase: ReplayPhase = 'reading';
@@ -154,6 +157,7 @@ class Rebuild {
       slots: tables.slots,
       evaluated: ledger.count,
       state,
+      fromCheckpoints: options.checkpoint ? this.begun : null,
       indexed: !options.checkpoint,
       books,
       tail,
@@ -234,6 +238,7 @@ class Rebuild {
     });
     this.ledger.begin(process, checkpoint.nonce, checkpoint.results);
     await this.rerun.begin(process, checkpoint.nonce, image);
+    this.begun += 1;
   }
 
   /** What a gateway's own projector makes of the results. */

@@ -15,6 +15,7 @@ export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: numb
     bytes,
     slots,
     evaluated,
+    fromCheckpoints: rebuilt.fromCheckpoints,
     milliseconds: Math.round(milliseconds),
     peakBytes,
     processes: state.processes,

@@ -50,6 +50,8 @@ export interface ReplayReport {
   slots: number;
   /** Results computed. */
   evaluated: number;
+  /** Processes that began at a checkpoint; null when it was not asked for. */
+  fromCheckpoints: number | null;
   /** From the first look at Arweave to the hash of the state. */
   milliseconds: number;
   /** Most memory the process held. */
