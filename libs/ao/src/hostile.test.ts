@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import { openDatabase, testCluster, type TestCluster } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { ComputeUnit } from './compute/compute-unit.js';
 import { HANGING_WORKER } from './compute/hanging-worker.js';
@@ -79,13 +79,14 @@ const dryRunOf = (process: string, action: string) => ({
 /** Until nothing is left to evaluate, of one process or of all, or to deliver. */
 async function settle(process: string | null = null): Promise<void> {
   for (;;) {
-    const behind: { id: string }[] = await database.query(
-      'select id from computed_process where evaluated < nonce and ($1::text is null or id = $1)',
+    // In one look: between two, what waited would have been placed, and be in neither.
+    const [left]: [{ behind: string[]; waiting: boolean }] = await database.query(
+      `select array(select id from computed_process where evaluated < nonce and ($1::text is null or id = $1)) as behind,
+         exists(select 1 from outbox where state = 'waiting') as waiting`,
       [process],
     );
-    const waiting: unknown[] = await database.query(`select 1 from outbox where state = 'waiting' limit 1`);
-    if (behind.length + waiting.length === 0) return;
-    await Promise.all(behind.map(({ id }) => compute.advance(id)));
+    if (left.behind.length === 0 && !left.waiting) return;
+    await Promise.all(left.behind.map((id) => compute.advance(id)));
     await messenger.deliver();
   }
 }
@@ -105,8 +106,11 @@ afterAll(async () => {
 });
 beforeEach(async () => {
   failures = [];
-  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
+  database = await openDatabase({
+    url: await cluster.fresh(gatewayMigrations),
+    migrations: gatewayMigrations,
+    applicationName: 'test',
+  });
 });
 afterEach(async () => {
   await end();
