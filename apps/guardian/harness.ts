@@ -187,15 +187,8 @@ export class World {
   async guardianDatabase(): Promise<DataSource> {
     const left = this.emptied.pop();
     if (left) return left;
-    const url = await this.cluster.fresh();
-    const database = await openDatabase({
-      url,
-      migrations: guardianMigrations,
-      applicationName: 'guardian',
-      poolSize: 5,
-    });
-    await runMigrations(database);
-    return database;
+    const url = await this.cluster.fresh(guardianMigrations);
+    return openDatabase({ url, migrations: guardianMigrations, applicationName: 'guardian', poolSize: 5 });
   }
 
   /** A new vault with its processes: one test's own. */

@@ -2,7 +2,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import { openDatabase, testCluster, type TestCluster } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import {
   AoPipeline,
@@ -100,8 +100,11 @@ beforeAll(async () => {
 afterAll(() => cluster.close());
 beforeEach(async () => {
   failures = [];
-  database = await openDatabase({ url: await cluster.fresh(), migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
+  database = await openDatabase({
+    url: await cluster.fresh(gatewayMigrations),
+    migrations: gatewayMigrations,
+    applicationName: 'test',
+  });
   pipeline = open();
   module = await createItem(
     { tags: tags(['Type', 'Module'], ['Module-Format', 'isthmus-lua-5.4']), data: COUNTER },

@@ -2,7 +2,7 @@
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { ConfigError } from './config.js';
 
-type Migrations = NonNullable<DataSourceOptions['migrations']>;
+export type Migrations = NonNullable<DataSourceOptions['migrations']>;
 type Entities = NonNullable<DataSourceOptions['entities']>;
 
 /** Any constant will do, as long as every Isthmus uses the same. */

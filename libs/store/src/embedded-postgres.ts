@@ -53,8 +53,8 @@ export interface EmbeddedPostgres {
   pid: number;
   /** Connection URL of one database, password included: never log it. */
   url(database: string): string;
-  /** Creates the database unless it is there. */
-  createDatabase(name: string): Promise<void>;
+  /** Creates the database unless it is there; as a copy of another, to which nobody is connected, when one is named. */
+  createDatabase(name: string, template?: string): Promise<void>;
   /** Fast shutdown; resolves when the server is gone. */
   stop(): Promise<void>;
 }
@@ -89,14 +89,15 @@ function handle(child: ChildProcess, port: number, password: string): EmbeddedPo
     port,
     pid: child.pid ?? 0,
     url,
-    async createDatabase(name) {
-      if (!/^[a-z][a-z0-9_]{0,62}$/.test(name))
-        throw new PostgresError('failed', `"${name}" is not a plain database name.`);
+    async createDatabase(name, template = 'template1') {
+      for (const word of [name, template])
+        if (!/^[a-z][a-z0-9_]{0,62}$/.test(word))
+          throw new PostgresError('failed', `"${word}" is not a plain database name.`);
       const client = new pg.Client({ connectionString: url('postgres') });
       await client.connect();
       try {
         const there = await client.query('select 1 from pg_database where datname = $1', [name]);
-        if (there.rowCount === 0) await client.query(`create database ${name}`);
+        if (there.rowCount === 0) await client.query(`create database ${name} template ${template}`);
       } finally {
         await client.end();
       }

@@ -2,12 +2,13 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { openDatabase, runMigrations, type Migrations } from './data-source.js';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
 
 export interface TestCluster {
   postgres: EmbeddedPostgres;
-  /** URL of a new, empty database. */
-  fresh(): Promise<string>;
+  /** URL of a new database: empty, or as these migrations leave one. They run once; every further one is a copy. */
+  fresh(migrations?: Migrations): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -17,12 +18,26 @@ export async function testCluster(): Promise<TestCluster> {
   fs.chmodSync(folder, 0o755); // the server's user must reach its folder
   const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'pg'), durable: false });
   let made = 0;
+  const create = async (template?: string): Promise<string> => {
+    const name = `test_${(made += 1)}`;
+    await postgres.createDatabase(name, template);
+    return name;
+  };
+  const templates = new Map<Migrations, Promise<string>>();
+  const templateOf = async (migrations: Migrations): Promise<string> => {
+    const name = await create();
+    const database = await openDatabase({ url: postgres.url(name), migrations, applicationName: 'template' });
+    await runMigrations(database);
+    await database.destroy(); // nobody may be connected to what is copied
+    return name;
+  };
   return {
     postgres,
-    async fresh() {
-      const name = `test_${(made += 1)}`;
-      await postgres.createDatabase(name);
-      return postgres.url(name);
+    async fresh(migrations) {
+      if (!migrations) return postgres.url(await create());
+      const template = templates.get(migrations) ?? templateOf(migrations);
+      templates.set(migrations, template);
+      return postgres.url(await create(await template));
     },
     async close() {
       await postgres.stop();

@@ -1,6 +1,6 @@
 /** Computing on a real database: checkpoints, processes that make room for others, several computes on one database, and the proof that it all adds up. */
 import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import { openDatabase, testCluster, type TestCluster } from '@isthmus/store';
 import type { DataSource, EntityManager } from 'typeorm';
 import { createItem, ed25519Signer } from '../items/index.js';
 import { Messenger } from '../messenger/messenger.js';
@@ -109,9 +109,8 @@ beforeAll(async () => {
 afterAll(() => cluster.close());
 beforeEach(async () => {
   nodes = [];
-  url = await cluster.fresh();
+  url = await cluster.fresh(gatewayMigrations);
   database = await openDatabase({ url, migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
 });
 afterEach(async () => {
   await Promise.all(nodes.map((n) => n.stop()));

@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { gatewayMigrations } from '@isthmus/migrations';
-import { openDatabase, projectRoot, runMigrations, testCluster, type TestCluster } from '@isthmus/store';
+import { openDatabase, projectRoot, testCluster, type TestCluster } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { Leases, type Lease } from './leases.js';
 
@@ -19,9 +19,8 @@ beforeAll(async () => {
 });
 afterAll(() => cluster.close());
 beforeEach(async () => {
-  url = await cluster.fresh();
+  url = await cluster.fresh(gatewayMigrations);
   database = await openDatabase({ url, migrations: gatewayMigrations, applicationName: 'test' });
-  await runMigrations(database);
   leases = new Leases(database, quiet);
 });
 afterEach(async () => {
