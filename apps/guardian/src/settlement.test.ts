@@ -127,6 +127,26 @@ it('I8 signs a large release when it is settled and deep enough, and smaller one
   expect(await refusals(other)).toEqual([]);
 });
 
+it('I8 a bundle that was lost and posted again counts, though the index goes on naming what carried it first', async () => {
+  const { scene, subjects } = await funded();
+  const [one] = subjects;
+  await scene.withdraw(LARGE + 1n);
+  await settle();
+  await arweave.mine(2);
+  const [row] = await new SettlementStore(world.database).page(null, 1);
+  const client = new ArweaveClient(arweave.url);
+  const bytes = (await client.data(row?.carrier ?? '', 10_000_000)) ?? Buffer.alloc(0);
+  arweave.faults.answerWith(row?.carrier ?? '', Buffer.from('nothing'));
+  expect(await refusals(one)).toEqual(['settlement']);
+  const poster = new BaseLayerPoster(client, arweaveSigner(jwk));
+  const label = { scheduler: SCHEDULER.address, sequence: row?.sequence ?? 0, seal: row?.seal ?? '' };
+  await poster.send(await poster.sign(bytes, label), bytes, 0, () => Promise.resolve());
+  await arweave.mine();
+  expect(await refusals(one)).toEqual(['settlement']); // not deep enough
+  await arweave.mine();
+  expect(await refusals(one)).toEqual([]);
+});
+
 it('I8 believes no other bytes, and no other scheduler’s bundle', async () => {
   const { scene, subjects } = await funded();
   const [one] = subjects;

@@ -1,4 +1,5 @@
 /** What Isthmus asks of an Arweave node or gateway. Nothing of it is believed by itself: who reads data checks it against hashes and signatures. */
+import type { Tag } from '@isthmus/ao';
 import { z } from 'zod';
 import { ArweaveError } from './error.js';
 import { HttpServer, MAX_SMALL } from './http.js';
@@ -14,7 +15,11 @@ const status = z.object({
 const one = z.object({
   data: z.object({
     transaction: z
-      .object({ block: z.object({ height }).nullish(), bundledIn: z.object({ id: z.string().max(100) }).nullish() })
+      .object({
+        block: z.object({ height }).nullish(),
+        bundledIn: z.object({ id: z.string().max(100) }).nullish(),
+        tags: z.array(z.object({ name: z.string(), value: z.string() })),
+      })
       .nullable(),
   }),
 });
@@ -25,6 +30,7 @@ export interface IndexedTransaction {
   height: number | null;
   /** What carries it when it is an item. */
   bundledIn: string | null;
+  tags: Tag[];
 }
 
 /** Where a transaction is: nowhere the gateway knows, waiting for a block, or in one. */
@@ -33,7 +39,7 @@ export type TransactionStatus =
   | { state: 'pending' }
   | { state: 'mined'; height: number; confirmations: number };
 
-const ONE = 'query ($id: ID!) { transaction(id: $id) { id block { height } bundledIn { id } } }';
+const ONE = 'query ($id: ID!) { transaction(id: $id) { id block { height } bundledIn { id } tags { name value } } }';
 
 /** @throws ArweaveError from each of its methods */
 export class ArweaveClient {
@@ -120,7 +126,9 @@ export class ArweaveClient {
       body: JSON.stringify({ query: ONE, variables: { id } }),
     };
     const { transaction } = this.read(one, await this.server.json('/graphql', MAX_SMALL, request)).data;
-    return transaction && { height: transaction.block?.height ?? null, bundledIn: transaction.bundledIn?.id ?? null };
+    if (!transaction) return null;
+    const { block, bundledIn, tags } = transaction;
+    return { height: block?.height ?? null, bundledIn: bundledIn?.id ?? null, tags };
   }
 
   private async winston(path: string): Promise<bigint> {

@@ -6,8 +6,8 @@
 import { verifyItem, type ScheduleEntry } from '@isthmus/ao';
 import { ArweaveError } from '../client/error.js';
 import type { ArweaveClient, TransactionStatus } from '../client/arweave-client.js';
-import { digestOf, openSettledBundle, SettlementError } from '../format/index.js';
-import { MAX_BUNDLE_BYTES } from '../reader/index.js';
+import { digestOf, openSettledBundle, readTransactionTags, SettlementError } from '../format/index.js';
+import { ArweaveSource, MAX_BUNDLE_BYTES, SourceError, type BundleSource } from '../reader/index.js';
 
 /** A place in a schedule, as one's own replica of it shows it. */
 export interface PlaceToProve {
@@ -23,6 +23,8 @@ export function placeOf({ assignment, message }: Pick<ScheduleEntry, 'assignment
 
 /** Bundles of which it is remembered what was in them: those of the withdrawals of some minutes. */
 const BUNDLES_KEPT = 8;
+/** Anybody may say to carry a bundle: so many of those posted last are looked at. */
+const CARRIERS_LOOKED_AT = 5;
 
 export class SettledSlots {
   /** By what carries them: the digests of the places that were found in it. */
@@ -34,15 +36,38 @@ export class SettledSlots {
     private readonly scheduler: string,
     /** Blocks on Arweave that make a bundle good, its own among them. */
     private readonly confirmations: number,
+    /** The same gateway, to find what else carries a bundle. */
+    private readonly source: Pick<BundleSource, 'candidates'> = new ArweaveSource(client.server.url),
   ) {}
 
   /** Whether this place is in a bundle of the scheduler that is deep enough, now. @throws ArweaveError when the gateway cannot be asked */
   async has(place: PlaceToProve): Promise<boolean> {
     const carrier = (await this.client.transaction(place.assignment))?.bundledIn;
     if (!carrier) return false;
+    const found = await this.look(carrier, place);
+    if (found !== 'lost') return found === 'there';
+    for (const other of await this.othersBeside(carrier)) if ((await this.look(other, place)) === 'there') return true;
+    return false;
+  }
+
+  /** `waits`: it is in no block yet, or in none deep enough. `lost`: unknown, or without the bytes that prove it. */
+  private async look(carrier: string, place: PlaceToProve): Promise<'there' | 'waits' | 'lost'> {
     const status = await this.statusOf(carrier);
-    if (status.state !== 'mined' || status.confirmations < this.confirmations) return false;
-    return (await this.placesIn(carrier)).has(place.digest);
+    if (status.state === 'pending') return 'waits';
+    if (status.state === 'mined' && status.confirmations < this.confirmations) return 'waits';
+    return status.state === 'mined' && (await this.placesIn(carrier)).has(place.digest) ? 'there' : 'lost';
+  }
+
+  /** What else says it carries the same seal: a bundle that was lost is posted again, and the index goes on naming what carried it first. */
+  private async othersBeside(carrier: string): Promise<string[]> {
+    const label = readTransactionTags((await this.client.transaction(carrier))?.tags ?? []);
+    if (label?.scheduler !== this.scheduler) return [];
+    const { sequence, seal } = label;
+    const all = await this.source.candidates(this.scheduler, sequence, sequence).catch((error: unknown) => {
+      throw error instanceof SourceError ? new ArweaveError('unreachable', error.message) : error;
+    });
+    const found = all.get(sequence) ?? [];
+    return found.flatMap((c) => (c.seal === seal && c.tx !== carrier ? [c.tx] : [])).slice(-CARRIERS_LOOKED_AT);
   }
 
   /** What carries the bundle is a transaction, or an item of a bundling service. */
