@@ -14,3 +14,4 @@ export {
 export { TransactionUnclear, eventsOf as solanaEventsOf, type Unclaimed, type VaultEvent } from './solana/deposit.js';
 export { NATIVE, TOKEN, TOKEN_2022, isNative, type VaultAccount } from './solana/programs.js';
 export * from './solana/watcher.js';
+export * from './bitcoin/index.js';

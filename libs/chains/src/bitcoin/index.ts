@@ -1,0 +1,25 @@
+/** Bitcoin: what its nodes are asked, the headers and blocks that prove it, the scripts that hold the money, and the batches that pay it out. */
+export * from './address.js';
+export * from './batch.js';
+export {
+  checkInclusion,
+  parseBlock,
+  parseHeader,
+  parseTx,
+  proveInclusion,
+  rootOf,
+  type Header,
+  type InclusionProof,
+  type ParsedBlock,
+  type Tx,
+} from './block.js';
+export * from './errors.js';
+export * from './finality.js';
+export * from './headers.js';
+export * from './memo.js';
+export * from './network.js';
+export * from './recovery.js';
+export * from './rpc.js';
+export * from './signing.js';
+export * from './vault-script.js';
+export * from './watcher.js';
