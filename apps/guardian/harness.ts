@@ -36,6 +36,7 @@ import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { COIN, Stage } from '../../contracts/ethereum/stage.js';
 import { guardianSchema, networkOf, settledSlotsOf, type GuardianConfig } from './src/config.js';
+import { EthereumHome } from './src/ethereum-home.js';
 import { Guardian } from './src/guardian.js';
 import { Ledger } from './src/ledger.js';
 import { Motions } from './src/motions.js';
@@ -460,8 +461,13 @@ export class Subject {
       config,
       ledger: this.ledger,
       motions: this.motions,
-      watcher: new VaultWatcher(pool, chain.vault),
-      pool,
+      home: new EthereumHome({
+        config,
+        ledger: this.ledger,
+        watcher: new VaultWatcher(pool, chain.vault),
+        pool,
+        log: this.log,
+      }),
       network: networkOf(this.config),
       workers: this.workers,
       settled: settledSlotsOf(this.config),

@@ -5,49 +5,23 @@
 import { createItem, type AoNetwork, type Item, type Signer, type Tag, type WorkerPool } from '@isthmus/ao';
 import { ArweaveError, type SettledSlots } from '@isthmus/arweave';
 import {
-  aoAddressFromBytes,
-  BridgeError,
-  chainIdOf,
-  depositId,
-  depositReference,
-  encodeDepositLine,
-  encodeReleaseLine,
   encodeSignLine,
-  isEthereumAddress,
-  isListedAs,
-  packSignature,
   parseDecision,
-  decisionDigest,
-  subjectOf,
-  type Subject,
-  releaseDigest,
-  releaseTypedData,
   shortfall,
+  subjectOf,
   type Decision,
   type OpenWithdrawal,
   type ProcessView,
-  type ReleaseStatement,
-  type VaultDomain,
-  type VaultListing,
+  type Subject,
 } from '@isthmus/bridge';
-import type { DepositedLog, ReleasedLog, RpcPool, VaultCursor, VaultWatcher } from '@isthmus/chains';
 import { tokenSource, type Logger } from '@isthmus/store';
-import {
-  decodeFunctionResult,
-  encodeFunctionData,
-  erc20Abi,
-  getAddress,
-  keccak256,
-  stringToHex,
-  zeroAddress,
-  type Hex,
-  type PrivateKeyAccount,
-} from 'viem';
+import type { PrivateKeyAccount } from 'viem';
 import { sourceHash } from './boot-check.js';
 import type { GuardianConfig } from './config.js';
 import { crashPoint } from './crash-point.js';
+import type { EthereumHome } from './ethereum-home.js';
 import { FollowedAsset, type Asset } from './followed-asset.js';
-import { DoubleSignRefused, type DepositRow, type Ledger, type ReleaseRow, type SignedRow } from './ledger.js';
+import { DoubleSignRefused, type Ledger, type SignedRow } from './ledger.js';
 import type { Motion, Motions } from './motions.js';
 import { postItem, MessageRefused } from './post.js';
 
@@ -78,15 +52,6 @@ export class ConservationBroken extends Error {
   }
 }
 
-/** The vault has another guardian set for an epoch than AO has decided: people must look. */
-export class VaultDiverged extends Error {
-  readonly code = 'vault-diverged';
-  constructor(epoch: bigint) {
-    super(`The vault's guardian set of epoch ${epoch} is not the one decided on AO.`);
-    this.name = 'VaultDiverged';
-  }
-}
-
 /** Several assets failed, each for its own reason; the code is the first one's. */
 export class SeveralFailed extends Error {
   readonly code: string;
@@ -102,9 +67,8 @@ export interface GuardianParts {
   config: GuardianConfig;
   ledger: Ledger;
   motions: Motions;
-  watcher: VaultWatcher;
-  /** The watcher's sources, for what a token says itself. */
-  pool: Pick<RpcPool, 'call'>;
+  /** The chain the assets are locked on. */
+  home: EthereumHome;
   /** Where the schedule is read and messages are sent. */
   network: AoNetwork;
   workers: WorkerPool;
@@ -125,13 +89,6 @@ interface Waiting {
 
 export class Guardian {
   private readonly followed: FollowedAsset[];
-  private readonly byAsset: ReadonlyMap<string, Asset>;
-  private readonly domain: VaultDomain;
-  private readonly scan: string;
-  private cursor: VaultCursor | null = null;
-  /** The last look at the chain reached its final head, and nothing was wrong with it. */
-  private watched = false;
-  private readonly atHeight = new Map<string, Promise<unknown>>();
 
   constructor(private readonly parts: GuardianParts) {
     const { config, ledger, network, workers, account } = parts;
@@ -139,9 +96,6 @@ export class Guardian {
       sources: new Set([sourceHash(tokenSource()), ...config.tokenSources]),
       modules: new Set(config.modules),
     };
-    this.byAsset = new Map(config.assets.map((a) => [a.address.toLowerCase(), a]));
-    this.domain = { chainId: chainIdOf(config.chain.id), vault: config.chain.vault };
-    this.scan = scanName(config);
     this.followed = config.assets.map(
       (asset) => new FollowedAsset({ config, asset, ledger, network, workers, known, self: account.address }),
     );
@@ -153,12 +107,12 @@ export class Guardian {
   }
 
   get height(): bigint {
-    return this.cursor?.height ?? 0n;
+    return this.parts.home.height;
   }
 
   /** Whether there is an asset for which nothing is in the way. */
   get serving(): boolean {
-    return this.watched && this.followed.some((f) => f.view !== null);
+    return this.parts.home.watched && this.followed.some((f) => f.view !== null);
   }
 
   /** For each asset followed soundly, whether this guardian is in its set. */
@@ -173,24 +127,9 @@ export class Guardian {
     return this.parts.ledger.waiting();
   }
 
-  /** Scans final blocks until none is left. @throws AgreementLost, FinalityViolated, SequenceGap, VaultLogError */
-  async watch(): Promise<void> {
-    const { config, ledger, watcher } = this.parts;
-    this.watched = false;
-    this.cursor ??= (await ledger.cursor(this.scan)) ?? (await watcher.begin(BigInt(config.chain.deployBlock)));
-    for (let scan = await watcher.step(this.cursor); scan; scan = await watcher.step(this.cursor)) {
-      const deposits = scan.logs.filter((l) => l.type === 'deposited').map((l) => this.depositRow(l));
-      const releases = scan.logs.filter((l) => l.type === 'released').flatMap((l) => this.releaseRow(l));
-      await ledger.keepScan(this.scan, scan.cursor, deposits, releases);
-      this.cursor = scan.cursor;
-      this.atHeight.clear();
-      if (deposits.length + releases.length > 0)
-        this.parts.log.info(
-          { height: String(scan.cursor.height), deposits: deposits.length, releases: releases.length },
-          'scanned',
-        );
-    }
-    this.watched = true;
+  /** Takes what is final on the home chain. @throws AgreementLost, FinalityViolated, SequenceGap, VaultLogError */
+  watch(): Promise<void> {
+    return this.parts.home.watch();
   }
 
   /** Follows every process' schedule to its end; one that cannot be followed keeps no other back. @throws ReplicaError, WrongProcess */
@@ -200,7 +139,7 @@ export class Guardian {
 
   /** Puts what was observed and not yet said into messages, of each asset for which this guardian has a voice. */
   async attest(): Promise<void> {
-    if (!this.watched) return;
+    if (!this.parts.home.watched) return;
     await this.forEach(async (one) => {
       // What a guardian says before it is in the set is refused, and would have to be said again.
       if (!one.view || !this.isMember(one.view)) return;
@@ -224,7 +163,7 @@ export class Guardian {
    * @throws VaultDiverged, RotationConflict
    */
   async decide(): Promise<void> {
-    if (!this.watched) return;
+    if (!this.parts.home.watched) return;
     await this.forEach(async (one) => {
       if (!one.view) return;
       for (const motion of await this.parts.motions.list(one.asset.process)) await this.pursue(one, one.view, motion);
@@ -258,33 +197,6 @@ export class Guardian {
 
   // --- saying
 
-  private depositRow(log: DepositedLog): DepositRow {
-    const reference = depositReference({
-      chain: this.parts.config.chain.id,
-      vault: this.domain.vault,
-      sequence: log.sequence,
-    });
-    const id = depositId(reference);
-    const asset = this.byAsset.get(log.asset.toLowerCase());
-    const line = asset && depositLine(log, id, reference);
-    if (asset && line) return { id, process: asset.process, sequence: log.sequence, line };
-    const why = asset ? 'nobody on AO can be credited' : 'its asset is not configured';
-    this.parts.log.warn({ transfer: id, asset: log.asset, why }, 'a deposit is kept as seen, and not attested');
-    return { id, process: null, sequence: log.sequence, line: '' };
-  }
-
-  private releaseRow(log: ReleasedLog): ReleaseRow[] {
-    const asset = this.byAsset.get(log.asset.toLowerCase());
-    if (!asset || asset.process !== log.process) return [];
-    const line = encodeReleaseLine({
-      number: log.number,
-      txHash: log.txHash,
-      fee: log.fee,
-      outcome: log.held ? 'held' : 'paid',
-    });
-    return [{ process: log.process, number: log.number, line, amount: log.amount }];
-  }
-
   private async attestDeposits(one: FollowedAsset, view: ProcessView): Promise<void> {
     const { ledger, config } = this.parts;
     const { process } = one.asset;
@@ -313,11 +225,11 @@ export class Guardian {
 
   /** One vote for each place it can have: anew when another decision took the number, or when the set changed. */
   private async pursue(one: FollowedAsset, view: ProcessView, motion: Motion): Promise<void> {
-    const { motions, log } = this.parts;
+    const { motions, home, log } = this.parts;
     const { process, address } = one.asset;
     const decision = parseDecision(motion.line);
     const isDecided = view.holding.get(subjectOf(decision.kind))?.line === motion.line;
-    if ((isDecided || isMoot(decision, view)) && (await this.vaultIsAs(decision, address)))
+    if ((isDecided || isMoot(decision, view)) && (await home.isAs(decision, address)))
       return motions.close(motion, 'done');
     if (isDecided || !this.isMember(view)) return;
     if (decision.kind === 'rotate' && decision.epoch !== view.set.epoch + 1n) {
@@ -340,7 +252,8 @@ export class Guardian {
     if (!held || one.carried.get(subject) === held.nonce) return;
     const decision = parseDecision(held.line);
     const { process, address: asset } = one.asset;
-    if (await this.vaultIsAs(decision, asset)) {
+    const { account, home, ledger, log, motions } = this.parts;
+    if (await home.isAs(decision, asset)) {
       // A pause comes and goes, also by what other assets decide; the others stand until the next decision.
       if (subject !== 'pause') one.carried.set(subject, held.nonce);
       return;
@@ -349,15 +262,13 @@ export class Guardian {
     if (decision.kind === 'unpause' && this.followed.some((f) => f.view === null || f.view.paused)) return;
     const signers = decision.kind === 'rotate' ? held.by : view.set;
     const index = signers.guardians.indexOf(this.parts.account.address);
-    const epoch = await this.vault<bigint>('epoch');
+    const epoch = await home.epoch();
     if (index < 0 || epoch !== signers.epoch) return;
-    const vaultNonce = await this.vault<bigint>('decisions');
+    const vaultNonce = await home.decisions();
     const place = `${held.nonce} ${epoch} ${decision.kind === 'rotate' ? '' : vaultNonce}`;
     if (one.signedPlaces.get(subject) === place) return;
-    const { account, ledger, log, motions } = this.parts;
     if (decision.kind === 'rotate') await motions.claimRotation(decision.epoch, held.line);
-    const hash = decisionDigest(this.domain, decision, { asset, epoch, nonce: vaultNonce });
-    const signature = packSignature(index, await account.sign({ hash }));
+    const signature = await home.signDecision(account, index, decision, { asset, epoch, nonce: vaultNonce });
     await ledger.keepMessage(process, await this.onDecision(process, 'Sign-Decision', held.nonce, signature));
     one.signedPlaces.set(subject, place);
     log.info({ process, decision: held.line, nonce: String(held.nonce) }, 'signed a decision for the vault');
@@ -365,24 +276,6 @@ export class Guardian {
 
   private onDecision(process: string, action: string, nonce: bigint, data: string): Promise<Item> {
     return this.message(process, action, data, [{ name: 'Decision-Nonce', value: String(nonce) }]);
-  }
-
-  private async vaultIsAs(decision: Decision, asset: Hex): Promise<boolean> {
-    switch (decision.kind) {
-      case 'pause':
-        return this.vault<boolean>('paused');
-      case 'unpause':
-        return !(await this.vault<boolean>('paused'));
-      case 'rotate': {
-        const epoch = await this.vault<bigint>('epoch');
-        if (epoch !== decision.epoch) return epoch > decision.epoch;
-        const guardians = await this.vault<readonly Hex[]>('guardians');
-        if (guardians.join() !== decision.guardians.join()) throw new VaultDiverged(epoch);
-        return true;
-      }
-      case 'list':
-        return isListedAs(decision, await this.vault<VaultListing>('listing', asset));
-    }
   }
 
   // --- signing
@@ -419,7 +312,7 @@ export class Guardian {
     for (const w of open) {
       const digest = digests.get(w.number);
       if (digest === undefined) waiting.unsigned.push(w);
-      else if (digest === releaseDigest(this.domain, statementOf(one.asset, view, w))) one.knowSigned([w]);
+      else if (digest === this.parts.home.releaseDigest(one.asset, view, w)) one.knowSigned([w]);
       else waiting.doubled.push(new DoubleSignRefused(process, w.number, view.set.epoch));
     }
     return waiting;
@@ -432,7 +325,8 @@ export class Guardian {
     released: ReadonlySet<bigint>,
   ): Promise<SignRefusal | null> {
     if (!this.isMember(view)) return 'not-in-set';
-    if (!this.watched || !this.cursor || view.highestSequence >= this.cursor.nextSequence) return 'behind';
+    const { home } = this.parts;
+    if (!home.hasSeen(view)) return 'behind';
     await this.checkBooks(one, view, released);
     if (view.open.size === 0) return null;
     if (one.unverifiedSenders.size > 0) {
@@ -441,8 +335,8 @@ export class Guardian {
       this.parts.log.warn(known, 'payouts wait: nobody shows that a sender is a process');
       return 'unverified-sender';
     }
-    if ((await this.vault<bigint>('epoch')) !== view.set.epoch) return 'rotation';
-    return view.paused || (await this.vault<boolean>('paused')) ? 'paused' : null;
+    if ((await home.epoch()) !== view.set.epoch) return 'rotation';
+    return view.paused || (await home.paused()) ? 'paused' : null;
   }
 
   /** I3, on this guardian's own sight of both sides, whether or not anything waits for a signature. @throws ConservationBroken */
@@ -452,7 +346,7 @@ export class Guardian {
       .filter((w) => !released.has(w.number))
       .reduce((sum, w) => sum + w.amount, 0n);
     if (supply + inFlight === 0n) return this.wantPause(one, view, false);
-    const short = shortfall({ locked: await this.holdings(one.asset), supply, inFlight });
+    const short = shortfall({ locked: await this.parts.home.holdings(one.asset), supply, inFlight });
     await this.wantPause(one, view, short > 0n);
     if (short > 0n) throw new ConservationBroken(one.asset.id, short);
   }
@@ -463,53 +357,23 @@ export class Guardian {
     const { process, id } = one.asset;
     if (!short) {
       if (one.short !== false) await motions.booksAreWhole(process);
-    } else if (!view.paused || !(await this.vault<boolean>('paused'))) {
+    } else if (!view.paused || !(await this.parts.home.paused())) {
       if (await motions.open(process, 'pause', 'books'))
         log.error({ asset: id }, 'the books are short: asking for a pause');
     }
     one.short = short;
   }
 
-  /** What the vault has for an asset: what it counts, or less when a token has taken some away (E11). */
-  private async holdings({ address }: Asset): Promise<bigint> {
-    const locked = await this.vault<bigint>('locked', address);
-    if (address === zeroAddress) return locked;
-    const balance = await this.memo(`balance ${address}`, async (height) => {
-      const data = encodeFunctionData({ abi: erc20Abi, functionName: 'balanceOf', args: [this.domain.vault] });
-      const answer = await this.parts.pool.call(address, data, height);
-      return decodeFunctionResult({ abi: erc20Abi, functionName: 'balanceOf', data: answer });
-    });
-    return balance < locked ? balance : locked;
-  }
-
-  private vault<T>(
-    view: 'epoch' | 'paused' | 'decisions' | 'locked' | 'listing' | 'guardians',
-    ...args: readonly unknown[]
-  ): Promise<T> {
-    return this.memo([view, ...args].join(' '), (height) => this.parts.watcher.read<T>(view, args, height));
-  }
-
-  /** What stood at a final height stands for good: it is asked for once. */
-  private memo<T>(name: string, ask: (height: bigint) => Promise<T>): Promise<T> {
-    const known = this.atHeight.get(name) as Promise<T> | undefined;
-    if (known) return known;
-    const asked = ask(this.height);
-    this.atHeight.set(name, asked);
-    asked.catch(() => this.atHeight.delete(name));
-    return asked;
-  }
-
   private async signAll(one: FollowedAsset, view: ProcessView, withdrawals: readonly OpenWithdrawal[]): Promise<void> {
-    const { account, ledger, log } = this.parts;
+    const { account, home, ledger, log } = this.parts;
     const { process } = one.asset;
     const { epoch } = view.set;
     const lines: string[] = [];
     const rows: SignedRow[] = [];
     for (const w of withdrawals) {
-      const statement = statementOf(one.asset, view, w);
-      const signed = await account.signTypedData(releaseTypedData(this.domain, statement));
-      lines.push(encodeSignLine({ number: w.number, epoch, signature: packSignature(this.indexIn(view), signed) }));
-      rows.push({ number: w.number, epoch, digest: releaseDigest(this.domain, statement) });
+      const signature = await home.signRelease(account, this.indexIn(view), one.asset, view, w);
+      lines.push(encodeSignLine({ number: w.number, epoch, signature }));
+      rows.push({ number: w.number, epoch, digest: home.releaseDigest(one.asset, view, w) });
     }
     await ledger.keepSigned(process, rows, await this.message(process, 'Sign-Release', lines.join('\n')));
     one.knowSigned(withdrawals);
@@ -519,8 +383,7 @@ export class Guardian {
 
   /** The process has checked the same; a guardian takes nobody's word for what it signs. */
   private flawOf(w: OpenWithdrawal, asset: Asset): SignRefusal | null {
-    const { vault } = this.domain;
-    const payable = isEthereumAddress(w.recipient) && w.recipient !== asset.address && w.recipient !== vault;
+    const payable = this.parts.home.canPay(w.recipient, asset);
     return w.amount > 0n && w.maxFee < w.amount && payable ? null : 'bad-withdrawal';
   }
 
@@ -574,37 +437,6 @@ export class Guardian {
 /** What changes nothing in the process as it is. */
 function isMoot(decision: Decision, view: ProcessView): boolean {
   return decision.kind === 'pause' ? view.paused : decision.kind === 'unpause' && !view.paused;
-}
-
-/** Names what is scanned: another vault, or another asset, is read from the vault's first block on. What is known already stays as it is. */
-function scanName({ chain, assets }: GuardianConfig): string {
-  const known = assets.map((a) => `${a.address} ${a.process}`).toSorted();
-  return `${chain.id}:${chain.vault}:${keccak256(stringToHex(known.join('\n')))}`;
-}
-
-/** The line to attest, or null when there is nobody to credit (the zero address) or the deposit has no form here: it must stop no other. */
-function depositLine(log: DepositedLog, id: DepositRow['id'], reference: string): string | null {
-  const tags = log.tags.length === 0 ? '-' : Buffer.from(log.tags).toString('hex');
-  const { txHash, sender, amount } = log;
-  try {
-    const recipient = aoAddressFromBytes(log.recipient);
-    return encodeDepositLine({ id, reference, txHash, sender, recipient, amount, tags });
-  } catch (error) {
-    if (error instanceof BridgeError) return null;
-    throw error;
-  }
-}
-
-function statementOf(asset: Asset, view: ProcessView, w: OpenWithdrawal): ReleaseStatement {
-  return {
-    process: asset.process,
-    number: w.number,
-    asset: asset.address,
-    recipient: getAddress(w.recipient),
-    amount: w.amount,
-    maxFee: w.maxFee,
-    epoch: view.set.epoch,
-  };
 }
 
 function throwAll(errors: readonly unknown[]): void {

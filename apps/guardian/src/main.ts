@@ -9,6 +9,7 @@ import { Controller, Get, Header, Inject, Module, ServiceUnavailableException } 
 import { NestFactory } from '@nestjs/core';
 import { privateKeyToAccount } from 'viem/accounts';
 import { guardianSchema, networkOf, settledSlotsOf } from './config.js';
+import { EthereumHome } from './ethereum-home.js';
 import { Guardian } from './guardian.js';
 import { Ledger } from './ledger.js';
 import { Motions } from './motions.js';
@@ -77,8 +78,7 @@ async function main(): Promise<void> {
     config,
     ledger,
     motions: new Motions(database),
-    watcher: new VaultWatcher(pool, chain.vault),
-    pool,
+    home: new EthereumHome({ config, ledger, watcher: new VaultWatcher(pool, chain.vault), pool, log }),
     network: networkOf(config),
     workers,
     settled: settledSlotsOf(config),
