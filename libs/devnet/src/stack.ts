@@ -304,7 +304,7 @@ function writeConfigs(
     ...common(ports.gateway),
     databaseUrl: postgres.url('gateway'),
     ao: elsewhere ? remote : embedded,
-    ...(arweave && !elsewhere ? { settlement: settlementOf(arweave) } : {}),
+    ...(arweave && !elsewhere ? { settlement: settlementOf(arweave, 2 * pollMs) } : {}),
     assets: deployment.assets.map(({ chain: _, relayFee, ...asset }) =>
       relayFee === null ? asset : { ...asset, relayFee },
     ),
@@ -327,7 +327,7 @@ function writeConfigs(
 }
 
 /** As on the public network, at the pace of a chain whose blocks come every few seconds and whose money is free. */
-const settlementOf = ({ url, walletFile }: StackArweave): object => ({
+const settlementOf = ({ url, walletFile }: StackArweave, pollMs: number): object => ({
   arweaveUrl: url,
   walletFile,
   bundleSeconds: 2,
@@ -336,7 +336,7 @@ const settlementOf = ({ url, walletFile }: StackArweave): object => ({
   dropSeconds: 30,
   indexSeconds: 0, // its index never lags
   minDays: 0,
-  pollMs: 1000,
+  pollMs,
 });
 
 async function startArweaveNode({ home, ports, arweaveBlockMs }: StackOptions): Promise<StackArweave | null> {
