@@ -7,6 +7,7 @@ const AREAS: { readonly [area: string]: () => Promise<{ run: () => Promise<Figur
   books: () => import('./books.js'),
   ao: () => import('./ao.js'),
   settlement: () => import('./settlement.js'),
+  bitcoin: () => import('./bitcoin.js'),
 };
 
 const args = process.argv.slice(2);
