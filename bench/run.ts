@@ -8,6 +8,7 @@ const AREAS: { readonly [area: string]: () => Promise<{ run: () => Promise<Figur
   ao: () => import('./ao.js'),
   settlement: () => import('./settlement.js'),
   bitcoin: () => import('./bitcoin.js'),
+  solana: () => import('./solana.js'),
 };
 
 const args = process.argv.slice(2);

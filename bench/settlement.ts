@@ -135,7 +135,7 @@ async function seal(database: DataSource): Promise<{ itemsPerSecond: number; ove
       dropMs: 60_000,
       checkpointSlots: 10_000,
       indexMs: 0,
-  spotCheckMs: 0,
+      spotCheckMs: 0,
       behindMs: 60_000,
       minBalance: 0n,
       minDays: 0,

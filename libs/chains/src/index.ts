@@ -15,3 +15,9 @@ export { TransactionUnclear, eventsOf as solanaEventsOf, type Unclaimed, type Va
 export { NATIVE, TOKEN, TOKEN_2022, isNative, type VaultAccount } from './solana/programs.js';
 export * from './solana/watcher.js';
 export * from './bitcoin/index.js';
+export * from './solana/leases.js';
+export { judgeMint, type MintRefusal, type MintVerdict } from './solana/mints.js';
+export { judgeRecipient, type RecipientStanding } from './solana/recipient.js';
+export { releaseMemo, readReleaseMemo, type ReleaseName } from './solana/memo.js';
+export * from './solana/release.js';
+export * from './solana/signatures.js';
