@@ -1,5 +1,5 @@
 /**
- * Releases on the real runtime, and a watcher that comes to 10,000 deposits at once. The backlog's source is on loopback: it on loopback
+ * Releases on the real runtime, and a watcher that comes to 10,000 deposits at once. The backlog's source is on loopback: it
  * answers in a fraction of a millisecond, one across the sea in a hundred; pages and batches are those a real one would be asked for.
  */
 import { catchUp, PROCESS, SolanaWorld } from '../libs/chains/src/solana/harness.js';
@@ -38,6 +38,7 @@ async function releases(world: SolanaWorld): Promise<Figure[]> {
 }
 
 async function backlog(world: SolanaWorld): Promise<Figure[]> {
+  await world.chain.finalize();
   const { cursor } = await catchUp(world.watcher(world.token));
   for (let i = 1; i <= DEPOSITS; i += 1) {
     await world.deposit(world.token, BigInt(i));

@@ -20,6 +20,9 @@ const TYPE_MINT = 1;
 /** More decimals leave no whole unit in 64 bits. */
 const MAX_DECIMALS = 18;
 
+/** The rest is empty. */
+const NO_MORE: number = ExtensionType.Uninitialized;
+
 const HARMLESS: readonly number[] = [
   ExtensionType.MetadataPointer,
   ExtensionType.TokenMetadata,
@@ -73,7 +76,7 @@ function extensionsOf(data: Buffer): number[] | null {
   let at = TYPE_AT + 1;
   while (at + 4 <= data.length) {
     const type = data.readUInt16LE(at);
-    if (type === ExtensionType.Uninitialized) return types;
+    if (type === NO_MORE) return types;
     types.push(type);
     at += 4 + data.readUInt16LE(at + 2);
   }

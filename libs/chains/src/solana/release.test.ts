@@ -174,6 +174,20 @@ describe('a release', () => {
     expect(() => assemble(of, message, [first, second], seedOf(world.user))).toThrow(/not the relayer/);
   });
 
+  test('a transaction holds four signers for SOL and six for a token; more are refused, not cut', async () => {
+    const guardians = Array.from({ length: 11 }, () => Keypair.generate().publicKey.toBase58());
+    const size = async (vault: DepositVault, threshold: number): Promise<number> => {
+      const of = await plan(vault, [payout({ create: vault !== world.sol, number: 10n ** 6n })]);
+      const signers = Array.from({ length: threshold }, (_, i) => i);
+      const larger = { ...of, custody: { ...of.custody, guardians, threshold }, signers };
+      return wireSize(larger, releaseMessage(larger));
+    };
+    expect(await size(world.sol, 4)).toBeLessThanOrEqual(MAX_WIRE);
+    await expect(size(world.sol, 5)).rejects.toThrow(BadPlan);
+    expect(await size(world.token, 6)).toBeLessThanOrEqual(MAX_WIRE);
+    await expect(size(world.token, 7)).rejects.toThrow(BadPlan);
+  });
+
   test('what no plan may say is refused', async () => {
     const good = await plan(world.sol, [payout()]);
     const bad: Partial<ReleasePlan>[] = [
