@@ -3,12 +3,13 @@
  * answers in a fraction of a millisecond, one across the sea in a hundred; pages and batches are those a real one would be asked for.
  */
 import { catchUp, PROCESS, SolanaWorld } from '../libs/chains/src/solana/harness.js';
-import { assemble, pack, releaseMessage, signPart, wireSize, type Payout, type ReleasePlan } from '@isthmus/chains';
+import { solana } from '@isthmus/chains';
 import { Keypair, type PublicKey } from '@solana/web3.js';
 import { atLeast, atMost, type Figure } from './figure.js';
 
 const DEPOSITS = 10_000;
 const SIGNERS = 2;
+const { assemble, pack, releaseMessage, signPart, wireSize } = solana;
 
 export async function run(): Promise<Figure[]> {
   const world = await SolanaWorld.open(SIGNERS, 3, DEPOSITS + 1_000);
@@ -57,7 +58,7 @@ async function backlog(world: SolanaWorld): Promise<Figure[]> {
   ];
 }
 
-async function payout(world: SolanaWorld, account: boolean): Promise<Payout> {
+async function payout(world: SolanaWorld, account: boolean): Promise<solana.Payout> {
   const recipient = Keypair.generate().publicKey;
   if (account) await world.makeAccount(world.mint.publicKey, recipient);
   number += 1n;
@@ -69,8 +70,8 @@ async function planOf(
   world: SolanaWorld,
   nonce: PublicKey,
   asset: 'sol' | 'token',
-  payouts: Payout[],
-): Promise<ReleasePlan> {
+  payouts: solana.Payout[],
+): Promise<solana.ReleasePlan> {
   const guardians = world.guardians.map((g) => g.publicKey.toBase58());
   return {
     vault: world[asset],
@@ -83,7 +84,7 @@ async function planOf(
   };
 }
 
-async function release(world: SolanaWorld, nonce: PublicKey, asset: 'sol' | 'token', payouts: Payout[]) {
+async function release(world: SolanaWorld, nonce: PublicKey, asset: 'sol' | 'token', payouts: solana.Payout[]) {
   const plan = await planOf(world, nonce, asset, payouts);
   const message = releaseMessage(plan);
   const seed = (pair: Keypair | undefined) => (pair ?? world.relayer).secretKey.subarray(0, 32);

@@ -1,0 +1,12 @@
+/** Solana: deposits and releases of vaults that an SPL multisig holds. Reached as `solana`, for its nouns are those of the other chains too. */
+export * from './build.js';
+export * from './deposit.js';
+export * from './leases.js';
+export * from './memo.js';
+export * from './mints.js';
+export { isNative, memoInstruction, NATIVE, TOKEN, TOKEN_2022, type VaultAccount } from './programs.js';
+export * from './recipient.js';
+export * from './release.js';
+export { PAGE, SolanaPool, type ChainAccount, type Listed, type SolanaPoolOptions } from './rpc.js';
+export * from './signatures.js';
+export * from './watcher.js';
