@@ -50,7 +50,7 @@ export async function settlement(options: Common): Promise<void> {
   });
 }
 
-/** @throws CommandError when the gateway does not know the operator, or the bundle, or it is on its way anyway */
+/** @throws CommandError when the gateway does not know the operator, or the bundle, or it is not final, and so on its way anyway */
 export async function repost(sequence: string, options: RepostOptions): Promise<void> {
   if (!/^[1-9][0-9]{0,14}$/.test(sequence))
     throw new CommandError('A bundle has a number: "isthmus settlement" shows the newest.');

@@ -71,7 +71,7 @@ export class SettlementController {
   @ApiBearerAuth()
   @Answers(
     'SettledBundle',
-    'Posts a bundle again that Arweave has lost (operators only): the same seal, which counts once',
+    'Posts a final bundle again that Arweave has lost (operators only): the same seal, which counts once',
   )
   @ApiParam({ name: 'sequence', description: 'Number of the bundle' })
   async repost(
@@ -83,13 +83,15 @@ export class SettlementController {
     const find = () => (/^[1-9][0-9]{0,14}$/.test(path) ? store.find(Number(path)) : null);
     const row = await find();
     if (!row) throw notFound('bundle of this number');
-    if (!(await settler.repost(row.sequence)))
-      throw new Problem(
-        'on-its-way',
-        `Bundle ${row.sequence} is ${row.state}: it is on its way already, and posted again by itself if it is dropped.`,
-      );
+    if (!(await settler.repost(row.sequence))) throw new Problem('on-its-way', onItsWay((await find()) ?? row));
     return bundleView((await find()) ?? row);
   }
+}
+
+/** Posting costs money each time: what is watched anyway is not posted a second time. */
+function onItsWay({ sequence, state, repostedAt }: BundleRow): string {
+  const since = repostedAt === null ? '' : `, posted again at ${repostedAt.toISOString()}`;
+  return `Bundle ${sequence} is ${state}${since}: it is on its way until it is final, and posted again by itself if Arweave drops it.`;
 }
 
 function bundleView(row: BundleRow): SettledBundle {

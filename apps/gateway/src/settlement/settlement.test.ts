@@ -224,8 +224,21 @@ it('posts a final bundle again for its operator alone; one that is on its way al
   });
   expect(again).toMatchObject({ seal: before?.seal, sha256: before?.sha256, carriers: (before?.carriers ?? 0) + 1 });
   expect(again.transaction).not.toBe(before?.transaction);
-  const twice = await ask('1');
-  expect([twice.status, await twice.json()]).toEqual([409, expect.objectContaining({ code: 'on-its-way' })]);
+  const refused = async (state: string) => {
+    const twice = await ask('1');
+    expect([twice.status, await twice.json()]).toEqual([
+      409,
+      expect.objectContaining({
+        code: 'on-its-way',
+        detail: expect.stringMatching(`^Bundle 1 is ${state}, posted again at 2.*: it is on its way until it is final`),
+      }),
+    ]);
+  };
+  await refused('posted');
+  await arweave.mine(2);
+  await until('it is confirmed', async () => (await first())?.state === 'confirmed');
+  await refused('confirmed');
+  expect((await first())?.carriers).toBe(again.carriers);
 });
 
 it('never shows the wallet’s key', () => {

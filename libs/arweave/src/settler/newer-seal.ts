@@ -69,12 +69,12 @@ export class NewestDatabase {
   private async refuseStale(): Promise<void> {
     const confirmed = await this.store.newestConfirmed();
     if (!confirmed) return;
-    const { sequence, seal } = confirmed;
+    const { sequence, seal, state } = confirmed;
     const shown = (await this.source.candidates(this.scheduler, sequence, sequence)).get(sequence) ?? [];
     if (shown.some((c) => c.seal === seal)) return;
     throw new SettlerError(
       'index-behind',
-      `The Arweave gateway's index does not show bundle ${sequence}, which was confirmed: nothing is sealed until it does, for it may hide newer ones. If the bundle is lost: isthmus settlement repost ${sequence}.`,
+      `The Arweave gateway's index does not show bundle ${sequence}, which was confirmed: nothing is sealed until it does, for it may hide newer ones. ${state === 'final' ? `If the bundle is lost: isthmus settlement repost ${sequence}.` : 'It is watched until it is final, and posted again by itself if Arweave has dropped it.'}`,
     );
   }
 }

@@ -26,6 +26,8 @@ export interface BundleRow {
   postedAt: Date | null;
   confirmedAt: Date | null;
   finalAt: Date | null;
+  /** When it was last to be posted again by the operator. */
+  repostedAt: Date | null;
   height: number | null;
   /** How the last look at it, once it was final, found it; null: well, or not looked at. */
   lost: Loss | null;
@@ -78,12 +80,13 @@ interface RawBundle {
   posted_at: Date | null;
   confirmed_at: Date | null;
   final_at: Date | null;
+  reposted_at: Date | null;
   height: string | null;
   lost: Loss | null;
 }
 
 const COLUMNS =
-  'sequence, seal_id, sha256, bytes, item_bytes, items, slots, state, carrier, parts, signed, failures, error, sealed_at, posted_at, confirmed_at, final_at, height, lost';
+  'sequence, seal_id, sha256, bytes, item_bytes, items, slots, state, carrier, parts, signed, failures, error, sealed_at, posted_at, confirmed_at, final_at, reposted_at, height, lost';
 
 export class SettlementStore {
   constructor(readonly database: DataSource) {}
@@ -248,12 +251,15 @@ export class SettlementStore {
     return { count: Number(rows[0]?.count ?? 0), bundles };
   }
 
-  /** Has a bundle that was confirmed sent again, by another carrier: it is the same seal, and counts once. @returns whether it was confirmed */
+  /**
+   * Has a final bundle sent again, by another carrier: it is the same seal, and counts once. Only those are known to be lost, and each time
+   * is paid for: what is confirmed is still watched, and sent again by itself. @returns whether it was final
+   */
   async repost(sequence: number, at: Date): Promise<boolean> {
     return this.changed(
       `update settlement_bundle set state = 'sealed', carrier = null, header = null, good_until = null, parts = 0, posted_at = null,
          confirmed_at = null, final_at = null, height = null, lost = null, checked_at = null, failures = 0, error = null, reposted_at = $2
-       where sequence = $1 and state in ('confirmed', 'final') returning 1`,
+       where sequence = $1 and state = 'final' returning 1`,
       [sequence, at],
     );
   }
@@ -417,6 +423,7 @@ function readBundle(row: RawBundle): BundleRow {
     postedAt: row.posted_at,
     confirmedAt: row.confirmed_at,
     finalAt: row.final_at,
+    repostedAt: row.reposted_at,
     height: row.height === null ? null : Number(row.height),
     lost: row.lost,
   };

@@ -606,7 +606,13 @@ describe('a final bundle that Arweave no longer has', () => {
     expect(after).toMatchObject({ state: 'posted', seal: before?.seal, sha256: before?.sha256, signed: 2, lost: null });
     expect(after?.carrier).not.toBe(carrier);
     expect(await settler.oldestUnconfirmed()).toBeGreaterThan(stage.now - 600 * SECOND);
+    expect(await settler.repost(2)).toBe(false); // posted
+    await stage.arweave.mine(2);
+    await settler.step();
+    expect(await states()).toEqual(['confirmed', 'final']);
+    for (const _ of ['once', 'twice']) expect(await settler.repost(2)).toBe(false); // to be paid for again otherwise
     await settleAll(settler);
+    expect((await stage.store.find(2))?.signed).toBe(2);
     expect(await states()).toEqual(['final', 'final']);
     expect((await stage.settled()).map((b) => b.seal.sequence)).toEqual([1, 2]);
     expect(await settler.repost(3)).toBe(false);
@@ -752,7 +758,7 @@ describe('checkpoints', () => {
     stage.now += 61 * SECOND;
   });
 
-  it('are signed now and then, settled, and kept no longer than they are needed', async () => {
+  it('are signed now and then, settled once, and kept: their bundle may have to be posted again', async () => {
     const settler = stage.settler({ checkpointSlots: 5 });
     await settleAll(settler);
     await settleAll(settler);
@@ -762,8 +768,8 @@ describe('checkpoints', () => {
     expect(found).toMatchObject({ process: entries[0]?.process, nonce: 7, results: sampleResults(entries, 7) });
     const image = found && (await imageOf(found));
     expect([...(image?.pages.keys() ?? [])]).toEqual([1]);
-    const kept: unknown[] = await stage.database.query('select 1 from settlement_checkpoint');
-    expect(kept).toEqual([]);
+    const kept: { id: string }[] = await stage.database.query('select id from settlement_checkpoint');
+    expect(kept).toEqual([{ id: found?.item.id }]);
     expect(new Set(await states())).toEqual(new Set(['final']));
   });
 

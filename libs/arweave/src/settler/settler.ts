@@ -139,7 +139,7 @@ export class Settler {
     return since === Infinity ? null : since;
   }
 
-  /** Has a bundle posted again, whatever became of it. @returns false when it is not confirmed, and so on its way anyway */
+  /** Has a final bundle posted again, which is paid for again. @returns false when it is not final: it is watched, and posted again by itself if it is dropped */
   repost(sequence: number): Promise<boolean> {
     return this.options.store.repost(sequence, new Date(this.now()));
   }
