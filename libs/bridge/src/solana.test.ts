@@ -1,39 +1,9 @@
 import fc from 'fast-check';
-import { toBase58 } from './base58.js';
-import {
-  decodeMemo,
-  encodeMemo,
-  parseSolanaDepositReference,
-  solanaAssetId,
-  solanaChain,
-  solanaDepositReference,
-} from './solana.js';
+import { decodeMemo, encodeMemo, solanaAssetId, solanaChain } from './solana.js';
 
 const ADDRESS = Buffer.alloc(32, 7).toString('base64url');
-const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 
 describe('Solana names', () => {
-  test('a reference comes back as it was written', () => {
-    fc.assert(
-      fc.property(bytes(32), bytes(64), fc.nat(99), fc.option(fc.nat(99)), (genesis, signature, top, inner) => {
-        fc.pre(toBase58(genesis).length >= 32);
-        const path = inner === null ? `${top}` : `${top}.${inner}`;
-        const place = { chain: solanaChain(toBase58(genesis)), signature: toBase58(signature), path };
-        expect(parseSolanaDepositReference(solanaDepositReference(place))).toEqual(place);
-      }),
-    );
-  });
-
-  test.each([
-    ['another chain', 'eip155:1', 64, '0'],
-    ['a short signature', `solana:${'1'.repeat(32)}`, 63, '0'],
-    ['a path with a leading zero', `solana:${'1'.repeat(32)}`, 64, '01'],
-    ['a path too deep', `solana:${'1'.repeat(32)}`, 64, '1.2.3'],
-    ['no path', `solana:${'1'.repeat(32)}`, 64, ''],
-  ])('%s is no reference', (_, chain, size, path) => {
-    expect(() => solanaDepositReference({ chain, signature: '1'.repeat(size), path })).toThrow(/reference is/);
-  });
-
   test('assets: SOL, and a mint', () => {
     const chain = solanaChain('5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d');
     expect(chain).toBe('solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp');

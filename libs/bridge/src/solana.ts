@@ -4,17 +4,6 @@ import { isBase58 } from './base58.js';
 import { BridgeError } from './errors.js';
 import { decodeTags, encodeTags, type DepositTag } from './tags.js';
 
-/** Where a deposit on Solana is found: the instruction that made it, `2`, or `2.0` for one that another called. */
-export interface SolanaDepositPlace {
-  /** CAIP-2 */
-  chain: string;
-  signature: string;
-  path: string;
-}
-
-const CHAIN = /^solana:[1-9A-HJ-NP-Za-km-z]{32}$/;
-/** A transaction has at most 64 instructions in its trace, those that others call included; two digits hold them all. */
-const PATH = /^(?:0|[1-9][0-9]?)(?:\.(?:0|[1-9][0-9]?))?$/;
 /** A memo stands in a transaction of 1,232 bytes, beside two signatures and a transfer. */
 export const MAX_MEMO_BYTES = 700;
 const PREFIX = 'ao:';
@@ -35,22 +24,6 @@ export function solanaAssetId(chain: string, mint: string | null): string {
 /** Whether `text` is base58 of 32 bytes. */
 export function isSolanaAddress(text: unknown): text is string {
   return isBase58(text, 32);
-}
-
-/** `<caip2>:<signature>:<instruction path>`. @throws BridgeError `bad-reference` */
-export function solanaDepositReference({ chain, signature, path }: SolanaDepositPlace): string {
-  const reference = `${chain}:${signature}:${path}`;
-  parseSolanaDepositReference(reference);
-  return reference;
-}
-
-/** Reads a Solana deposit reference. @throws BridgeError `bad-reference` */
-export function parseSolanaDepositReference(reference: string): SolanaDepositPlace {
-  const [namespace = '', cluster = '', signature = '', path = '', ...more] = reference.slice(0, 200).split(':');
-  const chain = `${namespace}:${cluster}`;
-  if (!CHAIN.test(chain) || !isBase58(signature, 64) || !PATH.test(path) || more.length > 0)
-    throw new BridgeError('bad-reference', 'A Solana deposit reference is <caip2>:<signature>:<instruction path>.');
-  return { chain, signature, path };
 }
 
 /** Whose a deposit is; `tags` null when they break the rules, which never stops the money. */

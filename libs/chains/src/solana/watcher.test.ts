@@ -8,10 +8,11 @@ import {
 } from '@solana/spl-token';
 import { AddressLookupTableProgram, Keypair, PublicKey, SystemProgram, TransactionInstruction } from '@solana/web3.js';
 import { encodeMemo } from '@isthmus/bridge';
-import type { VaultEvent } from './deposit.js';
+import { eventsOf, type VaultEvent } from './deposit.js';
 import { catchUp, DECIMALS, FINAL, RECIPIENT, SolanaWorld } from './harness.js';
 import { memoInstruction } from './programs.js';
-import type { SolanaPool } from './rpc.js';
+import type { Listed, SolanaPool } from './rpc.js';
+import type { ChainTransaction } from './transaction.js';
 import { SolanaWatcher, type SolanaCursor } from './watcher.js';
 
 let world: SolanaWorld;
@@ -60,8 +61,8 @@ describe('deposits on Solana', () => {
     ]);
   });
 
-  test('S1 a transaction that failed after the transfer is no deposit', async () => {
-    await world.run(
+  test('S1 a transaction that failed after the transfer is no deposit, listed as failed or read as failed', async () => {
+    const signature = await world.run(
       [
         ...world.instructions(world.token, 5n),
         SystemProgram.transfer({ fromPubkey: user(), toPubkey: user(), lamports: 10 ** 15 }),
@@ -70,6 +71,12 @@ describe('deposits on Solana', () => {
       true,
     );
     expect(await found()).toEqual([]);
+    const pool = world.pool();
+    await pool.finalized();
+    const [listed] = await pool.page(world.token.address, await world.deposit(world.token, 1n).then(final), null);
+    const [failed] = await pool.transactions([listed as Listed]);
+    expect(failed).toMatchObject({ signature, failed: true });
+    expect(eventsOf(failed as ChainTransaction, world.token)).toEqual([]);
   });
 
   test('S2 S11 a transfer that another program made counts by its path; its memo is behind the instruction that called it', async () => {
@@ -293,6 +300,11 @@ describe('the history', () => {
     await expect(world.watcher(world.token).step(moved)).rejects.toMatchObject({ code: 'finality-violated' });
   });
 });
+
+async function final(signature: string): Promise<string> {
+  await world.chain.finalize();
+  return signature;
+}
 
 /** Some transfer that has nothing to do with a vault. */
 function transferAway(): TransactionInstruction {
