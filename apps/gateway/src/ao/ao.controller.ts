@@ -6,6 +6,7 @@ import type { Request } from 'express';
 import type { Observable } from 'rxjs';
 import { readQuery } from '../api/input.js';
 import { Answers, QueryOf } from '../api/openapi.js';
+import { pageOf } from '../api/paging.js';
 import { notFound } from '../api/problem.js';
 import { shared } from '../api/figures.js';
 import { MAX_UNREAD } from '../api/stream-places.js';
@@ -36,13 +37,9 @@ export class AoController {
   async processes(@Query() query: unknown): Promise<AoProcessPage> {
     const { cursor, limit } = readQuery(processesQuery, query);
     const rows = await this.ao.store.processes(cursor, limit + 1);
-    const page = rows.slice(0, limit);
-    const last = page.at(-1);
+    const { page, nextCursor } = pageOf(rows, limit, (last) => last.spawn.id);
     const here = this.here();
-    return {
-      processes: page.map((row) => this.view(row, here)),
-      nextCursor: rows.length > limit && last ? last.spawn.id : null,
-    };
+    return { processes: page.map((row) => this.view(row, here)), nextCursor };
   }
 
   @Get('processes/:id')
@@ -67,8 +64,7 @@ export class AoController {
   async modules(@Query() query: unknown): Promise<AoModulePage> {
     const { cursor, limit } = readQuery(modulesQuery, query);
     const rows = await this.ao.store.modules(cursor, limit + 1);
-    const page = rows.slice(0, limit);
-    const last = page.at(-1);
+    const { page, nextCursor } = pageOf(rows, limit, (last) => last.item.id);
     return {
       modules: page.map(({ item, format, bytes }) => ({
         id: item.id,
@@ -77,7 +73,7 @@ export class AoController {
         publisher: item.ownerAddress,
         bytes,
       })),
-      nextCursor: rows.length > limit && last ? last.item.id : null,
+      nextCursor,
     };
   }
 

@@ -1,35 +1,17 @@
 /** How requests under /v1/ao are read. */
 import { isArweaveAddress } from '@isthmus/bridge';
 import { z } from 'zod';
+import { cursor, limit } from '../api/paging.js';
 import { notFound, Problem } from '../api/problem.js';
-
-const LATER = 'use the nextCursor of the page before';
 
 const id = (what: string) =>
   z.string({ error: 'write it once' }).refine(isArweaveAddress, `write the 43 characters of ${what}`);
-/** Most on one page. */
-export const limit = (most: number, what: string) =>
-  z
-    .string({ error: 'write it once' })
-    .regex(/^[1-9][0-9]{0,2}$/, `a page has 1 to ${most} ${what}`)
-    .default('25')
-    .transform(Number)
-    .refine((n) => n <= most, `a page has 1 to ${most} ${what}`)
-    .describe(`Most on one page, 1 to ${most}`);
+/** Lists of items go on after the id that was last. */
+const byId = cursor(/^[A-Za-z0-9_-]{43}$/, isArweaveAddress);
 
-export const processesQuery = z.strictObject({
-  cursor: id('an id: ' + LATER)
-    .optional()
-    .describe('nextCursor of the page before'),
-  limit: limit(100, 'processes'),
-});
+export const processesQuery = z.strictObject({ cursor: byId, limit: limit('processes') });
 
-export const modulesQuery = z.strictObject({
-  cursor: id('an id: ' + LATER)
-    .optional()
-    .describe('nextCursor of the page before'),
-  limit: limit(100, 'modules'),
-});
+export const modulesQuery = z.strictObject({ cursor: byId, limit: limit('modules') });
 
 export const deadLettersQuery = z.strictObject({
   process: id('a process').optional().describe('Only those of this sender'),
@@ -39,12 +21,8 @@ export const deadLettersQuery = z.strictObject({
     .optional()
     .describe('Only those set aside for this reason'),
   message: id('a message').optional().describe('Only what this signed message has led to'),
-  cursor: z
-    .string({ error: LATER })
-    .regex(/^[1-9][0-9]{0,17}$/, LATER)
-    .optional()
-    .describe('nextCursor of the page before'),
-  limit: limit(100, 'dead letters'),
+  cursor: cursor(/^[1-9][0-9]{0,17}$/),
+  limit: limit('dead letters'),
 });
 
 export const discardQuery = z.strictObject({

@@ -3,6 +3,7 @@ import { isAoAddress, isArweaveAddress, isEthereumAddress } from '@isthmus/bridg
 import { getAddress } from 'viem';
 import { z } from 'zod';
 import type { AssetConfig } from '../config.js';
+import { cursor, limit, POSITION } from './paging.js';
 import { Problem, read } from './problem.js';
 import { STATES } from './schemas.js';
 
@@ -124,16 +125,8 @@ export const transfersQuery = z.strictObject({
     .optional()
     .describe('Only those in this state'),
   asset: asset.optional().describe('CAIP-19'),
-  cursor: z
-    .string({ error: 'use the nextCursor of the page before' })
-    .regex(/^[A-Za-z0-9_-]{1,40}$/, 'use the nextCursor of the page before')
-    .optional()
-    .describe('nextCursor of the page before'),
-  limit: z
-    .string({ error: 'write it once' })
-    .regex(/^([1-9]|[1-9][0-9]|100)$/, 'a page has 1 to 100 transfers')
-    .default('25')
-    .describe('Transfers on a page, 1 to 100'),
+  cursor: cursor(POSITION),
+  limit: limit('transfers'),
 });
 
 /** The asset of an id as `lookUpAsset` spells it. @throws Problem `unknown-asset` */
@@ -146,15 +139,5 @@ export function assetOf(assets: readonly AssetConfig[], id: string): AssetConfig
 
 /** A transfer's id as it is kept, or null for what can be none. */
 export const transferId = (text: string): string | null => (HASH.test(text) ? text.toLowerCase() : null);
-
-export const writeCursor = (position: string): string => Buffer.from(position).toString('base64url');
-
-/** @throws Problem `bad-cursor` */
-export function readCursor(cursor: string): bigint {
-  const position = Buffer.from(cursor, 'base64url').toString();
-  if (!/^[1-9][0-9]{0,17}$/.test(position))
-    throw new Problem('bad-cursor', 'query parameter cursor: use the nextCursor of the page before');
-  return BigInt(position);
-}
 
 export const readQuery = <S extends z.ZodType>(schema: S, query: unknown): z.output<S> => read(schema, query, 'query');

@@ -9,9 +9,10 @@ import { Health } from '../health.js';
 import { unsettledAmong } from '../settlement/policy.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import { TransferStore, type TransferRow } from '../transfers/transfer-store.js';
-import { assetOf, readCursor, readQuery, transferId, transfersQuery, writeCursor } from './input.js';
+import { assetOf, readQuery, transferId, transfersQuery } from './input.js';
 import { LiveEvents } from './live-events.js';
 import { Answers, QueryOf } from './openapi.js';
+import { pageOf, readCursor, writeCursor } from './paging.js';
 import { notFound } from './problem.js';
 import type { TransferDetail, TransferPage } from './schemas.js';
 import { MAX_UNREAD } from './stream-places.js';
@@ -41,20 +42,15 @@ export class TransfersController {
   @QueryOf(transfersQuery)
   async transfers(@Query() query: unknown): Promise<TransferPage> {
     const { cursor, limit, asset, ...filter } = readQuery(transfersQuery, query);
-    const size = Number(limit);
     const rows = await this.store.list({
       ...filter,
       asset: asset === undefined ? undefined : assetOf(this.config.assets, asset).id,
       before: cursor === undefined ? undefined : readCursor(cursor),
-      limit: size + 1,
+      limit: limit + 1,
     });
-    const page = rows.slice(0, size);
+    const { page, nextCursor } = pageOf(rows, limit, (last) => writeCursor(last.position));
     const context = await this.context(page);
-    const last = page.at(-1);
-    return {
-      transfers: page.map((r) => transferView(r, context)),
-      nextCursor: rows.length > size && last ? writeCursor(last.position) : null,
-    };
+    return { transfers: page.map((r) => transferView(r, context)), nextCursor };
   }
 
   @Get('transfers/:id')

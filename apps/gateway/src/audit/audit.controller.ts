@@ -2,24 +2,14 @@
 import { Controller, Get, Inject, Param, Query } from '@nestjs/common';
 import { ApiParam, ApiTags } from '@nestjs/swagger';
 import { z } from 'zod';
-import { readCursor, readQuery, writeCursor } from '../api/input.js';
+import { readQuery } from '../api/input.js';
 import { Answers, QueryOf } from '../api/openapi.js';
+import { cursor, limit, pageOf, POSITION, readCursor, writeCursor } from '../api/paging.js';
 import { notFound } from '../api/problem.js';
 import { AuditStore, type KeptReport } from './audit-store.js';
 import type { AuditAnswerBody, AuditFeed } from './schemas.js';
 
-const feedQuery = z.strictObject({
-  cursor: z
-    .string({ error: 'use the nextCursor of the page before' })
-    .regex(/^[A-Za-z0-9_-]{1,40}$/, 'use the nextCursor of the page before')
-    .optional()
-    .describe('nextCursor of the page before'),
-  limit: z
-    .string({ error: 'write it once' })
-    .regex(/^([1-9]|[1-9][0-9]|100)$/, 'a page has 1 to 100 reports')
-    .default('25')
-    .describe('Reports on a page, 1 to 100'),
-});
+const feedQuery = z.strictObject({ cursor: cursor(POSITION), limit: limit('reports') });
 
 @ApiTags('bridge')
 @Controller('v1/audit')
@@ -36,16 +26,14 @@ export class AuditController {
   @Answers('AuditFeed', 'Audits, newest first')
   @QueryOf(feedQuery)
   async feed(@Query() query: unknown): Promise<AuditFeed> {
-    const { cursor, limit } = readQuery(feedQuery, query);
-    const size = Number(limit);
-    const rows = await this.store.list(cursor === undefined ? null : readCursor(cursor), size + 1);
-    const page = rows.slice(0, size);
-    const last = page.at(-1);
+    const { cursor: from, limit: size } = readQuery(feedQuery, query);
+    const rows = await this.store.list(from === undefined ? null : readCursor(from), size + 1);
+    const { page, nextCursor } = pageOf(rows, size, (last) => writeCursor(last.seq));
     return {
       reports: page.map(({ hash, result, height, madeAt, item }) => {
         return { hash, result, height, at: madeAt.toISOString(), item };
       }),
-      nextCursor: rows.length > size && last ? writeCursor(last.seq) : null,
+      nextCursor,
     };
   }
 

@@ -3,22 +3,14 @@ import { Controller, Get, Headers, HttpCode, Inject, Param, Post, Query } from '
 import { ApiBearerAuth, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { BundleRow } from '@isthmus/arweave';
 import { z } from 'zod';
-import { limit } from '../ao/input.js';
 import { readQuery } from '../api/input.js';
 import { Answers, QueryOf } from '../api/openapi.js';
+import { cursor, limit, pageOf } from '../api/paging.js';
 import { notFound, Problem } from '../api/problem.js';
 import type { SettledBundle, SettledBundlePage, SettlementAnswer } from './schemas.js';
 import { SETTLEMENT_PARTS, type SettlementParts } from './tokens.js';
 
-const LATER = 'use the nextCursor of the page before';
-const bundlesQuery = z.strictObject({
-  cursor: z
-    .string({ error: LATER })
-    .regex(/^[1-9][0-9]{0,14}$/, LATER)
-    .optional()
-    .describe('nextCursor of the page before'),
-  limit: limit(100, 'bundles'),
-});
+const bundlesQuery = z.strictObject({ cursor: cursor(/^[1-9][0-9]{0,14}$/), limit: limit('bundles') });
 
 @ApiTags('settlement')
 @Controller('v1/settlement')
@@ -59,11 +51,10 @@ export class SettlementController {
   @Answers('SettledBundlePage', 'Bundles of settlement, newest first')
   @QueryOf(bundlesQuery)
   async bundles(@Query() query: unknown): Promise<SettledBundlePage> {
-    const { cursor, limit: size } = readQuery(bundlesQuery, query);
-    const rows = await this.parts.store.page(cursor === undefined ? null : Number(cursor), size + 1);
-    const page = rows.slice(0, size);
-    const last = page.at(-1);
-    return { bundles: page.map(bundleView), nextCursor: rows.length > size && last ? String(last.sequence) : null };
+    const { cursor: from, limit: size } = readQuery(bundlesQuery, query);
+    const rows = await this.parts.store.page(from === undefined ? null : Number(from), size + 1);
+    const { page, nextCursor } = pageOf(rows, size, (last) => String(last.sequence));
+    return { bundles: page.map(bundleView), nextCursor };
   }
 
   @Post('bundles/:sequence/repost')
