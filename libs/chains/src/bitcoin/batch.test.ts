@@ -173,7 +173,11 @@ describe('a release', () => {
     });
     const { batch } = planRelease(plan);
     expect(batch.inputs.map(({ value }) => value)).toEqual([20_000n, 90_000n]);
-    expect(planRelease({ ...plan, sweep: [paper(1, 50_000n)] }).batch.inputs).toHaveLength(3);
+    const [first, ...others] = planRelease({ ...plan, sweep: [paper(1, 50_000n)], payouts: [payout(1, 180_000n)] })
+      .batch.inputs;
+    expect(first).toBe(plan.anchor);
+    expect(others).toHaveLength(3);
+    expect(others.map(({ txid }) => txid)).toEqual(others.map(({ txid }) => txid).toSorted());
     expect(() => planRelease({ ...plan, payouts: [payout(1, 230_000n)] })).toThrow('do not cover');
     expect(() => planRelease({ ...plan, sweep: [plan.anchor] })).toThrow('named twice');
     const dust = Array.from({ length: MAX_INPUTS + 5 }, (_, i) => paper(i + 1, 1_000n));
@@ -360,6 +364,10 @@ describe('signatures', () => {
       psbt.updateInput(i, { partialSig: [{ pubkey: pair.publicKey, signature: Buffer.from(signature, 'hex') }] });
     expect(readPsbt(batch, psbt.toBase64())).toEqual([signBatch(batch, stage.secrets[1]!)]);
     expect(readPsbt(batch, toPsbt(batch).toBase64())).toEqual([]);
+    const swapped = toPsbt(batch);
+    for (const [i, signature] of signatures.toReversed().entries())
+      swapped.updateInput(i, { partialSig: [{ pubkey: pair.publicKey, signature: Buffer.from(signature, 'hex') }] });
+    expect(() => readPsbt(batch, swapped.toBase64())).toThrow('not over this batch');
   });
 
   it('B17: in a PSBT of another transaction, amount, script or flag are not', () => {

@@ -80,6 +80,7 @@ describe('a recovery file', () => {
     const swapped = file.replace(RECIPIENT, PROCESS);
     for (const bad of [
       swapped,
+      file.replace(depositScript(terms()).address, stage.plain.address),
       file.replace('"refundAfter": 20', '"refundAfter": 19'),
       file.replace('"threshold": 2', '"threshold": 1'),
       `${file}x`,

@@ -7,6 +7,7 @@ import { checkInclusion } from './block.js';
 import { BitcoinPool } from './rpc.js';
 import { buildRefund } from './recovery.js';
 import { NETWORKS } from './network.js';
+import { BitcoinWatcher } from './watcher.js';
 
 let stage: BitcoinStage;
 beforeAll(async () => {
@@ -145,6 +146,8 @@ describe('deposits', () => {
     const [first] = (await stage.watch(watcher)).receipts;
     expect(watcher.standing(first!)).toMatchObject({ state: 'final' });
     await stage.bitcoin.mine();
+    await stage.watch(watcher);
+    expect(watcher.standing(first!)).toEqual({ state: 'refused', reason: 'refund-near' });
     await stage.pay({ address: lock.address, value: 80_000n });
     await stage.bitcoin.mine(2);
     const [second] = (await stage.watch(watcher)).receipts;
@@ -237,6 +240,9 @@ describe('sources', () => {
     const behind = other.node.height;
     await expect(one.hashAt(behind + 1)).rejects.toThrow('out of range');
     await expect(one.hashAt(behind)).resolves.not.toBe(headers.at(behind)!.hash);
+    const misled = new BitcoinWatcher(one, headers, stage.index, stage.coins, POLICY);
+    const before = headers.at(behind - 1)!;
+    await expect(misled.step({ height: before.height, blockHash: before.hash })).rejects.toThrow('on another branch');
   });
 
   it('X1: of another network, or with a wrong login, are not heard', async () => {
