@@ -1,5 +1,17 @@
 /** Releases on the real runtime: what guardians sign, what the cluster takes, and when it may be tried again. */
-import { createMintToInstruction, createFreezeAccountInstruction } from '@solana/spl-token';
+import {
+  ACCOUNT_SIZE,
+  createAssociatedTokenAccountIdempotentInstruction,
+  createFreezeAccountInstruction,
+  createInitializeAccount3Instruction,
+  createInitializeMint2Instruction,
+  createInitializeMultisigInstruction,
+  createMintToInstruction,
+  getAssociatedTokenAddressSync,
+  MINT_SIZE,
+  MULTISIG_SIZE,
+  TOKEN_2022_PROGRAM_ID,
+} from '@solana/spl-token';
 import { Keypair, PublicKey, SystemProgram } from '@solana/web3.js';
 import type { DepositVault } from './build.js';
 import { catchUp, DECIMALS, PROCESS, SolanaWorld } from './harness.js';
@@ -128,6 +140,46 @@ describe('a release', () => {
     expect((await catchUp(world.watcher(world.token), cursor)).events).toMatchObject([
       { type: 'released', number: one.number, amount: 4_999_000n },
       { type: 'released', amount: 5_000_000n },
+    ]);
+  });
+
+  test('a Token-2022 token is deposited and paid alike, its vault an account that can be handed over', async () => {
+    const [mint, multisig, account] = [Keypair.generate(), Keypair.generate(), Keypair.generate()];
+    const P = TOKEN_2022_PROGRAM_ID;
+    const [by, keys] = [world.user.publicKey, world.guardians.map((g) => g.publicKey)];
+    const mine = getAssociatedTokenAddressSync(mint.publicKey, by, false, P);
+    await world.run(
+      [
+        await world.create(mint, MINT_SIZE, P),
+        createInitializeMint2Instruction(mint.publicKey, DECIMALS, by, null, P),
+        await world.create(multisig, MULTISIG_SIZE, P),
+        createInitializeMultisigInstruction(multisig.publicKey, keys, world.threshold, P),
+      ],
+      [mint, multisig],
+    );
+    await world.run(
+      [
+        await world.create(account, ACCOUNT_SIZE, P),
+        createInitializeAccount3Instruction(account.publicKey, mint.publicKey, multisig.publicKey, P),
+        createAssociatedTokenAccountIdempotentInstruction(by, mine, by, mint.publicKey, P),
+        createMintToInstruction(mint.publicKey, mine, by, 10n ** 9n, [], P),
+      ],
+      [account],
+    );
+    const vault: DepositVault = {
+      address: account.publicKey.toBase58(),
+      mint: mint.publicKey.toBase58(),
+      program: P.toBase58(),
+      decimals: DECIMALS,
+    };
+    await world.deposit(vault, 10n ** 8n);
+    const base = await plan(vault, [payout({ create: true })]);
+    const of = { ...base, custody: { ...base.custody, multisig: multisig.publicKey.toBase58() } };
+    expect((await unitsOf(await release(of))).err).toBeNull();
+    await world.chain.finalize();
+    expect((await catchUp(world.watcher(vault))).events).toMatchObject([
+      { type: 'deposited', amount: 10n ** 8n },
+      { type: 'released', number: of.payouts[0]?.number, amount: 5_000_000n },
     ]);
   });
 
