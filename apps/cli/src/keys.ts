@@ -1,7 +1,7 @@
 /** Key files: made at random, readable by their owner alone, never overwritten, never shown. */
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { ed25519Signer, keyIdOf } from '@isthmus/ao';
+import { keyIdOf, signerOfKey } from '@isthmus/ao';
 import { writeKeyFile } from '@isthmus/store';
 import type { Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -16,7 +16,7 @@ const SHOWN: Readonly<Record<string, ((key: Hex) => string) | null>> = {
   relayer: accountAddress,
   scheduler: unitAddress,
   messenger: unitAddress,
-  receipt: (key) => `public key ${keyIdOf(signer(key))}`,
+  receipt: (key) => `public key ${keyIdOf(signerOfKey(key))}`,
   operator: null,
 };
 
@@ -25,10 +25,8 @@ function accountAddress(key: Hex): string {
 }
 
 function unitAddress(key: Hex): string {
-  return `address ${signer(key).address}`;
+  return `address ${signerOfKey(key).address}`;
 }
-
-const signer = (key: Hex) => ed25519Signer(Buffer.from(key.slice(2), 'hex'));
 
 /** @throws CommandError for an unknown kind, or a file that is there or cannot be made. */
 export function keys(kind: string, out: string): void {

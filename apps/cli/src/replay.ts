@@ -4,9 +4,9 @@
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
-import { ed25519Signer } from '@isthmus/ao';
+import { signerOfFile } from '@isthmus/ao';
 import type { Finding, ReplayMessage, ReplayReport, ReplayRequest } from '@isthmus/arweave';
-import { projectRoot, readKeyFile, stateFolder } from '@isthmus/store';
+import { projectRoot, stateFolder } from '@isthmus/store';
 import { assertAnswers, differences } from './replay-compare.js';
 import { ProgressLine } from './replay-progress.js';
 import { runningStack } from './running.js';
@@ -66,12 +66,10 @@ function plan(options: ReplayOptions): { request: ReplayRequest; compare: string
       COULD_NOT,
     );
   const local = (port: number): string => `http://127.0.0.1:${port}`;
-  const own = scheduler ?? addressOf(path.join(home, 'keys', 'scheduler.key'));
+  const own = scheduler ?? signerOfFile(path.join(home, 'keys', 'scheduler.key')).address;
   const request = { ...more, from: local(ports.arweave ?? 0), scheduler: own, rpc: rpc ?? [local(ports.anvil)] };
   return { request, compare: compare ?? local(ports.gateway) };
 }
-
-const addressOf = (file: string): string => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex')).address;
 
 function blockOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;

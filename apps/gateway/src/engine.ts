@@ -6,16 +6,15 @@ import {
   ComputeUnits,
   CoreCompute,
   CoreNetwork,
-  ed25519Signer,
   EmbeddedEngine,
   LegacyNetwork,
   RemoteEngine,
+  signerOfFile,
   type AoEngine,
   type AoNetwork,
   type Signer,
   type UnitPlaces,
 } from '@isthmus/ao';
-import { readKeyFile } from '@isthmus/store';
 import type { DynamicModule } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { crashPoint } from './crash-point.js';
@@ -55,19 +54,17 @@ export async function openEngine(
   }
 }
 
-const seed = (file: string) => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex'));
-
 function embedded(
   { publicUrl }: GatewayConfig,
   ao: Settings<'embedded'>,
   database: DataSource,
   { onFailure, onSound }: Progress,
 ): OpenedEngine {
-  const signer = seed(ao.schedulerKeyFile);
+  const signer = signerOfFile(ao.schedulerKeyFile);
   const pipeline = new AoPipeline({
     database,
     schedulerSigner: signer,
-    messengerSigner: seed(ao.messengerKeyFile),
+    messengerSigner: signerOfFile(ao.messengerKeyFile),
     workers: ao.workers,
     memoryBudget: ao.memoryMiB * 1024 * 1024,
     onFailure,

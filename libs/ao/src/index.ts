@@ -34,6 +34,7 @@ export {
 } from './core/http-signature.js';
 export * from './core/receipt.js';
 export * from './items/index.js';
+export * from './key-file.js';
 export { TickCheck } from './messenger/cron.js';
 export * from './messenger/dead-letters.js';
 export { OF_THE_GATEWAY } from './messenger/pruning.js';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { ed25519Signer, parseItem } from '@isthmus/ao';
+import { parseItem, signerOfFile } from '@isthmus/ao';
 import {
   ConfigError,
   projectRoot,
@@ -223,8 +223,6 @@ function makeKeys(home: string): Keys {
   };
 }
 
-const unitAddress = (file: string): string => ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex')).address;
-
 async function deployOnce(options: StackOptions, anvil: Anvil, keys: Keys, file: string): Promise<Deployment> {
   if (fs.existsSync(file)) {
     const kept = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
@@ -239,8 +237,8 @@ async function deployOnce(options: StackOptions, anvil: Anvil, keys: Keys, file:
     guardians: keys.guardians.map((k) => privateKeyToAccount(readKeyFile(k))),
     threshold: THRESHOLD,
     pauseThreshold: PAUSE_THRESHOLD,
-    scheduler: unitAddress(keys.scheduler),
-    messenger: unitAddress(keys.messenger),
+    scheduler: signerOfFile(keys.scheduler).address,
+    messenger: signerOfFile(keys.messenger).address,
     ...(options.elsewhere ? { aos: options.elsewhere.aos } : {}),
     contracts: options.contracts,
   });
@@ -279,7 +277,7 @@ function writeConfigs(
     deployBlock: deployment.deployBlock,
   };
   const embedded = { engine: 'embedded', schedulerKeyFile: keys.scheduler, messengerKeyFile: keys.messenger };
-  const [scheduler, messenger] = [unitAddress(keys.scheduler), unitAddress(keys.messenger)];
+  const [scheduler, messenger] = [signerOfFile(keys.scheduler).address, signerOfFile(keys.messenger).address];
   const elsewhere = options.elsewhere && `http://127.0.0.1:${options.elsewhere.port}`;
   const network = { schedulerUrl: `${elsewhere}/su`, messengerUrl: `${elsewhere}/mu`, gatewayUrl: elsewhere };
   const remote = { engine: 'remote', ...network, computeUrls: [`${elsewhere}/cu`], scheduler, messenger };

@@ -1,6 +1,6 @@
 /** Who signs: a key file of whatever kind its owner has. A key is never an argument, and the well-known keys only sign for the local stack. */
 import fs from 'node:fs';
-import { arweaveSigner, ed25519Signer, ethereumSigner, type Signer } from '@isthmus/ao';
+import { arweaveSigner, ed25519Signer, ethereumSigner, signerOfKey, type Signer } from '@isthmus/ao';
 import { devKey } from '@isthmus/devnet';
 import { z } from 'zod';
 import { CommandError } from '../said.js';
@@ -49,7 +49,7 @@ export function signerOf(file: string | undefined, type: KeyType, gateway: strin
       `${file} is no key: an Arweave wallet (JWK), a Solana keypair, or {"privateKey": "0x…"} as "isthmus keys" makes it.`,
     );
   const key = own.data.privateKey as `0x${string}`;
-  return type === 'ethereum' ? ethereumSigner(key) : ed25519Signer(Buffer.from(key.slice(2), 'hex'));
+  return type === 'ethereum' ? ethereumSigner(key) : signerOfKey(key);
 }
 
 function fromWallet(file: string, jwk: z.output<typeof wallet>): Signer {

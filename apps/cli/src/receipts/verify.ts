@@ -2,19 +2,19 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {
-  ed25519Signer,
   fetchBounded,
   HttpSignatureError,
   isKeyId,
   keyIdOf,
   keysOf,
   parseHttpMessage,
+  signerOfFile,
   verifyReceipt,
   type HttpMessage,
   type Receipt,
   type ReceiptKey,
 } from '@isthmus/ao';
-import { readKeyFile, stateFolder } from '@isthmus/store';
+import { stateFolder } from '@isthmus/store';
 import { bytes, plain } from '../ao/text.js';
 import { CommandError } from '../said.js';
 
@@ -65,7 +65,7 @@ function ownKey(): ReceiptKey {
   const file = path.join(stateFolder(), 'keys', 'receipt.key');
   if (!fs.existsSync(file))
     throw new CommandError('Whose receipt is it? Name the key, or the published keys, with --key.', NOT_CHECKED);
-  return { keyId: keyIdOf(ed25519Signer(Buffer.from(readKeyFile(file).slice(2), 'hex'))), until: null };
+  return { keyId: keyIdOf(signerOfFile(file)), until: null };
 }
 
 async function fetched(url: string): Promise<Buffer> {

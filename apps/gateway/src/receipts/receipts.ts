@@ -1,6 +1,5 @@
 /** Receipts: whoever asks for an answer of /v1 with `Accept-Signature` gets it signed (RFC 9421); the keys that sign are published. */
-import { ed25519Signer, joinFields, ReceiptSigner, type Fields, type ReceiptKey, type Signer } from '@isthmus/ao';
-import { readKeyFile } from '@isthmus/store';
+import { joinFields, ReceiptSigner, signerOfFile, type Fields, type ReceiptKey, type Signer } from '@isthmus/ao';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { GatewayConfig } from '../config.js';
 
@@ -21,7 +20,7 @@ export function receiptKeys({
   retiredReceiptKeys,
 }: Pick<GatewayConfig, 'receiptKeyFile' | 'retiredReceiptKeys'>): ReceiptKeys | null {
   if (receiptKeyFile === undefined) return null;
-  const key = ed25519Signer(Buffer.from(readKeyFile(receiptKeyFile).slice(2), 'hex'));
+  const key = signerOfFile(receiptKeyFile);
   const signer = new ReceiptSigner(key);
   const retired = retiredReceiptKeys.map((old) => ({ keyId: old.key, until: Date.parse(old.until) }));
   return { signer, key, published: [{ keyId: signer.keyId, until: null }, ...retired] };
