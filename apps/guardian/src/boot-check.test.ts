@@ -7,7 +7,8 @@ import {
   type ScheduleEntry,
   type Tag,
 } from '@isthmus/ao';
-import { assertBoot, OwnedProcess, sourceHash, UnknownModule } from './boot-check.js';
+import { sourceHash } from '@isthmus/store';
+import { assertBoot, OwnedProcess, UnknownModule } from './boot-check.js';
 
 const LEAN = 'isthmus-lua-5.4';
 const SPAWNER = ethereumSigner(`0x${'1'.repeat(64)}`);

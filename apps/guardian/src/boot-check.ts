@@ -3,8 +3,8 @@
  * the module is all there is. On aos the spawner owns the process until the token's source is live in it and lets go (contracts/ao/README.md);
  * so that source must come with the spawn, where nobody can put anything before it.
  */
-import { createHash } from 'node:crypto';
 import { tagOf, type EvaluationResult, type Item, type ScheduleEntry } from '@isthmus/ao';
+import { sourceHash } from '@isthmus/store';
 
 /** The lean machine: a process on it has no owner, and its module is its source. */
 const LEAN = 'isthmus-lua-5.4';
@@ -30,8 +30,6 @@ export class OwnedProcess extends Error {
     this.name = 'OwnedProcess';
   }
 }
-
-export const sourceHash = (source: Uint8Array): string => createHash('sha256').update(source).digest('hex');
 
 export interface KnownBoots {
   /** SHA-256 in hex of every source that may be live in a process. */

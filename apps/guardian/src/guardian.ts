@@ -14,9 +14,8 @@ import {
   type ProcessView,
   type Subject,
 } from '@isthmus/bridge';
-import { tokenSource, type Logger } from '@isthmus/store';
+import { sourceHash, tokenSource, type Logger } from '@isthmus/store';
 import type { PrivateKeyAccount } from 'viem';
-import { sourceHash } from './boot-check.js';
 import type { GuardianConfig } from './config.js';
 import { crashPoint } from './crash-point.js';
 import type { EthereumHome } from './ethereum-home.js';

@@ -1,4 +1,5 @@
 /** Where the project's own files are, from the sources as well as from `dist/`. */
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +25,9 @@ export function projectRoot(): string {
 export function tokenSource(): Buffer {
   return fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
 }
+
+/** What a token's source goes by: its SHA-256, hex. */
+export const sourceHash = (source: Uint8Array): string => createHash('sha256').update(source).digest('hex');
 
 /** Where an embedded stack keeps its state: ISTHMUS_HOME, or `.isthmus` in the project. */
 export function stateFolder(env: NodeJS.ProcessEnv = process.env): string {

@@ -1,5 +1,4 @@
 /** `isthmus audit`: the bridge audited from here, once or again and again; the exit code says what was found. */
-import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,7 +6,7 @@ import { fetchBounded, IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
 import type { Deployment } from '@isthmus/devnet';
-import { tokenSource, stateFolder } from '@isthmus/store';
+import { sourceHash, stateFolder, tokenSource } from '@isthmus/store';
 import { CommandError } from '../said.js';
 import { portsInUse } from '../settings.js';
 import { inWords, isAllShown, jsonOf } from './words.js';
@@ -131,7 +130,7 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
     from === undefined
       ? new IsthmusNetwork(url)
       : new SettledNetwork(new ArweaveSource(from), scheduler ?? '', processes);
-  const code = options.code ?? [ownToken()];
+  const code = options.code ?? [sourceHash(tokenSource())];
   return () => ({
     chain: {
       rpcUrls,
@@ -144,11 +143,6 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
     patienceMs: options.patience * 60_000,
     knownCode: code.includes('any') ? [] : code,
   });
-}
-
-/** SHA-256 of this version's token. */
-function ownToken(): string {
-  return createHash('sha256').update(tokenSource()).digest('hex');
 }
 
 function localStack(): Known {

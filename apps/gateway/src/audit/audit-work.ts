@@ -1,7 +1,6 @@
 /** What the gateway and the process that audits for it say to each other. */
-import { createHash } from 'node:crypto';
 import type { AuditReport, AuditorOptions } from '@isthmus/audit';
-import { tokenSource } from '@isthmus/store';
+import { sourceHash, tokenSource } from '@isthmus/store';
 import type { GatewayConfig } from '../config.js';
 
 /** Everything the auditor is told: nothing of what the gateway itself knows of transfers. */
@@ -19,8 +18,6 @@ export interface AuditWork {
 
 export type AuditAnswer = { report: AuditReport } | { code: string; message: string };
 
-const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
-
 export function workOf(
   { ao, chain, assets }: GatewayConfig,
   audit: NonNullable<GatewayConfig['audit']>,
@@ -37,6 +34,6 @@ export function workOf(
     finality,
     deployBlock,
     patienceMs: audit.patienceMs,
-    knownCode: [sha256(tokenSource()), ...audit.tokenSources],
+    knownCode: [sourceHash(tokenSource()), ...audit.tokenSources],
   };
 }
