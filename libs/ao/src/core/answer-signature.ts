@@ -8,6 +8,7 @@ import {
   checkDigest,
   component,
   contentDigest,
+  createdAt,
   keyIdOf,
   keyOf,
   madeNow,
@@ -95,10 +96,9 @@ export function verifyAnswer({ request, answer, publicKey, maxAgeMs, now = Date.
   if (request.body && request.body.length > 0) checkDigest(answer.fields[REQUEST_DIGEST] ?? '', request.body);
   if (!key(Buffer.from(signatureBase(input, { request, answer })), signature))
     return refuse('bad-signature', 'The signature is not over this request and this answer.');
-  const created = parameters.get('created');
-  if (typeof created !== 'number') return refuse('malformed', 'The signature does not say when it was made.');
-  if (maxAgeMs !== undefined && now - created * 1000 > maxAgeMs) return refuse('expired', 'The answer is too old.');
-  return created * 1000;
+  const created = createdAt(parameters);
+  if (maxAgeMs !== undefined && now - created > maxAgeMs) return refuse('expired', 'The answer is too old.');
+  return created;
 }
 
 /** What the signature of an answer to this request must cover to mean anything. */

@@ -164,6 +164,13 @@ export function keyOf(parameters: Parameters): { key: KeyCheck; address: string 
   return refuse('unsupported', 'Signatures are checked with alg rsa-pss-sha512 or ed25519, and a key of that kind.');
 }
 
+/** When a signature says it was made, milliseconds. @throws HttpSignatureError `malformed` when it does not say */
+export function createdAt(parameters: Parameters): number {
+  const created = parameters.get('created');
+  if (typeof created !== 'number') return refuse('malformed', 'The signature does not say when it was made.');
+  return created * 1000;
+}
+
 /** @throws HttpSignatureError `expired` for one made in the future, or no longer good */
 export function assertCurrent(parameters: Parameters, now: number): void {
   const [created, expires] = [parameters.get('created'), parameters.get('expires')];

@@ -15,6 +15,7 @@ import {
   type HttpMessage,
   type ReceiptKey,
 } from '../index.js';
+import { createdAt } from './http-signature.js';
 
 const NOW = Date.parse('2026-11-21T10:00:00Z');
 const seed = ed25519Signer(Buffer.alloc(32, 5));
@@ -150,6 +151,12 @@ describe('a receipt', () => {
     // The name of a good key over another's signature.
     const forged = await signed('', new ReceiptSigner(ed25519Signer(Buffer.alloc(32, 6)), () => NOW));
     expect(verdict(set(forged, 'signature-input', (v) => v.replace(other, signer.keyId)))).toBe('bad-signature');
+  });
+
+  it('that does not say when it was made, in seconds, is not good', () => {
+    expect(createdAt(new Map([['created', 7]]))).toBe(7000);
+    for (const said of [new Map(), new Map([['created', '7']])])
+      expect(() => createdAt(said)).toThrow(expect.objectContaining({ code: 'malformed' }));
   });
 
   it('among others’ signatures is found, and each that claims to be one must hold', async () => {

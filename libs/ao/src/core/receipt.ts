@@ -11,6 +11,7 @@ import {
   checkDigest,
   component,
   contentDigest,
+  createdAt,
   dictionary,
   HttpSignatureError,
   isInnerList,
@@ -233,13 +234,12 @@ function checked(
   if (!keyOf(input[1]).key(Buffer.from(base), signature))
     refuse('bad-signature', 'The signature is not over this status and these fields: something was changed.');
   checkDigest(fields['content-digest'] ?? '', body);
-  const created = input[1].get('created');
-  if (typeof created !== 'number') return refuse('malformed', 'The signature does not say when it was made.');
+  const created = createdAt(input[1]);
   assertCurrent(input[1], now);
-  if (until !== null && created * 1000 > until)
+  if (until !== null && created > until)
     refuse('old-key', `It is signed with a key that went out of use at ${new Date(until).toISOString()}, before it.`);
   const place = covers.includes(`"${PLACE}"`) ? (fields[PLACE] ?? null) : null;
-  return { keyId, createdAt: created * 1000, label, covers, status, fields, place };
+  return { keyId, createdAt: created, label, covers, status, fields, place };
 }
 
 const named = (signatures: readonly FoundSignature[]): string =>
