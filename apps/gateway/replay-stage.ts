@@ -76,7 +76,7 @@ export class Live {
     readonly pipeline: AoPipeline,
     readonly store: SettlementStore,
     stage: ReplayStage,
-    token: string,
+    readonly token: string,
   ) {
     this.state = new StateStore(database);
     this.projector = new Projector(
@@ -137,6 +137,11 @@ export class Live {
 
   /** Everything evaluated, delivered, projected, and on Arweave. */
   async settled(stage: ReplayStage): Promise<void> {
+    await this.atRest();
+    await this.sealed(stage);
+  }
+
+  private async atRest(): Promise<void> {
     for (const end = Date.now() + PATIENCE_MS; ;) {
       await this.pipeline.messenger.deliver();
       const rows: { id: string; nonce: string; evaluated: string }[] = await this.database.query(
@@ -148,9 +153,13 @@ export class Live {
            + (select count(*) from outbox where state in ('waiting', 'held'))::int
            + (select count(*) from projection p join progress g on g.process = p.process where p.nonce < g.evaluated)::int as n`,
       );
-      if (left?.n === 0) break;
+      if (left?.n === 0) return;
       if (Date.now() > end) throw new Error('It never came to rest.');
     }
+  }
+
+  /** Every slot there is on Arweave, whatever waits to be delivered. */
+  async sealed(stage: ReplayStage): Promise<void> {
     for (let i = 0; i < 50; i += 1) {
       await this.settler.step();
       await stage.arweave.mine(2);
