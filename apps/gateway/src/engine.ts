@@ -5,9 +5,8 @@ import {
   AoUnitsModule,
   ComputeUnits,
   CoreCompute,
-  CoreNetwork,
   EmbeddedEngine,
-  LegacyNetwork,
+  networkAt,
   RemoteEngine,
   signerOfFile,
   type AoEngine,
@@ -19,6 +18,7 @@ import type { DynamicModule } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { crashPoint } from './crash-point.js';
 import type { GatewayConfig } from './config.js';
+import { corePlace, legacyPlace, type AoSettings } from './network-place.js';
 
 export interface OpenedEngine {
   engine: AoEngine;
@@ -35,8 +35,6 @@ export interface Progress {
   onFailure: (process: string, error: unknown) => void;
   onSound: (process: string) => void;
 }
-
-type Settings<E extends GatewayConfig['ao']['engine']> = Extract<GatewayConfig['ao'], { engine: E }>;
 
 export async function openEngine(
   config: GatewayConfig,
@@ -56,7 +54,7 @@ export async function openEngine(
 
 function embedded(
   { publicUrl }: GatewayConfig,
-  ao: Settings<'embedded'>,
+  ao: AoSettings<'embedded'>,
   database: DataSource,
   { onFailure, onSound }: Progress,
 ): OpenedEngine {
@@ -83,26 +81,27 @@ interface Parts {
   places: UnitPlaces;
 }
 
-async function legacyParts(ao: Settings<'remote'>): Promise<Parts> {
-  const { schedulerUrl, messengerUrl, gatewayUrl, computeUrls, agreement } = ao;
+async function legacyParts(ao: AoSettings<'remote'>): Promise<Parts> {
+  const { computeUrls, agreement } = ao;
+  const place = legacyPlace(ao);
   return {
-    network: new LegacyNetwork({ schedulerUrl, messengerUrl, gatewayUrl }),
+    network: networkAt(place),
     compute: await ComputeUnits.connect(computeUrls, agreement),
-    places: { su: schedulerUrl, mu: messengerUrl, cu: computeUrls[0], ...gatewayPlaces(gatewayUrl) },
+    places: { su: place.schedulerUrl, mu: place.messengerUrl, cu: computeUrls[0], ...gatewayPlaces(place.gatewayUrl) },
   };
 }
 
-function coreParts({ nodeUrls, gatewayUrl, agreement }: Settings<'core'>): Parts {
-  const nodeUrl = nodeUrls[0] ?? '';
+function coreParts(ao: AoSettings<'core'>): Parts {
+  const place = corePlace(ao);
   const compute = new ComputeUnits(
-    nodeUrls.map((url) => new CoreCompute(url)),
-    agreement,
+    ao.nodeUrls.map((url) => new CoreCompute(url)),
+    ao.agreement,
   );
   // A node answers at its processes' own paths; of the units' paths there is only where items are pushed.
   return {
-    network: new CoreNetwork({ nodeUrl, gatewayUrl }),
+    network: networkAt(place),
     compute,
-    places: { mu: `${nodeUrl}/push`, ...gatewayPlaces(gatewayUrl) },
+    places: { mu: `${place.nodeUrl}/push`, ...gatewayPlaces(place.gatewayUrl) },
   };
 }
 

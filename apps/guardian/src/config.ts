@@ -1,13 +1,5 @@
 /** A guardian's configuration: one JSON file (ISTHMUS_CONFIG), checked whole at start. */
-import {
-  CoreNetwork,
-  coreSchema,
-  IsthmusNetwork,
-  LegacyNetwork,
-  networkSchema,
-  unitUrl,
-  type AoNetwork,
-} from '@isthmus/ao';
+import { coreSchema, networkAt, networkSchema, unitUrl, type AoNetwork } from '@isthmus/ao';
 import { ArweaveClient, SettledSlots } from '@isthmus/arweave';
 import { assetId, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
 import { ConfigError } from '@isthmus/store';
@@ -137,8 +129,8 @@ export type GuardianConfig = z.output<typeof guardianSchema>;
 
 /** The network a guardian's processes live on. */
 export function networkOf({ gatewayUrl, network }: Pick<GuardianConfig, 'gatewayUrl' | 'network'>): AoNetwork {
-  if (network) return 'nodeUrl' in network ? new CoreNetwork(network) : new LegacyNetwork(network);
-  if (gatewayUrl !== undefined) return new IsthmusNetwork(gatewayUrl);
+  if (network) return networkAt(network);
+  if (gatewayUrl !== undefined) return networkAt({ isthmusUrl: gatewayUrl });
   throw new ConfigError('A guardian needs gatewayUrl or network.');
 }
 

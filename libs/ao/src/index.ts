@@ -47,6 +47,7 @@ export * from './remote/core-network.js';
 export * from './remote/elsewhere.module.js';
 export * from './remote/isthmus-network.js';
 export * from './remote/legacy-network.js';
+export * from './remote/network-at.js';
 export * from './remote/remote-engine.js';
 export * from './scheduler/assignment.js';
 export * from './scheduler/scheduler.js';

@@ -3,7 +3,7 @@
  * own and a bound on it, so that nothing it does slows the bridge.
  */
 import os from 'node:os';
-import { CoreNetwork, IsthmusNetwork, LegacyNetwork, type AoNetwork } from '@isthmus/ao';
+import { networkAt } from '@isthmus/ao';
 import { AuditError, Auditor } from '@isthmus/audit';
 import type { AuditAnswer, AuditWork } from './audit-work.js';
 
@@ -12,24 +12,12 @@ const PRIORITY = 19;
 
 let auditor: Auditor | null = null;
 
-function networkOf({ ao, gatewayUrl }: AuditWork): AoNetwork {
-  const url = (name: string): string => String(ao[name]);
-  if (ao.engine === 'embedded') return new IsthmusNetwork(gatewayUrl);
-  if (ao.engine === 'core')
-    return new CoreNetwork({ nodeUrl: String((ao['nodeUrls'] as string[])[0]), gatewayUrl: url('gatewayUrl') });
-  return new LegacyNetwork({
-    schedulerUrl: url('schedulerUrl'),
-    messengerUrl: url('messengerUrl'),
-    gatewayUrl: url('gatewayUrl'),
-  });
-}
-
 async function answer(work: AuditWork): Promise<AuditAnswer> {
   try {
     auditor ??= await Auditor.open({
       chain: { rpcUrls: work.rpcUrls, finality: work.finality, deployBlock: BigInt(work.deployBlock) },
       processes: work.processes,
-      network: networkOf(work),
+      network: networkAt(work.network),
       scheduler: work.scheduler,
       patienceMs: work.patienceMs,
       knownCode: work.knownCode,

@@ -1,12 +1,13 @@
 /** What the gateway and the process that audits for it say to each other. */
+import type { NetworkPlace } from '@isthmus/ao';
 import type { AuditReport, AuditorOptions } from '@isthmus/audit';
 import { sourceHash, tokenSource } from '@isthmus/store';
 import type { GatewayConfig } from '../config.js';
+import { placeOf } from '../network-place.js';
 
 /** Everything the auditor is told: nothing of what the gateway itself knows of transfers. */
 export interface AuditWork {
-  ao: Readonly<Record<string, unknown>> & { engine: GatewayConfig['ao']['engine'] };
-  gatewayUrl: string;
+  network: NetworkPlace;
   scheduler: string;
   processes: readonly string[];
   rpcUrls: readonly string[];
@@ -26,8 +27,7 @@ export function workOf(
 ): AuditWork {
   const { rpcUrls, finality, deployBlock } = chain;
   return {
-    ao,
-    gatewayUrl,
+    network: placeOf(ao, gatewayUrl),
     scheduler,
     processes: assets.map((a) => a.process),
     rpcUrls: rpcUrls.slice(0, chain.agreement),

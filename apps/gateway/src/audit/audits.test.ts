@@ -6,8 +6,7 @@ import type { AuditWork } from './audit-work.js';
 import { Audits } from './audits.js';
 
 const NOWHERE: AuditWork = {
-  ao: { engine: 'embedded' },
-  gatewayUrl: 'http://127.0.0.1:1',
+  network: { isthmusUrl: 'http://127.0.0.1:1' },
   scheduler: 'S'.repeat(43),
   processes: ['P'.repeat(42) + 'A'],
   rpcUrls: ['http://127.0.0.1:1'],
