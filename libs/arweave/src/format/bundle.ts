@@ -10,6 +10,7 @@ import {
   ItemError,
   MAX_BUNDLE_ITEMS,
   nextHash,
+  parseItem,
   tagOf,
   type Item,
   type ScheduleEntry,
@@ -51,12 +52,36 @@ export function encodeSettledBundle(seal: RawItem, items: readonly RawItem[]): B
   return encodeBundle([seal, ...items]);
 }
 
-/** The bytes of the first item of a bundle, of which only the beginning is there. @throws SettlementError `not-a-bundle` when that is too little */
-export function firstItem(start: Buffer): Buffer {
-  const size = start.length < 96 ? NaN : start.readUIntLE(32, 6);
-  const at = 32 + 64 * (start.length < 96 ? NaN : start.readUIntLE(0, 6));
-  if (!(at + size <= start.length)) throw new SettlementError('not-a-bundle', 'The bundle ends before its seal does.');
-  return start.subarray(at, at + size);
+/**
+ * The seal a bundle begins with, of which only the beginning is there; null when that is too little, or begins with no seal. Its signature
+ * is checked by who reads it, as are its owner and its number.
+ */
+export function sealAtStart(start: Buffer): Seal | null {
+  const [count, size] = start.length < 96 ? [NaN, NaN] : [start.readUIntLE(0, 6), start.readUIntLE(32, 6)];
+  const at = 32 + 64 * count;
+  if (!(at + size <= start.length)) return null;
+  const item = itemOrNull(start.subarray(at, at + size));
+  return item && sealOrNull(item);
+}
+
+/** An item, or null for bytes that are none. */
+export function itemOrNull(raw: Buffer): Item | null {
+  try {
+    return parseItem(raw);
+  } catch (error) {
+    if (error instanceof ItemError) return null;
+    throw error;
+  }
+}
+
+/** The seal that an item is, or null when it is none. */
+export function sealOrNull(item: Item): Seal | null {
+  try {
+    return readSeal(item);
+  } catch (error) {
+    if (error instanceof SettlementError) return null;
+    throw error;
+  }
 }
 
 /**

@@ -23,6 +23,7 @@ import {
   readCheckpoint,
   readSeal,
   readTransactionTags,
+  sealAtStart,
   SettlementError,
   transactionTags,
 } from './index.js';
@@ -304,5 +305,23 @@ describe('the tags of a transaction', () => {
       expect(
         readTransactionTags(transactionTags(label).map((t) => (t.name === 'Isthmus-Sequence' ? { ...t, value } : t))),
       ).toBeNull();
+  });
+});
+
+describe('the start of a bundle', () => {
+  it('shows its seal as soon as all of it is there, and not before', async () => {
+    const { bytes, seal } = await ordinary();
+    const end = 32 + 64 * decodeBundle(bytes).length + seal.item.raw.length;
+    for (const length of [end, bytes.length]) expect(sealAtStart(bytes.subarray(0, length))).toEqual(seal);
+    for (const length of [0, 95, 96, end - 1]) expect(sealAtStart(bytes.subarray(0, length))).toBeNull();
+  });
+
+  it('shows none where another item is first, or none at all', async () => {
+    const { bytes } = await ordinary();
+    const [, ...behind] = decodeBundle(bytes);
+    expect(sealAtStart(encodeBundle(behind))).toBeNull();
+    expect(sealAtStart(encodeBundle([]))).toBeNull();
+    expect(sealAtStart(Buffer.alloc(4096))).toBeNull();
+    expect(sealAtStart(Buffer.alloc(4096, 0xff))).toBeNull();
   });
 });

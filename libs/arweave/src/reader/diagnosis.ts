@@ -2,8 +2,8 @@
  * What exactly is wrong with bytes that are no settled bundle: called when they were refused, it looks at each item in its place and names
  * the first that is not what belongs there. It does no I/O but the check of signatures.
  */
-import { ItemError, MAX_BUNDLE_ITEMS, parseItem, tagOf, verifyItem, type Item } from '@isthmus/ao';
-import { readSeal, SettlementError, type Seal } from '../format/index.js';
+import { MAX_BUNDLE_ITEMS, tagOf, verifyItem, type Item } from '@isthmus/ao';
+import { itemOrNull, sealOrNull, type Seal, type SettlementError } from '../format/index.js';
 import { SettlementFinding, type Place } from './finding.js';
 
 /** What was expected of these bytes. */
@@ -36,7 +36,7 @@ async function examine(bytes: Buffer, expected: Expected, error: SettlementError
     return new SettlementFinding('forged', `Seal ${head.id} is not signed by the scheduler over its contents.`, {
       item: head.id,
     });
-  const seal = sealOf(head);
+  const seal = sealOrNull(head);
   if (!seal) return new SettlementFinding('forged', `Item ${head.id} is signed by the scheduler and is no seal.`);
   return (await firstWrong(seal, loose)) ?? new SettlementFinding('other-bytes', error.message, { item: head.id });
 }
@@ -55,7 +55,7 @@ function itemsAsTheyAre(bytes: Buffer): Loose {
   let at = 32 + 64 * count;
   for (let i = 0; i < count; i += 1) {
     const size = numberAt(bytes, 32 + 64 * i);
-    const item = size !== null && at + size <= bytes.length ? itemOf(bytes.subarray(at, at + size)) : null;
+    const item = size !== null && at + size <= bytes.length ? itemOrNull(bytes.subarray(at, at + size)) : null;
     const named = bytes.subarray(64 + 64 * i, 96 + 64 * i).toString('base64url');
     if (!item || item.id !== named) return { items, broken: i };
     items.push(item);
@@ -67,24 +67,6 @@ function itemsAsTheyAre(bytes: Buffer): Loose {
 function numberAt(bytes: Buffer, at: number): number | null {
   if (at + 32 > bytes.length || bytes.subarray(at + 6, at + 32).some((b) => b !== 0)) return null;
   return bytes.readUIntLE(at, 6);
-}
-
-function itemOf(raw: Buffer): Item | null {
-  try {
-    return parseItem(raw);
-  } catch (error) {
-    if (error instanceof ItemError) return null;
-    throw error;
-  }
-}
-
-function sealOf(item: Item): Seal | null {
-  try {
-    return readSeal(item);
-  } catch (error) {
-    if (error instanceof SettlementError) return null;
-    throw error;
-  }
 }
 
 /** What belongs at a position behind the seal. */

@@ -4,8 +4,8 @@
  * of who takes them, so many and no more.
  */
 import { hash } from 'node:crypto';
-import { ItemError, parseItem, verifyItem, type Item } from '@isthmus/ao';
-import { openSettledBundle, readSeal, SettlementError, type Seal, type SettledBundle } from '../format/index.js';
+import { verifyItem } from '@isthmus/ao';
+import { openSettledBundle, sealAtStart, SettlementError, type Seal, type SettledBundle } from '../format/index.js';
 import { diagnose } from './diagnosis.js';
 import { SettlementFinding } from './finding.js';
 import { Follower } from './follow.js';
@@ -177,11 +177,12 @@ class Coming {
 
   /** The seal a candidate carries, if it is the scheduler's and of this number. */
   private async sealOf(candidate: Candidate, sequence: number): Promise<Seal | null> {
-    const start = await this.options.source.start(candidate);
-    const item = start && firstItem(start);
-    if (!item || item.id !== candidate.seal || item.ownerAddress !== this.options.scheduler) return null;
-    const seal = readOrNull(item);
-    return seal?.sequence === sequence && (await verifyItem(item)) ? seal : null;
+    const { source, scheduler } = this.options;
+    const start = await source.start(candidate);
+    const seal = start && sealAtStart(start);
+    if (seal?.sequence !== sequence) return null;
+    const { item } = seal;
+    return item.id === candidate.seal && item.ownerAddress === scheduler && (await verifyItem(item)) ? seal : null;
   }
 
   private async read(sequence: number, candidate: Candidate): Promise<ReadBundle | SettlementFinding> {
@@ -226,27 +227,4 @@ async function allSigned({ seal, others, ranges }: SettledBundle): Promise<boole
   const messages = ranges.flatMap(({ entries }) => entries.map((e) => e.message));
   const good = await Promise.all([seal.item, ...others, ...messages].map((item) => verifyItem(item)));
   return good.every(Boolean);
-}
-
-/** The first item of a bundle of which only the start is at hand. */
-function firstItem(start: Buffer): Item | null {
-  if (start.length < 96) return null;
-  const [count, size] = [start.readUIntLE(0, 6), start.readUIntLE(32, 6)];
-  const at = 32 + 64 * count;
-  if (at + size > start.length) return null;
-  try {
-    return parseItem(start.subarray(at, at + size));
-  } catch (error) {
-    if (error instanceof ItemError) return null;
-    throw error;
-  }
-}
-
-function readOrNull(item: Item): Seal | null {
-  try {
-    return readSeal(item);
-  } catch (error) {
-    if (error instanceof SettlementError) return null;
-    throw error;
-  }
 }

@@ -3,8 +3,8 @@
  * settlement for every reader. A gateway's index of Arweave lags, so that nothing is shown of a bundle proves nothing at first: who begins to
  * settle waits for as long as the index may lag, and looks again before its first seal. What was posted before it began shows by then.
  */
-import { ItemError, parseItem, verifyItem } from '@isthmus/ao';
-import { firstItem, readSeal, SettlementError } from '../format/index.js';
+import { verifyItem } from '@isthmus/ao';
+import { sealAtStart } from '../format/index.js';
 import type { BundleSource, Candidate } from '../reader/index.js';
 import { SettlerError } from './error.js';
 import type { SettlementStore } from './settlement-store.js';
@@ -91,13 +91,6 @@ export async function hasNewerSeal(source: BundleSource, scheduler: string, know
 /** Number of the bundle that is carried, when its seal is this scheduler's. */
 async function sequenceOf(source: BundleSource, candidate: Candidate, scheduler: string): Promise<number | null> {
   const start = await source.start(candidate);
-  if (start === null) return null;
-  try {
-    const item = parseItem(firstItem(start));
-    const { sequence } = readSeal(item);
-    return item.ownerAddress === scheduler && (await verifyItem(item)) ? sequence : null;
-  } catch (error) {
-    if (error instanceof SettlementError || error instanceof ItemError) return null;
-    throw error;
-  }
+  const seal = start && sealAtStart(start);
+  return seal?.item.ownerAddress === scheduler && (await verifyItem(seal.item)) ? seal.sequence : null;
 }
