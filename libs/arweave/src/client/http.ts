@@ -1,5 +1,5 @@
 /** Asking one server over HTTP: in bounded time, for bounded bytes, never elsewhere, and what goes wrong has a type. */
-import { AnswerTooLarge, fetchBounded, type BoundedRequest } from '@isthmus/ao';
+import { AnswerTooLarge, fetchBounded, fetchStart, type BoundedRequest } from '@isthmus/ao';
 import { ArweaveError } from './error.js';
 
 /** Of a refusal, this much is repeated. */
@@ -21,9 +21,22 @@ export class HttpServer {
   }
 
   /** An answer of any status that says something. @throws ArweaveError `unreachable`, `too-large` */
-  async ask(path: string, maxBytes: number, request: BoundedRequest = {}): Promise<HttpAnswer> {
+  ask(path: string, maxBytes: number, request: BoundedRequest = {}): Promise<HttpAnswer> {
+    return this.answered(path, maxBytes, (url) => fetchBounded(url, maxBytes, request));
+  }
+
+  /** The beginning of such an answer: what is behind so many bytes is not read. @throws ArweaveError `unreachable` */
+  start(path: string, bytes: number): Promise<HttpAnswer> {
+    return this.answered(path, bytes, (url) => fetchStart(url, bytes));
+  }
+
+  private async answered(
+    path: string,
+    maxBytes: number,
+    fetched: (url: string) => Promise<HttpAnswer>,
+  ): Promise<HttpAnswer> {
     try {
-      const answer = await fetchBounded(`${this.url}${path}`, maxBytes, request);
+      const answer = await fetched(`${this.url}${path}`);
       if (answer.status !== 429 && answer.status < 500) return answer;
       throw new Error(`HTTP ${answer.status} ${reasonOf(answer.body)}`);
     } catch (error) {

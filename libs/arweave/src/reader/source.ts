@@ -1,7 +1,9 @@
 /** Where bundles are found and read: what a gateway of Arweave answers. Nothing of it is believed; all of it is bounded. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { AnswerTooLarge, fetchBounded, fetchStart, type BoundedRequest, type Tag } from '@isthmus/ao';
+import type { BoundedRequest, Tag } from '@isthmus/ao';
 import { z } from 'zod';
+import { ArweaveError } from '../client/error.js';
+import { HttpServer, type HttpAnswer } from '../client/http.js';
 import { APP_NAME, readTransactionTags } from '../format/index.js';
 
 /** Something that says it carries a bundle. */
@@ -87,10 +89,10 @@ const QUERY = `query ($owners: [String!], $tags: [TagFilter!], $first: Int, $aft
 
 /** A gateway of Arweave at a URL. */
 export class ArweaveSource implements BundleSource {
-  private readonly url: string;
+  private readonly server: HttpServer;
 
   constructor(url: string) {
-    this.url = url.replace(/\/+$/, '');
+    this.server = new HttpServer(url);
   }
 
   /** Seals the index has of the scheduler come first: of the rest anybody may make as many as they like, and for nothing at some bundling services. */
@@ -108,7 +110,7 @@ export class ArweaveSource implements BundleSource {
     if (!isAll && !isIndexing)
       throw new SourceError(
         'crowded',
-        `${this.url} shows more than ${PAGE * MAX_PAGES} transactions for bundles ${from} to ${to}: read from a gateway that knows fewer.`,
+        `${this.server.url} shows more than ${PAGE * MAX_PAGES} transactions for bundles ${from} to ${to}: read from a gateway that knows fewer.`,
       );
     return found;
   }
@@ -150,13 +152,13 @@ export class ArweaveSource implements BundleSource {
       if (status === 200 && body.length > 0) return body;
       return await this.chunks(tx);
     } catch (error) {
-      if (error instanceof AnswerTooLarge) return null;
+      if (error instanceof ArweaveError && error.code === 'too-large') return null;
       throw error;
     }
   }
 
   async start(candidate: Candidate): Promise<Buffer | null> {
-    const { status, body } = await this.again(`/raw/${candidate.tx}`, (url) => fetchStart(url, START_BYTES));
+    const { status, body } = await patiently(() => this.server.start(`/raw/${candidate.tx}`, START_BYTES));
     if (status === 200 && body.length > 0) return body;
     return (await this.bytes(candidate))?.subarray(0, START_BYTES) ?? null;
   }
@@ -165,13 +167,13 @@ export class ArweaveSource implements BundleSource {
   private async chunks(tx: string): Promise<Buffer | null> {
     const { status, body } = await this.ask(`/tx/${tx}/offset`, MAX_ANSWER_BYTES);
     if (status !== 200) return null;
-    const { size, offset } = placeInWeave.safeParse(jsonOf(body)).data ?? {};
+    const { size, offset } = placeInWeave.safeParse(this.jsonOf(body)).data ?? {};
     if (size === undefined || offset === undefined || size > MAX_BUNDLE_BYTES) return null;
     const parts: Buffer[] = [];
     for (let read = 0; read < size;) {
       const { status: found, body: piece } = await this.ask(`/chunk/${offset - size + 1 + read}`, MAX_ANSWER_BYTES);
       if (found !== 200) return null;
-      const part = Buffer.from(chunkOfWeave.safeParse(jsonOf(piece)).data?.chunk ?? '', 'base64url');
+      const part = Buffer.from(chunkOfWeave.safeParse(this.jsonOf(piece)).data?.chunk ?? '', 'base64url');
       if (part.length === 0) return null;
       parts.push(part);
       read += part.length;
@@ -198,34 +200,46 @@ export class ArweaveSource implements BundleSource {
       headers: { 'content-type': 'application/json', accept: 'application/json' },
       body: JSON.stringify({ query: QUERY, variables: { ...search, first: PAGE } }),
     };
-    const { status, body } = await this.ask('/graphql', MAX_ANSWER_BYTES, request);
-    if (status !== 200)
-      throw new SourceError('malformed', `${this.url}/graphql answered ${status}: ${body.toString().slice(0, 200)}`);
-    const read = answer.safeParse(jsonOf(body));
-    if (!read.success)
-      throw new SourceError('malformed', `${this.url}/graphql answers nothing that Arweave's GraphQL would.`);
+    const answered = await this.ask('/graphql', MAX_ANSWER_BYTES, request).catch(asMalformed);
+    if (answered.status !== 200) throw asSourceError(this.server.refusal(answered));
+    const read = answer.safeParse(this.jsonOf(answered.body));
+    if (!read.success) throw asSourceError(this.server.malformed("what Arweave's GraphQL would not"));
     return read.data.data.transactions;
   }
 
-  /** @throws SourceError `unreachable`; AnswerTooLarge */
-  private ask(path: string, maxBytes: number, request?: BoundedRequest): Promise<Answered> {
-    return this.again(path, (url) => fetchBounded(url, maxBytes, request));
+  /** @throws SourceError `unreachable`; ArweaveError `too-large` */
+  private ask(path: string, maxBytes: number, request?: BoundedRequest): Promise<HttpAnswer> {
+    return patiently(() => this.server.ask(path, maxBytes, request));
   }
 
-  private async again(path: string, once: (url: string) => Promise<Answered>): Promise<Answered> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const got = await once(`${this.url}${path}`);
-        if (got.status !== 429 && got.status < 500) return got;
-        throw new Error(`HTTP ${got.status}`);
-      } catch (error) {
-        if (error instanceof AnswerTooLarge) throw error;
-        if (attempt === TRIES)
-          throw new SourceError('unreachable', `${this.url}${path} does not answer: ${wordsOf(error)}`);
-      }
-      await delay(FIRST_WAIT_MS * 2 ** (attempt - 1));
+  /** Null, which no schema takes, for what is no JSON. */
+  private jsonOf(body: Buffer): unknown {
+    try {
+      return this.server.parsed(body);
+    } catch {
+      return null;
     }
   }
+}
+
+/** A gateway that is away for a moment is asked again. @throws SourceError `unreachable`; ArweaveError `too-large` */
+async function patiently(ask: () => Promise<HttpAnswer>): Promise<HttpAnswer> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof ArweaveError) || error.code !== 'unreachable') throw error;
+      if (attempt === TRIES) throw asSourceError(error);
+    }
+    await delay(FIRST_WAIT_MS * 2 ** (attempt - 1));
+  }
+}
+
+const asSourceError = ({ code, message }: ArweaveError): SourceError =>
+  new SourceError(code === 'unreachable' ? code : 'malformed', message);
+
+function asMalformed(error: unknown): never {
+  throw error instanceof ArweaveError ? asSourceError(error) : error;
 }
 
 interface Search {
@@ -233,11 +247,6 @@ interface Search {
   tags: { name: string; values: string[] }[];
   sort: string;
   after?: string | undefined;
-}
-
-interface Answered {
-  status: number;
-  body: Buffer;
 }
 
 function labelOf(tags: readonly Tag[], scheduler: string) {
@@ -255,17 +264,4 @@ function note(found: Map<number, Candidate[]>, { node }: Edge, scheduler: string
   if (same) same.size = size;
   else if (known.length < MAX_CANDIDATES)
     found.set(label.sequence, [...known, { tx: node.id, seal: label.seal, size, isIndexed: false }]);
-}
-
-function jsonOf(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString('utf8'));
-  } catch {
-    return null;
-  }
-}
-
-function wordsOf(error: unknown): string {
-  const { message, cause } = error as { message?: string; cause?: { message?: string } };
-  return cause?.message ?? message ?? String(error);
 }
