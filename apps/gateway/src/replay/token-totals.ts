@@ -1,9 +1,7 @@
 /** What a token process says of its own totals, asked in the replay's machine. */
 import type { Rerun } from '@isthmus/ao';
 import { parseAmount } from '@isthmus/bridge';
-
-/** Nobody, asking what anybody may. */
-const READER = '0x0000000000000000000000000000000000000001';
+import { answerIn, BRIDGE_INFO, READER } from '../transfers/token-answers.js';
 
 /** Base units. */
 export interface TokenTotals {
@@ -21,7 +19,7 @@ export async function totalsOf(rerun: Rerun, process: string): Promise<TokenTota
     Target: process,
     Anchor: '',
     Data: '',
-    Tags: [{ name: 'Action', value: 'Bridge-Info' }],
+    Tags: [{ name: 'Action', value: BRIDGE_INFO }],
     Module: '',
     Epoch: 0,
     Nonce: rerun.at(process),
@@ -31,8 +29,7 @@ export async function totalsOf(rerun: Rerun, process: string): Promise<TokenTota
     Cron: false,
   });
   if (!result) return null;
-  if (result.Error !== undefined) throw new Error(`Process ${process} cannot say its totals: ${result.Error}`);
-  const info = JSON.parse(result.Messages[0]?.Data ?? '{}') as Record<string, unknown>;
+  const info = (answerIn(process, BRIDGE_INFO, result) ?? {}) as Record<string, unknown>;
   return {
     minted: parseAmount(info['minted']),
     burned: parseAmount(info['burned']),

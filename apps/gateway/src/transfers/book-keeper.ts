@@ -5,9 +5,7 @@ import { vaultAbi, type RpcPool, type VaultWatcher } from '@isthmus/chains';
 import type { DataSource } from 'typeorm';
 import { decodeFunctionResult, encodeFunctionData } from 'viem';
 import type { AssetConfig } from '../config.js';
-
-/** Nobody, asking what anybody may. */
-const READER = '0x0000000000000000000000000000000000000001';
+import { answerIn, BRIDGE_INFO, READER } from './token-answers.js';
 
 export interface AssetBooks {
   asset: string;
@@ -121,7 +119,7 @@ export class BookKeeper {
   private async processSide(
     asset: AssetConfig,
   ): Promise<{ info: Record<string, unknown>; open: { number: bigint; amount: bigint }[]; slot: number }> {
-    const info = (await this.read(asset.process, 'Bridge-Info')) as Record<string, unknown>;
+    const info = (await this.read(asset.process, BRIDGE_INFO)) as Record<string, unknown>;
     const queued = (await this.read(asset.process, 'Withdrawals', {
       State: 'queued',
       Limit: '1000',
@@ -138,8 +136,7 @@ export class BookKeeper {
   private async read(process: string, action: string, tags: Record<string, string> = {}): Promise<unknown> {
     const list = Object.entries({ Action: action, ...tags }).map(([name, value]) => ({ name, value }));
     const result = await this.engine.dryRun(process, { owner: READER, tags: list });
-    if (result.Error !== undefined) throw new Error(`Process ${process} cannot answer ${action}: ${result.Error}`);
-    return JSON.parse(result.Messages[0]?.Data ?? 'null') as unknown;
+    return answerIn(process, action, result);
   }
 }
 
