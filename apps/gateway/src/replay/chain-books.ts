@@ -8,6 +8,7 @@ import { RpcPool, VaultWatcher, type VaultCursor, type VaultScan } from '@isthmu
 import { StoredSlots, tagOf } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
 import { getAddress, isAddress, zeroAddress, type Hex } from 'viem';
+import { totalsAt } from '../state/asset-totals.js';
 import { ChainIndex } from '../transfers/chain-index.js';
 import { TransferStore } from '../transfers/transfer-store.js';
 import { ReplayError } from './error.js';
@@ -135,15 +136,7 @@ async function bookOf(
   { process, id: asset, address }: TokenOfVault,
   height: bigint,
 ): Promise<ReplayedBooks> {
-  const [row]: { minted: string; burned: string; released: string }[] = await database.query(
-    'select minted, burned, released from asset_total where process = $1 order by nonce desc limit 1',
-    [process],
-  );
-  const [minted, burned, released] = [row?.minted, row?.burned, row?.released].map((n) => BigInt(n ?? 0)) as [
-    bigint,
-    bigint,
-    bigint,
-  ];
+  const { minted, burned, released } = await totalsAt(database, process);
   const locked = await watcher.read<bigint>('locked', [address], height);
   const known: { number: string }[] = await database.query(
     `select number from transfer where process = $1 and direction = 'withdrawal' and state in ('released', 'held')`,

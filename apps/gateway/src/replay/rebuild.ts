@@ -16,6 +16,7 @@ import {
 } from '@isthmus/arweave';
 import { parseItem, PublicState, Rerun, StoredSlots, tagOf, WorkerPool, type RerunStopped } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
+import { totalsAt } from '../state/asset-totals.js';
 import { StateStore, type StateAt } from '../state/state-store.js';
 import { DecisionStore } from '../transfers/decision-store.js';
 import { Projector } from '../transfers/projector.js';
@@ -280,15 +281,11 @@ class Rebuild {
   private async checkTotals(process: string, asset: string): Promise<void> {
     const said = await this.said(process);
     if (!said) return;
-    const [row]: { minted: string; burned: string; released: string }[] = await this.options.database.query(
-      'select minted, burned, released from asset_total where process = $1 order by nonce desc limit 1',
-      [process],
-    );
-    const told = [row?.minted, row?.burned, row?.released].map((n) => BigInt(n ?? 0));
-    if (said.minted === told[0] && said.burned === told[1] && said.released === told[2]) return;
+    const { minted, burned, released } = await totalsAt(this.options.database, process);
+    if (said.minted === minted && said.burned === burned && said.released === released) return;
     throw new SettlementFinding(
       'books-short',
-      `Process ${process} of ${asset} says it has minted ${said.minted}, burned ${said.burned} and released ${said.released}; its events add up to ${told.join(', ')}.`,
+      `Process ${process} of ${asset} says it has minted ${said.minted}, burned ${said.burned} and released ${said.released}; its events add up to ${minted}, ${burned}, ${released}.`,
       { process, slot: this.ledger.at(process) },
     );
   }

@@ -14,6 +14,7 @@ import {
 } from '@isthmus/arweave';
 import { parseItem, tagOf } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
+import { totalsAt } from './asset-totals.js';
 
 /** Processes read at once, and transfers. */
 const PAGE = 500;
@@ -133,26 +134,13 @@ export class StateStore {
     for (const { asset, process } of notices) {
       const slot = slots.get(process);
       if (slot === undefined) continue;
-      const [row]: {
-        projected: string | null;
-        minted: string | null;
-        burned: string | null;
-        released: string | null;
-      }[] = await this.database.query(
-        `select (select nonce from projection where process = $1) as projected, t.minted, t.burned, t.released
-           from (select) as one left join lateral (
-             select minted, burned, released from asset_total where process = $1 and nonce <= $2 order by nonce desc limit 1
-           ) as t on true`,
-        [process, slot],
-      );
-      if (Number(row?.projected ?? -1) < slot)
+      const [row]: { nonce: string }[] = await this.database.query('select nonce from projection where process = $1', [
+        process,
+      ]);
+      // First how far the index is: what is projected meanwhile has later slots.
+      if (Number(row?.nonce ?? -1) < slot)
         throw new StateUnavailable('not-projected', `The index has not come to slot ${slot} of ${process} yet.`);
-      const [minted, burned, released] = [row?.minted, row?.burned, row?.released].map((n) => BigInt(n ?? 0)) as [
-        bigint,
-        bigint,
-        bigint,
-      ];
-      found.push({ asset, process, minted, burned, released });
+      found.push({ asset, process, ...(await totalsAt(this.database, process, slot)) });
     }
     return found;
   }
