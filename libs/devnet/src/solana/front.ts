@@ -72,8 +72,8 @@ function listen(node: Node, socket: WebSocket): void {
   const subscriptions = new Subscriptions(node, say);
   socket.on('close', () => subscriptions.close());
   socket.on('error', () => socket.terminate());
-  socket.on('message', (data) => {
-    const text = typeof data === 'string' ? data : ''; // calls are text
+  socket.on('message', (data: Buffer, isBinary: boolean) => {
+    const text = isBinary ? '' : data.toString('utf8'); // calls are text
     say(reply(text, (method, params) => subscriptions.answer(method, params) ?? answer(node, method, params)));
   });
 }
