@@ -206,6 +206,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
           everyMs: config.audit.everyMs,
           work: workOf(config, config.audit, url, engine.scheduler),
           store: audits,
+          settlement,
           signer: receipts?.key ?? null,
           keep: pipeline ? (item) => pipeline.scheduler.keep(item) : null,
           log,

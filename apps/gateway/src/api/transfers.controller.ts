@@ -96,7 +96,7 @@ export class TransfersController {
     const agreement = this.health.parts['chain']?.code !== 'agreement-lost';
     const [paused, unsettled] = await Promise.all([
       this.books.paused(),
-      unsettledAmong(this.settlement.database, rows, this.config.settlement?.releaseAbove ?? {}),
+      unsettledAmong(this.settlement, rows, this.config.settlement?.releaseAbove ?? {}),
     ]);
     return { config: this.config, paused, agreement, unsettled };
   }

@@ -5,6 +5,7 @@ import type { DataSource } from 'typeorm';
 /** Reports kept: more than a year of hourly ones. */
 const KEPT = 10_000;
 
+/** The newest bundle that is on Arweave. */
 export interface SettledUpTo {
   sequence: number;
   seal: string;
@@ -90,13 +91,5 @@ export class AuditStore {
     return rows.map(({ seq, hash, result, height, made_at: madeAt, item_id: item }) => {
       return { seq, hash, result, height, madeAt, item };
     });
-  }
-
-  /** The newest bundle that is on Arweave. */
-  async settledUpTo(): Promise<SettledUpTo | null> {
-    const [row]: { sequence: string; seal_id: string; carrier: string }[] = await this.database.query(
-      `select sequence, seal_id, carrier from settlement_bundle where state in ('confirmed', 'final') order by sequence desc limit 1`,
-    );
-    return row ? { sequence: Number(row.sequence), seal: row.seal_id, tx: row.carrier } : null;
   }
 }

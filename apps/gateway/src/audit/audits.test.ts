@@ -23,13 +23,22 @@ const auditsOf = (work: AuditWork, script?: string): Audits => {
   registry = new Registry();
   logged = [];
   added = 0;
-  const store: Pick<AuditStore, 'find' | 'add' | 'settledUpTo'> = {
+  const store: Pick<AuditStore, 'find' | 'add'> = {
     find: () => Promise.resolve(null),
     add: () => Promise.resolve(void (added += 1)),
-    settledUpTo: () => Promise.resolve(null),
   };
   const log = createLogger('gateway', { write: (line: string) => void logged.push(line) });
-  const parts = { everyMs: 1000, work, store: store as AuditStore, signer: null, keep: null, log, registry };
+  const settlement = { newestConfirmed: () => Promise.resolve(null) };
+  const parts = {
+    everyMs: 1000,
+    work,
+    store: store as AuditStore,
+    settlement,
+    signer: null,
+    keep: null,
+    log,
+    registry,
+  };
   return new Audits(script === undefined ? parts : { ...parts, script });
 };
 const failures = async (): Promise<Record<string, number>> => {

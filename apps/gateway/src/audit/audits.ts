@@ -6,6 +6,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, type Item, type Signer } from '@isthmus/ao';
+import type { BundleRow, SettlementStore } from '@isthmus/arweave';
 import { hashOf, REPORT_FORMAT, type AuditReport } from '@isthmus/audit';
 import { projectRoot, type Logger } from '@isthmus/store';
 import { Counter, Gauge, type Registry } from 'prom-client';
@@ -27,6 +28,7 @@ export interface AuditsParts {
   script?: string;
   work: AuditWork;
   store: AuditStore;
+  settlement: Pick<SettlementStore, 'newestConfirmed'>;
   /** Signs reports; null: they are not signed. */
   signer: Signer | null;
   /** Takes the signed item, to be found and settled; null when this gateway settles nothing. */
@@ -99,8 +101,9 @@ export class Audits {
   }
 
   private async take(report: AuditReport): Promise<void> {
-    const { store, signer, keep, log } = this.parts;
-    const [madeAt, arweave, hash] = [new Date(), await store.settledUpTo(), hashOf(report)];
+    const { store, settlement, signer, keep, log } = this.parts;
+    const [madeAt, hash] = [new Date(), hashOf(report)];
+    const arweave = upTo(await settlement.newestConfirmed());
     const item = signer && keep ? await reportItem({ report, hash, madeAt, arweave }, signer) : null;
     if (item) await keep?.(item);
     await store.add({ hash, report, madeAt, arweave, item: item?.id ?? null });
@@ -176,4 +179,10 @@ export function reportItem({ report, hash, madeAt, arweave }: Made, signer: Sign
   };
   const data = JSON.stringify({ report, made: { at: madeAt.toISOString(), arweave } });
   return createItem({ tags: Object.entries(tags).map(([name, value]) => ({ name, value })), data }, signer);
+}
+
+/** One that is confirmed has a carrier. */
+function upTo(bundle: BundleRow | null): SettledUpTo | null {
+  if (!bundle || bundle.carrier === null) return null;
+  return { sequence: bundle.sequence, seal: bundle.seal, tx: bundle.carrier };
 }

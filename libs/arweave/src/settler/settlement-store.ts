@@ -85,6 +85,8 @@ interface RawBundle {
   lost: Loss | null;
 }
 
+type RawPlace = Pick<RawBundle, 'sequence' | 'seal_id' | 'state' | 'carrier'>;
+
 const COLUMNS =
   'sequence, seal_id, sha256, bytes, item_bytes, items, slots, state, carrier, parts, signed, failures, error, sealed_at, posted_at, confirmed_at, final_at, reposted_at, height, lost';
 
@@ -304,14 +306,7 @@ export class SettlementStore {
   /** Where slots are, as `process slot`; those in no bundle are absent. */
   async ofSlots(slots: readonly { process: string; slot: number }[]): Promise<Map<string, SettledIn>> {
     if (slots.length === 0) return new Map();
-    const rows: {
-      process: string;
-      slot: string;
-      sequence: string;
-      seal_id: string;
-      state: BundleState;
-      carrier: string | null;
-    }[] = await this.database.query(
+    const rows: (RawPlace & { process: string; slot: string })[] = await this.database.query(
       `select w.process, w.slot, b.sequence, b.seal_id, b.state, b.carrier
          from unnest($1::text[], $2::bigint[]) as w(process, slot)
          cross join lateral (
@@ -319,23 +314,17 @@ export class SettlementStore {
          ) as r join settlement_bundle b on b.sequence = r.sequence where r.last >= w.slot`,
       [slots.map((s) => s.process), slots.map((s) => s.slot)],
     );
-    return new Map(
-      rows.map((r) => [
-        slotKey(r.process, Number(r.slot)),
-        { bundle: Number(r.sequence), seal: r.seal_id, state: r.state, transaction: r.carrier },
-      ]),
-    );
+    return new Map(rows.map((r) => [slotKey(r.process, Number(r.slot)), readPlace(r)]));
   }
 
   /** Where items of no schedule are, by id. */
   async ofItem(id: string): Promise<SettledIn | null> {
-    const rows: { sequence: string; seal_id: string; state: BundleState; carrier: string | null }[] =
-      await this.database.query(
-        'select b.sequence, b.seal_id, b.state, b.carrier from settlement_item i join settlement_bundle b on b.sequence = i.sequence where i.id = $1',
-        [id],
-      );
+    const rows: RawPlace[] = await this.database.query(
+      'select b.sequence, b.seal_id, b.state, b.carrier from settlement_item i join settlement_bundle b on b.sequence = i.sequence where i.id = $1',
+      [id],
+    );
     const row = rows[0];
-    return row ? { bundle: Number(row.sequence), seal: row.seal_id, state: row.state, transaction: row.carrier } : null;
+    return row ? readPlace(row) : null;
   }
 
   /** Bundles and their bytes by state. */
@@ -402,6 +391,10 @@ async function addRanges(manager: EntityManager, sequence: number, ranges: reado
        results = coalesce(excluded.results, settlement_progress.results)`,
     columns,
   );
+}
+
+function readPlace({ sequence, seal_id: seal, state, carrier: transaction }: RawPlace): SettledIn {
+  return { bundle: Number(sequence), seal, state, transaction };
 }
 
 function readBundle(row: RawBundle): BundleRow {
