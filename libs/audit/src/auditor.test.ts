@@ -184,6 +184,7 @@ describe('from Arweave', () => {
     expect(await auditor.audit()).toMatchObject({ result: 'fine', assets: [{ unattested: '10' }] });
     // A release whose burn nobody has settled yet is not judged before the schedule has come so far, or patience is over.
     await scene.withdraw(20n);
+    await later(2); // a block tells whole seconds: in the second of the last slot that is shown it would count as before it
     await scene.release(2n, 20n);
     expect(await auditor.audit()).toMatchObject({
       result: 'fine',
@@ -262,7 +263,7 @@ describe('safety', () => {
     await other(TOKEN);
     await scene.mint(forged, keccak256(stringToHex('some id')));
     expect(await found()).toEqual(['mint-without-deposit', 'undercollateralised']);
-    await other(altered('chain ~= CHAIN or vault ~= VAULT', 'false'));
+    await other(altered('not HOME.isReference(reference:sub(#CHAIN + 2), VAULT)', 'false'));
     const reference = `${CHAIN}:${ALICE}:1`;
     const line = [
       keccak256(stringToHex(`isthmus/deposit/1\n${reference}`)),

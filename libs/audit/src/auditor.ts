@@ -1,9 +1,10 @@
 /** An auditor: reads chain and schedules, each by itself, and makes reports. Going on reads and evaluates only what is new. */
 import { WorkerPool } from '@isthmus/ao';
 import { VaultReader, type Position, type VaultOptions } from './chain/vault-reader.js';
-import { Books, type Standing } from './domain/books.js';
+import { Books } from './domain/books.js';
 import { AuditError } from './domain/error.js';
 import { reportOf, type AuditReport } from './domain/report.js';
+import type { Standing } from './domain/standing.js';
 import { ProcessReader, type ShownSchedules } from './process/process-reader.js';
 
 /** Blocks whose time is looked up for what waits; the oldest come first, so that what is late is among them. */
@@ -131,7 +132,7 @@ export class Auditor {
         return { process, slot, assignment, hashChain, code };
       }),
     };
-    return reportOf(inputs, this.books.lines(standing), this.books.findings(standing));
+    return reportOf(inputs, this.books.drawUp(standing));
   }
 
   /** A slot and a height that were named may be of different times; what the other side shows later is no finding. @throws AuditError */

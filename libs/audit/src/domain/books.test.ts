@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { zeroAddress } from 'viem';
 import type { AssetPlace, Attested, Burn, Deposit, Hex, Mint, ProcessState, Release } from './facts.js';
-import { Books, type Standing } from './books.js';
+import { Books } from './books.js';
+import type { Standing } from './standing.js';
 import { AuditError } from './error.js';
 import { depositIdOf, forwardedTags, withdrawalIdOf } from './forms.js';
 import { readSlot } from './lines.js';
@@ -194,12 +195,12 @@ describe('the books', () => {
         const books = new Books([place]);
         for (const step of interleaved(steps(facts), order)) step(books);
         const standing = standingOf(facts);
-        const { findings, more } = books.findings(standing);
+        const { lines, findings, more } = books.drawUp(standing);
         expect(more).toBe(0);
         const traced = findings.filter((f) => !SUMS.has(f.code)).map((f) => `${f.code} ${f.subject}`);
         expect(traced.toSorted()).toEqual(expected(facts));
         // What is owed is short exactly when it is more than what is there: to holders, to who waits to be paid, and to who waits for a mint.
-        const [line] = books.lines(standing);
+        const [line] = lines;
         const claims =
           sum(facts.mints) - sum(facts.burns.filter((b) => facts.releases.some((r) => r.number === b.number)));
         const unpaid = sum(
@@ -230,7 +231,7 @@ describe('the books', () => {
         books.burn(PROCESS, burn(1n, 5n));
       }
       const codes = books
-        .findings(standingOf({ deposits: [], mints: [], burns: [], releases: [], attested: [] }))
+        .drawUp(standingOf({ deposits: [], mints: [], burns: [], releases: [], attested: [] }))
         .findings.map((f) => f.code);
       for (const code of ['double-release', 'double-attestation', 'double-burn'] as const)
         expect(codes.includes(code)).toBe(again);
@@ -243,7 +244,7 @@ describe('the books', () => {
       const books = new Books([place]);
       const both: Step[] = [(b) => b.deposit(deposit(1n, 5n, other)), (b) => b.mint(PROCESS, mint(1n, 5n))];
       for (const step of first === 'deposit' ? both : both.toReversed()) step(books);
-      const found = books.findings(
+      const found = books.drawUp(
         standingOf({ deposits: [], mints: [], burns: [], releases: [], attested: [] }),
       ).findings;
       expect(found.map((f) => f.code)).toContain('mint-differs');
@@ -254,10 +255,10 @@ describe('the books', () => {
     const books = new Books([place]);
     for (let i = 0; i < 10_005; i += 1) books.mint(PROCESS, { ...mint(1n, 5n), reference: 'none' });
     const standing = standingOf({ deposits: [], mints: [], burns: [], releases: [], attested: [] });
-    const found = books.findings(standing);
+    const found = books.drawUp(standing);
     expect(found.more).toBe(5);
     const inputs = { chain: '', vault: '', height: '1', blockHash: '', blockTime: 0, patienceMs: 0, processes: [] };
-    const report = reportOf(inputs, books.lines(standing), found);
+    const report = reportOf(inputs, found);
     expect(report.findings).toHaveLength(1000);
     expect(report.more + report.findings.length).toBe(found.findings.length + 5);
     expect(report.result).toBe('safety');
@@ -353,9 +354,9 @@ it.each([
 it('a report’s hash is of all that it says; its CSV is no spreadsheet’s formula', () => {
   const inputs = { chain: 'c', vault: 'v', height: '1', blockHash: 'h', blockTime: 0, patienceMs: 0, processes: [] };
   const finding = { code: 'paused', kind: 'liveness', asset: '=1+1', subject: 'a"b', detail: 'x,y' } as const;
-  const report = reportOf(inputs, [], { findings: [finding], more: 0 });
+  const report = reportOf(inputs, { lines: [], findings: [finding], more: 0 });
   expect(hashOf({ ...report, inputs: { ...inputs, height: '2' } })).not.toBe(hashOf(report));
   expect(csvOf(report)).toContain(`liveness,paused,'=1+1,"a""b","x,y"`);
   expect(report.result).toBe('liveness');
-  expect(reportOf(inputs, [], { findings: [], more: 1 }).result).toBe('safety');
+  expect(reportOf(inputs, { lines: [], findings: [], more: 1 }).result).toBe('safety');
 });

@@ -3,84 +3,26 @@
  * on the chain. Facts come in any order and are forgotten once they are matched, so that going on costs what is new; what does not match, and
  * what is still unmatched when a report is made, are findings.
  */
-import type { AssetPlace, Attested, Burn, Deposit, Hex, Mint, ProcessState, Release, VaultState } from './facts.js';
-import { finding, inOrder, type Finding, type FindingCode } from './findings.js';
+import { about, accountOf, minted, said, subject, type Account } from './account.js';
+import { lineOf, type AssetLine } from './asset-line.js';
+import type { AssetPlace, Attested, Burn, Deposit, Hex, Mint, Release } from './facts.js';
+import { inOrder, type Finding, type FindingCode } from './findings.js';
 import { depositIdOf, isNoticeOf, sequenceOf, withdrawalIdOf } from './forms.js';
 import { NumberSet } from './number-set.js';
+import { openFindings } from './open-findings.js';
+import type { Standing } from './standing.js';
 
 /** Mismatches kept; where there are more, the rest is counted. */
 const MAX_KEPT = 10_000;
 
-/** What a report is made of beside the facts. */
-export interface Standing {
-  /** Time of the audited block, milliseconds: how long things wait is measured by it. */
-  now: number;
-  /** How long a deposit, a withdrawal, an attestation may take, milliseconds. */
-  patienceMs: number;
-  /** Times of blocks, milliseconds; of a block not among them nothing is said to be late. */
-  times: ReadonlyMap<bigint, number>;
-  vaultPaused: boolean;
-  vault: ReadonlyMap<Hex, VaultState>;
-  processes: ReadonlyMap<string, ProcessState>;
-  /**
-   * Up to when schedules are shown, by process, milliseconds; of one not among them, all there is. A release after that has its burn where nobody
-   * can see it yet, and is judged when the schedule has come so far, or patience is over.
-   */
-  shownUntil: ReadonlyMap<string, number>;
-  /** SHA-256 of the sources a token may run; empty: any. */
-  knownCode: ReadonlySet<string>;
-}
-
-export interface AssetLine {
-  asset: string;
-  process: string;
-  balance: bigint;
-  locked: bigint;
-  claimable: bigint;
-  supply: bigint;
-  balances: bigint;
-  holders: number;
-  inFlight: bigint;
-  minted: bigint;
-  burned: bigint;
-  /** Paid on the chain, and of that what the process does not know yet. */
-  released: bigint;
-  unattested: bigint;
-  /** Deposits not minted yet, and those of which nobody can be credited. */
-  waiting: bigint;
-  unmintable: bigint;
-  /** Paid on the chain for what would be burned in slots that are not shown yet: nobody has seen that it was. */
-  unshown: bigint;
-  /** Real money beyond all that is owed. */
-  surplus: bigint;
-  deposits: number;
-  mints: number;
-  burns: number;
-  releases: number;
-}
-
-/** A release, and what was burned for it. */
-interface Paid {
-  release: Release;
-  amount: bigint;
-}
-
-interface Account extends AssetPlace {
-  deposited: bigint;
-  released: bigint;
-  minted: bigint;
-  burned: bigint;
-  attested: bigint;
-  counts: { deposits: number; mints: number; burns: number; releases: number };
-  burns: Map<bigint, Burn>;
-  /** Paid on the chain for a known burn, not known to the process. */
-  paid: Map<bigint, Paid>;
-  /** On the chain without a known burn. */
-  releases: Map<bigint, Release>;
-  /** Known to the process, not on the chain. */
-  attestations: Map<bigint, Attested>;
-  burnt: NumberSet;
-  settled: NumberSet;
+/** The books as things stand. */
+export interface Drawn {
+  /** Each asset's figures. */
+  lines: AssetLine[];
+  /** In order. */
+  findings: Finding[];
+  /** Findings there are besides, which were not kept. */
+  more: number;
 }
 
 export class Books {
@@ -239,179 +181,20 @@ export class Books {
     return [...blocks].toSorted((a, b) => (a < b ? -1 : 1)).slice(0, most);
   }
 
-  /** Findings as things stand, in order, and how many more there are that were not kept. */
-  findings(standing: Standing): { findings: Finding[]; more: number } {
-    const open = [...this.accounts.values()].flatMap((account) => [
-      ...this.unmatched(account, standing),
-      ...this.late(account, standing),
-      ...this.amiss(account, standing),
-    ]);
-    return { findings: inOrder([...this.kept, ...open]), more: this.notKept };
-  }
-
-  /** Each asset's figures. */
-  lines(standing: Standing): AssetLine[] {
-    return [...this.accounts.values()].map((account) => this.line(account, standing));
-  }
-
-  private line(account: Account, standing: Standing): AssetLine {
-    const { vault, processes } = standing;
-    const { locked, balance, claimable } = vault.get(account.address) ?? { locked: 0n, balance: 0n, claimable: 0n };
-    const state = processes.get(account.process);
-    const { supply = 0n, inFlight = 0n, balances = 0n, holders = 0 } = state ?? {};
-    const own = [...this.deposits.values()].filter((d) => d.asset === account.address);
-    const waiting = sum(own.filter((d) => d.recipient !== null));
-    const unmintable = sum(own.filter((d) => d.recipient === null));
-    const unshown = sum(ahead(account, standing));
-    const unattested = sum(account.paid.values());
-    const { asset, process, minted: mintedSum, burned, released, counts } = account;
-    const surplus = balance - claimable - (supply + inFlight - unattested - unshown + waiting + unmintable);
+  /** What it all comes to as things stand. */
+  drawUp(standing: Standing): Drawn {
+    const deposits = [...this.deposits.values()];
+    const waiting = [...this.mints.values()];
+    const drawn = [...this.accounts.values()].map((account) => {
+      const line = lineOf(account, deposits, standing);
+      const mints = waiting.filter((m) => m.account === account).map(({ mint }) => mint);
+      return { line, open: openFindings(account, line, { deposits, mints }, standing) };
+    });
     return {
-      asset,
-      process,
-      balance,
-      locked,
-      claimable,
-      supply,
-      balances,
-      holders,
-      inFlight,
-      minted: mintedSum,
-      burned,
-      released,
-      unattested,
-      waiting,
-      unmintable,
-      unshown,
-      surplus,
-      ...counts,
+      lines: drawn.map(({ line }) => line),
+      findings: inOrder([...this.kept, ...drawn.flatMap(({ open }) => open)]),
+      more: this.notKept,
     };
-  }
-
-  /** What has no counterpart. */
-  private unmatched(account: Account, standing: Standing): Finding[] {
-    const mints = [...this.mints.values()].filter((m) => m.account === account);
-    return [
-      ...mints.map(({ mint }) =>
-        about(
-          'mint-without-deposit',
-          account,
-          mint.reference,
-          `${minted(mint)}, and no final block has such a deposit.`,
-        ),
-      ),
-      ...this.unburned(account, standing).map((r) =>
-        about(
-          'release-without-burn',
-          account,
-          subject(account, r.number),
-          `${said(r)}, and the process never burned it.`,
-        ),
-      ),
-      ...[...account.attestations.values()].map((a) =>
-        about(
-          'attested-without-release',
-          account,
-          subject(account, a.number),
-          `Slot ${a.slot} says it was paid in ${a.tx}, and no final block has such a release.`,
-        ),
-      ),
-    ];
-  }
-
-  /** Releases without a burn, but those whose burn may be in slots that are not shown yet. */
-  private unburned(account: Account, standing: Standing): Release[] {
-    const early = new Set(ahead(account, standing));
-    return [...account.releases.values()].filter((r) => !early.has(r));
-  }
-
-  /** What waits longer than it may. */
-  private late(account: Account, { now, patienceMs, times, vaultPaused, processes }: Standing): Finding[] {
-    const waits = (at: number | undefined): string | null =>
-      at !== undefined && now - at > patienceMs ? `waits for ${Math.floor((now - at) / 60_000)} minutes` : null;
-    const found: Finding[] = [];
-    for (const d of this.deposits.values()) {
-      const long = waits(times.get(d.block));
-      if (d.asset === account.address && d.recipient !== null && long !== null)
-        found.push(
-          about(
-            'deposit-not-minted',
-            account,
-            reference(account, d.sequence),
-            `${d.amount} of block ${d.block} ${long}.`,
-          ),
-        );
-    }
-    for (const b of account.burns.values()) {
-      const long = waits(b.at);
-      if (long !== null && !account.attestations.has(b.number))
-        found.push(
-          about(
-            'withdrawal-not-released',
-            account,
-            subject(account, b.number),
-            `${b.amount} burned in slot ${b.slot} ${long}.`,
-          ),
-        );
-    }
-    for (const { release: r } of account.paid.values()) {
-      const long = waits(times.get(r.block));
-      if (long !== null)
-        found.push(
-          about(
-            'release-not-attested',
-            account,
-            subject(account, r.number),
-            `${r.amount} paid in block ${r.block} ${long}.`,
-          ),
-        );
-    }
-    if (vaultPaused) found.push(about('paused', account, account.vault, 'The vault is paused.'));
-    if (processes.get(account.process)?.paused === true)
-      found.push(about('paused', account, account.process, 'The process is paused.'));
-    return found;
-  }
-
-  /** Where the sums are not what they must be. */
-  private amiss(account: Account, standing: Standing): Finding[] {
-    const line = this.line(account, standing);
-    const state = standing.processes.get(account.process);
-    const found: Finding[] = [];
-    const differ = (code: FindingCode, what: string, is: bigint, must: bigint): void => {
-      if (is !== must) found.push(about(code, account, what, `It is ${is} and must be ${must}.`));
-    };
-    const { balance, locked, claimable, supply, surplus } = line;
-    const owed = balance - claimable - surplus;
-    const short = surplus < 0n ? -surplus : owed > locked ? owed - locked : 0n;
-    if (short > 0n)
-      found.push(
-        about(
-          'undercollateralised',
-          account,
-          account.vault,
-          `${short} short: ${owed} is owed, and there is ${owed - short}.`,
-        ),
-      );
-    if (balance < locked + claimable)
-      found.push(
-        about(
-          'balance-below-count',
-          account,
-          account.vault,
-          `It has ${balance} and counts ${locked} locked and ${claimable} claimable.`,
-        ),
-      );
-    differ('vault-count-differs', 'locked', locked, account.deposited - account.released);
-    if (!state) return found;
-    differ('supply-differs', 'minted', state.minted, account.minted);
-    differ('supply-differs', 'burned', state.burned, account.burned);
-    differ('supply-differs', 'released', state.released, account.attested);
-    differ('supply-differs', 'supply', supply, account.minted - account.burned);
-    differ('supply-differs', 'in flight', state.inFlight, account.burned - account.attested);
-    differ('supply-differs', 'sum of balances', state.balances, supply);
-    if (standing.knownCode.size > 0 && !standing.knownCode.has(state.code))
-      found.push(about('unknown-code', account, account.process, `It runs a source with SHA-256 ${state.code}.`));
-    return found;
   }
 
   // Matching --------------------------------------------------------------------------------------------------------------
@@ -485,48 +268,6 @@ export class Books {
   }
 }
 
-function accountOf(place: AssetPlace): Account {
-  return {
-    ...place,
-    deposited: 0n,
-    released: 0n,
-    minted: 0n,
-    burned: 0n,
-    attested: 0n,
-    counts: { deposits: 0, mints: 0, burns: 0, releases: 0 },
-    burns: new Map(),
-    paid: new Map(),
-    releases: new Map(),
-    attestations: new Map(),
-    burnt: new NumberSet(),
-    settled: new NumberSet(),
-  };
-}
-
-/** Releases after the last slot that is shown. */
-function ahead({ process, releases }: Account, { shownUntil, times, now, patienceMs }: Standing): Release[] {
-  const until = shownUntil.get(process);
-  if (until === undefined) return [];
-  return [...releases.values()].filter(({ block }) => {
-    const at = times.get(block);
-    return at !== undefined && at > until && now - at <= patienceMs;
-  });
-}
-
-const about = (code: FindingCode, { asset }: AssetPlace, what: string, detail: string): Finding =>
-  finding(code, asset, what, detail);
-const subject = ({ process }: AssetPlace, number: bigint): string => `${process}/${number}`;
-const reference = ({ chain, vault }: AssetPlace, sequence: bigint): string => `${chain}:${vault}:${sequence}`;
-const minted = ({ slot, amount, recipient }: Mint): string => `Slot ${slot} mints ${amount} to ${recipient}`;
-const said = ({ block, tx, amount, recipient }: Release): string =>
-  `Block ${block} (${tx}) pays ${amount} to ${recipient}`;
-
 function difference(what: string, is: string | bigint, must: string | bigint): string[] {
   return is === must ? [] : [`${what} is ${is}, not ${must}`];
-}
-
-function sum(list: Iterable<{ amount: bigint }>): bigint {
-  let total = 0n;
-  for (const { amount } of list) total += amount;
-  return total;
 }

@@ -1,6 +1,7 @@
 /** An audit's report: what was looked at, what each asset comes to, what was found. The same inputs give the same text, whoever makes it, and so the same hash. */
 import { createHash } from 'node:crypto';
-import type { AssetLine } from './books.js';
+import type { AssetLine } from './asset-line.js';
+import type { Drawn } from './books.js';
 import type { Finding } from './findings.js';
 
 export const REPORT_FORMAT = 'isthmus.audit.1';
@@ -33,11 +34,7 @@ export interface AuditReport {
   more: number;
 }
 
-export function reportOf(
-  inputs: ReportInputs,
-  lines: readonly AssetLine[],
-  found: { findings: readonly Finding[]; more: number },
-): AuditReport {
+export function reportOf(inputs: ReportInputs, { lines, ...found }: Drawn): AuditReport {
   const findings = found.findings.slice(0, MAX_SHOWN);
   const more = found.more + found.findings.length - findings.length;
   const isUnsafe = found.more > 0 || findings.some((f) => f.kind === 'safety');

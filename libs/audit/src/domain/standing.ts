@@ -1,0 +1,33 @@
+/** How things stood at the block and the slots that are audited: what no fact of a transfer says. */
+import type { Account } from './account.js';
+import type { Hex, ProcessState, Release, VaultState } from './facts.js';
+
+/** What a report is made of beside the facts. */
+export interface Standing {
+  /** Time of the audited block, milliseconds: how long things wait is measured by it. */
+  now: number;
+  /** How long a deposit, a withdrawal, an attestation may take, milliseconds. */
+  patienceMs: number;
+  /** Times of blocks, milliseconds; of a block not among them nothing is said to be late. */
+  times: ReadonlyMap<bigint, number>;
+  vaultPaused: boolean;
+  vault: ReadonlyMap<Hex, VaultState>;
+  processes: ReadonlyMap<string, ProcessState>;
+  /**
+   * Up to when schedules are shown, by process, milliseconds; of one not among them, all there is. A release after that has its burn where nobody
+   * can see it yet, and is judged when the schedule has come so far, or patience is over.
+   */
+  shownUntil: ReadonlyMap<string, number>;
+  /** SHA-256 of the sources a token may run; empty: any. */
+  knownCode: ReadonlySet<string>;
+}
+
+/** Releases after the last slot that is shown. */
+export function ahead({ process, releases }: Account, { shownUntil, times, now, patienceMs }: Standing): Release[] {
+  const until = shownUntil.get(process);
+  if (until === undefined) return [];
+  return [...releases.values()].filter(({ block }) => {
+    const at = times.get(block);
+    return at !== undefined && at > until && now - at <= patienceMs;
+  });
+}
