@@ -22,12 +22,18 @@ export interface Standing {
   knownCode: ReadonlySet<string>;
 }
 
-/** Releases after the last slot that is shown. */
-export function ahead({ process, releases }: Account, { shownUntil, times, now, patienceMs }: Standing): Release[] {
+/** A block's time is its second: what is in it may have been at the end of that. */
+const SECOND_MS = 1000;
+
+/** Releases that may be after the last slot that is shown. */
+export function ahead(
+  { process, releases }: Pick<Account, 'process' | 'releases'>,
+  { shownUntil, times, now, patienceMs }: Pick<Standing, 'shownUntil' | 'times' | 'now' | 'patienceMs'>,
+): Release[] {
   const until = shownUntil.get(process);
   if (until === undefined) return [];
   return [...releases.values()].filter(({ block }) => {
     const at = times.get(block);
-    return at !== undefined && at > until && now - at <= patienceMs;
+    return at !== undefined && at + SECOND_MS > until && now - at <= patienceMs;
   });
 }
