@@ -16,7 +16,7 @@ let request: ReplayRequest;
 
 beforeAll(async () => {
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-  request = { from: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`, scheduler: 's' };
+  request = { from: `http://127.0.0.1:${(silent.address() as AddressInfo).port}`, scheduler: 'A'.repeat(43) };
 });
 beforeEach(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-interrupted-'));
@@ -40,14 +40,15 @@ function started(asked: ReplayRequest): { child: ChildProcess; said: ReplayMessa
 }
 
 /** The number of the process its database server runs as, when it takes connections. */
-async function server(): Promise<number> {
-  for (;;) {
+async function server(child: ChildProcess): Promise<number> {
+  while (child.exitCode === null) {
     const [made = ''] = fs.readdirSync(folder).filter((name) => name.startsWith('isthmus-replay-'));
     const file = path.join(folder, made, 'postgres', 'postmaster.pid');
     const lines = made && fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split('\n') : [];
     if (lines[7]?.startsWith('ready')) return Number(lines[0]);
     await delay(20);
   }
+  throw new Error('The replay ended before its database stood.');
 }
 
 const left = (): string[] => fs.readdirSync(folder).filter((name) => name.startsWith('isthmus-replay-'));
@@ -55,7 +56,7 @@ const left = (): string[] => fs.readdirSync(folder).filter((name) => name.starts
 it.each(['SIGTERM', 'disconnect'] as const)('told to stop by %s it takes its database with it', async (how) => {
   const { child } = started(request);
   const ended = once(child, 'exit');
-  const pid = await server();
+  const pid = await server(child);
   if (how === 'disconnect') child.disconnect();
   else child.kill(how);
   await ended;
@@ -66,7 +67,7 @@ it.each(['SIGTERM', 'disconnect'] as const)('told to stop by %s it takes its dat
 it('told to stop before its database stands it leaves nothing', async () => {
   const { child } = started(request);
   const ended = once(child, 'exit');
-  while (left().length === 0) await delay(5);
+  while (left().length === 0 && child.exitCode === null) await delay(5);
   child.kill('SIGINT');
   await ended;
   expect(left()).toEqual([]);
