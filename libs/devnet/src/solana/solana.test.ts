@@ -417,7 +417,13 @@ describe('the local Solana', () => {
 
 /** The library would try to come back for ever to a server that is gone. */
 function hangUp(from: Connection): void {
-  (from as unknown as { _rpcWebSocket: { close(): void } })._rpcWebSocket.close();
+  const { _rpcWebSocket: socket } = from as unknown as { _rpcWebSocket: Reconnecting };
+  socket.setAutoReconnect(false);
+  socket.close();
+}
+interface Reconnecting {
+  setAutoReconnect(reconnect: boolean): void;
+  close(): void;
 }
 
 async function unsigned(): Promise<Transaction> {
