@@ -94,7 +94,7 @@ it('A16 every load and store at every kind of address is what it is on a wide me
     ),
     { numRuns: 1500 },
   );
-  expect(Math.min(done, trapped)).toBeGreaterThan(100);
+  expect(Math.min(done, trapped)).toBeGreaterThan(30); // about 110 of one kind: chance never takes so many away
 });
 
 it('A16 so are copies and fills, and what memory is asked for', () => {
