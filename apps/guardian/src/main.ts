@@ -4,7 +4,15 @@ import { ethereumSigner, WorkerPool } from '@isthmus/ao';
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { guardianMigrations } from '@isthmus/migrations';
-import { createLogger, loadConfig, openDatabase, plainMessage, readKeyFile, runMigrations } from '@isthmus/store';
+import {
+  createLogger,
+  endWhenTold,
+  exitFailed,
+  loadConfig,
+  openDatabase,
+  readKeyFile,
+  runMigrations,
+} from '@isthmus/store';
 import { Controller, Get, Header, Inject, Module, ServiceUnavailableException } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -105,23 +113,12 @@ async function main(): Promise<void> {
   runner.start();
   log.info({ address: account.address, port: config.port }, 'guardian is up');
 
-  let stopping = false;
-  const stop = async (): Promise<void> => {
-    if (stopping) return;
-    stopping = true;
+  endWhenTold(async () => {
     await runner.stop();
     await app.close();
     await workers.stop();
     await database.destroy();
-    process.exit(0);
-  };
-  process.on('SIGTERM', () => void stop());
-  process.on('SIGINT', () => void stop());
-  // A supervisor that dies, however it dies, closes this pipe: nobody is left behind.
-  if (process.env['ISTHMUS_SUPERVISED'] === '1') process.stdin.resume().on('end', () => void stop());
+  });
 }
 
-main().catch((error: unknown) => {
-  console.error(plainMessage(error) ?? error);
-  process.exit(1);
-});
+main().catch(exitFailed);

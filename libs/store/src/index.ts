@@ -6,6 +6,7 @@ export * from './data-source.js';
 export * from './embedded-postgres.js';
 export * from './log.js';
 export * from './ports.js';
+export * from './process-end.js';
 export * from './root.js';
 export * from './test-database.js';
 export * from './test-wallet.js';

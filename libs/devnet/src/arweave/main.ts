@@ -1,5 +1,5 @@
 /** The local Arweave as a process of its own, under the supervisor of the stack. */
-import { loadConfig, plainMessage } from '@isthmus/store';
+import { endWhenTold, exitFailed, loadConfig } from '@isthmus/store';
 import { z } from 'zod';
 import { startArweave } from './index.js';
 
@@ -20,20 +20,7 @@ async function main(): Promise<void> {
     ...(blockMs === undefined ? {} : { blockMs }),
     fund: Object.fromEntries(Object.entries(fund).map(([address, winston]) => [address, BigInt(winston)])),
   });
-  let stopping = false;
-  const stop = async (): Promise<void> => {
-    if (stopping) return;
-    stopping = true;
-    await arweave.stop();
-    process.exit(0);
-  };
-  process.on('SIGTERM', () => void stop());
-  process.on('SIGINT', () => void stop());
-  // A supervisor that dies, however it dies, closes this pipe: nobody is left behind.
-  if (process.env['ISTHMUS_SUPERVISED'] === '1') process.stdin.resume().on('end', () => void stop());
+  endWhenTold(() => arweave.stop());
 }
 
-main().catch((error: unknown) => {
-  console.error(plainMessage(error) ?? error);
-  process.exit(1);
-});
+main().catch(exitFailed);

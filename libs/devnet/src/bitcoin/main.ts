@@ -1,5 +1,5 @@
 /** The local Bitcoin as a process of its own, under the supervisor of the stack. */
-import { loadConfig, plainMessage } from '@isthmus/store';
+import { endWhenTold, exitFailed, loadConfig } from '@isthmus/store';
 import { z } from 'zod';
 import { startBitcoin } from './index.js';
 
@@ -19,20 +19,7 @@ async function main(): Promise<void> {
   const { dir, port, blockMs, feeEstimate } = loadConfig(schema, process.env['ISTHMUS_CONFIG'] ?? 'bitcoin.json');
   const bitcoin = await startBitcoin({ dir, port, ...(blockMs === undefined ? {} : { blockMs }) });
   if (feeEstimate !== undefined) bitcoin.fees.estimate = BigInt(feeEstimate);
-  let stopping = false;
-  const stop = async (): Promise<void> => {
-    if (stopping) return;
-    stopping = true;
-    await bitcoin.stop();
-    process.exit(0);
-  };
-  process.on('SIGTERM', () => void stop());
-  process.on('SIGINT', () => void stop());
-  // A supervisor that dies, however it dies, closes this pipe: nobody is left behind.
-  if (process.env['ISTHMUS_SUPERVISED'] === '1') process.stdin.resume().on('end', () => void stop());
+  endWhenTold(() => bitcoin.stop());
 }
 
-main().catch((error: unknown) => {
-  console.error(plainMessage(error) ?? error);
-  process.exit(1);
-});
+main().catch(exitFailed);
