@@ -2,11 +2,12 @@
  * Home chains: the families of chains assets come from, and what their references, transactions and addresses look like, each thing in one
  * spelling. contracts/ao/token.lua has the same rules.
  */
-import { address as bitcoin } from 'bitcoinjs-lib';
 import type { Hex } from 'viem';
 import { isEthereumAddress } from './address.js';
 import { isBase58 } from './base58.js';
+import { BITCOIN_PREFIXES, readBitcoinAddress } from './bitcoin-address.js';
 import { BridgeError } from './errors.js';
+import { isSolanaAddress } from './solana.js';
 
 /** CAIP-2 namespaces of the chains there are vaults on. */
 export type ChainFamily = 'eip155' | 'bip122' | 'solana';
@@ -50,21 +51,6 @@ interface Family {
   recipient: string;
 }
 
-/**
- * Prefix of segwit addresses, and first bytes of those that pay to a key's hash and to a script's, by the start of the genesis block's hash
- * (BIP 122): main network, testnet 3 and 4, signet, regtest. From Bitcoin Core's chain parameters.
- */
-const TEST = { bech32: 'tb', pubKeyHash: 0x6f, scriptHash: 0xc4 } as const;
-const BITCOIN_NETWORKS: Readonly<Record<string, { bech32: string; pubKeyHash: number; scriptHash: number }>> = {
-  'bip122:000000000019d6689c085ae165831e93': { bech32: 'bc', pubKeyHash: 0x00, scriptHash: 0x05 },
-  'bip122:000000000933ea01ad0ee984209779ba': TEST,
-  'bip122:00000000da84f2bafbbc53dee25a72ae': TEST,
-  'bip122:00000008819873e925422c1ff0f99f7c': TEST,
-  'bip122:0f9188f13cb7b2c71f2a335e3a4fc328': { ...TEST, bech32: 'bcrt' },
-};
-
-/** Bytes of the witness programs that are standard, by version. */
-const PROGRAMS: Readonly<Record<number, readonly number[]>> = { 0: [20, 32], 1: [32] };
 const MAX_OUTPUTS = 2 ** 32;
 const MAX_INSTRUCTIONS = 256;
 const MAX_INNER = 65_536;
@@ -103,9 +89,9 @@ const families: Readonly<Record<ChainFamily, Family>> = {
         ? { chain, signature, path }
         : null,
     isTx: (text) => isBase58(text, 64),
-    isSender: (text) => isBase58(text, 32),
+    isSender: isSolanaAddress,
     // The system program's address, all zeros, is nobody's.
-    isRecipient: (text) => isBase58(text, 32) && !/^1+$/.test(text),
+    isRecipient: (text) => isSolanaAddress(text) && !/^1+$/.test(text),
     recipient: 'a Solana address',
   },
 };
@@ -171,28 +157,8 @@ export function recipientOn(chain: string): string {
   return families[familyOf(chain)].recipient;
 }
 
-/** Whether this is a standard address of the Bitcoin network: to a key's hash, a script's hash, a witness program of version 0, or taproot. */
-export function isBitcoinAddress(text: string, chain: string): boolean {
-  const network = BITCOIN_NETWORKS[chain];
-  if (!network || text.length > 90) return false;
-  return isSegwit(text, network.bech32) || isHash(text, [network.pubKeyHash, network.scriptHash]);
-}
-
-function isSegwit(text: string, prefix: string): boolean {
-  if (text !== text.toLowerCase()) return false; // the other spelling of the same
-  try {
-    const read = bitcoin.fromBech32(text);
-    return read.prefix === prefix && (PROGRAMS[read.version]?.includes(read.data.length) ?? false);
-  } catch {
-    return false; // no such address
-  }
-}
-
-function isHash(text: string, versions: readonly number[]): boolean {
-  try {
-    const { version, hash } = bitcoin.fromBase58Check(text);
-    return hash.length === 20 && versions.includes(version);
-  } catch {
-    return false; // no such address
-  }
+/** Whether this is a standard address of the Bitcoin network. */
+function isBitcoinAddress(text: string, chain: string): boolean {
+  const prefixes = BITCOIN_PREFIXES[chain];
+  return prefixes !== undefined && readBitcoinAddress(text, prefixes) !== null;
 }

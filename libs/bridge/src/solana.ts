@@ -2,7 +2,7 @@
 import { isAoAddress } from './address.js';
 import { isBase58 } from './base58.js';
 import { BridgeError } from './errors.js';
-import { decodeTags, encodeTags, type DepositTag } from './tags.js';
+import { decodeTags, decodeUtf8, encodeTags, type DepositTag } from './tags.js';
 
 /** A memo stands in a transaction of 1,232 bytes, beside two signatures and a transfer. */
 export const MAX_MEMO_BYTES = 700;
@@ -51,17 +51,8 @@ export function decodeMemo(bytes: Uint8Array): DepositMemo | null {
   const end = bytes.indexOf(10);
   const first = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('latin1');
   const recipient = first.slice(PREFIX.length);
-  if (!isUtf8(bytes) || !first.startsWith(PREFIX) || !isAoAddress(recipient)) return null;
+  if (decodeUtf8(bytes) === null || !first.startsWith(PREFIX) || !isAoAddress(recipient)) return null;
   if (end < 0) return { recipient, tags: [] };
   const rest = bytes.subarray(end + 1);
   return { recipient, tags: rest.length === 0 ? null : decodeTags(rest) };
-}
-
-function isUtf8(bytes: Uint8Array): boolean {
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -51,7 +51,8 @@ export function decodeTags(bytes: Uint8Array): DepositTag[] | null {
   return tags;
 }
 
-function decodeUtf8(bytes: Uint8Array): string | null {
+/** The text; null when the bytes are none. */
+export function decodeUtf8(bytes: Uint8Array): string | null {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {

@@ -1,21 +1,20 @@
 /** Bitcoin addresses: the five standard kinds, each in its one spelling, of one network. What another network would pay is refused (X1). */
-import { address as codec } from 'bitcoinjs-lib';
+import {
+  readBitcoinAddress,
+  writeBitcoinAddress,
+  type BitcoinAddressKind,
+  type ReadBitcoinAddress,
+} from '@isthmus/bridge';
 import { isXOnlyPoint } from 'tiny-secp256k1';
 import { BitcoinError } from './errors.js';
 import type { BitcoinNetwork } from './network.js';
 
-export type AddressKind = 'p2pkh' | 'p2sh' | 'p2wpkh' | 'p2wsh' | 'p2tr';
+export type AddressKind = BitcoinAddressKind;
 
-export interface BitcoinAddress {
-  kind: AddressKind;
-  /** Hash or key in it: 20 or 32 bytes. */
-  hash: Uint8Array;
+export interface BitcoinAddress extends ReadBitcoinAddress {
   /** Output script that pays it. */
   script: Uint8Array;
 }
-
-/** Longest address there is: 62 characters on mainnet, 64 on regtest. */
-const MAX_LENGTH = 64;
 
 const SCRIPTS: { readonly [K in AddressKind]: { head: readonly number[]; length: number; tail: readonly number[] } } = {
   p2pkh: { head: [0x76, 0xa9, 20], length: 20, tail: [0x88, 0xac] },
@@ -28,19 +27,18 @@ const KINDS = Object.keys(SCRIPTS) as AddressKind[];
 
 /** Reads an address of a network. @throws BitcoinError `bad-address` for another network's, another kind, another spelling, or a taproot key nobody can have */
 export function parseAddress(text: unknown, network: BitcoinNetwork): BitcoinAddress {
-  const found =
-    typeof text === 'string' && text.length <= MAX_LENGTH ? (witness(text, network) ?? older(text, network)) : null;
-  if (!found || encodeAddress(found, network) !== text)
+  const read = readBitcoinAddress(text, network);
+  if (!read)
     throw new BitcoinError(
       'bad-address',
       `Write a ${network.name} address as a wallet shows it: one that begins with ${network.bech32}1 in small letters, or an older one.`,
     );
-  if (found.kind === 'p2tr' && !isXOnlyPoint(found.hash))
+  if (read.kind === 'p2tr' && !isXOnlyPoint(read.hash))
     throw new BitcoinError(
       'bad-address',
       'The key in this taproot address is not on the curve: nobody could spend it.',
     );
-  return found;
+  return { ...read, script: addressScript(read.kind, read.hash) };
 }
 
 /** Whether it is an address of the network. */
@@ -53,11 +51,8 @@ export function isBitcoinAddress(text: unknown, network: BitcoinNetwork): text i
   }
 }
 
-export function encodeAddress({ kind, hash }: Pick<BitcoinAddress, 'kind' | 'hash'>, network: BitcoinNetwork): string {
-  if (kind === 'p2pkh') return codec.toBase58Check(hash, network.pubKeyHash);
-  if (kind === 'p2sh') return codec.toBase58Check(hash, network.scriptHash);
-  return codec.toBech32(hash, kind === 'p2tr' ? 1 : 0, network.bech32);
-}
+export const encodeAddress = (address: ReadBitcoinAddress, network: BitcoinNetwork): string =>
+  writeBitcoinAddress(address, network);
 
 export function addressScript(kind: AddressKind, hash: Uint8Array): Uint8Array {
   const { head, tail } = SCRIPTS[kind];
@@ -74,31 +69,3 @@ export function addressOfScript(script: Uint8Array): BitcoinAddress | null {
   }
   return null;
 }
-
-function witness(text: string, network: BitcoinNetwork): BitcoinAddress | null {
-  try {
-    const { version, prefix, data } = codec.fromBech32(text);
-    if (prefix !== network.bech32) return null;
-    if (version === 0 && data.length === 20) return made('p2wpkh', data);
-    if (version === 0 && data.length === 32) return made('p2wsh', data);
-    return version === 1 && data.length === 32 ? made('p2tr', data) : null;
-  } catch {
-    return null; // not of this form
-  }
-}
-
-function older(text: string, network: BitcoinNetwork): BitcoinAddress | null {
-  try {
-    const { version, hash } = codec.fromBase58Check(text);
-    if (version === network.pubKeyHash) return made('p2pkh', hash);
-    return version === network.scriptHash ? made('p2sh', hash) : null;
-  } catch {
-    return null; // not of this form
-  }
-}
-
-const made = (kind: AddressKind, hash: Uint8Array): BitcoinAddress => ({
-  kind,
-  hash,
-  script: addressScript(kind, hash),
-});

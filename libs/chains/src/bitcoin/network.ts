@@ -1,4 +1,5 @@
 /** Bitcoin's networks: what tells them apart, and the rules of their proof of work. Constants are those of Bitcoin Core's src/kernel/chainparams.cpp. */
+import { BITCOIN_PREFIXES, type BitcoinPrefixes } from '@isthmus/bridge';
 import { BitcoinError } from './errors.js';
 
 export type NetworkName = 'mainnet' | 'testnet3' | 'signet' | 'regtest';
@@ -12,7 +13,7 @@ export type Difficulty =
   /** Never: each block as the one before. */
   | 'constant';
 
-export interface BitcoinNetwork {
+export interface BitcoinNetwork extends BitcoinPrefixes {
   name: NetworkName;
   /** What Core calls it in `getblockchaininfo`. */
   coreName: string;
@@ -20,11 +21,6 @@ export interface BitcoinNetwork {
   genesis: string;
   /** Header of the first block, 80 bytes in hex. */
   genesisHeader: string;
-  /** Before the `1` of a witness address. */
-  bech32: string;
-  /** First bytes of the older addresses. */
-  pubKeyHash: number;
-  scriptHash: number;
   /** The easiest target, in compact form. */
   easiest: number;
   difficulty: Difficulty;
@@ -36,59 +32,53 @@ const FIRST_ROOT = '3ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e
 /** Headers of first blocks differ by time, target and nonce alone. */
 const first = (rest: string): string => `01000000${'00'.repeat(32)}${FIRST_ROOT}${rest}`;
 
+/** CAIP-2 of a network: `bip122:` and the first 32 digits of its first block's hash. */
+export const chainOf = ({ genesis }: Pick<BitcoinNetwork, 'genesis'>): string => `bip122:${genesis.slice(0, 32)}`;
+
+function network(rules: Omit<BitcoinNetwork, keyof BitcoinPrefixes>): BitcoinNetwork {
+  const prefixes = BITCOIN_PREFIXES[chainOf(rules)];
+  if (!prefixes) throw new BitcoinError('bad-terms', `The rules know no addresses of ${rules.name}.`);
+  return { ...rules, ...prefixes };
+}
+
 export const NETWORKS: Readonly<Record<NetworkName, BitcoinNetwork>> = {
-  mainnet: {
+  mainnet: network({
     name: 'mainnet',
     coreName: 'main',
     genesis: '000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f',
     genesisHeader: first('29ab5f49ffff001d1dac2b7c'),
-    bech32: 'bc',
-    pubKeyHash: 0x00,
-    scriptHash: 0x05,
     easiest: 0x1d00ffff,
     difficulty: 'adjusted',
     version4From: 388_381,
-  },
-  testnet3: {
+  }),
+  testnet3: network({
     name: 'testnet3',
     coreName: 'test',
     genesis: '000000000933ea01ad0ee984209779baaec3ced90fa3f408719526f8d77f4943',
     genesisHeader: first('dae5494dffff001d1aa4ae18'),
-    bech32: 'tb',
-    pubKeyHash: 0x6f,
-    scriptHash: 0xc4,
     easiest: 0x1d00ffff,
     difficulty: 'adjusted-or-easiest',
     version4From: 581_885,
-  },
-  signet: {
+  }),
+  signet: network({
     name: 'signet',
     coreName: 'signet',
     genesis: '00000008819873e925422c1ff0f99f7cc9bbb232af63a077a480a3633bee1ef6',
     genesisHeader: first('008f4d5fae77031e8ad22203'),
-    bech32: 'tb',
-    pubKeyHash: 0x6f,
-    scriptHash: 0xc4,
     easiest: 0x1e0377ae,
     difficulty: 'adjusted',
     version4From: 1,
-  },
-  regtest: {
+  }),
+  regtest: network({
     name: 'regtest',
     coreName: 'regtest',
     genesis: '0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206',
     genesisHeader: first('dae5494dffff7f2002000000'),
-    bech32: 'bcrt',
-    pubKeyHash: 0x6f,
-    scriptHash: 0xc4,
     easiest: 0x207fffff,
     difficulty: 'constant',
     version4From: 1,
-  },
+  }),
 };
-
-/** CAIP-2 of a network: `bip122:` and the first 32 digits of its first block's hash. */
-export const chainOf = ({ genesis }: BitcoinNetwork): string => `bip122:${genesis.slice(0, 32)}`;
 
 /** @throws BitcoinError `bad-terms` for a chain that is none of these */
 export function networkOf(chain: string): BitcoinNetwork {
