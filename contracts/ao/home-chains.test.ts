@@ -1,4 +1,5 @@
 /** Tokens of assets whose home is Bitcoin or Solana: what is minted for deposits there, and where it may be withdrawn to. */
+import { WorkerPool } from '@isthmus/ao';
 import {
   depositId,
   depositReference,
@@ -8,10 +9,13 @@ import {
   type DepositObservation,
   type DepositPlace,
 } from '@isthmus/bridge';
+import { addressOfScript, isBitcoinAddress, networkOf, NETWORKS, chainOf, parseAddress } from '@isthmus/chains';
 import { address as bitcoin } from 'bitcoinjs-lib';
 import fc from 'fast-check';
+import { isXOnlyPoint } from 'tiny-secp256k1';
 import { getAddress, type Hex } from 'viem';
 import { GUARDIANS, SPAWN_TAGS, tag, TokenProcess } from './harness.js';
+import { aosModules, HostedToken, LEAN } from './machines.js';
 
 const [G1, G2] = GUARDIANS as [Hex, Hex];
 const ALICE = getAddress(`0x${'ab'.repeat(20)}`);
@@ -37,7 +41,7 @@ const homes: Home[] = [
     tx: 'ab'.repeat(32),
     place: { chain: BITCOIN, txid: 'ab'.repeat(32), vout: 1 },
     sender: '-',
-    recipient: bitcoin.toBech32(fill(6), 1, 'bcrt'),
+    recipient: bitcoin.toBech32(fill(2), 1, 'bcrt'),
   },
   {
     chain: SOLANA,
@@ -50,14 +54,13 @@ const homes: Home[] = [
   },
 ];
 
-const spawn = ({ chain, asset, vault }: Home, more: Record<string, string> = {}): Promise<TokenProcess> =>
-  TokenProcess.spawn({
-    ...SPAWN_TAGS,
-    'Isthmus-Chain': chain,
-    'Isthmus-Asset': asset,
-    'Isthmus-Vault': vault,
-    ...more,
-  });
+const tagsOf = ({ chain, asset, vault }: Home): Record<string, string> => ({
+  'Isthmus-Chain': chain,
+  'Isthmus-Asset': asset,
+  'Isthmus-Vault': vault,
+});
+const spawn = (home: Home, more: Record<string, string> = {}): Promise<TokenProcess> =>
+  TokenProcess.spawn({ ...SPAWN_TAGS, ...tagsOf(home), ...more });
 
 function observed({ place, tx, sender }: Home): DepositObservation {
   const reference = depositReference(place);
@@ -65,8 +68,8 @@ function observed({ place, tx, sender }: Home): DepositObservation {
 }
 const attest = (token: TokenProcess, guardian: string, line: string) =>
   token.send(guardian, { Action: 'Attest-Deposits' }, line);
-const withdraw = (token: TokenProcess, recipient: string) =>
-  token.send(ALICE, { Action: 'Withdraw', Quantity: '100', Recipient: recipient, 'Max-Fee': '5' });
+const asking = (recipient: string) => ({ Action: 'Withdraw', Quantity: '100', Recipient: recipient, 'Max-Fee': '5' });
+const withdraw = (token: TokenProcess, recipient: string) => token.send(ALICE, asking(recipient));
 
 describe.each(homes)('a token whose home is $chain', (home) => {
   it('I1 I4 mints a deposit once a quorum names it, says where it came from, and pays out there', async () => {
@@ -162,4 +165,79 @@ it('every recipient the rules take, the process takes, and no other: whatever le
     ),
     { numRuns: 300 },
   );
+});
+
+/** Whether the process would burn for a recipient: other refusals are of something else, such as the balance. */
+const takes = async (token: TokenProcess, recipient: string): Promise<boolean> =>
+  tag((await withdraw(token, recipient)).sent[0], 'Error') !== 'bad-recipient';
+
+describe('A10 a recipient on Bitcoin', () => {
+  it.each(Object.values(NETWORKS))(
+    'that the process burns for is one that can be paid, and the other way round, on $name',
+    async (network) => {
+      const [chain, prefix] = [chainOf(network), network.bech32];
+      const vault = bitcoin.toBech32(fill(5), 0, prefix);
+      const token = await spawn({ ...(homes[0] as Home), chain, asset: `${chain}/slip44:0`, vault });
+      const bytes = (size: number) => fc.uint8Array({ minLength: size, maxLength: size });
+      const met = { taken: 0, refused: 0 };
+      await fc.assert(
+        fc.asyncProperty(
+          fc.oneof(
+            bytes(32).map((key) => bitcoin.toBech32(key, 1, prefix)),
+            fc.tuple(fc.constantFrom(20, 32).chain(bytes), fc.nat(16)).map(([b, v]) => bitcoin.toBech32(b, v, prefix)),
+            fc.tuple(bytes(20), fc.constantFrom(0, 5, 0x6f, 0xc4)).map(([b, v]) => bitcoin.toBase58Check(b, v)),
+            bytes(20).map((b) => bitcoin.toBech32(b, 0, 'bc')),
+          ),
+          async (text) => {
+            const taken = await takes(token, text);
+            met[taken ? 'taken' : 'refused'] += 1;
+            expect([text, isBitcoinAddress(text, network), isRecipientOn(chain, text)]).toEqual([text, taken, taken]);
+            if (taken) expect(addressOfScript(parseAddress(text, networkOf(chain)).script)).not.toBeNull();
+          },
+        ),
+        { numRuns: 200 },
+      );
+      expect(Math.min(met.taken, met.refused)).toBeGreaterThan(20);
+    },
+  );
+
+  it.each([LEAN, ...aosModules()])('is no taproot key off the curve, the same on $name', async (machine) => {
+    const [home] = homes as [Home, Home];
+    const tags = { ...SPAWN_TAGS, ...tagsOf(home) };
+    const pool = new WorkerPool(1);
+    const token = await HostedToken.live(machine, pool, { tags });
+    const prime = 2n ** 256n - 2n ** 32n - 977n;
+    const keys = [
+      0n,
+      1n,
+      2n,
+      3n,
+      4n,
+      5n,
+      6n,
+      prime - 1n,
+      prime - 2n,
+      prime - 3n,
+      prime,
+      prime + 1n,
+      2n ** 256n - 1n,
+      2n ** 255n,
+    ]
+      .map((x) => x.toString(16).padStart(64, '0'))
+      .concat(
+        'eefdea4cdb677750a420fee807eacf21eb9898ae79b9768766e4faa04a2d4a34', // on no curve
+        '79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798', // the generator
+      )
+      .map((hex) => Buffer.from(hex, 'hex'));
+    const verdicts = [];
+    for (const key of keys) {
+      const { Messages } = await token.send(ALICE, asking(bitcoin.toBech32(key, 1, 'bcrt')));
+      verdicts.push(tag(Messages[0], 'Error') === 'insufficient-balance');
+    }
+    await pool.stop();
+    expect(verdicts).toEqual(keys.map((key) => isXOnlyPoint(key)));
+    expect(verdicts.slice(-2)).toEqual([false, true]);
+    expect(new Set(verdicts.slice(0, 10)).size).toBe(2);
+    expect(verdicts.slice(10, 13)).toEqual([false, false, false]);
+  });
 });

@@ -226,6 +226,75 @@ do
   for i, letter in utf8.codes("qpzry9x8gf2tvdw0s3jn54khce6mua7l") do BECH32[letter] = i - 1 end
   local GENERATORS = { 0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3 }
 
+  -- Numbers modulo p = 2^256 - 2^32 - 977, over which Bitcoin's curve is: ten limbs of 26 bits, the lowest first. 2^260 is 1024 * 2^26 + 15632 there.
+  local LIMB = 0x3ffffff
+  local PRIME = { 0x3fffc2f, 0x3ffffbf, LIMB, LIMB, LIMB, LIMB, LIMB, LIMB, LIMB, 0x3fffff }
+
+  -- a * b + more, below 2^260: of those that are alike modulo p, any.
+  local function times(a, b, more)
+    local product, high = { more }, true
+    for i = 2, 21 do product[i] = 0 end
+    for i = 1, 10 do
+      for j = 1, 10 do product[i + j - 1] = product[i + j - 1] + a[i] * b[j] end
+    end
+    while high do
+      for i = 1, 20 do product[i], product[i + 1] = product[i] & LIMB, product[i + 1] + (product[i] >> 26) end
+      high = false
+      for i = 21, 11, -1 do
+        local limb = product[i]
+        if limb > 0 then
+          product[i], product[i - 9], product[i - 10], high = 0, product[i - 9] + limb * 1024, product[i - 10] + limb * 15632, true
+        end
+      end
+    end
+    return product
+  end
+
+  local function isLess(a, b, limbs)
+    for i = limbs, 1, -1 do
+      if a[i] ~= b[i] then return a[i] < b[i] end
+    end
+    return false
+  end
+
+  -- Whether a number that is not 0 modulo p is a square there: the Jacobi symbol, by halving and subtracting. Uses up the number.
+  local function isSquare(a)
+    local b, limbs, square = { table.unpack(PRIME) }, 10, true
+    while true do
+      while limbs > 1 and a[limbs] == 0 and b[limbs] == 0 do limbs = limbs - 1 end
+      local halvings = a[1] == 0 and 26 or 0
+      while halvings < 26 and a[1] >> halvings & 1 == 0 do halvings = halvings + 1 end
+      for i = 1, limbs do a[i] = (a[i] | (i < limbs and a[i + 1] or 0) << 26) >> halvings & LIMB end
+      local eighth = b[1] & 7
+      if halvings & 1 == 1 and (eighth == 3 or eighth == 5) then square = not square end
+      if halvings < 26 then
+        if isLess(a, b, limbs) then
+          if a[1] & b[1] & 3 == 3 then square = not square end
+          a, b = b, a
+        end
+        local borrow, rest = 0, 0
+        for i = 1, limbs do
+          local limb = a[i] - b[i] - borrow
+          a[i], borrow, rest = limb & LIMB, limb < 0 and 1 or 0, rest | limb
+        end
+        if rest == 0 then return square end
+      end
+    end
+  end
+
+  -- Whether a witness program of 32 bytes, in letters' values from its last byte on, is a key of taproot (BIP 341): below p, and x^3 + 7 a square.
+  -- What is paid to another nobody could ever spend; no wallet makes one.
+  local function isTaprootKey(letters)
+    local x, pending, bits = {}, letters[1] >> 4, 1
+    for i = 2, 52 do
+      pending, bits = pending | letters[i] << bits, bits + 5
+      if bits >= 26 then x[#x + 1], pending, bits = pending & LIMB, pending >> 26, bits - 26 end
+    end
+    x[10] = pending
+    if not isLess(x, PRIME, 10) then return false end
+    return isSquare(times(times(x, x, 0), x, 7)) -- never 0: the curve's order is odd, so no point has a y of 0
+  end
+
   -- A witness program of version 0 (a key's hash or a script's) or 1 (taproot), in small letters (BIP 173, BIP 350).
   local function isSegwit(text, prefix)
     local data = text:match("^" .. prefix .. "1([a-z0-9]+)$")
@@ -247,7 +316,11 @@ do
     -- One letter for the version, 32 or 52 for the program, 6 for the checksum; of the 52nd letter four bits are spare, and none of them set.
     local version, size = BECH32[data:byte(1)], #data - 7
     if size ~= 32 and size ~= 52 or size == 52 and BECH32[data:byte(53)] & 15 ~= 0 then return false end
-    return version == 0 and check == 1 or version == 1 and size == 52 and check == 0x2bc830a3
+    if version == 0 then return check == 1 end
+    if version ~= 1 or size ~= 52 or check ~= 0x2bc830a3 then return false end
+    local letters = {}
+    for i = 53, 2, -1 do letters[#letters + 1] = BECH32[data:byte(i)] end
+    return isTaprootKey(letters)
   end
 
   local function isBitcoinAddress(text)

@@ -1,5 +1,10 @@
-/** Bitcoin addresses: the five standard kinds, each in its one spelling, of one network. */
+/**
+ * Bitcoin addresses: the five standard kinds, each in its one spelling, of one network. Other witness versions and lengths are refused, and so is a
+ * taproot key that is not on the curve: nobody could ever spend what is paid there. contracts/ao/token.lua has the same rule, so that what it burns
+ * for can be paid.
+ */
 import { address as codec } from 'bitcoinjs-lib';
+import { isXOnlyPoint } from 'tiny-secp256k1';
 
 export type BitcoinAddressKind = 'p2pkh' | 'p2sh' | 'p2wpkh' | 'p2wsh' | 'p2tr';
 
@@ -50,7 +55,7 @@ function witness(text: string, { bech32 }: BitcoinPrefixes): ReadBitcoinAddress 
     if (prefix !== bech32) return null;
     if (version === 0 && hash.length === 20) return { kind: 'p2wpkh', hash };
     if (version === 0 && hash.length === 32) return { kind: 'p2wsh', hash };
-    return version === 1 && hash.length === 32 ? { kind: 'p2tr', hash } : null;
+    return version === 1 && isXOnlyPoint(hash) ? { kind: 'p2tr', hash } : null;
   } catch {
     return null; // not of this form
   }

@@ -1,3 +1,4 @@
+import { BITCOIN_PREFIXES } from '@isthmus/bridge';
 import fc from 'fast-check';
 import { address as codec, networks, payments } from 'bitcoinjs-lib';
 import { xOnlyPointFromScalar } from 'tiny-secp256k1';
@@ -46,7 +47,7 @@ describe('an address', () => {
 
   it('X1: of another network is refused', () => {
     for (const kind of kinds)
-      for (const other of ['testnet3', 'signet', 'regtest'] as const) {
+      for (const other of ['testnet3', 'testnet4', 'signet', 'regtest'] as const) {
         expect(isBitcoinAddress(encodeAddress({ kind, hash: hashes[kind] }, NETWORKS[other]), NETWORKS.mainnet)).toBe(
           false,
         );
@@ -101,5 +102,7 @@ describe('an address', () => {
 it('a network has its CAIP-2 name', () => {
   expect(chainOf(NETWORKS.mainnet)).toBe('bip122:000000000019d6689c085ae165831e93');
   for (const network of all) expect(networkOf(chainOf(network))).toBe(network);
+  // What the rules know addresses of, can be paid.
+  expect(all.map(chainOf).toSorted()).toEqual(Object.keys(BITCOIN_PREFIXES).toSorted());
   expect(() => networkOf('bip122:12')).toThrow('none of the Bitcoin networks');
 });

@@ -1,11 +1,10 @@
-/** Bitcoin addresses: the five standard kinds, each in its one spelling, of one network. What another network would pay is refused (X1). */
+/** Bitcoin addresses as output scripts. Which texts are addresses is the bridge's rule alone: each one a withdrawal may name is payable. */
 import {
   readBitcoinAddress,
   writeBitcoinAddress,
   type BitcoinAddressKind,
   type ReadBitcoinAddress,
 } from '@isthmus/bridge';
-import { isXOnlyPoint } from 'tiny-secp256k1';
 import { BitcoinError } from './errors.js';
 import type { BitcoinNetwork } from './network.js';
 
@@ -25,18 +24,13 @@ const SCRIPTS: { readonly [K in AddressKind]: { head: readonly number[]; length:
 };
 const KINDS = Object.keys(SCRIPTS) as AddressKind[];
 
-/** Reads an address of a network. @throws BitcoinError `bad-address` for another network's, another kind, another spelling, or a taproot key nobody can have */
+/** Reads an address of a network. @throws BitcoinError `bad-address` for another network's, kind or spelling, or a taproot key that nobody can have */
 export function parseAddress(text: unknown, network: BitcoinNetwork): BitcoinAddress {
   const read = readBitcoinAddress(text, network);
   if (!read)
     throw new BitcoinError(
       'bad-address',
       `Write a ${network.name} address as a wallet shows it: one that begins with ${network.bech32}1 in small letters, or an older one.`,
-    );
-  if (read.kind === 'p2tr' && !isXOnlyPoint(read.hash))
-    throw new BitcoinError(
-      'bad-address',
-      'The key in this taproot address is not on the curve: nobody could spend it.',
     );
   return { ...read, script: addressScript(read.kind, read.hash) };
 }

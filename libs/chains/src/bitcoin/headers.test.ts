@@ -90,6 +90,24 @@ describe('the header chain', () => {
     expect(chain.forkOf('22'.repeat(32))).toBeNull();
   });
 
+  it('lets no period begin more than ten minutes before the last one ended, where BIP 94 holds', async () => {
+    const ends = async (bip94: boolean) => {
+      const chain = await open(new MemoryHeaderStore(), { ...REGTEST, bip94 });
+      const headers = branch(REGTEST.genesis, PERIOD - 2, NOW - 9_000);
+      const last = mined(idOf(headers.at(-1)!), NOW - 1_000);
+      await chain.add(headers.slice(0, 2_000));
+      await chain.add([...headers.slice(2_000), last]);
+      return { chain, tip: idOf(last) };
+    };
+    const { chain, tip } = await ends(true);
+    await expect(chain.add([mined(tip, NOW - 1_601)])).rejects.toThrow('long before');
+    await chain.add([mined(tip, NOW - 1_600)]);
+    expect(chain.tip.height).toBe(PERIOD);
+    const free = await ends(false);
+    await free.chain.add([mined(free.tip, NOW - 1_601)]);
+    expect(free.chain.tip.height).toBe(PERIOD);
+  });
+
   it('keeps what came before a bad header, and goes on from its store', async () => {
     const store = new MemoryHeaderStore();
     const chain = await open(store);
@@ -147,6 +165,19 @@ describe('the difficulty', () => {
     expect(requiredBits(NETWORKS.testnet3, at(105), 105 * 600 + 1_201, at)).toBe(0x1d00ffff);
     expect(requiredBits(NETWORKS.testnet3, at(105), 105 * 600 + 1_200, at)).toBe(hard);
     expect(requiredBits(NETWORKS.mainnet, at(105), 105 * 600 + 1_201, at)).toBe(0x1d00ffff);
+  });
+
+  it('follows from the first block of a period where BIP 94 holds: easy blocks at its end do not lower it', () => {
+    const hard = 0x1b0404cb;
+    const at = (height: number): WorkBlock => ({
+      height,
+      time: height * 600 + 600 * Number(height === PERIOD - 1),
+      bits: height > 2_000 ? 0x1d00ffff : hard,
+    });
+    expect(requiredBits(NETWORKS.testnet4, at(PERIOD - 1), 0, at)).toBe(hard);
+    expect(requiredBits(NETWORKS.testnet3, at(PERIOD - 1), 0, at)).toBe(0x1d00ffff);
+    expect(requiredBits(NETWORKS.testnet4, at(2_005), 2_005 * 600 + 1_201, at)).toBe(0x1d00ffff);
+    expect(requiredBits(NETWORKS.testnet4, at(2_005), 2_005 * 600 + 1_200, at)).toBe(hard);
   });
 
   it('is read and written in its compact form', () => {

@@ -50,6 +50,8 @@ const MAX_SIDE = 4 * PERIOD;
 export const MAX_HEADERS = 2_000;
 /** How far a block's time may lie ahead of ours, seconds. */
 const MAX_AHEAD = 7_200;
+/** How far the first block of a period may lie before the one before it, by BIP 94, seconds. */
+const MAX_BACK = 600;
 const MEDIAN_OF = 11;
 
 export class HeaderChain {
@@ -186,6 +188,8 @@ export class HeaderChain {
     if (header.bits !== requiredBits(this.network, parent, header.time, (h) => ancestor(parent, h)))
       throw broken(header, 'its difficulty is not what follows from the blocks before it');
     if (header.time <= medianTime(parent)) throw broken(header, 'its time is not after those before it');
+    if (this.network.bip94 && height % PERIOD === 0 && header.time < parent.time - MAX_BACK)
+      throw broken(header, 'its period begins long before the last one ended');
     if (header.time > this.now() + MAX_AHEAD) throw broken(header, 'its time is more than two hours ahead');
     if (height >= this.network.version4From && header.version < 4) throw broken(header, 'its version is too old');
     const node = nodeOf(header, parent, height);

@@ -2,7 +2,7 @@
 import { BITCOIN_PREFIXES, type BitcoinPrefixes } from '@isthmus/bridge';
 import { BitcoinError } from './errors.js';
 
-export type NetworkName = 'mainnet' | 'testnet3' | 'signet' | 'regtest';
+export type NetworkName = 'mainnet' | 'testnet3' | 'testnet4' | 'signet' | 'regtest';
 
 /** How the difficulty goes on from block to block. */
 export type Difficulty =
@@ -24,13 +24,15 @@ export interface BitcoinNetwork extends BitcoinPrefixes {
   /** The easiest target, in compact form. */
   easiest: number;
   difficulty: Difficulty;
+  /** BIP 94: a period's difficulty follows from its first block's, and none begins more than ten minutes before the last block of the one before. */
+  bip94: boolean;
   /** From here on blocks have version 4 or more (BIP 34, 66 and 65). */
   version4From: number;
 }
 
 const FIRST_ROOT = '3ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a';
-/** Headers of first blocks differ by time, target and nonce alone. */
-const first = (rest: string): string => `01000000${'00'.repeat(32)}${FIRST_ROOT}${rest}`;
+/** Headers of first blocks differ by time, target and nonce, testnet 4's by its transaction too. */
+const first = (rest: string, root = FIRST_ROOT): string => `01000000${'00'.repeat(32)}${root}${rest}`;
 
 /** CAIP-2 of a network: `bip122:` and the first 32 digits of its first block's hash. */
 export const chainOf = ({ genesis }: Pick<BitcoinNetwork, 'genesis'>): string => `bip122:${genesis.slice(0, 32)}`;
@@ -49,6 +51,7 @@ export const NETWORKS: Readonly<Record<NetworkName, BitcoinNetwork>> = {
     genesisHeader: first('29ab5f49ffff001d1dac2b7c'),
     easiest: 0x1d00ffff,
     difficulty: 'adjusted',
+    bip94: false,
     version4From: 388_381,
   }),
   testnet3: network({
@@ -58,7 +61,21 @@ export const NETWORKS: Readonly<Record<NetworkName, BitcoinNetwork>> = {
     genesisHeader: first('dae5494dffff001d1aa4ae18'),
     easiest: 0x1d00ffff,
     difficulty: 'adjusted-or-easiest',
+    bip94: false,
     version4From: 581_885,
+  }),
+  testnet4: network({
+    name: 'testnet4',
+    coreName: 'testnet4',
+    genesis: '00000000da84f2bafbbc53dee25a72ae507ff4914b867c565be350b0da8bf043',
+    genesisHeader: first(
+      '046f3566ffff001dbb0c7817',
+      '4e7b2b9128fe0291db0693af2ae418b767e657cd407e80cb1434221eaea7a07a',
+    ),
+    easiest: 0x1d00ffff,
+    difficulty: 'adjusted-or-easiest',
+    bip94: true,
+    version4From: 1,
   }),
   signet: network({
     name: 'signet',
@@ -67,6 +84,7 @@ export const NETWORKS: Readonly<Record<NetworkName, BitcoinNetwork>> = {
     genesisHeader: first('008f4d5fae77031e8ad22203'),
     easiest: 0x1e0377ae,
     difficulty: 'adjusted',
+    bip94: false,
     version4From: 1,
   }),
   regtest: network({
@@ -76,13 +94,14 @@ export const NETWORKS: Readonly<Record<NetworkName, BitcoinNetwork>> = {
     genesisHeader: first('dae5494dffff7f2002000000'),
     easiest: 0x207fffff,
     difficulty: 'constant',
+    bip94: false,
     version4From: 1,
   }),
 };
 
 /** @throws BitcoinError `bad-terms` for a chain that is none of these */
 export function networkOf(chain: string): BitcoinNetwork {
-  const found = Object.values(NETWORKS).find((network) => chainOf(network) === chain);
+  const found = Object.values(NETWORKS).find((one) => chainOf(one) === chain);
   if (!found) throw new BitcoinError('bad-terms', 'The chain is none of the Bitcoin networks known here.');
   return found;
 }

@@ -46,9 +46,12 @@ export function requiredBits(
   time: number,
   at: (height: number) => WorkBlock,
 ): number {
-  const { difficulty, easiest } = network;
+  const { difficulty, easiest, bip94 } = network;
   if (difficulty === 'constant') return previous.bits;
-  if ((previous.height + 1) % PERIOD === 0) return adjusted(previous, at(previous.height + 1 - PERIOD), easiest);
+  if ((previous.height + 1) % PERIOD === 0) {
+    const first = at(previous.height + 1 - PERIOD);
+    return adjusted((bip94 ? first : previous).bits, previous.time - first.time, easiest);
+  }
   if (difficulty === 'adjusted') return previous.bits;
   if (time > previous.time + 2 * SPACING) return easiest;
   let last = previous;
@@ -57,9 +60,9 @@ export function requiredBits(
 }
 
 /** Four times as hard or as easy at most. */
-function adjusted(last: WorkBlock, first: WorkBlock, easiest: number): number {
-  const took = Math.min(Math.max(last.time - first.time, TIMESPAN / 4), TIMESPAN * 4);
-  const target = (targetOf(last.bits) * BigInt(took)) / BigInt(TIMESPAN);
+function adjusted(bits: number, seconds: number, easiest: number): number {
+  const took = Math.min(Math.max(seconds, TIMESPAN / 4), TIMESPAN * 4);
+  const target = (targetOf(bits) * BigInt(took)) / BigInt(TIMESPAN);
   const limit = targetOf(easiest);
   return bitsOf(target > limit ? limit : target);
 }
