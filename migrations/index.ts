@@ -14,6 +14,7 @@ import { Settlement1700000001200 } from './gateway/1700000001200-settlement.js';
 import { State1700000001300 } from './gateway/1700000001300-state.js';
 import { Audit1700000001400 } from './gateway/1700000001400-audit.js';
 import { SpotChecks1700000001500 } from './gateway/1700000001500-spot-checks.js';
+import { AuditedChain1700000001600 } from './gateway/1700000001600-audited-chain.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -34,5 +35,6 @@ export const gatewayMigrations = [
   State1700000001300,
   Audit1700000001400,
   SpotChecks1700000001500,
+  AuditedChain1700000001600,
 ];
 export const guardianMigrations = [Guardian1700000000100, Motions1700000000200, MessageOnce1700000000300];

@@ -21,7 +21,7 @@ export async function until(what: string, look: () => Promise<boolean>): Promise
 
 /** The keys its configuration names. */
 export function writeKeys(folder: string): void {
-  for (const [name, byte] of Object.entries({ scheduler: '11', messenger: '22', relayer: '33' }))
+  for (const [name, byte] of Object.entries({ scheduler: '11', messenger: '22' }))
     writeKeyFile(path.join(folder, `${name}.key`), `0x${byte.repeat(32)}`);
 }
 
@@ -51,18 +51,8 @@ export class KilledGateway {
       migrate: true,
       port,
       publicUrl: 'http://localhost:4600',
-      relayerKeyFile: key('relayer'),
       ao: { engine: 'embedded', schedulerKeyFile: key('scheduler'), messengerKeyFile: key('messenger') },
-      chain: {
-        id: 'eip155:31337',
-        name: 'none',
-        rpcUrls: ['http://127.0.0.1:9'],
-        finality: { confirmations: 1 },
-        finalitySeconds: 1,
-        vault: `0x${'0'.repeat(40)}`,
-        deployBlock: 0,
-      },
-      assets: [],
+      homes: [],
       ...more,
     };
     fs.writeFileSync(this.config, JSON.stringify(config));

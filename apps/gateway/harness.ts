@@ -10,6 +10,7 @@ import { keccak256, stringToHex, zeroAddress, type Hex } from 'viem';
 import { Stage } from '../../contracts/ethereum/stage.js';
 import { startGateway, type Gateway } from './src/app.js';
 import { gatewaySchema, type GatewayConfig } from './src/config.js';
+import type { Home } from './src/homes/home.js';
 
 export const CHAIN = 'eip155:31337';
 export const COIN_ID = `${CHAIN}/slip44:60`;
@@ -57,28 +58,32 @@ export function configOf(
     port: 0,
     publicUrl: 'http://localhost:4600',
     ao: { engine: 'embedded', schedulerKeyFile: file('scheduler'), messengerKeyFile: file('messenger') },
-    relayerKeyFile: file('relayer'),
     pollMs: 20,
     rateLimit: 100_000,
-    chain: {
-      id: CHAIN,
-      name: 'anvil',
-      rpcUrls: [stage.url],
-      finality: { confirmations: 3 },
-      finalitySeconds: 3,
-      vault: stage.vault,
-      deployBlock: 0,
-    },
-    assets: [
+    homes: [
       {
-        id: COIN_ID,
-        address: zeroAddress,
-        symbol: '<b>aETH</b>',
-        name: "Ether'; drop table transfer; --",
-        decimals: 18,
-        process,
-        minDeposit: '1000',
-        minWithdrawal: '1000',
+        chain: {
+          id: CHAIN,
+          name: 'anvil',
+          rpcUrls: [stage.url],
+          finality: { confirmations: 3 },
+          finalitySeconds: 3,
+          vault: stage.vault,
+          deployBlock: 0,
+          relayerKeyFile: file('relayer'),
+        },
+        assets: [
+          {
+            id: COIN_ID,
+            address: zeroAddress,
+            symbol: '<b>aETH</b>',
+            name: "Ether'; drop table transfer; --",
+            decimals: 18,
+            process,
+            minDeposit: '1000',
+            minWithdrawal: '1000',
+          },
+        ],
       },
     ],
   });
@@ -131,6 +136,13 @@ export class GatewayStage {
 
   get url(): string {
     return this.gateway.url;
+  }
+
+  /** Its only home. */
+  get home(): Home {
+    const [home] = this.gateway.homes.all;
+    if (!home) throw new Error('The gateway of these tests has a home.');
+    return home;
   }
 
   /** The units the gateway carries. */

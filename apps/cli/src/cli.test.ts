@@ -54,7 +54,7 @@ describe('ports', () => {
     expect(portsInUse(home)).toEqual(portsOf({}));
     write('gateway', {
       port: 5600,
-      chain: { rpcUrls: ['http://127.0.0.1:5601'] },
+      homes: [{ chain: { id: 'eip155:31337', rpcUrls: ['http://127.0.0.1:5601'] } }],
       databaseUrl: 'postgres://x@127.0.0.1:5602/g',
     });
     write('arweave', { port: 5603 });

@@ -47,19 +47,23 @@ function portsOver(otherwise: Readonly<Required<StackPorts>>, env: NodeJS.Proces
 }
 
 const withPort = z.object({ port: z.int().positive() });
-const gatewayFile = withPort.extend({ chain: z.object({ rpcUrls: z.array(z.url()).min(1) }), databaseUrl: z.url() });
+const ethereum = z.object({
+  chain: z.object({ id: z.string().startsWith('eip155:'), rpcUrls: z.array(z.url()).min(1) }),
+});
+const gatewayFile = withPort.extend({ homes: z.array(z.unknown()), databaseUrl: z.url() });
 
 /** As the stack's own configurations say, as far as they are there. */
 function portsTaken(home: string): Partial<StackPorts> {
   const gateway = gatewayFile.safeParse(configIn(home, 'gateway')).data;
+  const anvil = gateway?.homes.map((one) => ethereum.safeParse(one).data?.chain.rpcUrls[0]).find((url) => url);
   const arweave = withPort.safeParse(configIn(home, 'arweave')).data;
   const guardian = withPort.safeParse(configIn(home, guardianNames()[0] ?? '')).data;
   return {
     ...(gateway && {
       gateway: gateway.port,
-      anvil: Number(new URL(gateway.chain.rpcUrls[0] ?? '').port),
       postgres: Number(new URL(gateway.databaseUrl).port),
     }),
+    ...(anvil !== undefined && { anvil: Number(new URL(anvil).port) }),
     ...(arweave && { arweave: arweave.port }),
     ...(guardian && { guardians: guardian.port }),
   };

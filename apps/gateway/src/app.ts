@@ -4,8 +4,6 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { bodyReader, LEASE_MS, type AoEngine, type AoPipeline, type BodyRefusal } from '@isthmus/ao';
 import { SettlementStore } from '@isthmus/arweave';
-import { chainIdOf } from '@isthmus/bridge';
-import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, projectRoot, readKeyFile, runMigrations, type Logger } from '@isthmus/store';
 import { Module, type NestApplicationOptions } from '@nestjs/common';
@@ -14,11 +12,9 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { SwaggerModule } from '@nestjs/swagger';
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import type { DataSource } from 'typeorm';
-import { createPublicClient, http } from 'viem';
-import { privateKeyToAccount } from 'viem/accounts';
 import { AuditController } from './audit/audit.controller.js';
 import { AuditStore } from './audit/audit-store.js';
-import { workOf } from './audit/audit-work.js';
+import { worksOf } from './audit/audit-work.js';
 import { Audits } from './audit/audits.js';
 import { Operator } from './ao/operator.js';
 import { AoOperationsModule } from './ao/ao-operations.module.js';
@@ -34,12 +30,13 @@ import { QuotesController } from './api/quotes.controller.js';
 import { Selling } from './api/selling.js';
 import { AO_ADDRESSES, CONFIG, RECEIPT_KEYS, type AoAddresses } from './api/tokens.js';
 import { TransfersController } from './api/transfers.controller.js';
-import type { GatewayConfig } from './config.js';
+import { assetsOf, type GatewayConfig } from './config.js';
 import { openEngine } from './engine.js';
 import { Health } from './health.js';
+import { Homes, partsOf } from './homes/homes.js';
+import { openHome } from './homes/open.js';
 import { ReceiptsController } from './receipts/receipts.controller.js';
 import { receiptKeys, signReceipts } from './receipts/receipts.js';
-import { Relayer } from './relayer/relayer.js';
 import { openSettler } from './settlement/settlement.js';
 import { SettlementModule } from './settlement/settlement.module.js';
 import { assertWhole } from './replay/rebuilt.js';
@@ -47,7 +44,6 @@ import { StateController } from './state/state.controller.js';
 import { StateStore } from './state/state-store.js';
 import { publishAssets } from './state/asset-notices.js';
 import { BookKeeper } from './transfers/book-keeper.js';
-import { ChainIndex } from './transfers/chain-index.js';
 import { Projector } from './transfers/projector.js';
 import { DecisionStore } from './transfers/decision-store.js';
 import { TransferStore } from './transfers/transfer-store.js';
@@ -64,8 +60,7 @@ export interface Gateway {
   pipeline: AoPipeline | null;
   database: DataSource;
   projector: Projector;
-  index: ChainIndex;
-  relayer: Relayer;
+  homes: Homes;
   /** Ends what is under way and closes everything; once, however often it is called. */
   stop(): Promise<void>;
 }
@@ -83,15 +78,12 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   if (config.migrate) await runMigrations(database);
   await assertWhole(database);
 
-  const { chain } = config;
-  const chainId = chainIdOf(chain.id);
-  const pool = new RpcPool({ urls: chain.rpcUrls, agreement: chain.agreement, chainId, finality: chain.finality });
-  const watcher = new VaultWatcher(pool, chain.vault);
+  const assets = assetsOf(config);
   const health = new Health(log);
   const { engine, pipeline, signer, units } = await openEngine(config, database, {
     // Anyone may spawn a process that cannot be computed: only those of the bridge say how the gateway does.
     onFailure: (process, error) => {
-      if (config.assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
+      if (assets.some((a) => a.process === process)) health.bad(`compute ${process}`, error);
       else log.warn({ process, err: error }, 'a process cannot be computed');
     },
     onSound: (process) => health.recovered(`compute ${process}`),
@@ -102,29 +94,18 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     engine,
     store,
     decisions,
-    config.assets,
+    assets,
     () => health.good('projector'),
     (error) => health.bad('projector', error),
   );
-  const index = new ChainIndex(config, database, watcher, store);
-  const client = createPublicClient({ transport: http(chain.rpcUrls[0], { timeout: 10_000 }), cacheTime: 0 });
-  const relayer = new Relayer(
-    config,
-    database,
-    store,
-    decisions,
-    client,
-    privateKeyToAccount(readKeyFile(config.relayerKeyFile)),
-    log,
-    chainId,
-  );
+  const parts = { database, store, decisions, log, pollMs: config.pollMs, stuckMs: config.stuckMs };
+  const homes = new Homes(config.homes.map((home) => openHome(home, parts)));
 
   const receipts = receiptKeys(config);
   const audits = new AuditStore(database);
-  const books = new BookKeeper(database, engine, pool, watcher);
+  const books = new BookKeeper(database, engine, homes);
   const ao: AoAddresses = { scheduler: engine.scheduler, messenger: engine.messenger };
   const { registry } = health;
-  const balance = () => client.getBalance({ address: relayer.address });
   const settlement = new SettlementStore(database);
   const { operatorKeyFile } = config;
   const operator = new Operator(operatorKeyFile === undefined ? null : readKeyFile(operatorKeyFile));
@@ -139,7 +120,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
         registry,
       ),
     );
-  registerMetrics({ registry, database, books, engine, assets: config.assets, relayer: relayer.address, balance });
+  registerMetrics({ registry, database, books, engine, homes });
 
   @Module({
     imports: [units, ...operations],
@@ -162,7 +143,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       { provide: RECEIPT_KEYS, useValue: receipts },
       { provide: AuditStore, useValue: audits },
       { provide: BookKeeper, useValue: books },
-      { provide: Relayer, useValue: relayer },
+      { provide: Homes, useValue: homes },
       { provide: Health, useValue: health },
       { provide: Selling, useValue: new Selling(engine, health) },
       RouteIndex,
@@ -188,23 +169,26 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   server.headersTimeout = 10_000;
 
-  if (pipeline) await publishAssets(pipeline, database, config.assets);
+  if (pipeline) await publishAssets(pipeline, database, assets);
   await engine.start();
   await projector.start();
   health.good('projector');
-  if (config.assets.length > 0) {
-    health.loop('chain', config.pollMs, () => index.step());
-    health.loop('relayer', config.pollMs, () => relayer.step());
+  // Loops of their own for each home: one that fails keeps no other back.
+  for (const home of homes.all) {
+    const { look, relay } = partsOf(home);
+    health.loop(look, config.pollMs, () => home.look());
+    health.loop(relay, config.pollMs, () => home.relay());
   }
   if (settler && config.settlement)
     health.loop('settlement', config.settlement.pollMs, () => settler.step(), { advisory: true });
   const { port } = server.address() as AddressInfo;
   const url = `http://${config.host}:${port}`;
+  const works = config.audit ? worksOf(config, config.audit, url, engine.scheduler) : [];
   const auditing =
-    config.audit && config.assets.length > 0
+    config.audit && works.length > 0
       ? new Audits({
           everyMs: config.audit.everyMs,
-          work: workOf(config, config.audit, url, engine.scheduler),
+          works,
           store: audits,
           settlement,
           signer: receipts?.key ?? null,
@@ -218,7 +202,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     {
       port: config.port,
       ...ao,
-      relayer: relayer.address,
+      relayers: homes.all.map(({ chain, purse }) => ({ chain: chain.id, address: purse?.address })),
     },
     'gateway is up',
   );
@@ -236,7 +220,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     await database.destroy();
   };
   let stopped: Promise<void> | undefined;
-  return { url, engine, health, pipeline, database, projector, index, relayer, stop: () => (stopped ??= stop()) };
+  return { url, engine, health, pipeline, database, projector, homes, stop: () => (stopped ??= stop()) };
 }
 
 function securityHeaders(request: Request, response: Response, next: NextFunction): void {

@@ -1,19 +1,9 @@
 /** The gateway's configuration: one JSON file (ISTHMUS_CONFIG) with the environment on top, checked whole at start. */
 import { isKeyId, networkShape, unitUrl } from '@isthmus/ao';
-import { isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
 import { z } from 'zod';
+import { aoId, type HomeAsset } from './homes/asset-config.js';
+import { homesSchema } from './homes/config.js';
 import { settlementSchema } from './settlement/config.js';
-
-const ZERO = '0x0000000000000000000000000000000000000000';
-const address = z.custom<`0x${string}`>(
-  (v) => v === ZERO || isEthereumAddress(v),
-  'write the address with its EIP-55 checksum',
-);
-const aoId = z.string().refine(isArweaveAddress, 'an AO id has 43 characters of base64url');
-const amount = z
-  .string()
-  .regex(/^(0|[1-9][0-9]{0,38})$/, 'write an amount in base units as decimal digits in quotes')
-  .transform(BigInt);
 
 /** AO carried by this gateway, in its own database. */
 const embedded = z.strictObject({
@@ -75,55 +65,11 @@ const shape = z.strictObject({
   port: z.int().min(0).max(65_535).default(4600),
   /** Where people reach this gateway, for links in answers. */
   publicUrl: z.url(),
-  /** File of 32 secret bytes as hex, mode 0600. */
-  relayerKeyFile: z.string().min(1),
   /** Who runs AO: this gateway itself, or a network of others' units. */
   ao: z.discriminatedUnion('engine', [embedded, legacy, core]),
-  /** The external chain. */
-  chain: z.strictObject({
-    /** CAIP-2 */
-    id: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'name the chain as eip155:<chain id>'),
-    /** As people read it. */
-    name: z.string().min(1),
-    /** JSON-RPC sources, each once; an address may hold a key and is never shown. */
-    rpcUrls: z.array(z.url()).min(1).max(16),
-    /** How many of rpcUrls must agree on everything that is shown. */
-    agreement: z.int().min(1).max(16).default(1),
-    /** What counts as final: the chain's own word, or so many blocks on top. */
-    finality: z.union([
-      z.strictObject({ tag: z.enum(['finalized', 'safe']) }),
-      z.strictObject({ confirmations: z.int().min(1).max(10_000) }),
-    ]),
-    /** Seconds from a transaction to its finality, for estimates. */
-    finalitySeconds: z.number().positive(),
-    /** The only contract whose events count. */
-    vault: address,
-    /** Block the vault was deployed in: nothing before it is read. */
-    deployBlock: z.int().min(0),
-  }),
-  /** What is bridged; guardians decide what is listed, this is what people are shown. */
-  assets: z
-    .array(
-      z.strictObject({
-        /** CAIP-19 */
-        id: z.string().min(1),
-        /** The token's contract on the chain; the zero address stands for the chain's coin. */
-        address,
-        /** Ticker, name and denomination, as the token process says them. */
-        symbol: z.string().min(1).max(32),
-        name: z.string().min(1).max(128),
-        decimals: z.int().min(0).max(36),
-        /** Token process on AO. */
-        process: aoId,
-        /** Least amounts in base units, as vault and process have them: quotes below are refused. */
-        minDeposit: amount,
-        minWithdrawal: amount,
-        /** What one release costs in this asset's base units; absent for the chain's coin, whose cost is the gas. */
-        relayFee: amount.optional(),
-      }),
-    )
-    .max(256),
-  /** Milliseconds between two looks at the chain. */
+  /** Home chains, each with its vault and what is locked there; none: AO alone is carried. */
+  homes: homesSchema,
+  /** Milliseconds between two looks at a chain. */
   pollMs: z.int().min(20).max(60_000).default(1000),
   /** Milliseconds without a receipt after which a transaction is sent again at a higher fee. */
   stuckMs: z.int().min(100).max(3_600_000).default(30_000),
@@ -191,4 +137,5 @@ export const gatewaySchema = shape.refine((c) => c.settlement === undefined || c
 });
 
 export type GatewayConfig = z.output<typeof gatewaySchema>;
-export type AssetConfig = GatewayConfig['assets'][number];
+/** Every bridged asset, whatever its home. */
+export const assetsOf = ({ homes }: Pick<GatewayConfig, 'homes'>): HomeAsset[] => homes.flatMap((h) => h.assets);

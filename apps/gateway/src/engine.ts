@@ -17,7 +17,7 @@ import {
 import type { DynamicModule } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
 import { crashPoint } from './crash-point.js';
-import type { GatewayConfig } from './config.js';
+import { assetsOf, type GatewayConfig } from './config.js';
 import { corePlace, legacyPlace, type AoSettings } from './network-place.js';
 
 export interface OpenedEngine {
@@ -108,21 +108,20 @@ function coreParts(ao: AoSettings<'core'>): Parts {
 const gatewayPlaces = (gatewayUrl: string) => ({ graphql: `${gatewayUrl}/graphql`, raw: `${gatewayUrl}/raw` });
 
 function elsewhere(
-  { assets, pollMs }: GatewayConfig,
+  config: GatewayConfig,
   database: DataSource,
   progress: Progress,
   { scheduler, messenger }: { scheduler: string; messenger: string },
   { network, compute, places }: Parts,
 ): OpenedEngine {
-  const processes = assets.map((a) => a.process);
   const engine = new RemoteEngine({
     database,
     network,
     compute,
     scheduler,
     messenger,
-    processes,
-    pollMs,
+    processes: assetsOf(config).map((a) => a.process),
+    pollMs: config.pollMs,
     ...progress,
   });
   return { engine, pipeline: null, signer: null, units: AoElsewhereModule.register(places) };

@@ -285,27 +285,30 @@ function writeConfigs(
     migrate: true,
     port,
     publicUrl: `http://127.0.0.1:${port}`,
-    relayerKeyFile: keys.relayer,
     operatorKeyFile: keys.operator,
     receiptKeyFile: keys.receipt,
     ...(options.auditMs === undefined ? {} : { audit: { everyMs: options.auditMs } }),
     pollMs,
-    chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3 },
   });
   const ao = write('ao', {
     ...common(options.elsewhere?.port ?? 0),
     databaseUrl: postgres.url('ao'),
     ao: embedded,
-    assets: [],
+    homes: [],
   });
   const gateway = write('gateway', {
     ...common(ports.gateway),
     databaseUrl: postgres.url('gateway'),
     ao: elsewhere ? remote : embedded,
     ...(arweave && !elsewhere ? { settlement: settlementOf(arweave, 2 * pollMs) } : {}),
-    assets: deployment.assets.map(({ chain: _, relayFee, ...asset }) =>
-      relayFee === null ? asset : { ...asset, relayFee },
-    ),
+    homes: [
+      {
+        chain: { ...chain, name: 'Ethereum (local anvil)', finalitySeconds: 3, relayerKeyFile: keys.relayer },
+        assets: deployment.assets.map(({ chain: _, relayFee, ...asset }) =>
+          relayFee === null ? asset : { ...asset, relayFee },
+        ),
+      },
+    ],
   });
   const guardians = guardianNames().map((name, i) =>
     write(name, {

@@ -173,7 +173,7 @@ describe('answers of /v1', () => {
 
 it('a gateway without a receipt key signs nothing and has no keys', async () => {
   const { receiptKeyFile: _, ...config } = world.config;
-  const plain = await startGateway({ ...config, assets: [] }, createLogger('plain', { write: () => undefined }));
+  const plain = await startGateway({ ...config, homes: [] }, createLogger('plain', { write: () => undefined }));
   const said404 = await fetch(`${plain.url}/v1/keys`, { headers: { 'accept-signature': 'x=()' } });
   expect([said404.status, said404.headers.get('signature')]).toEqual([404, null]);
   const { code, text } = await said(() => receipt(id, { gateway: plain.url }));

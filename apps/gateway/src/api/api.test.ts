@@ -13,7 +13,11 @@ import { startGateway } from '../app.js';
 import type { GatewayConfig } from '../config.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import type { TransferRow } from '../transfers/transfer-store.js';
-import { depositSeconds, paceOf, withdrawalSeconds } from './estimate.js';
+import { paceOf } from '../homes/ethereum/pace.js';
+import { VaultBooks } from '../homes/ethereum/vault-books.js';
+import type { Home } from '../homes/home.js';
+import { Homes } from '../homes/homes.js';
+import { depositSeconds, withdrawalSeconds } from './estimate.js';
 import { assetQuery, readQuery } from './input.js';
 import { registerMetrics } from './metrics.js';
 import { transferView, type TransferView } from './transfer-view.js';
@@ -219,7 +223,7 @@ describe('a deposit', () => {
         const t = await world.get<Detail>(`/v1/transfers/${deposit.id}`);
         return t.waiting?.reason === wanted && t.waiting;
       });
-    const lost = jest.spyOn(world.gateway.index, 'step').mockRejectedValue(new AgreementLost('the block', 1, 2, []));
+    const lost = jest.spyOn(world.home, 'look').mockRejectedValue(new AgreementLost('the block', 1, 2, []));
     expect(await reason('rpc-agreement')).toMatchObject({ expected: null });
     lost.mockRestore();
     expect((await reason('confirmations')).expected).not.toBeNull();
@@ -566,14 +570,19 @@ describe('a quote', () => {
   });
 
   it('while the chain cannot be read nothing is sold, and a pause is shown as it was last', async () => {
-    const { database, engine } = world.gateway;
+    const { database, engine, homes } = world.gateway;
     const options = { agreement: 1, chainId: 31337, finality: { confirmations: 3 } };
     const pool = new RpcPool({ ...options, urls: [world.stage.anvil.url] });
-    const books = new BookKeeper(database, engine, pool, new VaultWatcher(pool, world.stage.vault));
-    const [asset] = world.config.assets;
+    const [asset] = homes.assets;
     if (!asset) throw new Error('The gateway has an asset.');
+    const vault = new VaultBooks(pool, new VaultWatcher(pool, world.stage.vault));
+    const home = Object.create(world.home, {
+      paused: { value: () => vault.paused() },
+      standing: { value: () => vault.standing({ address: zeroAddress }) },
+    }) as Home;
+    const books = new BookKeeper(database, engine, new Homes([home]));
     await world.stage.pause();
-    expect(await books.standing(asset)).toMatchObject({ paused: true, listing: { open: true } });
+    expect(await books.standing(asset)).toMatchObject({ paused: true, open: true });
     await world.stage.unpause();
     pool.latest = () => Promise.reject(new AgreementLost('the latest block', 0, 1, []));
     await expect(books.standing(asset)).rejects.toThrow(AgreementLost);
@@ -581,16 +590,19 @@ describe('a quote', () => {
   });
 
   it('expects what finality, a block and a few looks take', async () => {
-    const local = { pollMs: 500, chain: { finality: { tag: 'finalized' }, finalitySeconds: 3 } } as const;
-    expect(depositSeconds(paceOf(local))).toBe(4);
-    expect(withdrawalSeconds(paceOf(local))).toBe(5);
-    const mainnet = { pollMs: 2_000, chain: { finality: { tag: 'finalized' }, finalitySeconds: 768 } } as const;
-    expect(paceOf(mainnet)).toEqual({ finality: 768, block: 12, look: 2 });
-    expect(depositSeconds(paceOf(mainnet))).toBe(782);
-    const three = { pollMs: 1_000, chain: { finality: { confirmations: 3 }, finalitySeconds: 36 } };
-    expect(paceOf(three)).toEqual({ finality: 36, block: 12, look: 1 });
+    const local = paceOf({ finality: { tag: 'finalized' }, finalitySeconds: 3 }, 500);
+    expect(depositSeconds(local)).toBe(4);
+    expect(withdrawalSeconds(local)).toBe(5);
+    const mainnet = paceOf({ finality: { tag: 'finalized' }, finalitySeconds: 768 }, 2_000);
+    expect(mainnet).toEqual({ finality: 768, block: 12, look: 2 });
+    expect(depositSeconds(mainnet)).toBe(782);
+    expect(paceOf({ finality: { confirmations: 3 }, finalitySeconds: 36 }, 1_000)).toEqual({
+      finality: 36,
+      block: 12,
+      look: 1,
+    });
     const response = await fetch(`${world.url}/v1/quotes`, quote(good));
-    expect(await response.json()).toMatchObject({ expectedSeconds: depositSeconds(paceOf(world.config)) });
+    expect(await response.json()).toMatchObject({ expectedSeconds: depositSeconds(world.home.pace) });
   });
 });
 
@@ -603,11 +615,12 @@ describe('what a transfer waits for', () => {
     waits: null,
     told: [] as TransferRow['told'],
   } as TransferRow;
-  const expected = (change: Partial<TransferRow>, paused: string[] = []) =>
+  const expected = (change: Partial<TransferRow>, paused: string[] = [], bridged = true) =>
     transferView(
       { ...row, ...change },
-      { config: world.config, paused: new Set(paused), agreement: true, unsettled: new Set() },
+      { placeOf: () => (bridged ? placeOf() : null), paused: new Set(paused), unsettled: new Set() },
     ).waiting?.expected;
+  const placeOf = () => ({ name: 'anvil', pace: world.home.pace, agreement: true });
   const after = (seconds: number) => new Date(at.getTime() + seconds * 1000).toISOString();
 
   it('I10 is expected when finality, a block and the next look are over, and not when it is up to others', () => {
@@ -617,6 +630,7 @@ describe('what a transfer waits for', () => {
     expect(expected({ state: 'submitted' })).toBe(after(4.02));
     for (const waits of ['limit', 'fee-too-low', 'paused']) expect(expected({ state: 'ready', waits })).toBeNull();
     expect(expected({ state: 'attesting' }, ['p'])).toBeNull();
+    expect(expected({ state: 'attesting' }, [], false)).toBeNull();
     expect(expected({ state: 'minted' })).toBeUndefined();
   });
 });
@@ -822,9 +836,11 @@ describe('figures', () => {
       async () => (await valueOf('isthmus_gateway_transfers{direction="deposit",state="minted"}')) === transfers.length,
     );
     expect(await valueOf('isthmus_gateway_oldest_waiting_seconds{direction="withdrawal"}')).toBe(0);
-    const address = world.gateway.relayer.address;
+    const { address } = devAccount(9);
     const balance = await world.stage.client.getBalance({ address });
-    expect(await valueOf(`isthmus_gateway_relayer_balance{address="${address}"}`)).toBe(Number(balance));
+    expect(await valueOf(`isthmus_gateway_relayer_balance{chain="${CHAIN}",address="${address}",unit="wei"}`)).toBe(
+      Number(balance),
+    );
     expect(await valueOf(`isthmus_gateway_head_slot{process="${world.process}"}`)).toBeGreaterThan(0);
     expect(await figures()).toContain('isthmus_gateway_failures_total');
   });
@@ -832,14 +848,15 @@ describe('figures', () => {
   it('that cannot be read have no value, are counted, and keep no other from being read', async () => {
     const registry = new Registry();
     const fail = () => Promise.reject(new Error('the chain is away'));
+    const away = Object.create(world.home, {
+      purse: { value: { address: zeroAddress, unit: 'wei', balance: fail } },
+    }) as Home;
     registerMetrics({
       registry,
       database: world.gateway.database,
       books: { of: fail, pausedAssets: fail } as unknown as BookKeeper,
       engine: { head: fail },
-      assets: world.config.assets,
-      relayer: zeroAddress,
-      balance: fail,
+      homes: new Homes([away]),
     });
     const text = await registry.metrics();
     for (const name of ['books_difference', 'paused', 'relayer_balance', 'head_slot'])

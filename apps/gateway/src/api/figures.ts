@@ -6,7 +6,11 @@ const FRESH_MS = 1_000;
 /** A count that takes longer is left out rather than kept waiting for. */
 const QUERY_MS = 2_000;
 
-export type Reading = { labels: Record<string, string>; value: number }[];
+export interface Value {
+  labels: Record<string, string>;
+  value: number;
+}
+export type Reading = Value[];
 
 /** Gauges whose names begin with `prefix`; `<prefix>_unread_figures_total{figure}` counts what could not be read. */
 export class Figures {
@@ -44,6 +48,23 @@ export class Figures {
     });
     this.registry.registerMetric(gauge);
   };
+
+  /** Adds a gauge with a value for each of these; one that cannot be read leaves out no other. */
+  readonly figureOfEach = <T>(
+    name: string,
+    help: string,
+    labelNames: string[],
+    each: readonly T[],
+    read: (one: T) => Promise<Value>,
+  ): void =>
+    this.figure(name, help, labelNames, async () => {
+      const readings = await Promise.allSettled(each.map((one) => read(one)));
+      return readings.flatMap((r) => {
+        if (r.status === 'fulfilled') return [r.value];
+        this.unread.inc({ figure: name });
+        return [];
+      });
+    });
 }
 
 /** One reading for all who ask at once or soon after. */

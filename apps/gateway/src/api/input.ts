@@ -1,19 +1,16 @@
 /** How requests are read: each value in its one spelling, and for each that is wrong, what to write instead. */
-import { isAoAddress, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
-import { getAddress } from 'viem';
+import { isAoAddress, isArweaveAddress } from '@isthmus/bridge';
 import { z } from 'zod';
-import type { AssetConfig } from '../config.js';
+import type { HomeAsset } from '../homes/asset-config.js';
+import { hexAddressFault, isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
+import type { Homes } from '../homes/homes.js';
 import { cursor, limit, POSITION } from './paging.js';
 import { Problem, read } from './problem.js';
 import { STATES } from './schemas.js';
 
-const HEX_ADDRESS = /^0[xX][0-9a-fA-F]{40}$/;
 const HASH = /^0[xX][0-9a-fA-F]{64}$/;
 const CAIP19 = /^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}\/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}$/;
 const TOKEN = /^(eip155:[0-9]+\/erc20:)(0[xX][0-9a-fA-F]{40})$/;
-
-/** An Ethereum address as EIP-55 writes it. */
-const spelled = (text: string): string => getAddress(`0x${text.slice(2).toLowerCase()}`);
 
 /** Of letters in one case only, which carry no checksum that could be wrong. */
 const isOneCase = (text: string): boolean => {
@@ -21,12 +18,10 @@ const isOneCase = (text: string): boolean => {
   return digits === digits.toLowerCase() || digits === digits.toUpperCase();
 };
 
-const wrongChecksum = (text: string): string => `wrong checksum; as EIP-55 writes it: ${spelled(text)}`;
-
 /** What to look up for an address somebody wrote, or why it is none. */
 function lookUpAddress(text: string): { value: string } | { fault: string } {
   if (isArweaveAddress(text)) return { value: text };
-  if (!HEX_ADDRESS.test(text)) return { fault: 'write a 43-character Arweave address, or 0x and 40 hex digits' };
+  if (!isHexAddress(text)) return { fault: 'write a 43-character Arweave address, or 0x and 40 hex digits' };
   if (isOneCase(text) || spelled(text) === text) return { value: spelled(text) };
   return { fault: wrongChecksum(text) };
 }
@@ -56,23 +51,15 @@ const hash = z
   .transform((text) => text.toLowerCase());
 const asset = spelledBy(lookUpAsset);
 
-/** Why nobody can be paid under this address, or null. `onAo`: on AO, otherwise on Ethereum. */
-function recipientFault(text: string, onAo: boolean): string | null {
-  if (onAo ? isAoAddress(text) : isEthereumAddress(text)) return null;
-  if (HEX_ADDRESS.test(text))
-    return /^0x0{40}$/i.test(text)
-      ? 'the zero address: nobody could ever move what is sent there'
-      : wrongChecksum(text);
-  return onAo
-    ? 'neither a 43-character AO address nor an Ethereum address'
-    : 'not an Ethereum address: write 0x and 40 hex digits with the EIP-55 checksum';
-}
+/** Longer than an address of any chain. */
+const MAX_ADDRESS = 128;
+const address = z.string({ error: 'write an address as a string' });
 
-const recipient = (onAo: boolean) =>
-  z.string({ error: 'write an address as a string' }).superRefine((text, context) => {
-    const fault = recipientFault(text, onAo);
-    if (fault !== null) context.addIssue({ code: 'custom', message: fault });
-  });
+const aoRecipient = address.superRefine((text, context) => {
+  if (isAoAddress(text)) return;
+  const message = hexAddressFault(text) ?? 'neither a 43-character AO address nor an Ethereum address';
+  context.addIssue({ code: 'custom', message });
+});
 
 const AMOUNT = 'write base units above 0 as 1 to 39 decimal digits without leading zeros or a point, in quotes';
 const amount = z
@@ -86,14 +73,16 @@ const depositRequest = z.strictObject({
   direction: z.literal('deposit'),
   asset: assetField.describe('CAIP-19'),
   amount,
-  recipient: recipient(true).describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
+  recipient: aoRecipient.describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
   tags: z.array(tag).max(16).default([]).describe('X- tags that travel along'),
 });
 const withdrawalRequest = z.strictObject({
   direction: z.literal('withdrawal'),
   asset: assetField.describe('CAIP-19'),
   amount,
-  recipient: recipient(false).describe('Ethereum address with its EIP-55 checksum'),
+  recipient: address
+    .max(MAX_ADDRESS)
+    .describe('Address on the asset’s home chain; on Ethereum with its EIP-55 checksum'),
 });
 export const quoteRequest = z.discriminatedUnion('direction', [depositRequest, withdrawalRequest], {
   error: (issue) => (issue.code === 'invalid_union' ? 'write "deposit" or "withdrawal"' : undefined),
@@ -130,8 +119,8 @@ export const transfersQuery = z.strictObject({
 });
 
 /** The asset of an id as `lookUpAsset` spells it. @throws Problem `unknown-asset` */
-export function assetOf(assets: readonly AssetConfig[], id: string): AssetConfig {
-  const found = assets.find((a) => a.id === id);
+export function assetOf(homes: Homes, id: string): HomeAsset {
+  const found = homes.asset(id);
   if (!found)
     throw new Problem('unknown-asset', 'This asset is not bridged here; GET /v1/assets lists those that are.');
   return found;

@@ -7,6 +7,7 @@ import { SettlementStore } from '@isthmus/arweave';
 import { NestFactory } from '@nestjs/core';
 import { Module, type INestApplication } from '@nestjs/common';
 import { Health } from '../health.js';
+import { Homes } from '../homes/homes.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import { TransferStore } from '../transfers/transfer-store.js';
 import { MAX_UNREAD } from './stream-places.js';
@@ -38,6 +39,7 @@ async function serve(): Promise<void> {
     controllers: [TransfersController],
     providers: [
       { provide: CONFIG, useValue: {} },
+      { provide: Homes, useValue: new Homes([]) },
       { provide: TransferStore, useValue: busy },
       { provide: BookKeeper, useValue: {} },
       { provide: Health, useValue: {} },

@@ -5,7 +5,7 @@
  * isthmus_gateway_oldest_waiting_seconds{direction}       age of the oldest transfer that is not done; 0 when none waits
  * isthmus_gateway_books_difference{asset}                 locked + releasedUnattested - supply - inFlight, base units: below 0 is a breach
  * isthmus_gateway_paused{asset}                           1 while the guardians have paused it, on AO or at the vault
- * isthmus_gateway_relayer_balance{address}                the relayer's coin for gas, base units
+ * isthmus_gateway_relayer_balance{chain,address,unit}     what the relayer of a chain pays with, in that unit
  * isthmus_gateway_head_slot{process}                      newest slot in the schedule of a token process
  * isthmus_gateway_unread_figures_total{figure}            times a figure could not be read; it then has no value
  *
@@ -14,8 +14,7 @@
 import type { AoEngine } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
 import type { Registry } from 'prom-client';
-import type { Hex } from 'viem';
-import type { AssetConfig } from '../config.js';
+import type { Homes } from '../homes/homes.js';
 import type { BookKeeper } from '../transfers/book-keeper.js';
 import { bounded, Figures, type Reading } from './figures.js';
 
@@ -26,41 +25,45 @@ export interface MetricsSources {
   database: DataSource;
   books: BookKeeper;
   engine: Pick<AoEngine, 'head'>;
-  assets: readonly AssetConfig[];
-  relayer: Hex;
-  /** The relayer's balance, base units of the chain's coin. */
-  balance: () => Promise<bigint>;
+  homes: Homes;
 }
 
-export function registerMetrics({ registry, database, books, engine, assets, relayer, balance }: MetricsSources): void {
-  const { figure } = new Figures(registry, 'isthmus_gateway');
+export function registerMetrics({ registry, database, books, engine, homes }: MetricsSources): void {
+  const { figure, figureOfEach } = new Figures(registry, 'isthmus_gateway');
+  const { assets } = homes;
   figure('transfers', 'Transfers by direction and state', ['direction', 'state'], () => countTransfers(database));
   figure('oldest_waiting_seconds', 'Age of the oldest transfer that is not done', ['direction'], () =>
     oldest(database),
   );
-  figure('books_difference', 'What the vault holds above what is owed, base units', ['asset'], () =>
-    Promise.all(
-      assets.map(async (asset) => {
-        const { locked, releasedUnattested, supply, inFlight } = await books.of(asset);
-        return { labels: { asset: asset.id }, value: Number(locked + releasedUnattested - supply - inFlight) };
-      }),
-    ),
+  figureOfEach(
+    'books_difference',
+    'What the vault holds above what is owed, base units',
+    ['asset'],
+    assets,
+    async (asset) => {
+      const { locked, releasedUnattested, supply, inFlight } = await books.of(asset);
+      return { labels: { asset: asset.id }, value: Number(locked + releasedUnattested - supply - inFlight) };
+    },
   );
   figure('paused', '1 while an asset is paused', ['asset'], async () => {
     const paused = await books.pausedAssets(assets);
     return assets.map(({ id }) => ({ labels: { asset: id }, value: paused.has(id) ? 1 : 0 }));
   });
-  figure('relayer_balance', 'Coin of the relayer, base units', ['address'], async () => [
-    { labels: { address: relayer }, value: Number(await balance()) },
-  ]);
-  figure('head_slot', 'Newest slot of a token process', ['process'], () =>
-    Promise.all(
-      assets.map(async ({ process }) => {
-        const { scheduled } = await engine.head(process);
-        return { labels: { process }, value: scheduled };
-      }),
-    ),
+  const purses = homes.all.flatMap(({ chain, purse }) => (purse ? [{ chain: chain.id, purse }] : []));
+  figureOfEach(
+    'relayer_balance',
+    'What the relayer of a chain pays with, in that unit',
+    ['chain', 'address', 'unit'],
+    purses,
+    async ({ chain, purse }) => {
+      const { address, unit } = purse;
+      return { labels: { chain, address, unit }, value: Number(await purse.balance()) };
+    },
   );
+  figureOfEach('head_slot', 'Newest slot of a token process', ['process'], assets, async ({ process }) => {
+    const { scheduled } = await engine.head(process);
+    return { labels: { process }, value: scheduled };
+  });
 }
 
 async function countTransfers(database: DataSource): Promise<Reading> {

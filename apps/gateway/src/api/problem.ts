@@ -50,6 +50,10 @@ export function read<S extends z.ZodType>(schema: S, input: unknown, where: 'bod
   throw new Problem('bad-request', errors.map((e) => `${called(e.name)}: ${e.reason}`).join('; '), errors);
 }
 
+/** A body whose field is wrong by what only its home chain knows; said as `read` says it. */
+export const wrongField = (name: string, reason: string): Problem =>
+  new Problem('bad-request', `${name}: ${reason}`, [{ name, reason }]);
+
 /** Writes a problem as the answer. */
 export function sendProblem(problem: Problem, request: Request, response: Response): void {
   if (problem.status === 401) response.setHeader('www-authenticate', 'Bearer');
@@ -76,7 +80,8 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-function toProblem(error: unknown): Problem {
+/** What a failure is called where it is told. */
+export function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof BridgeError) return new Problem(isCode(error.code) ? error.code : 'bad-request', error.message);
   if (error instanceof HttpException) return fromStatus(error.getStatus(), error.message);

@@ -1,24 +1,21 @@
 /** Quotes: what a transfer costs and brings, and the exact call or message. Nothing is offered that the vault or the process would refuse now. */
-import { aoAddressToBytes, encodeTags, formatUnits } from '@isthmus/bridge';
-import { encodeCoinDeposit, encodeTokenDeposit } from '@isthmus/chains';
+import { formatUnits } from '@isthmus/bridge';
 import { Body, Controller, HttpCode, Inject, Post } from '@nestjs/common';
 import { ApiBody, ApiTags } from '@nestjs/swagger';
-import { zeroAddress } from 'viem';
-import type { AssetConfig, GatewayConfig } from '../config.js';
-import { Relayer } from '../relayer/relayer.js';
-import { BookKeeper, type VaultStanding } from '../transfers/book-keeper.js';
-import { depositSeconds, paceOf, withdrawalSeconds } from './estimate.js';
+import type { GatewayConfig } from '../config.js';
+import type { HomeAsset } from '../homes/asset-config.js';
+import type { Standing } from '../homes/home.js';
+import { Homes } from '../homes/homes.js';
+import { BookKeeper } from '../transfers/book-keeper.js';
+import { depositSeconds, withdrawalSeconds } from './estimate.js';
 import { assetOf, quoteRequest, type QuoteRequest } from './input.js';
 import { Answers, ref } from './openapi.js';
-import { Problem, read } from './problem.js';
+import { Problem, read, wrongField } from './problem.js';
 import type { DepositQuote, WithdrawalQuote } from './schemas.js';
 import { Selling } from './selling.js';
 import { CONFIG } from './tokens.js';
 
 type Asked<D extends QuoteRequest['direction']> = Extract<QuoteRequest, { direction: D }>;
-
-/** Each asset's locked total stays below this (docs/protocol.md, section 2). */
-const CAPACITY = 2n ** 112n;
 
 const COIN = 'eip155:31337/slip44:60';
 const RECIPIENT = '0x70997970C51812dc3A010C7d01b50e0d17dc79C8';
@@ -38,8 +35,8 @@ const EXAMPLES = {
 export class QuotesController {
   constructor(
     @Inject(CONFIG) private readonly config: GatewayConfig,
+    @Inject(Homes) private readonly homes: Homes,
     @Inject(BookKeeper) private readonly books: BookKeeper,
-    @Inject(Relayer) private readonly relayer: Relayer,
     @Inject(Selling) private readonly selling: Selling,
   ) {}
 
@@ -49,8 +46,8 @@ export class QuotesController {
   @ApiBody({ schema: ref('QuoteRequest'), examples: EXAMPLES })
   async quote(@Body() body: unknown): Promise<DepositQuote | WithdrawalQuote> {
     const request = read(quoteRequest, body);
-    const asset = assetOf(this.config.assets, request.asset);
-    this.checkRecipient(asset, request);
+    const asset = assetOf(this.homes, request.asset);
+    await this.checkRecipient(asset, request);
     await this.selling.assertCarried(asset);
     const standing = await this.standing(asset);
     return request.direction === 'deposit'
@@ -58,25 +55,27 @@ export class QuotesController {
       : this.withdrawalQuote(asset, request, standing);
   }
 
-  private depositQuote(asset: AssetConfig, request: Asked<'deposit'>, standing: VaultStanding): DepositQuote {
+  private async depositQuote(
+    asset: HomeAsset,
+    request: Asked<'deposit'>,
+    { open, minDeposit, room }: Standing,
+  ): Promise<DepositQuote> {
     const wanted = BigInt(request.amount);
-    const { listing, locked } = standing;
-    if (!listing.open)
+    if (!open)
       throw new Problem(
         'asset-closed',
         `The vault takes no deposits of this asset now; ${decisionsOf(asset)} shows what was decided.`,
       );
-    const minimum = listing.minDeposit > asset.minDeposit ? listing.minDeposit : asset.minDeposit;
+    const minimum = minDeposit > asset.minDeposit ? minDeposit : asset.minDeposit;
     atLeast('deposit', wanted, minimum, asset);
-    const room = CAPACITY - 1n - locked;
     if (wanted > room)
       throw amountProblem(
         'above-capacity',
         `The vault can take at most ${inUnits(room, asset)} more.`,
         `at most ${room} base units`,
       );
-    const to = this.config.chain.vault;
-    const isCoin = asset.address === zeroAddress;
+    const home = this.homes.of(asset);
+    const payment = await home.payment(asset, request);
     return {
       direction: 'deposit',
       asset: asset.id,
@@ -84,52 +83,27 @@ export class QuotesController {
       fee: '0',
       receive: String(wanted),
       minimum: String(minimum),
-      expectedSeconds: depositSeconds(paceOf(this.config)),
-      chain: this.config.chain.id,
-      approve: isCoin
-        ? null
-        : {
-            token: asset.address,
-            spender: to,
-            amount: String(wanted),
-            note: 'or depositWithPermit with an EIP-2612 signature instead',
-          },
-      call: this.depositCall(asset, request),
+      expectedSeconds: depositSeconds(home.pace),
+      chain: home.chain.id,
+      ...payment,
     };
   }
 
-  private depositCall(asset: AssetConfig, { amount, recipient, tags }: Asked<'deposit'>): DepositQuote['call'] {
-    const to = this.config.chain.vault;
-    const [bytes, tagBytes] = [aoAddressToBytes(recipient), encodeTags(tags)];
-    return asset.address === zeroAddress
-      ? {
-          to,
-          value: amount,
-          data: encodeCoinDeposit(bytes, tagBytes),
-          function: 'deposit(bytes recipient, bytes tags)',
-        }
-      : {
-          to,
-          value: '0',
-          data: encodeTokenDeposit(asset.address, BigInt(amount), bytes, tagBytes),
-          function: 'deposit(address asset, uint256 amount, bytes recipient, bytes tags)',
-        };
-  }
-
   private async withdrawalQuote(
-    asset: AssetConfig,
+    asset: HomeAsset,
     { amount, recipient }: Asked<'withdrawal'>,
-    { listing }: VaultStanding,
+    { limit }: Standing,
   ): Promise<WithdrawalQuote> {
     const wanted = BigInt(amount);
     atLeast('withdrawal', wanted, asset.minWithdrawal, asset);
-    if (wanted > listing.limit)
+    if (wanted > limit)
       throw amountProblem(
         'above-limit',
-        `No more than ${inUnits(listing.limit, asset)} may leave at once: withdraw it in parts.`,
-        `at most ${listing.limit} base units`,
+        `No more than ${inUnits(limit, asset)} may leave at once: withdraw it in parts.`,
+        `at most ${limit} base units`,
       );
-    const maxFee = await this.relayer.suggestedMaxFee(asset);
+    const home = this.homes.of(asset);
+    const maxFee = await home.suggestedMaxFee(asset);
     if (maxFee >= wanted)
       throw amountProblem(
         'below-fee',
@@ -152,25 +126,26 @@ export class QuotesController {
       maxFee: String(maxFee),
       receiveAtLeast: String(wanted - maxFee),
       minimum: String(asset.minWithdrawal),
-      expectedSeconds: withdrawalSeconds(paceOf(this.config)),
+      expectedSeconds: withdrawalSeconds(home.pace),
       message: { url: `${this.config.publicUrl}/mu`, target: asset.process, tags },
     };
   }
 
   /** What the vault says of the asset now. @throws Problem `paused`, by either side */
-  private async standing(asset: AssetConfig): Promise<VaultStanding> {
+  private async standing(asset: HomeAsset): Promise<Standing> {
     const [standing, paused] = await Promise.all([this.books.standing(asset), this.books.paused()]);
     if (standing.paused || paused.has(asset.process))
       throw new Problem('paused', `The guardians have paused this asset; ${decisionsOf(asset)} shows it.`);
     return standing;
   }
 
-  /** Nobody could send on what the vault or a token's own process or contract holds. */
-  private checkRecipient(asset: AssetConfig, { direction, recipient }: QuoteRequest): void {
-    const { vault } = this.config.chain;
-    const forbidden =
-      direction === 'deposit' ? [vault, ...this.config.assets.map((a) => a.process)] : [vault, asset.address];
-    if (forbidden.includes(recipient))
+  /** Nobody could send on what the vault or a token's own process or contract holds. @throws Problem */
+  private async checkRecipient(asset: HomeAsset, { direction, recipient }: QuoteRequest): Promise<void> {
+    const home = this.homes.of(asset);
+    const fault = direction === 'withdrawal' ? home.recipientFault(recipient) : null;
+    if (fault !== null) throw wrongField('recipient', fault);
+    const isProcess = direction === 'deposit' && this.homes.assets.some((a) => a.process === recipient);
+    if (isProcess || (await home.isOwn(asset, recipient)))
       throw new Problem(
         'forbidden-recipient',
         'The vault and the tokens themselves are no recipients: what is sent there is stuck. Name an account of your own.',
@@ -179,9 +154,9 @@ export class QuotesController {
   }
 }
 
-const decisionsOf = (asset: AssetConfig): string => `GET /v1/decisions?asset=${encodeURIComponent(asset.id)}`;
+const decisionsOf = (asset: HomeAsset): string => `GET /v1/decisions?asset=${encodeURIComponent(asset.id)}`;
 
-const inUnits = (amount: bigint, { decimals, symbol }: AssetConfig): string =>
+const inUnits = (amount: bigint, { decimals, symbol }: HomeAsset): string =>
   `${formatUnits(amount, decimals)} ${symbol}`;
 
 const amountProblem = (
@@ -190,7 +165,7 @@ const amountProblem = (
   reason: string,
 ): Problem => new Problem(code, detail, [{ name: 'amount', reason }]);
 
-function atLeast(what: 'deposit' | 'withdrawal', wanted: bigint, minimum: bigint, asset: AssetConfig): void {
+function atLeast(what: 'deposit' | 'withdrawal', wanted: bigint, minimum: bigint, asset: HomeAsset): void {
   if (wanted < minimum)
     throw amountProblem(
       'below-minimum',

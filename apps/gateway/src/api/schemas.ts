@@ -2,6 +2,7 @@
 import type { TransferState, WaitReason } from '@isthmus/bridge';
 import { z } from 'zod';
 import { aoSchemas } from '../ao/schemas.js';
+import { ethereumAsset, ethereumChain, ethereumPayment } from '../homes/ethereum/answers.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { stateSchemas } from '../state/schemas.js';
 import { address, amount, aoId, assetId, chainId, hash, time, units } from './fields.js';
@@ -108,28 +109,24 @@ const liveEvent = z
     'The data of an event of the type `transfer`; its id is good as Last-Event-ID. Events of the type `heartbeat` carry a time.',
   );
 
-const chain = z.strictObject({
+const chainShape = {
   id: chainId,
   name: z.string(),
-  vault: address('The vault, EIP-55'),
-  deployBlock: z.int().describe('The block the vault was deployed in: a guardian begins there'),
-  finality: z
-    .union([z.strictObject({ tag: z.enum(['finalized', 'safe']) }), z.strictObject({ confirmations: z.int() })])
-    .describe('When a block counts as final'),
   finalitySeconds: z.number().describe('From a transaction to its finality, as a rule'),
-});
+};
+/** One of these for each family of home chains; so for assets and deposits, below. */
+const chain = z.union([z.strictObject({ ...chainShape, ...ethereumChain })]);
 const chains = z.strictObject({
-  chains: z.array(chain),
+  chains: z.array(chain).describe('Home chains'),
   ao: z.strictObject({
     scheduler: aoId('AO address that signs the schedule: guardians and auditors pin it'),
     messenger: aoId('AO address that pushes messages between processes: an Authority of the token processes'),
   }),
 });
 
-const asset = z.strictObject({
+const assetShape = {
   id: assetId,
   chain: chainId,
-  address: address('Contract on the chain, the zero address for its coin'),
   symbol: z.string(),
   name: z.string(),
   decimals: z.int(),
@@ -137,11 +134,12 @@ const asset = z.strictObject({
   minDeposit: amount('Least deposit'),
   minWithdrawal: amount('Least withdrawal'),
   paused: z.boolean().describe('Whether the guardians have paused it, on AO or at the vault'),
-});
+};
+const asset = z.union([z.strictObject({ ...assetShape, ...ethereumAsset })]);
 const assets = z.strictObject({ assets: z.array(asset) });
 
 const tag = z.strictObject({ name: z.string(), value: z.string() });
-const depositQuote = z.strictObject({
+const depositShape = {
   direction: z.literal('deposit'),
   asset: assetId,
   amount: amount('What is deposited'),
@@ -150,24 +148,8 @@ const depositQuote = z.strictObject({
   minimum: amount('Least deposit'),
   expectedSeconds: z.int().describe('From sending the call to the tokens on AO, as a rule'),
   chain: chainId,
-  approve: z
-    .strictObject({
-      token: address('The token'),
-      spender: address('Who may take it: the vault'),
-      amount: amount('How much'),
-      note: z.string(),
-    })
-    .nullable()
-    .describe('What to approve first; null for the chain’s coin'),
-  call: z
-    .strictObject({
-      to: address('The vault'),
-      value: amount('Coin to send along'),
-      data: z.string().regex(/^0x[0-9a-f]*$/),
-      function: z.string(),
-    })
-    .describe('The transaction to send, as it is'),
-});
+};
+const depositQuote = z.union([z.strictObject({ ...depositShape, ...ethereumPayment })]);
 const withdrawalQuote = z.strictObject({
   direction: z.literal('withdrawal'),
   asset: assetId,
@@ -180,7 +162,7 @@ const withdrawalQuote = z.strictObject({
     .strictObject({ url: z.string(), target: aoId('Token process'), tags: z.array(tag) })
     .describe('The AO message to sign as an ANS-104 item and post to `url`'),
 });
-const quote = z.discriminatedUnion('direction', [depositQuote, withdrawalQuote]);
+const quote = z.union([depositQuote, withdrawalQuote]);
 
 const book = z.strictObject({
   asset: assetId,
@@ -193,7 +175,12 @@ const book = z.strictObject({
   height: units.describe('Block'),
   slot: z.int().describe('Slot of the token process'),
 });
-const books = z.strictObject({ books: z.array(book) });
+const books = z.strictObject({
+  books: z.array(book),
+  unread: z
+    .array(z.strictObject({ asset: assetId, detail: z.string() }))
+    .describe('Assets whose chain cannot be read now'),
+});
 
 const decision = z.strictObject({
   asset: assetId,
@@ -306,6 +293,7 @@ export const schemas = {
 type Of<S extends z.ZodType> = z.infer<S>;
 export type AssetAnswer = Of<typeof asset>;
 export type BookAnswer = Of<typeof book>;
+export type BooksAnswer = Of<typeof books>;
 export type ChainsAnswer = Of<typeof chains>;
 export type DecisionView = Of<typeof decision>;
 export type DepositQuote = Of<typeof depositQuote>;

@@ -1,7 +1,7 @@
 /** Whether AO carries an asset now: nobody is sold a call or a message whose other end stands still. */
 import type { AoEngine } from '@isthmus/ao';
-import type { AssetConfig } from '../config.js';
 import type { Health } from '../health.js';
+import type { HomeAsset } from '../homes/asset-config.js';
 import { Problem } from './problem.js';
 
 export class Selling {
@@ -11,7 +11,7 @@ export class Selling {
   ) {}
 
   /** @throws Problem `engine-not-ready`, `asset-stopped`: nothing of what is under way is lost by either */
-  async assertCarried({ process }: AssetConfig): Promise<void> {
+  async assertCarried({ process }: HomeAsset): Promise<void> {
     if (!this.engine.running)
       throw new Problem('engine-not-ready', 'AO is not carried here now; try again in a moment.');
     const { parts } = this.health;

@@ -1,20 +1,27 @@
 /** A transfer as the API shows it: where it is, why it waits, until when, and the proof of each step (I10). */
 import { isFinal, type TransferState } from '@isthmus/bridge';
 import { slotKey, type SettledIn } from '@isthmus/arweave';
-import type { GatewayConfig } from '../config.js';
+import type { Pace } from '../homes/home.js';
 import type { StepRow, TransferRow } from '../transfers/transfer-store.js';
-import { paceOf } from './estimate.js';
 import type { TimelineStep, TransferView, Waiting } from './schemas.js';
 
 export type { TransferView };
 
-/** What a view needs to know beyond the row. */
-export interface ViewContext {
-  config: GatewayConfig;
-  /** Token processes that are paused. */
-  paused: ReadonlySet<string>;
+/** What a view needs to know of a transfer's home chain. */
+export interface Place {
+  /** As people read it. */
+  name: string;
+  pace: Pace;
   /** Whether this gateway's sources of the chain agree. */
   agreement: boolean;
+}
+
+/** What a view needs to know beyond the row. */
+export interface ViewContext {
+  /** The home of an asset; null when it is bridged here no more. */
+  placeOf: (asset: string) => Place | null;
+  /** Token processes that are paused. */
+  paused: ReadonlySet<string>;
   /** Withdrawals that the guardians' policy has wait for settlement, by id. */
   unsettled: ReadonlySet<string>;
 }
@@ -66,9 +73,17 @@ export function slotOf({ proof }: Pick<StepRow, 'proof'>): number | null {
 /** States that end by what this gateway sees on the chain. */
 const ON_CHAIN: ReadonlySet<TransferState> = new Set(['seen', 'confirming', 'orphaned', 'submitted']);
 
-function waitingOf(row: TransferRow, { config, paused, agreement, unsettled }: ViewContext): Waiting | null {
+function waitingOf(row: TransferRow, { placeOf, paused, unsettled }: ViewContext): Waiting | null {
   if (isFinal(row.state)) return null;
-  const { finality, block, look } = paceOf(config);
+  const place = placeOf(row.asset);
+  if (!place)
+    return {
+      reason: 'relayer',
+      detail: 'This gateway bridges its asset no more; guardians and other gateways may go on with it.',
+      expected: null,
+    };
+  const { name, agreement } = place;
+  const { finality, block, look } = place.pace;
   const after = (seconds: number, from: Date = row.updated_at): string =>
     new Date(Math.max(from.getTime() + seconds * 1000, Date.now())).toISOString();
   const stopped = paused.has(row.process) && row.state !== 'seen' && row.state !== 'confirming';
@@ -82,7 +97,7 @@ function waitingOf(row: TransferRow, { config, paused, agreement, unsettled }: V
   if (!agreement && ON_CHAIN.has(row.state) && !attested)
     return {
       reason: 'rpc-agreement',
-      detail: `This gateway’s sources of ${config.chain.name} do not agree: it goes on seeing when they do. The guardians look for themselves.`,
+      detail: `This gateway’s sources of ${name} do not agree: it goes on seeing when they do. The guardians look for themselves.`,
       expected: null,
     };
   if (row.told.includes('conflict') && (row.state === 'attesting' || row.state === 'submitted'))
@@ -96,7 +111,7 @@ function waitingOf(row: TransferRow, { config, paused, agreement, unsettled }: V
     case 'confirming':
       return {
         reason: 'confirmations',
-        detail: `Waiting for ${config.chain.name} to make the deposit final.`,
+        detail: `Waiting for ${name} to make the deposit final.`,
         expected: after(finality + look, row.created_at),
       };
     case 'orphaned':
@@ -138,7 +153,7 @@ function waitingOf(row: TransferRow, { config, paused, agreement, unsettled }: V
         };
       return {
         reason: 'finality',
-        detail: `Sent to ${config.chain.name}; done when the release is final and attested.`,
+        detail: `Sent to ${name}; done when the release is final and attested.`,
         expected: after(block + finality + look),
       };
     default:

@@ -6,6 +6,7 @@ import type { Request } from 'express';
 import type { Observable } from 'rxjs';
 import type { GatewayConfig } from '../config.js';
 import { Health } from '../health.js';
+import { Homes, partsOf } from '../homes/homes.js';
 import { unsettledAmong } from '../settlement/policy.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import { TransferStore, type TransferRow } from '../transfers/transfer-store.js';
@@ -17,7 +18,7 @@ import { notFound } from './problem.js';
 import type { TransferDetail, TransferPage } from './schemas.js';
 import { MAX_UNREAD } from './stream-places.js';
 import { CONFIG } from './tokens.js';
-import { slotOf, timelineView, transferView, type ViewContext } from './transfer-view.js';
+import { slotOf, timelineView, transferView, type Place, type ViewContext } from './transfer-view.js';
 
 const ID = { name: 'id', description: '0x and 64 hex digits' };
 const LAST_EVENT = { name: 'last-event-id', required: false, description: 'The id of the last event that was seen' };
@@ -29,6 +30,7 @@ export class TransfersController {
 
   constructor(
     @Inject(CONFIG) private readonly config: GatewayConfig,
+    @Inject(Homes) private readonly homes: Homes,
     @Inject(TransferStore) private readonly store: TransferStore,
     @Inject(BookKeeper) private readonly books: BookKeeper,
     @Inject(Health) private readonly health: Health,
@@ -44,7 +46,7 @@ export class TransfersController {
     const { cursor, limit, asset, ...filter } = readQuery(transfersQuery, query);
     const rows = await this.store.list({
       ...filter,
-      asset: asset === undefined ? undefined : assetOf(this.config.assets, asset).id,
+      asset: asset === undefined ? undefined : assetOf(this.homes, asset).id,
       before: cursor === undefined ? undefined : readCursor(cursor),
       limit: limit + 1,
     });
@@ -93,12 +95,18 @@ export class TransfersController {
   }
 
   private async context(rows: readonly TransferRow[]): Promise<ViewContext> {
-    const agreement = this.health.parts['chain']?.code !== 'agreement-lost';
     const [paused, unsettled] = await Promise.all([
       this.books.paused(),
       unsettledAmong(this.settlement, rows, this.config.settlement?.releaseAbove ?? {}),
     ]);
-    return { config: this.config, paused, agreement, unsettled };
+    return { placeOf: (asset) => this.placeOf(asset), paused, unsettled };
+  }
+
+  private placeOf(asset: string): Place | null {
+    const home = this.homes.homeOf(asset);
+    if (!home) return null;
+    const agreement = this.health.parts[partsOf(home).look]?.code !== 'agreement-lost';
+    return { name: home.chain.name, pace: home.pace, agreement };
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The process that audits for a gateway: asked for a report it makes one, going on from the last. It runs at low priority, with a memory of its
+ * The process that audits for a gateway: asked for a report of a home it makes one, going on from its last. It runs at low priority, with a memory of its
  * own and a bound on it, so that nothing it does slows the bridge.
  */
 import os from 'node:os';
@@ -10,9 +10,11 @@ import type { AuditAnswer, AuditWork } from './audit-work.js';
 /** Least of all that runs here. */
 const PRIORITY = 19;
 
-let auditor: Auditor | null = null;
+/** By the home's chain. */
+const auditors = new Map<string, Auditor>();
 
 async function answer(work: AuditWork): Promise<AuditAnswer> {
+  let auditor = auditors.get(work.chain);
   try {
     auditor ??= await Auditor.open({
       chain: { rpcUrls: work.rpcUrls, finality: work.finality, deployBlock: BigInt(work.deployBlock) },
@@ -22,10 +24,11 @@ async function answer(work: AuditWork): Promise<AuditAnswer> {
       patienceMs: work.patienceMs,
       knownCode: work.knownCode,
     });
+    auditors.set(work.chain, auditor);
     return { report: await auditor.audit() };
   } catch (error) {
     await auditor?.close();
-    auditor = null; // the next one begins anew
+    auditors.delete(work.chain); // the next one begins anew
     const code = error instanceof AuditError ? error.code : 'failed';
     return { code, message: error instanceof Error ? error.message : String(error) };
   }

@@ -23,11 +23,12 @@ export interface KeptReport {
 }
 
 export type ReportHead = Pick<KeptReport, 'seq' | 'hash' | 'madeAt' | 'item'> &
-  Pick<AuditReport, 'result'> & { height: string };
+  Pick<AuditReport, 'result'> & { chain: string; height: string };
 
 interface Row {
   seq: string;
   hash: string;
+  chain: string;
   report: string;
   result: AuditReport['result'];
   height: string;
@@ -43,10 +44,11 @@ export class AuditStore {
 
   async add({ hash, report, madeAt, arweave, item }: Omit<KeptReport, 'seq'>): Promise<void> {
     await this.database.query(
-      `insert into audit_report (hash, report, result, height, made_at, bundle, bundle_seal, bundle_carrier, item_id)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (hash) do nothing`,
+      `insert into audit_report (hash, chain, report, result, height, made_at, bundle, bundle_seal, bundle_carrier, item_id)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (hash) do nothing`,
       [
         hash,
+        report.inputs.chain,
         JSON.stringify(report),
         report.result,
         report.inputs.height,
@@ -63,11 +65,20 @@ export class AuditStore {
     );
   }
 
-  /** The newest one, or the one of this hash. */
-  async find(hash?: string): Promise<KeptReport | null> {
+  /** The newest one of this chain, or of any. */
+  newest(chain: string | null = null): Promise<KeptReport | null> {
+    return this.one('$1::text is null or chain = $1', chain);
+  }
+
+  /** The one of this hash. */
+  find(hash: string): Promise<KeptReport | null> {
+    return this.one('hash = $1', hash);
+  }
+
+  private async one(condition: string, value: string | null): Promise<KeptReport | null> {
     const [row]: Row[] = await this.database.query(
-      'select * from audit_report where $1::text is null or hash = $1 order by seq desc limit 1',
-      [hash ?? null],
+      `select * from audit_report where ${condition} order by seq desc limit 1`,
+      [value],
     );
     if (!row) return null;
     const { bundle, bundle_seal: seal, bundle_carrier: tx } = row;
@@ -84,12 +95,12 @@ export class AuditStore {
   /** Newest first, before a place in the list. */
   async list(before: bigint | null, limit: number): Promise<ReportHead[]> {
     const rows: Row[] = await this.database.query(
-      `select seq, hash, result, height, made_at, item_id from audit_report
+      `select seq, hash, chain, result, height, made_at, item_id from audit_report
        where $1::bigint is null or seq < $1 order by seq desc limit $2`,
       [before === null ? null : String(before), limit],
     );
-    return rows.map(({ seq, hash, result, height, made_at: madeAt, item_id: item }) => {
-      return { seq, hash, result, height, madeAt, item };
+    return rows.map(({ seq, hash, chain, result, height, made_at: madeAt, item_id: item }) => {
+      return { seq, hash, chain, result, height, madeAt, item };
     });
   }
 }

@@ -5,8 +5,10 @@ import { sourceHash, tokenSource } from '@isthmus/store';
 import type { GatewayConfig } from '../config.js';
 import { placeOf } from '../network-place.js';
 
-/** Everything the auditor is told: nothing of what the gateway itself knows of transfers. */
+/** Everything the auditor of one home is told: nothing of what the gateway itself knows of transfers. */
 export interface AuditWork {
+  /** CAIP-2 */
+  chain: string;
   network: NetworkPlace;
   scheduler: string;
   processes: readonly string[];
@@ -19,21 +21,22 @@ export interface AuditWork {
 
 export type AuditAnswer = { report: AuditReport } | { code: string; message: string };
 
-export function workOf(
-  { ao, chain, assets }: GatewayConfig,
+/** What there is to audit, home by home. The auditor knows the vaults of Ethereum only: a home of another family is told here once it knows that. */
+export function worksOf(
+  { ao, homes }: Pick<GatewayConfig, 'ao' | 'homes'>,
   audit: NonNullable<GatewayConfig['audit']>,
   gatewayUrl: string,
   scheduler: string,
-): AuditWork {
-  const { rpcUrls, finality, deployBlock } = chain;
-  return {
+): AuditWork[] {
+  return homes.map(({ chain: { id, rpcUrls, agreement, finality, deployBlock }, assets }) => ({
+    chain: id,
     network: placeOf(ao, gatewayUrl),
     scheduler,
     processes: assets.map((a) => a.process),
-    rpcUrls: rpcUrls.slice(0, chain.agreement),
+    rpcUrls: rpcUrls.slice(0, agreement),
     finality,
     deployBlock,
     patienceMs: audit.patienceMs,
     knownCode: [sourceHash(tokenSource()), ...audit.tokenSources],
-  };
+  }));
 }

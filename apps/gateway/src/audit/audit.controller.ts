@@ -9,6 +9,14 @@ import { notFound } from '../api/problem.js';
 import { AuditStore, type KeptReport } from './audit-store.js';
 import type { AuditAnswerBody, AuditFeed } from './schemas.js';
 
+/** As CAIP-2 has it; whether there is a home of that name the reports tell. */
+const newestQuery = z.strictObject({
+  chain: z
+    .string({ error: 'write it once, as a string' })
+    .max(64)
+    .optional()
+    .describe('CAIP-2: the home chain whose newest audit is meant; that of any without it'),
+});
 const feedQuery = z.strictObject({ cursor: cursor(POSITION), limit: limit('reports') });
 
 @ApiTags('bridge')
@@ -17,9 +25,13 @@ export class AuditController {
   constructor(@Inject(AuditStore) private readonly store: AuditStore) {}
 
   @Get()
-  @Answers('Audit', 'The newest audit of this bridge: what was looked at, each asset’s figures, what was found')
-  async newest(): Promise<AuditAnswerBody> {
-    return view(await this.store.find());
+  @Answers(
+    'Audit',
+    'The newest audit of a home chain of this bridge: what was looked at, each asset’s figures, what was found',
+  )
+  @QueryOf(newestQuery)
+  async newest(@Query() query: unknown): Promise<AuditAnswerBody> {
+    return view(await this.store.newest(readQuery(newestQuery, query).chain));
   }
 
   @Get('feed')
@@ -30,8 +42,8 @@ export class AuditController {
     const rows = await this.store.list(from === undefined ? null : readCursor(from), size + 1);
     const { page, nextCursor } = pageOf(rows, size, (last) => writeCursor(last.seq));
     return {
-      reports: page.map(({ hash, result, height, madeAt, item }) => {
-        return { hash, result, height, at: madeAt.toISOString(), item };
+      reports: page.map(({ hash, chain, result, height, madeAt, item }) => {
+        return { hash, chain, result, height, at: madeAt.toISOString(), item };
       }),
       nextCursor,
     };

@@ -6,6 +6,7 @@ import type { AuditWork } from './audit-work.js';
 import { Audits } from './audits.js';
 
 const NOWHERE: AuditWork = {
+  chain: 'eip155:1',
   network: { isthmusUrl: 'http://127.0.0.1:1' },
   scheduler: 'S'.repeat(43),
   processes: ['P'.repeat(42) + 'A'],
@@ -23,15 +24,15 @@ const auditsOf = (work: AuditWork, script?: string): Audits => {
   registry = new Registry();
   logged = [];
   added = 0;
-  const store: Pick<AuditStore, 'find' | 'add'> = {
-    find: () => Promise.resolve(null),
+  const store: Pick<AuditStore, 'newest' | 'add'> = {
+    newest: () => Promise.resolve(null),
     add: () => Promise.resolve(void (added += 1)),
   };
   const log = createLogger('gateway', { write: (line: string) => void logged.push(line) });
   const settlement = { newestConfirmed: () => Promise.resolve(null) };
   const parts = {
     everyMs: 1000,
-    work,
+    works: [work],
     store: store as AuditStore,
     settlement,
     signer: null,

@@ -1,5 +1,5 @@
 /**
- * Audits of a gateway's own bridge, made now and then by a process beside it, out of the way of everything else. A report is kept, signed with the
+ * Audits of a gateway's own bridge, home by home, made now and then by a process beside it, out of the way of everything else. A report is kept, signed with the
  * receipt key as an item, and settled with what else is.
  */
 import { fork, type ChildProcess } from 'node:child_process';
@@ -26,7 +26,8 @@ export interface AuditsParts {
   everyMs: number;
   /** The process that audits, from the project's folder on; the one there is unless told. */
   script?: string;
-  work: AuditWork;
+  /** What is audited, one home after another. */
+  works: readonly AuditWork[];
   store: AuditStore;
   settlement: Pick<SettlementStore, 'newestConfirmed'>;
   /** Signs reports; null: they are not signed. */
@@ -41,23 +42,28 @@ export class Audits {
   private readonly stopping = new AbortController();
   private running: Promise<void> = Promise.resolve();
   private child: ChildProcess | null = null;
-  private readonly findings: Gauge<'kind'>;
-  private readonly made: Gauge;
-  private readonly failures: Counter<'code'>;
+  private readonly findings: Gauge<'chain' | 'kind'>;
+  private readonly made: Gauge<'chain'>;
+  private readonly failures: Counter<'chain' | 'code'>;
 
   constructor(private readonly parts: AuditsParts) {
     const registers = [parts.registry];
-    const help = 'Findings of the newest audit, by kind';
-    this.findings = new Gauge({ name: 'isthmus_audit_findings', help, labelNames: ['kind'], registers });
+    this.findings = new Gauge({
+      name: 'isthmus_audit_findings',
+      help: 'Findings of the newest audit of a home chain, by kind',
+      labelNames: ['chain', 'kind'],
+      registers,
+    });
     this.made = new Gauge({
       name: 'isthmus_audit_made_timestamp_seconds',
-      help: 'When the newest audit was made',
+      help: 'When the newest audit of a home chain was made',
+      labelNames: ['chain'],
       registers,
     });
     this.failures = new Counter({
       name: 'isthmus_audit_failures_total',
       help: 'Audits that could not be made, by reason',
-      labelNames: ['code'],
+      labelNames: ['chain', 'code'],
       registers,
     });
   }
@@ -75,27 +81,28 @@ export class Audits {
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
-      const isMade = await this.once();
-      const wait = isMade ? this.parts.everyMs : Math.min(this.parts.everyMs, AGAIN_MS);
+      let areMade = true;
+      for (const work of this.parts.works) areMade = (await this.once(work)) && areMade;
+      const wait = areMade ? this.parts.everyMs : Math.min(this.parts.everyMs, AGAIN_MS);
       await delay(wait, undefined, { signal }).catch(() => undefined);
     }
   }
 
   /** Whether there is a report, made here or by another gateway on this database. */
-  private async once(): Promise<boolean> {
+  private async once(work: AuditWork): Promise<boolean> {
     const { store, everyMs, log } = this.parts;
     try {
-      const last = await store.find();
+      const last = await store.newest(work.chain);
       if (last && Date.now() - last.madeAt.getTime() < everyMs / 2) return true;
-      const answer = await this.ask();
+      const answer = await this.ask(work);
       if (!('report' in answer)) throw Object.assign(new Error(answer.message), { code: answer.code });
       await this.take(answer.report);
       return true;
     } catch (error) {
       if (this.stopping.signal.aborted) return false;
       const { code = 'failed', message } = error as { code?: string; message?: string };
-      this.failures.inc({ code });
-      log.warn({ code, detail: message }, 'no audit could be made; it is tried again');
+      this.failures.inc({ chain: work.chain, code });
+      log.warn({ chain: work.chain, code, detail: message }, 'no audit could be made; it is tried again');
       return false;
     }
   }
@@ -108,14 +115,18 @@ export class Audits {
     if (item) await keep?.(item);
     await store.add({ hash, report, madeAt, arweave, item: item?.id ?? null });
     const of = (kind: string): number => report.findings.filter((f) => f.kind === kind).length;
-    for (const kind of ['safety', 'liveness']) this.findings.set({ kind }, of(kind));
-    this.made.set(madeAt.getTime() / 1000);
+    const { chain } = report.inputs;
+    for (const kind of ['safety', 'liveness']) this.findings.set({ chain, kind }, of(kind));
+    this.made.set({ chain }, madeAt.getTime() / 1000);
     if (report.result === 'safety')
-      log.error({ hash, findings: report.findings.slice(0, 20) }, 'the audit has safety findings: look at /v1/audit');
+      log.error(
+        { chain, hash, findings: report.findings.slice(0, 20) },
+        'the audit has safety findings: look at /v1/audit',
+      );
   }
 
   /** @throws Error when the process ends, or takes too long */
-  private ask(): Promise<AuditAnswer> {
+  private ask(work: AuditWork): Promise<AuditAnswer> {
     // Told to stop while the store was asked: a process begun now nobody would end.
     if (this.stopping.signal.aborted) return Promise.reject(new Error('It is stopping.'));
     const child = (this.child ??= this.begin());
@@ -135,7 +146,7 @@ export class Audits {
         reject(new Error('The process that audits has ended.'));
       };
       child.on('message', answered).on('exit', ended);
-      child.send(this.parts.work, (error) => {
+      child.send(work, (error) => {
         if (error) this.end();
       });
     });

@@ -83,6 +83,7 @@ const feed = z
     reports: z.array(
       z.strictObject({
         hash: z.string(),
+        chain: z.string().describe('CAIP-2'),
         result: z.enum(['fine', 'safety', 'liveness']),
         height: z.string(),
         at: z.iso.datetime(),

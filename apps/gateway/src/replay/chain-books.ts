@@ -9,7 +9,7 @@ import { StoredSlots, tagOf } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
 import { getAddress, isAddress, zeroAddress, type Hex } from 'viem';
 import { totalsAt } from '../state/asset-totals.js';
-import { ChainIndex } from '../transfers/chain-index.js';
+import { ChainIndex } from '../homes/ethereum/chain-index.js';
 import { TransferStore } from '../transfers/transfer-store.js';
 import { ReplayError } from './error.js';
 

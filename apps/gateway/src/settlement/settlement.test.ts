@@ -6,7 +6,6 @@ import { ArweaveSource, readBundles } from '@isthmus/arweave';
 import { depositId, type DepositObservation } from '@isthmus/bridge';
 import { addressOfWallet, devAccount, devKey, startArweave, walletOf, type LocalArweave } from '@isthmus/devnet';
 import { writeKeyFile } from '@isthmus/store';
-import { zeroAddress } from 'viem';
 import { CHAIN, COIN_ID, GatewayStage, until } from '../../harness.js';
 import { gatewaySchema } from '../config.js';
 import type { SettledBundlePage, SettledView, SettlementAnswer } from './schemas.js';
@@ -44,10 +43,8 @@ beforeAll(async () => {
     settlement: gatewaySchema.parse({
       databaseUrl: 'x',
       publicUrl: config.publicUrl,
-      relayerKeyFile: 'x',
       ao: config.ao,
-      chain: config.chain,
-      assets: [],
+      homes: [],
       settlement,
     }).settlement,
   }));
@@ -254,18 +251,8 @@ describe('configuration', () => {
     gatewaySchema.safeParse({
       databaseUrl: 'postgres://x',
       publicUrl: 'https://gateway.example',
-      relayerKeyFile: 'r.key',
       ao,
-      chain: {
-        id: 'eip155:1',
-        name: 'Ethereum',
-        rpcUrls: ['https://rpc.example'],
-        finality: { tag: 'finalized' },
-        finalitySeconds: 768,
-        vault: zeroAddress,
-        deployBlock: 1,
-      },
-      assets: [],
+      homes: [],
       settlement,
     });
 

@@ -2,13 +2,13 @@
 import type { AoPipeline } from '@isthmus/ao';
 import { assetNoticeTags } from '@isthmus/arweave';
 import type { DataSource } from 'typeorm';
-import type { AssetConfig } from '../config.js';
+import type { HomeAsset } from '../homes/asset-config.js';
 
 /** Says it of each of these assets, once for good. */
 export async function publishAssets(
   pipeline: Pick<AoPipeline, 'publish'>,
   database: DataSource,
-  assets: readonly Pick<AssetConfig, 'id' | 'process'>[],
+  assets: readonly Pick<HomeAsset, 'id' | 'process'>[],
 ): Promise<void> {
   for (const { id: asset, process } of assets) {
     const item = await pipeline.publish({ tags: assetNoticeTags({ asset, process }), data: '' });

@@ -1,10 +1,10 @@
-/** The books of each asset, read from where they are: the vault's own count, and the process' own totals. */
+/** The books of each asset, read from where they are: what its home's vault says, and the process' own totals. */
 import type { AoEngine } from '@isthmus/ao';
-import { parseAmount, processToBytes32, type VaultListing } from '@isthmus/bridge';
-import { vaultAbi, type RpcPool, type VaultWatcher } from '@isthmus/chains';
+import { parseAmount } from '@isthmus/bridge';
 import type { DataSource } from 'typeorm';
-import { decodeFunctionResult, encodeFunctionData } from 'viem';
-import type { AssetConfig } from '../config.js';
+import type { HomeAsset } from '../homes/asset-config.js';
+import type { Home, OpenWithdrawal, Standing } from '../homes/home.js';
+import type { Homes } from '../homes/homes.js';
 import { answerIn, BRIDGE_INFO, READER } from './token-answers.js';
 
 export interface AssetBooks {
@@ -20,66 +20,47 @@ export interface AssetBooks {
   slot: number;
 }
 
-/** What the vault would say to a deposit or a release of an asset now. */
-export interface VaultStanding {
-  paused: boolean;
-  listing: VaultListing;
-  /** Vault's count, base units. */
-  locked: bigint;
-}
-
 export class BookKeeper {
   private readonly reading = new Map<string, Promise<AssetBooks>>();
-  private readonly asking = new Map<string, Promise<VaultStanding>>();
-  private pausing: Promise<boolean> | null = null;
-  /** What the vault last said about a pause. */
-  private lastPaused = false;
+  private readonly asking = new Map<string, Promise<Standing>>();
+  private readonly pausing = new Map<Home, Promise<boolean>>();
+  /** Homes that were paused when they were last read. */
+  private readonly lastPaused = new Set<Home>();
 
   constructor(
     private readonly database: DataSource,
     private readonly engine: Pick<AoEngine, 'dryRun' | 'head'>,
-    private readonly pool: RpcPool,
-    private readonly watcher: VaultWatcher,
+    private readonly homes: Homes,
   ) {}
 
-  /** The books now. All who ask while they are being read get the same reading: many readers cost the chain's sources no more than one. @throws AgreementLost */
-  of(asset: AssetConfig): Promise<AssetBooks> {
-    const reading = this.reading.get(asset.id) ?? this.compile(asset).finally(() => this.reading.delete(asset.id));
-    this.reading.set(asset.id, reading);
-    return reading;
+  /** The books now. All who ask while they are being read get the same reading: many readers cost the chain's sources no more than one. @throws when the chain cannot be read */
+  of(asset: HomeAsset): Promise<AssetBooks> {
+    return shared(this.reading, asset.id, () => this.compile(asset));
   }
 
   /** Process first, chain second: what was minted by then was locked before. */
-  private async compile(asset: AssetConfig): Promise<AssetBooks> {
+  private async compile(asset: HomeAsset): Promise<AssetBooks> {
     const { info, open, slot } = await this.processSide(asset);
-    const { number: height } = await this.pool.latest();
-    const locked = await this.watcher.read<bigint>('locked', [asset.address], height);
-    let releasedUnattested = 0n;
-    for (const { number, amount } of open) {
-      const args = [processToBytes32(asset.process), number] as const;
-      const data = await this.pool.call(
-        this.watcher.vault,
-        encodeFunctionData({ abi: vaultAbi, functionName: 'isReleased', args }),
-        height,
-      );
-      if (decodeFunctionResult({ abi: vaultAbi, functionName: 'isReleased', data })) releasedUnattested += amount;
-    }
+    const { locked, paid, height } = await this.homes.of(asset).holdings(asset, open);
     return {
       asset: asset.id,
       locked,
       supply: parseAmount(info['supply']),
       inFlight: parseAmount(info['inFlight']),
-      releasedUnattested,
+      releasedUnattested: paid,
       height,
       slot,
     };
   }
 
-  /** The vault's own word on an asset, at the newest block. Shared by all who ask meanwhile, as `of` is. @throws AgreementLost, VaultReadError */
-  standing(asset: AssetConfig): Promise<VaultStanding> {
-    const asking = this.asking.get(asset.id) ?? this.ask(asset).finally(() => this.asking.delete(asset.id));
-    this.asking.set(asset.id, asking);
-    return asking;
+  /** The home's own word on an asset, now. Shared by all who ask meanwhile, as `of` is. @throws when the chain cannot be read */
+  standing(asset: HomeAsset): Promise<Standing> {
+    return shared(this.asking, asset.id, async () => {
+      const home = this.homes.of(asset);
+      const standing = await home.standing(asset);
+      this.remember(home, standing.paused);
+      return standing;
+    });
   }
 
   /** Token processes that are paused. */
@@ -89,36 +70,35 @@ export class BookKeeper {
   }
 
   /**
-   * Of these assets, the ids of those that are paused on AO or at the vault. For showing: while the chain cannot be read, the vault is shown as
+   * Of these assets, the ids of those that are paused on AO or at their vault. For showing: while a chain cannot be read, its vault is shown as
    * it was last; what sells a call asks `standing`.
    */
-  async pausedAssets(assets: readonly AssetConfig[]): Promise<Set<string>> {
+  async pausedAssets(assets: readonly HomeAsset[]): Promise<Set<string>> {
     if (assets.length === 0) return new Set();
-    this.pausing ??= this.readPaused().finally(() => (this.pausing = null));
-    const [processes, vault] = await Promise.all([this.paused(), this.pausing.catch(() => this.lastPaused)]);
-    return new Set(assets.filter((a) => vault || processes.has(a.process)).map((a) => a.id));
+    const homes = [...new Set(assets.map((a) => this.homes.of(a)))];
+    const [processes, ...stopped] = await Promise.all([this.paused(), ...homes.map((home) => this.isPaused(home))]);
+    const vaults = new Set(homes.filter((_, i) => stopped[i]));
+    return new Set(assets.filter((a) => vaults.has(this.homes.of(a)) || processes.has(a.process)).map((a) => a.id));
   }
 
-  private async readPaused(): Promise<boolean> {
-    const { number: height } = await this.pool.latest();
-    this.lastPaused = await this.watcher.read<boolean>('paused', [], height);
-    return this.lastPaused;
+  private isPaused(home: Home): Promise<boolean> {
+    return shared(this.pausing, home, () =>
+      home.paused().then(
+        (paused) => this.remember(home, paused),
+        () => this.lastPaused.has(home),
+      ),
+    );
   }
 
-  private async ask(asset: AssetConfig): Promise<VaultStanding> {
-    const { number: height } = await this.pool.latest();
-    const [paused, listing, locked] = await Promise.all([
-      this.watcher.read<boolean>('paused', [], height),
-      this.watcher.read<VaultListing>('listing', [asset.address], height),
-      this.watcher.read<bigint>('locked', [asset.address], height),
-    ]);
-    this.lastPaused = paused;
-    return { paused, listing, locked };
+  private remember(home: Home, paused: boolean): boolean {
+    if (paused) this.lastPaused.add(home);
+    else this.lastPaused.delete(home);
+    return paused;
   }
 
   private async processSide(
-    asset: AssetConfig,
-  ): Promise<{ info: Record<string, unknown>; open: { number: bigint; amount: bigint }[]; slot: number }> {
+    asset: HomeAsset,
+  ): Promise<{ info: Record<string, unknown>; open: OpenWithdrawal[]; slot: number }> {
     const info = (await this.read(asset.process, BRIDGE_INFO)) as Record<string, unknown>;
     const queued = (await this.read(asset.process, 'Withdrawals', {
       State: 'queued',
@@ -144,4 +124,11 @@ export class BookKeeper {
 function firstOpen(info: Record<string, unknown>): string {
   const count = Number(info['withdrawals'] ?? 0);
   return String(Math.max(1, count - 999));
+}
+
+/** One reading for all who ask while it is under way. */
+function shared<K, T>(under: Map<K, Promise<T>>, key: K, read: () => Promise<T>): Promise<T> {
+  const reading = under.get(key) ?? read().finally(() => under.delete(key));
+  under.set(key, reading);
+  return reading;
 }

@@ -60,13 +60,14 @@ export class DecisionStore {
     );
   }
 
-  /** Applied decisions that have signatures for the vault and are not carried out there. */
-  async waiting(limit: number): Promise<WaitingDecision[]> {
+  /** Applied decisions of these processes that have signatures for the vault and are not carried out there. */
+  async waiting(processes: readonly string[], limit: number): Promise<WaitingDecision[]> {
     const rows: { process: string; nonce: string; line: string; signatures: Hex[] }[] = await this.database.query(
       `select d.process, d.nonce, d.line, array_agg(s.signature order by s.slot, s.guardian) as signatures
        from decision d join decision_signature s on s.process = d.process and s.nonce = d.nonce
-       where d.vault = 'waiting' group by d.process, d.nonce, d.line, d.applied_at order by d.applied_at, d.process limit $1`,
-      [limit],
+       where d.vault = 'waiting' and d.process = any($1)
+       group by d.process, d.nonce, d.line, d.applied_at order by d.applied_at, d.process limit $2`,
+      [processes, limit],
     );
     return rows.map((r) => ({ ...r, nonce: BigInt(r.nonce) }));
   }

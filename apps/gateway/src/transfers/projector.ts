@@ -5,8 +5,8 @@
 import type { AoEngine, EngineSlot } from '@isthmus/ao';
 import { eventsOf, parseDecision, viewOfSpawn, type BridgeEvent } from '@isthmus/bridge';
 import type { EntityManager } from 'typeorm';
-import type { AssetConfig } from '../config.js';
 import { crashPoint } from '../crash-point.js';
+import type { HomeAsset } from '../homes/asset-config.js';
 import type { AppliedRow, DecisionStore, VoteRow } from './decision-store.js';
 import type { Move, Moved, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
 
@@ -40,7 +40,7 @@ interface Changes {
 }
 
 /** What the projector needs to know of an asset. */
-export type ProjectedAsset = Pick<AssetConfig, 'id' | 'process'>;
+export type ProjectedAsset = Pick<HomeAsset, 'id' | 'process'>;
 
 export class Projector {
   private readonly running = new Map<string, Promise<void>>();

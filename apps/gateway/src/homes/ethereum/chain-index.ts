@@ -3,14 +3,14 @@ import { aoAddressFromBytes, BridgeError, depositId, depositReference } from '@i
 import type { DepositedLog, VaultCursor, VaultLog, VaultWatcher } from '@isthmus/chains';
 import type { EntityManager } from 'typeorm';
 import type { DataSource } from 'typeorm';
-import type { AssetConfig, GatewayConfig } from '../config.js';
-import { crashPoint } from '../crash-point.js';
-import type { NewDeposit, StepRow, TransferStore } from './transfer-store.js';
+import { crashPoint } from '../../crash-point.js';
+import type { NewDeposit, StepRow, TransferStore } from '../../transfers/transfer-store.js';
+import type { EthereumAssetConfig, EthereumChainConfig } from './config.js';
 
-/** What the index needs to know of a gateway's configuration. */
+/** What the index needs to know of a home. */
 export interface IndexedChain {
-  chain: Pick<GatewayConfig['chain'], 'id' | 'vault' | 'deployBlock'>;
-  assets: readonly Pick<AssetConfig, 'id' | 'process' | 'address'>[];
+  chain: Pick<EthereumChainConfig, 'id' | 'vault' | 'deployBlock'>;
+  assets: readonly Pick<EthereumAssetConfig, 'id' | 'process' | 'address'>[];
 }
 
 export class ChainIndex {
@@ -53,8 +53,9 @@ export class ChainIndex {
       const now = new Date();
       const present = logs.filter((l) => l.type === 'deposited').map((l) => this.idOf(l));
       const gone: { id: string }[] = await manager.query(
-        `select id from transfer where direction = 'deposit' and state = 'confirming' and block_number > $1 and id <> all($2)`,
-        [String(this.height), present],
+        `select id from transfer
+         where direction = 'deposit' and state = 'confirming' and process = any($3) and block_number > $1 and id <> all($2)`,
+        [String(this.height), present, this.config.assets.map((a) => a.process)],
       );
       await this.store.move(
         manager,

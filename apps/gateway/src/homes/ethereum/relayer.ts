@@ -2,14 +2,17 @@
  * Submits releases that have their signatures, pays the gas and is repaid by the fee. It decides nothing: the vault refuses what is not signed
  * and what was paid before, so several relayers, restarts and repeats do no harm. The signed transaction is stored before it is sent.
  */
-import { processToBytes32, verifyReleaseSignature, type ReleaseStatement, type VaultDomain } from '@isthmus/bridge';
+import {
+  chainIdOf,
+  processToBytes32,
+  verifyReleaseSignature,
+  type ReleaseStatement,
+  type VaultDomain,
+} from '@isthmus/bridge';
 import { encodeRelease, encodeReleaseBatch, vaultAbi, type ReleaseCall } from '@isthmus/chains';
-import type { Logger } from '@isthmus/store';
-import type { DataSource } from 'typeorm';
 import { zeroAddress, type Hex, type PrivateKeyAccount, type PublicClient } from 'viem';
-import type { AssetConfig, GatewayConfig } from '../config.js';
-import type { DecisionStore } from '../transfers/decision-store.js';
-import type { TransferStore } from '../transfers/transfer-store.js';
+import type { HomeParts } from '../home.js';
+import type { EthereumAssetConfig, EthereumHomeConfig } from './config.js';
 import { Submitter } from './submitter.js';
 import { VaultDecisions } from './vault-decisions.js';
 
@@ -27,7 +30,7 @@ const MARGIN_PERCENT = 20n;
 
 interface Ready {
   id: Hex;
-  asset: AssetConfig;
+  asset: EthereumAssetConfig;
   statement: ReleaseStatement;
   signatures: Hex[];
   /** How many transactions that carried it have reverted. */
@@ -46,22 +49,15 @@ export class Relayer {
   private looked = '0';
 
   constructor(
-    private readonly config: GatewayConfig,
-    private readonly database: DataSource,
-    private readonly store: TransferStore,
-    decisions: DecisionStore,
+    private readonly home: EthereumHomeConfig,
+    private readonly parts: HomeParts,
     private readonly client: PublicClient,
-    private readonly account: PrivateKeyAccount,
-    log: Logger,
-    chainId: number,
+    account: PrivateKeyAccount,
   ) {
-    this.domain = { chainId, vault: config.chain.vault };
-    this.submitter = new Submitter(config, database, store, client, account, log, this.domain);
-    this.vaultDecisions = new VaultDecisions(config.chain.finality, config.assets, decisions, client, this.domain);
-  }
-
-  get address(): Hex {
-    return this.account.address;
+    const { id, vault } = home.chain;
+    this.domain = { chainId: chainIdOf(id), vault };
+    this.submitter = new Submitter(id, this.domain, parts, client, account);
+    this.vaultDecisions = new VaultDecisions(home, parts.decisions, client, this.domain);
   }
 
   /** One round: see what became of what was sent, then send what is ready. */
@@ -76,8 +72,13 @@ export class Relayer {
   }
 
   /** Suggested Max-Fee of a withdrawal now: the expected cost with room for the price to double. */
-  async suggestedMaxFee(asset: AssetConfig): Promise<bigint> {
+  async suggestedMaxFee(asset: EthereumAssetConfig): Promise<bigint> {
     return asset.relayFee ?? (await this.submitter.cost(90_000n)) * 2n;
+  }
+
+  /** Whose withdrawals are paid here. */
+  private get processes(): string[] {
+    return this.home.assets.map((a) => a.process);
   }
 
   // --- what was decided
@@ -105,20 +106,20 @@ export class Relayer {
       waits: string | null;
       position: string;
       reverts: number;
-    }[] = await this.database.query(
+    }[] = await this.parts.database.query(
       `select t.id, t.waits, t.position, t.process, t.number, t.recipient, t.amount, t.max_fee, p.epoch,
          array(select s.proof ->> 'signature' from transfer_step s where s.transfer = t.id and s.kind = 'signed' and s.proof ->> 'epoch' = p.epoch::text) as signatures, f.reverts
        from transfer t join projection p on p.process = t.process cross join lateral (
          select count(*)::int as reverts, max(s.at) as last from transfer_step s where s.transfer = t.id and s.kind = 'reverted') f
-       where t.direction = 'withdrawal' and t.state = 'ready' and not p.paused
+       where t.direction = 'withdrawal' and t.state = 'ready' and t.process = any($4) and not p.paused
          and (f.reverts < 2 or f.last < now() - least($2 * power(2, f.reverts - 2), $3) * interval '1 millisecond')
        order by t.waits is not null, t.position <= $1, t.position limit ${LOOK_AT}`,
-      [this.looked, RETRY_MS, MAX_RETRY_MS],
+      [this.looked, RETRY_MS, MAX_RETRY_MS, this.processes],
     );
     // Those that wait are looked at in turn: however many cannot go, they keep none that can from going.
     this.looked = rows.findLast((r) => r.waits !== null)?.position ?? '0';
     return rows.flatMap((r) => {
-      const asset = this.config.assets.find((a) => a.process === r.process);
+      const asset = this.home.assets.find((a) => a.process === r.process);
       if (!asset) return [];
       const statement = {
         process: r.process,
@@ -200,7 +201,7 @@ export class Relayer {
   }
 
   private async wait(id: Hex, reason: string): Promise<void> {
-    await this.database.query(
+    await this.parts.database.query(
       'update transfer set waits = $2, updated_at = now() where id = $1 and waits is distinct from $2',
       [id, reason],
     );
@@ -208,15 +209,19 @@ export class Relayer {
 
   /** What someone else had submitted, and a reorg has taken back, is ready again. */
   private async reopen(): Promise<void> {
-    const rows: { id: Hex; process: string; number: string }[] = await this.database.query(
-      `select id, process, number from transfer t where direction = 'withdrawal' and state = 'submitted' and release_tx is null and not exists (
+    const rows: { id: Hex; process: string; number: string }[] = await this.parts.database.query(
+      `select id, process, number from transfer t
+       where direction = 'withdrawal' and state = 'submitted' and process = any($1) and release_tx is null and not exists (
          select 1 from submission s where s.process = t.process and t.number = any(s.numbers) and s.state in ('signed', 'mined'))
        order by position limit ${LOOK_AT_OTHERS}`,
+      [this.processes],
     );
     for (const { id, process, number } of rows) {
       if (await this.isReleased(process, BigInt(number))) continue;
-      await this.store.transaction((manager) => this.store.move(manager, [id], ['submitted'], 'ready', new Date()));
-      this.store.announce();
+      await this.parts.store.transaction((manager) =>
+        this.parts.store.move(manager, [id], ['submitted'], 'ready', new Date()),
+      );
+      this.parts.store.announce();
     }
   }
 
@@ -227,11 +232,13 @@ export class Relayer {
 
   /** Someone else has submitted it: final attestation will complete the record. */
   private async paidByOther(id: Hex): Promise<void> {
-    await this.store.transaction((manager) => this.store.move(manager, [id], ['ready'], 'submitted', new Date()));
-    this.store.announce();
+    await this.parts.store.transaction((manager) =>
+      this.parts.store.move(manager, [id], ['ready'], 'submitted', new Date()),
+    );
+    this.parts.store.announce();
   }
 
-  private async feeOf(asset: AssetConfig): Promise<bigint> {
+  private async feeOf(asset: EthereumAssetConfig): Promise<bigint> {
     if (asset.address !== zeroAddress) return asset.relayFee ?? 0n;
     return ((await this.submitter.cost(80_000n)) * (100n + MARGIN_PERCENT)) / 100n;
   }

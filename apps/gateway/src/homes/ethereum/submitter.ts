@@ -4,8 +4,7 @@
  */
 import type { VaultDomain } from '@isthmus/bridge';
 import { decodeVaultLogs } from '@isthmus/chains';
-import type { Logger } from '@isthmus/store';
-import type { DataSource, EntityManager } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import {
   BaseError,
   ExecutionRevertedError,
@@ -17,9 +16,9 @@ import {
   type PublicClient,
   type TransactionReceipt,
 } from 'viem';
-import type { GatewayConfig } from '../config.js';
-import { crashPoint } from '../crash-point.js';
-import type { StepRow, TransferStore } from '../transfers/transfer-store.js';
+import { crashPoint } from '../../crash-point.js';
+import type { StepRow } from '../../transfers/transfer-store.js';
+import type { HomeParts } from '../home.js';
 
 /** The least rise a node accepts for a replacement is 10%. */
 const BUMP_PERCENT = 25n;
@@ -51,18 +50,16 @@ interface Submission {
 
 export class Submitter {
   constructor(
-    private readonly config: GatewayConfig,
-    private readonly database: DataSource,
-    private readonly store: TransferStore,
+    private readonly chain: string,
+    private readonly domain: VaultDomain,
+    private readonly parts: HomeParts,
     private readonly client: PublicClient,
     private readonly account: PrivateKeyAccount,
-    private readonly log: Logger,
-    private readonly domain: VaultDomain,
   ) {}
 
   /** Whose nonces these are. */
   private get lane(): [chain: string, account: Hex] {
-    return [this.config.chain.id, this.account.address];
+    return [this.chain, this.account.address];
   }
 
   /** Sees what became of what was sent, and sends again what has no receipt. */
@@ -77,7 +74,7 @@ export class Submitter {
 
   /** What was sent and is not over: without a receipt so far, or in a block that a reorg may still drop. */
   private unsettled(): Promise<Submission[]> {
-    return this.database.query(
+    return this.parts.database.query(
       `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission s
        where chain = $1 and account = $2 and (state = 'signed' or state = 'mined' and exists (
          select 1 from transfer t where t.process = s.process and t.number = any(s.numbers) and t.state = 'submitted' and t.release_tx = s.tx_hash))
@@ -89,7 +86,7 @@ export class Submitter {
   private async mined(submission: Submission, receipt: TransactionReceipt): Promise<void> {
     const paid = this.paidIn(receipt, submission.process);
     const at = new Date();
-    await this.store.transaction(async (manager) => {
+    await this.parts.store.transaction(async (manager) => {
       const taken: { process: string; numbers: string[] }[] = await manager.query(
         `with taken as (
            update submission set state = case when id = $3 then $5 else 'superseded' end
@@ -99,23 +96,24 @@ export class Submitter {
       );
       const proof = { tx: receipt.transactionHash, block: String(receipt.blockNumber), gas: String(receipt.gasUsed) };
       for (const { process, numbers } of taken) {
-        const ids = await this.store.withdrawalIds(manager, process, numbers.map(BigInt));
+        const ids = await this.parts.store.withdrawalIds(manager, process, numbers.map(BigInt));
         const done = [...ids].flatMap(([n, id]) => (process === submission.process && paid.has(n) ? [id] : []));
         const left = [...ids.values()].filter((id) => !done.includes(id));
-        await this.store.addSteps(manager, minedSteps(done, 'mined', at, proof));
-        if (receipt.status !== 'success') await this.store.addSteps(manager, minedSteps(left, 'reverted', at, proof));
+        await this.parts.store.addSteps(manager, minedSteps(done, 'mined', at, proof));
+        if (receipt.status !== 'success')
+          await this.parts.store.addSteps(manager, minedSteps(left, 'reverted', at, proof));
         await manager.query('update transfer set release_tx = $2 where id = any($1) and release_tx is null', [
           done,
           receipt.transactionHash,
         ]);
         // Skipped by the vault, reverted, or carried only by a transaction this one took the nonce of: ready again.
-        await this.store.move(manager, left, ['submitted'], 'ready', at);
+        await this.parts.store.move(manager, left, ['submitted'], 'ready', at);
       }
       crashPoint('relay.before-mined');
     });
     crashPoint('relay.after-mined');
-    this.store.announce();
-    this.log.info(
+    this.parts.store.announce();
+    this.parts.log.info(
       { tx: receipt.transactionHash, withdrawals: submission.numbers, paid: paid.size, status: receipt.status },
       'a transaction for the vault is mined',
     );
@@ -132,24 +130,24 @@ export class Submitter {
 
   /** A reorg has dropped the block: the same bytes are sent again. */
   private async dropped(submission: Submission): Promise<void> {
-    await this.store.transaction(async (manager) => {
+    await this.parts.store.transaction(async (manager) => {
       await manager.query(`update submission set state = 'signed' where id = $1 and state = 'mined'`, [submission.id]);
       await manager.query(
         `update transfer set release_tx = null where release_tx = $1 and state = 'submitted' and process = $2`,
         [submission.tx_hash, submission.process],
       );
     });
-    this.log.warn({ tx: submission.tx_hash }, 'a reorg has dropped a release transaction; it is sent again');
+    this.parts.log.warn({ tx: submission.tx_hash }, 'a reorg has dropped a release transaction; it is sent again');
   }
 
   /** Sends again what has no receipt: the same bytes, or when it is stuck a dearer transaction of the same nonce. */
   private async resend(): Promise<void> {
-    const open: Submission[] = await this.database.query(
+    const open: Submission[] = await this.parts.database.query(
       `select distinct on (nonce) id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission where chain = $1 and account = $2 and state = 'signed' order by nonce, id desc`,
       this.lane,
     );
     for (const submission of open) {
-      if (Date.now() - submission.sent_at.getTime() < this.config.stuckMs) {
+      if (Date.now() - submission.sent_at.getTime() < this.parts.stuckMs) {
         await this.broadcast(submission.raw);
         continue;
       }
@@ -162,7 +160,7 @@ export class Submitter {
   /** Another transaction of this account took the nonce, and none of ours did: what ours carried is ready again. */
   private async nonceTaken(submission: Submission): Promise<void> {
     const at = new Date();
-    await this.store.transaction(async (manager) => {
+    await this.parts.store.transaction(async (manager) => {
       const taken: { process: string; numbers: string[] }[] = await manager.query(
         `with taken as (
            update submission set state = 'superseded' where chain = $1 and account = $2 and nonce = $3 and state = 'signed' returning process, numbers)
@@ -170,11 +168,11 @@ export class Submitter {
         [...this.lane, submission.nonce],
       );
       for (const { process, numbers } of taken) {
-        const ids = await this.store.withdrawalIds(manager, process, numbers.map(BigInt));
-        await this.store.move(manager, [...ids.values()], ['submitted'], 'ready', at);
+        const ids = await this.parts.store.withdrawalIds(manager, process, numbers.map(BigInt));
+        await this.parts.store.move(manager, [...ids.values()], ['submitted'], 'ready', at);
       }
     });
-    this.log.warn(
+    this.parts.log.warn(
       { nonce: submission.nonce, tx: submission.tx_hash },
       'the nonce of a release transaction was used by another',
     );
@@ -198,7 +196,7 @@ export class Submitter {
       maxPriorityFeePerGas: maxPriorityFeePerGas < maxFeePerGas ? maxPriorityFeePerGas : maxFeePerGas,
     };
     await this.signAndSend(call, stuck.process, stuck.numbers, 'replacement');
-    this.log.warn(
+    this.parts.log.warn(
       { nonce: stuck.nonce, replaced: stuck.tx_hash },
       'a stuck release transaction is replaced at a higher fee',
     );
@@ -219,7 +217,7 @@ export class Submitter {
 
   /** Whether a call that pays no withdrawal, a decision that is, has been sent and is not over. */
   async hasOpenDecision(): Promise<boolean> {
-    const open: unknown[] = await this.database.query(
+    const open: unknown[] = await this.parts.database.query(
       `select 1 from submission where chain = $1 and account = $2 and state = 'signed' and numbers = '{}'`,
       this.lane,
     );
@@ -244,7 +242,7 @@ export class Submitter {
     const raw = await this.account.signTransaction({ ...call, chainId: this.domain.chainId, type: 'eip1559' });
     const hash = keccak256(raw);
     const at = new Date();
-    const kept = await this.store.transaction(async (manager) => {
+    const kept = await this.parts.store.transaction(async (manager) => {
       if (releases !== 'replacement' && !(await this.isFree(manager, call.nonce, releases))) return false;
       await manager.query(
         `insert into submission (chain, account, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, state, sent_at) values ($1, $2, $3, $4, $5::bigint[], $6, $7, $8, 'signed', $9) on conflict do nothing`,
@@ -254,11 +252,11 @@ export class Submitter {
       return true;
     });
     if (!kept) return; // another gateway on this database was faster
-    this.store.announce();
+    this.parts.store.announce();
     crashPoint('relay.after-sign');
     await this.broadcast(raw);
     crashPoint('relay.after-broadcast');
-    this.log.info({ tx: hash, withdrawals: numbers }, 'a transaction for the vault is sent');
+    this.parts.log.info({ tx: hash, withdrawals: numbers }, 'a transaction for the vault is sent');
   }
 
   /** Whether nobody else on this database has sent these releases, or another transaction with this nonce, meanwhile. */
@@ -279,9 +277,9 @@ export class Submitter {
       kind: 'submitted',
       proof: { tx, fee: String(p.fee) },
     }));
-    await this.store.addSteps(manager, steps);
+    await this.parts.store.addSteps(manager, steps);
     const ids = releases.map((p) => p.id);
-    await this.store.move(manager, ids, ['ready'], 'submitted', at);
+    await this.parts.store.move(manager, ids, ['ready'], 'submitted', at);
   }
 
   /** A node that has the transaction, or has seen its nonce used, is no failure: the receipt tells. */
@@ -301,7 +299,7 @@ export class Submitter {
 
   private async nextNonce(): Promise<number> {
     const pending = await this.client.getTransactionCount({ address: this.account.address, blockTag: 'pending' });
-    const rows: { nonce: string | null }[] = await this.database.query(
+    const rows: { nonce: string | null }[] = await this.parts.database.query(
       `select max(nonce) as nonce from submission where chain = $1 and account = $2 and state = 'signed'`,
       this.lane,
     );

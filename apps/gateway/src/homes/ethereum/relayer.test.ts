@@ -22,11 +22,12 @@ import {
 } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
-import { CHAIN, COIN_ID, GatewayStage, guardianKey, RELAYER_KEY, until } from '../../harness.js';
-import type { DecisionView } from '../api/decision-view.js';
-import type { TransferView } from '../api/transfer-view.js';
-import { DecisionStore } from '../transfers/decision-store.js';
-import { TransferStore } from '../transfers/transfer-store.js';
+import { CHAIN, COIN_ID, GatewayStage, guardianKey, RELAYER_KEY, until } from '../../../harness.js';
+import type { DecisionView } from '../../api/decision-view.js';
+import type { TransferView } from '../../api/transfer-view.js';
+import { DecisionStore } from '../../transfers/decision-store.js';
+import { TransferStore } from '../../transfers/transfer-store.js';
+import type { EthereumHomeConfig } from './config.js';
 import { Relayer } from './relayer.js';
 
 type Detail = TransferView & { timeline: { kind: string; proof: Record<string, string> }[] };
@@ -76,8 +77,8 @@ afterEach(async () => {
 });
 
 /** One round; where the node mines by itself, what was sent is in a block when it ends. */
-async function step(relayer = world.gateway.relayer): Promise<void> {
-  await relayer.step();
+async function step(relay = () => world.home.relay()): Promise<void> {
+  await relay();
   await until('it is mined', async () => !(await world.stage.chain.getAutomine()) || (await pending()) === 0);
 }
 const pending = async (): Promise<number> => (await world.stage.chain.getTxpoolStatus()).pending;
@@ -189,7 +190,7 @@ it('E21 a nonce that another transaction of the account has used frees what ours
   const [ours] = await sent();
   await world.stage.chain.dropTransaction({ hash: ours?.tx_hash as Hex });
   const account = devAccount(9);
-  expect(account.address).toBe(world.gateway.relayer.address);
+  expect(account.address).toBe(world.home.purse?.address);
   const wallet = createWalletClient({ chain: foundry, transport: http(world.stage.anvil.url), account });
   await wallet.sendTransaction({ to: devAccount(8).address, value: 1n, nonce: Number(ours?.nonce) });
   await world.mine(1);
@@ -320,16 +321,17 @@ describe('X5 several relayers', () => {
     const { database } = world.gateway;
     const client = createPublicClient({ transport: http(world.stage.anvil.url), cacheTime: 0 });
     const log = createLogger('other', { write: () => undefined });
-    const stores = [new TransferStore(database), new DecisionStore(database)] as const;
-    return new Relayer(
-      world.config,
+    const { pollMs, stuckMs } = world.config;
+    const [home] = world.config.homes as [EthereumHomeConfig];
+    const parts = {
       database,
-      ...stores,
-      client,
-      privateKeyToAccount(devKey(account)),
+      store: new TransferStore(database),
+      decisions: new DecisionStore(database),
       log,
-      foundry.id,
-    );
+      pollMs,
+      stuckMs,
+    };
+    return new Relayer(home, parts, client, privateKeyToAccount(devKey(account)));
   }
 
   it.each([
@@ -338,8 +340,8 @@ describe('X5 several relayers', () => {
   ])('on one database, %s: each withdrawal is sent by one', async (_, account) => {
     const other = another(account);
     const all = [await ready(), await ready()];
-    await Promise.all([step(), step(other), step(), step(other)]);
-    await Promise.all([step(), step(other)]);
+    await Promise.all([step(), step(() => other.step()), step(), step(() => other.step())]);
+    await Promise.all([step(), step(() => other.step())]);
     for (const one of all) await expectPaidOnce(one);
     expect(await sent()).toMatchObject([{ state: 'mined' }]);
   });

@@ -12,8 +12,8 @@ import {
 } from '@isthmus/bridge';
 import { encodeVaultDecision, vaultAbi } from '@isthmus/chains';
 import type { Hex, PublicClient } from 'viem';
-import type { AssetConfig, GatewayConfig } from '../config.js';
-import type { DecisionStore, WaitingDecision } from '../transfers/decision-store.js';
+import type { DecisionStore, WaitingDecision } from '../../transfers/decision-store.js';
+import type { EthereumAssetConfig, EthereumHomeConfig } from './config.js';
 
 /** Decisions looked at in one round. */
 const LOOK_AT = 50;
@@ -31,8 +31,7 @@ interface VaultState {
 
 export class VaultDecisions {
   constructor(
-    private readonly finality: GatewayConfig['chain']['finality'],
-    private readonly assets: readonly AssetConfig[],
+    private readonly home: EthereumHomeConfig,
     private readonly store: DecisionStore,
     private readonly client: PublicClient,
     private readonly domain: VaultDomain,
@@ -40,11 +39,14 @@ export class VaultDecisions {
 
   /** The call that carries out the next decision that can go, with the process that took it; null when there is none. */
   async next(): Promise<{ data: Hex; process: string } | null> {
-    const waiting = await this.store.waiting(LOOK_AT);
+    const waiting = await this.store.waiting(
+      this.home.assets.map((a) => a.process),
+      LOOK_AT,
+    );
     if (waiting.length === 0) return null;
     const vault = await this.vaultAt(await this.client.getBlockNumber());
     for (const one of waiting) {
-      const asset = this.assets.find((a) => a.process === one.process);
+      const asset = this.home.assets.find((a) => a.process === one.process);
       if (!asset) continue;
       const decision = parseDecision(one.line);
       if (await this.isDone(decision, asset, vault)) {
@@ -59,11 +61,12 @@ export class VaultDecisions {
   }
 
   private async finalVault(): Promise<VaultState> {
-    if ('tag' in this.finality) {
-      const { number } = await this.client.getBlock({ blockTag: this.finality.tag });
+    const { finality } = this.home.chain;
+    if ('tag' in finality) {
+      const { number } = await this.client.getBlock({ blockTag: finality.tag });
       return this.vaultAt(number);
     }
-    const height = (await this.client.getBlockNumber()) - BigInt(this.finality.confirmations) + 1n;
+    const height = (await this.client.getBlockNumber()) - BigInt(finality.confirmations) + 1n;
     return this.vaultAt(height > 0n ? height : 0n);
   }
 
@@ -80,7 +83,7 @@ export class VaultDecisions {
     return { blockNumber, guardians, threshold, pauseThreshold, epoch, paused, decisions };
   }
 
-  private async isDone(decision: Decision, asset: AssetConfig, vault: VaultState): Promise<boolean> {
+  private async isDone(decision: Decision, asset: EthereumAssetConfig, vault: VaultState): Promise<boolean> {
     switch (decision.kind) {
       case 'pause':
         return vault.paused;
@@ -100,7 +103,7 @@ export class VaultDecisions {
   private async goodSignatures(
     { signatures }: WaitingDecision,
     decision: Decision,
-    { address: asset }: AssetConfig,
+    { address: asset }: EthereumAssetConfig,
     { guardians, threshold, pauseThreshold, epoch, decisions: nonce }: VaultState,
   ): Promise<Hex[] | null> {
     const digest = decisionDigest(this.domain, decision, { asset, epoch, nonce });
