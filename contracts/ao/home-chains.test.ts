@@ -54,10 +54,15 @@ const homes: Home[] = [
   },
 ];
 
+/** A key on the chain for each of the three guardians. */
+const keysOn = (chain: string): string =>
+  [1, 2, 3].map((n) => (chain === SOLANA ? toBase58(fill(n)) : `02${Buffer.from(fill(n)).toString('hex')}`)).join(',');
+
 const tagsOf = ({ chain, asset, vault }: Home): Record<string, string> => ({
   'Isthmus-Chain': chain,
   'Isthmus-Asset': asset,
   'Isthmus-Vault': vault,
+  'Isthmus-Guardian-Keys': keysOn(chain),
 });
 const spawn = (home: Home, more: Record<string, string> = {}): Promise<TokenProcess> =>
   TokenProcess.spawn({ ...SPAWN_TAGS, ...tagsOf(home), ...more });

@@ -23,11 +23,16 @@ const [G1, G2, G3, G4] = GUARDIANS as [Hex, Hex, Hex, Hex];
 const ALICE = getAddress(`0x${'ab'.repeat(20)}`);
 const CHAIN = 'bip122:0f9188f13cb7b2c71f2a335e3a4fc328';
 const pays = (byte: number): string => bitcoin.toBech32(new Uint8Array(32).fill(byte), 0, 'bcrt');
+/** As many guardians' keys on the chain. */
+function keysOf(count: number, from = 1): string {
+  return Array.from({ length: count }, (_, i) => `02${(from + i).toString(16).padStart(64, '0')}`).join(',');
+}
 const TAGS = {
   ...SPAWN_TAGS,
   'Isthmus-Chain': CHAIN,
   'Isthmus-Asset': `${CHAIN}/slip44:0`,
   'Isthmus-Vault': pays(5),
+  'Isthmus-Guardian-Keys': keysOf(3),
 };
 const tx = (n: number): string => n.toString(16).padStart(64, '0');
 
@@ -147,13 +152,61 @@ it('X2 I14 a rotation drops all of them', async () => {
     await token.send(
       guardian,
       { Action: 'Attest-Decision', 'Decision-Nonce': '1' },
-      `rotate 2 2 1 ${[G1, G2, G4].join(',')}`,
+      `rotate 2 2 1 ${[G1, G2, G4].join(',')} ${keysOf(3)}`,
     );
   expect(await shown(token)).toEqual([]);
   expect((await sign(token, G1, lineOf())).events).toMatchObject([{ code: 'unknown-proposal' }]);
   const again = lineOf({ epoch: 2n });
   expect(types(await propose(token, G4, again))).toEqual(['proposal.made']);
   expect(types(await release(token, 1))).toContain('proposal.dropped');
+});
+
+const rotate = async (token: TokenProcess, nonce: number, line: string): Promise<Outcome> => {
+  await token.send(G1, { Action: 'Attest-Decision', 'Decision-Nonce': String(nonce) }, line);
+  return token.send(G2, { Action: 'Attest-Decision', 'Decision-Nonce': String(nonce) }, line);
+};
+
+it('X2 I14 the set that leaves hands the vault over, pays nobody, and is heard until the next rotation only', async () => {
+  const token = await withOpen(1);
+  await rotate(token, 1, `rotate 2 2 1 ${[G1, G2, G4].join(',')} ${keysOf(3, 2)}`);
+  const move = lineOf({ withdrawals: [] });
+  const id = proposalId(PROCESS, move);
+  expect(types(await propose(token, G3, move))).toEqual(['proposal.made']);
+  expect(tag((await propose(token, G4, lineOf({ withdrawals: [], content: 'other' }))).sent[0], 'Error')).toBe(
+    'not-a-guardian',
+  );
+  expect(tag((await propose(token, G3, lineOf())).sent[0], 'Error')).toBe('bad-withdrawals');
+  expect((await sign(token, G3, move)).events).toMatchObject([{ type: 'proposal.signed', id, guardian: G3 }]);
+  expect((await sign(token, G4, move)).events).toMatchObject([{ type: 'guardian.bad-line', code: 'other-epoch' }]);
+  const next = lineOf({ epoch: 2n });
+  await propose(token, G4, next);
+  expect((await sign(token, G3, next)).events).toMatchObject([{ type: 'guardian.bad-line', code: 'other-epoch' }]);
+  for (const action of ['Attest-Deposits', 'Attest-Release', 'Attest-Decision'])
+    expect(tag((await token.send(G3, { Action: action }, 'a')).sent[0], 'Error')).toBe('not-a-guardian');
+  await rotate(token, 2, `rotate 3 2 1 ${[G1, G2, G4].join(',')} ${keysOf(3, 2)}`);
+  expect(tag((await propose(token, G3, move)).sent[0], 'Error')).toBe('not-a-guardian');
+});
+
+it.each([
+  ['none', ''],
+  ['too few', keysOf(2)],
+  ['one twice', `${keysOf(2)},${keysOf(1)}`],
+  ['one in capitals', `${keysOf(2)},02${'AB'.repeat(32)}`],
+  ['one that is not compressed', `${keysOf(2)},04${'ab'.repeat(32)}`],
+])('X2 a set whose guardians have no key of their own on the chain is none: %s', async (_, keys) => {
+  await expect(TokenProcess.spawn({ ...TAGS, 'Isthmus-Guardian-Keys': keys })).rejects.toThrow('bad-keys');
+  const token = await withOpen(0);
+  const line = `rotate 2 2 1 ${[G1, G2, G4].join(',')} ${keys}`.trimEnd();
+  const refused = await token.send(G1, { Action: 'Attest-Decision', 'Decision-Nonce': '1' }, line);
+  expect(tag(refused.sent[0], 'Error')).toMatch(/^bad-(keys|decision)$/);
+});
+
+it('where a contract knows the guardians by their addresses a set has no keys', async () => {
+  await expect(TokenProcess.spawn({ ...SPAWN_TAGS, 'Isthmus-Guardian-Keys': keysOf(3) })).rejects.toThrow('bad-keys');
+  const token = await TokenProcess.spawn();
+  const line = `rotate 2 2 1 ${[G1, G2, G4].join(',')} ${keysOf(3)}`;
+  const refused = await token.send(G1, { Action: 'Attest-Decision', 'Decision-Nonce': '1' }, line);
+  expect(tag(refused.sent[0], 'Error')).toBe('bad-keys');
 });
 
 it('I13 who proposes without end crowds out nobody but itself', async () => {
@@ -169,14 +222,15 @@ it('I13 who proposes without end crowds out nobody but itself', async () => {
 });
 
 it('I13 who signs without end takes its share of memory and no more, and has it back when what it signed is gone', async () => {
-  const guardians = Array.from({ length: 64 }, (_, i) => getAddress(`0x${(i + 1).toString(16).padStart(40, '0')}`));
+  const guardians = Array.from({ length: 15 }, (_, i) => getAddress(`0x${(i + 1).toString(16).padStart(40, '0')}`));
   const token = await TokenProcess.spawn({
     ...TAGS,
     'Isthmus-Guardians': guardians.join(','),
-    'Isthmus-Threshold': '43',
+    'Isthmus-Guardian-Keys': keysOf(15),
+    'Isthmus-Threshold': '10',
   });
   const [liar = '', ...others] = guardians;
-  const share = Math.floor((32 * 1024 * 1024) / 64 / 16_000);
+  const share = Math.floor((32 * 1024 * 1024) / 15 / 16_000);
   const lines = Array.from({ length: share + 2 }, (_, i) => lineOf({ withdrawals: [], content: `c${i}` }));
   for (const [i, line] of lines.entries()) await propose(token, others[Math.floor(i / 20)] ?? '', line);
   const codes: string[] = [];
@@ -218,7 +272,7 @@ it('what is proposed, signed, released and rotated in whatever order, who follow
           if (line) fold(await sign(token, s[1], line, `s${s[3]}`));
         } else if (s[0] === 'release') fold(await release(token, s[1]));
         else {
-          const line = `rotate ${epoch + 1n} 2 1 ${[G1, G2].join(',')}`;
+          const line = `rotate ${epoch + 1n} 2 1 ${[G1, G2].join(',')} ${keysOf(2)}`;
           for (const guardian of [G1, G2])
             fold(
               await token.send(

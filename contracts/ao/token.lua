@@ -338,6 +338,9 @@ do
     isTx = function(text) return #text == 64 and text:find("^[0-9a-f]+$") ~= nil end,
     isSender = function(text) return text == "-" or #text <= 90 and text:find("^%w+$") ~= nil end,
     proposes = true,
+    -- Compressed; that it lies on the curve is for the guardians to see, whose vault it makes.
+    isGuardianKey = function(text) return #text == 66 and text:find("^0[23][0-9a-f]+$") ~= nil end,
+    mostGuardians = 15, -- keys of a script
     isReference = function(rest)
       local tx, output = rest:match("^([0-9a-f]+):(%d+)$")
       return tx ~= nil and #tx == 64 and isCount(output, 4294967295)
@@ -358,6 +361,8 @@ do
       return inner == "" and not rest:find("%.$") or inner ~= "" and isCount(inner, 65535)
     end,
     proposes = true,
+    isGuardianKey = isKey,
+    mostGuardians = 11, -- signers of a multisig
     token = "/token:(%w+)$",
   }
 end
@@ -411,6 +416,7 @@ local TOKEN = HOME.token and ASSET:match(HOME.token)
 -- State ------------------------------------------------------------------------------------------------------------
 
 local set = { epoch = 0, threshold = 0, pauseThreshold = 0, guardians = {}, index = {} }
+local outgoing                          -- the set before, which hands the vault over where no contract does: only where releases are proposed
 local limit = { amount = required("Isthmus-Limit", isPositive), window = required("Isthmus-Limit-Window", isSmall) }
 local paused = false
 local balances = {}
@@ -436,7 +442,19 @@ local applied = 0                       -- decisions taken so far
 
 local MAX_GUARDIANS = 64
 
-local function setGuardians(epoch, threshold, pauseThreshold, list)
+-- Keys of the guardians on the home chain, in their order: where no contract knows them by their addresses. nil when they are wrong.
+local function keysOf(text, n)
+  if not HOME.isGuardianKey then return text == "" and {} or nil end
+  if n > HOME.mostGuardians or #text > n * 67 then return nil end
+  local keys, known = {}, {}
+  for key in (text .. ","):gmatch("([^,]*),") do
+    if not HOME.isGuardianKey(key) or known[key] then return nil end
+    keys[#keys + 1], known[key] = key, true
+  end
+  return #keys == n and keys or nil
+end
+
+local function setGuardians(epoch, threshold, pauseThreshold, list, keyList)
   if #list > MAX_GUARDIANS * 43 then return "bad-guardian" end
   local guardians, index = {}, {}
   for address in (list .. ","):gmatch("([^,]*),") do
@@ -447,7 +465,9 @@ local function setGuardians(epoch, threshold, pauseThreshold, list)
   local n = #guardians
   local m, k = tonumber(threshold), tonumber(pauseThreshold)
   if n > MAX_GUARDIANS or m < 1 or m > n or k < 1 or k > n then return "bad-threshold" end
-  set = { epoch = math.tointeger(tonumber(epoch)), threshold = math.tointeger(m), pauseThreshold = math.tointeger(k), guardians = guardians, index = index }
+  local keys = keysOf(keyList, n)
+  if not keys then return "bad-keys" end
+  set = { epoch = math.tointeger(tonumber(epoch)), threshold = math.tointeger(m), pauseThreshold = math.tointeger(k), guardians = guardians, index = index, keys = keys }
   return nil
 end
 
@@ -455,7 +475,7 @@ do
   local epoch = required("Isthmus-Epoch", isSmall)
   local threshold = required("Isthmus-Threshold", isSmall)
   local pauseThreshold = required("Isthmus-Pause-Threshold", isSmall)
-  local problem = setGuardians(epoch, threshold, pauseThreshold, TAGS["Isthmus-Guardians"] or "")
+  local problem = setGuardians(epoch, threshold, pauseThreshold, TAGS["Isthmus-Guardians"] or "", TAGS["Isthmus-Guardian-Keys"] or "")
   if problem then error("spawn tags name no guardian set that could decide: " .. problem, 0) end
 end
 
@@ -874,13 +894,16 @@ local function proposeRelease(msg)
   if not HOME.proposes then return refuse(msg, "not-proposed", "The vault of this chain refuses a second payment by itself: sign releases.") end
   local epoch, anchor, list, content = line:match("^(%d+) ([%w:.-]+) ([%d,-]+) (%w+)$")
   if not epoch or #line > MAX_PROPOSAL or #anchor > 256 then return refuse(msg, "bad-line", "Data is one line: epoch, anchor, withdrawals and content.") end
-  if epoch ~= tostring(set.epoch) then return refuse(msg, "other-epoch", "The epoch is " .. set.epoch .. ".") end
+  local signers = epoch == tostring(set.epoch) and set or outgoing and epoch == tostring(outgoing.epoch) and outgoing
+  if not signers then return refuse(msg, "other-epoch", "The epoch is " .. set.epoch .. ".") end
+  if not signers.index[msg.From] then return refuse(msg, "not-a-guardian", "Only a guardian of that epoch may propose this.") end
+  if signers ~= set and list ~= "-" then return refuse(msg, "bad-withdrawals", "A set that leaves only hands the vault over: it pays nobody.") end
   local numbers = numbersOf(list)
   if not numbers then return refuse(msg, "bad-withdrawals", "Numbers of at most " .. MAX_PAID .. " open withdrawals, rising, or -.") end
   local id = "0x" .. keccak256("isthmus/proposal/1\n" .. ao.id .. "\n" .. line)
   if proposals[id] then return end
   event("proposal.made", id, msg.From, line)
-  keepProposal(id, { line = line, by = msg.From, numbers = numbers, left = #numbers, signatures = {} })
+  keepProposal(id, { line = line, by = msg.From, set = signers, numbers = numbers, left = #numbers, signatures = {} })
 end
 
 local function signProposal(guardian, line, at)
@@ -888,16 +911,17 @@ local function signProposal(guardian, line, at)
   if not id or #line > MAX_PROPOSAL then return event("guardian.bad-line", guardian, at, "bad-line") end
   local proposal = proposals[id]
   if not proposal then return event("guardian.bad-line", guardian, at, "unknown-proposal") end
+  if not proposal.set.index[guardian] then return event("guardian.bad-line", guardian, at, "other-epoch") end
   local before = proposal.signatures[guardian]
   if before then
     if before ~= signatures then event("guardian.double-vote", guardian, "proposal", id) end
     return
   end
   local held = (signedBytes[guardian] or 0) + #signatures
-  if held > SIGNED_BYTES // #set.guardians then return event("guardian.bad-line", guardian, at, "too-much-open") end
+  if held > SIGNED_BYTES // #proposal.set.guardians then return event("guardian.bad-line", guardian, at, "too-much-open") end
   proposal.signatures[guardian], signedBytes[guardian] = signatures, held
   local n = 0
-  for _, g in ipairs(set.guardians) do if proposal.signatures[g] then n = n + 1 end end
+  for _, g in ipairs(proposal.set.guardians) do if proposal.signatures[g] then n = n + 1 end end
   event("proposal.signed", id, guardian, signatures, n)
 end
 
@@ -946,6 +970,12 @@ end
 
 local MOST_AMOUNT, MOST_WINDOW = "20282409603651670423947251286015", 4294967295000
 
+-- Epoch, threshold, pause threshold, guardians, and where releases are proposed their keys.
+local function readRotation(line)
+  local epoch, threshold, pauseThreshold, list, keys = line:match("^rotate (%d+) (%d+) (%d+) (%S+) ?(%S*)$")
+  if epoch and (keys ~= "") == (line:find("^%S+ %S+ %S+ %S+ %S+ ") ~= nil) then return epoch, threshold, pauseThreshold, list, keys end
+end
+
 -- nil, or why this line cannot be decided now.
 local function checkDecision(line)
   if line == "pause" then return paused and "already-paused" or nil end
@@ -959,24 +989,25 @@ local function checkDecision(line)
       and not less(MOST_AMOUNT, amount) and not less(MOST_AMOUNT, least)
     return not good and "bad-limit" or nil
   end
-  local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")
+  local epoch, threshold, pauseThreshold, list, keys = readRotation(line)
   if not epoch or not (isSmall(epoch) and isSmall(threshold) and isSmall(pauseThreshold)) then return "bad-decision" end
   if tonumber(epoch) ~= set.epoch + 1 then return "other-epoch" end
   local current = set
-  local problem = setGuardians(epoch, threshold, pauseThreshold, list)
+  local problem = setGuardians(epoch, threshold, pauseThreshold, list, keys)
   set = current
   return problem
 end
 
 local function apply(line)
   local amount, window = line:match("^list %a+ (%d+) (%d+) %d+$")
-  local epoch, threshold, pauseThreshold, list = line:match("^rotate (%d+) (%d+) (%d+) (%S+)$")
+  local epoch, threshold, pauseThreshold, list, keys = readRotation(line)
   if line == "pause" then paused = true end
   if line == "unpause" then paused, reviewFrom = false, 1 end
   -- Open or closed, and the least deposit, are the vault's to apply.
   if amount then limit = { amount = amount, window = window } end
   if epoch then
-    setGuardians(epoch, threshold, pauseThreshold, list)
+    outgoing = HOME.proposes and set or nil
+    setGuardians(epoch, threshold, pauseThreshold, list, keys)
     for guardian in pairs(claimed) do if not set.index[guardian] then claimed[guardian] = nil end end
     reviewFrom, settleFrom = 1, firstOpen
     proposals, proposalOrder, proposed, signedBytes, proposalCount = {}, {}, {}, {}, 0
@@ -1160,7 +1191,7 @@ local function proposalsPage(msg)
     local proposal = proposals[id]
     if not proposal then return nil end
     local signatures = {}
-    for _, guardian in ipairs(set.guardians) do
+    for _, guardian in ipairs(proposal.set.guardians) do
       local text = proposal.signatures[guardian]
       if text then signatures[#signatures + 1] = object({ { "guardian", quote(guardian) }, { "signatures", quote(text) } }) end
     end
@@ -1206,9 +1237,11 @@ end
 local function bridgeInfo(msg)
   local guardians = {}
   for i, guardian in ipairs(set.guardians) do guardians[i] = quote(guardian) end
+  local keys = {}
+  for i, key in ipairs(set.keys) do keys[i] = quote(key) end
   reply(msg, tagList("Action", "Bridge-Info-Response"), object({
     { "asset", quote(ASSET) }, { "chain", quote(CHAIN) }, { "vault", quote(VAULT) }, { "epoch", tostring(set.epoch) },
-    { "threshold", tostring(set.threshold) }, { "pauseThreshold", tostring(set.pauseThreshold) }, { "guardians", array(guardians) },
+    { "threshold", tostring(set.threshold) }, { "pauseThreshold", tostring(set.pauseThreshold) }, { "guardians", array(guardians) }, { "keys", array(keys) },
     { "paused", tostring(paused) }, { "minWithdrawal", quote(MINIMUM) }, { "limit", quote(limit.amount) }, { "limitWindow", quote(limit.window) },
     { "decisions", tostring(applied) }, { "withdrawals", tostring(#withdrawals) }, { "deposits", tostring(mintedCount) },
     { "minted", quote(totals.minted) }, { "burned", quote(totals.burned) }, { "released", quote(totals.released) },
@@ -1243,6 +1276,10 @@ local GUARDIANS = {
   ["Attest-Release"] = eachLine(attestRelease),
   ["Attest-Decision"] = attestDecision, ["Sign-Decision"] = signDecision,
 }
+local function handsOver(msg, act)
+  local hands = act == signDecision or act == proposeRelease or msg.Tags.Action == "Sign-Release"
+  return hands and (act == signDecision or outgoing and outgoing.index[msg.From])
+end
 local HOLDERS = { Transfer = transfer, Withdraw = withdraw }
 local READS = {
   Info = info, Balance = balance, Balances = balancesPage, ["Total-Supply"] = totalSupply, Withdrawal = withdrawalRead, Withdrawals = withdrawalsPage,
@@ -1271,8 +1308,8 @@ local function receive(msg)
   if msg.Target ~= ao.id then return end -- said to another process, whoever has it assigned here
   if read then return read(msg) end
   if msg.Cron or msg.Tags.Cron then return end -- nobody signed it; on aos a tag can pass for the mark
-  -- Who has just left still signs for the vault what made it leave: signDecision asks for itself.
-  if guarded and (msg.From ~= msg.Owner or not set.index[msg.From] and guarded ~= signDecision) then
+  -- Who has just left still signs for the vault what made it leave, or hands it over: those ask for themselves.
+  if guarded and (msg.From ~= msg.Owner or not set.index[msg.From] and not handsOver(msg, guarded)) then
     return refuse(msg, "not-a-guardian", "Only a guardian of the current set, signing itself, may say this.")
   end
   if guarded and not hasLines(msg) then return refuse(msg, "bad-data", "Data is lines of text, not JSON.") end

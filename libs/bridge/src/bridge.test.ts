@@ -235,13 +235,22 @@ describe('guardian lines', () => {
 
   it('decisions round-trip, and a set that could never decide is refused', () => {
     const guardians = [1, 2, 3].map((i) => getAddress(`0x${`${i}${i}`.repeat(20)}`));
-    const rotate = { kind: 'rotate' as const, epoch: 2n, threshold: 2, pauseThreshold: 1, guardians };
+    const rotate = {
+      kind: 'rotate' as const,
+      epoch: 2n,
+      threshold: 2,
+      pauseThreshold: 1,
+      guardians,
+      keys: [] as string[],
+    };
+    const keys = ['02', '03', '02'].map((first, i) => first + `${i}${i}`.repeat(32));
     for (const d of [
       { kind: 'pause' as const },
       { kind: 'unpause' as const },
       { kind: 'list' as const, open: true, limit: 5n, windowMs: 60_000n, minDeposit: 0n },
       { kind: 'list' as const, open: false, limit: 2n ** 104n - 1n, windowMs: 1000n, minDeposit: 7n },
       rotate,
+      { ...rotate, keys },
     ]) {
       expect(bridge.parseDecision(bridge.encodeDecision(d))).toEqual(d);
     }
@@ -250,6 +259,9 @@ describe('guardian lines', () => {
       { ...rotate, threshold: 0 },
       { ...rotate, guardians: [guardians[0]!, guardians[0]!] },
       { ...rotate, guardians: [] },
+      { ...rotate, keys: keys.slice(1) },
+      { ...rotate, keys: [keys[0]!, keys[1]!, keys[0]!] },
+      { ...rotate, keys: [keys[0]!, keys[1]!, 'short'] },
     ]) {
       expect(() => bridge.encodeDecision(bad)).toThrow(bridge.BridgeError);
     }

@@ -18,10 +18,13 @@ export interface GuardianSet {
   threshold: number;
   pauseThreshold: number;
   guardians: readonly Hex[];
+  /** Their keys on the home chain, in the same order, where no contract knows them by their addresses (Bitcoin, Solana); else none. */
+  keys: readonly string[];
 }
 
 /** Most guardians a set may have: signatures name theirs by one byte, and gas grows with them. */
 export const MAX_GUARDIANS = 64;
+const KEY = /^[A-Za-z0-9]{32,66}$/;
 
 /** @throws BridgeError `bad-line` when the set could never decide, or one key would count twice. */
 export function assertGuardianSet(set: GuardianSet): void {
@@ -33,13 +36,20 @@ export function assertGuardianSet(set: GuardianSet): void {
     !within(set.threshold) ||
     !within(set.pauseThreshold) ||
     !distinct ||
-    !set.guardians.every(isEthereumAddress)
+    !set.guardians.every(isEthereumAddress) ||
+    !areKeys(set)
   ) {
     throw new BridgeError(
       'bad-line',
-      'A guardian set has 1 to 64 distinct checksummed addresses, and thresholds between 1 and their number.',
+      'A guardian set has 1 to 64 distinct checksummed addresses, thresholds between 1 and their number, and a key of each or none.',
     );
   }
+}
+
+/** Whether these may be keys on some home chain; `isGuardianKeyOn` says it of one. */
+function areKeys({ guardians, keys }: GuardianSet): boolean {
+  if (keys.length === 0) return true;
+  return keys.length === guardians.length && new Set(keys).size === keys.length && keys.every((k) => KEY.test(k));
 }
 
 /** What a decision speaks of. */
@@ -88,14 +98,19 @@ export function encodeDecision(decision: Decision): string {
       return `list ${decision.open ? 'open' : 'closed'} ${formatAmount(decision.limit)} ${decision.windowMs} ${formatAmount(decision.minDeposit)}`;
     case 'rotate':
       assertGuardianSet(decision);
-      return `rotate ${decision.epoch} ${decision.threshold} ${decision.pauseThreshold} ${decision.guardians.join(',')}`;
+      return rotationLine(decision);
   }
+}
+
+function rotationLine({ epoch, threshold, pauseThreshold, guardians, keys }: GuardianSet): string {
+  const line = `rotate ${epoch} ${threshold} ${pauseThreshold} ${guardians.join(',')}`;
+  return keys.length > 0 ? `${line} ${keys.join(',')}` : line;
 }
 
 /** @throws BridgeError `bad-line`, `bad-amount` */
 export function parseDecision(line: string): Decision {
   const [kind, ...rest] = line.split(' ');
-  const [a = '', b = '', c = '', d = ''] = rest;
+  const [a = '', b = '', c = '', d = '', e] = rest;
   if ((kind === 'pause' || kind === 'unpause') && rest.length === 0) return { kind };
   if (kind === 'list' && rest.length === 4 && (a === 'open' || a === 'closed')) {
     const decision = {
@@ -108,19 +123,20 @@ export function parseDecision(line: string): Decision {
     assertListing(decision);
     return decision;
   }
-  if (kind === 'rotate' && rest.length === 4) {
+  if (kind === 'rotate' && (rest.length === 4 || rest.length === 5)) {
     const decision = {
       kind,
       epoch: parseNumber(a),
       threshold: Number(parseNumber(b)),
       pauseThreshold: Number(parseNumber(c)),
       guardians: d.split(',') as Hex[],
+      keys: e?.split(',') ?? [],
     } as const;
     assertGuardianSet(decision);
     return decision;
   }
   throw new BridgeError(
     'bad-line',
-    'A decision is pause, unpause, list <open|closed> <limit> <window ms> <least deposit> or rotate <epoch> <M> <K> <guardians>.',
+    'A decision is pause, unpause, list <open|closed> <limit> <window ms> <least deposit> or rotate <epoch> <M> <K> <guardians> [<their keys on the home chain>].',
   );
 }

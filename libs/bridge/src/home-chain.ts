@@ -6,6 +6,7 @@ import type { Hex } from 'viem';
 import { isEthereumAddress } from './address.js';
 import { isBase58 } from './base58.js';
 import { BITCOIN_PREFIXES, readBitcoinAddress } from './bitcoin-address.js';
+import type { GuardianSet } from './decision.js';
 import { BridgeError } from './errors.js';
 import { isSolanaAddress } from './solana.js';
 
@@ -49,6 +50,8 @@ interface Family {
   isRecipient(text: string, chain: string): boolean;
   /** What a recipient is, for people. */
   recipient: string;
+  /** Where no contract knows the guardians and refuses a second payment, releases are proposed, and guardians have keys on the chain. */
+  proposes: { isKey(text: string): boolean; mostGuardians: number } | null;
 }
 
 const MAX_OUTPUTS = 2 ** 32;
@@ -67,6 +70,7 @@ const families: Readonly<Record<ChainFamily, Family>> = {
     isSender: isEthereumAddress,
     isRecipient: isEthereumAddress,
     recipient: 'an Ethereum address with its EIP-55 checksum',
+    proposes: null,
   },
   bip122: {
     chain: /^bip122:[0-9a-f]{32}$/,
@@ -80,6 +84,8 @@ const families: Readonly<Record<ChainFamily, Family>> = {
     isSender: (text, chain) => text === '-' || isBitcoinAddress(text, chain),
     isRecipient: (text, chain) => isBitcoinAddress(text, chain),
     recipient: 'a Bitcoin address of this network: P2PKH, P2SH, P2WPKH, P2WSH or P2TR',
+    // Compressed; as many as a script takes with small numbers.
+    proposes: { isKey: (text) => /^0[23][0-9a-f]{64}$/.test(text), mostGuardians: 15 },
   },
   solana: {
     chain: /^solana:[1-9A-HJ-NP-Za-km-z]{32}$/,
@@ -93,6 +99,8 @@ const families: Readonly<Record<ChainFamily, Family>> = {
     // The system program's address, all zeros, is nobody's.
     isRecipient: (text) => isSolanaAddress(text) && !/^1+$/.test(text),
     recipient: 'a Solana address',
+    // As many as SPL's multisig takes.
+    proposes: { isKey: isSolanaAddress, mostGuardians: 11 },
   },
 };
 
@@ -150,6 +158,19 @@ export function isSenderOn(chain: string, text: string): boolean {
 /** Whether a withdrawal to the chain may go to this, in its one spelling. */
 export function isRecipientOn(chain: string, text: string): boolean {
   return families[familyOf(chain)].isRecipient(text, chain);
+}
+
+/** Whether releases on the chain are proposed (docs/protocol.md, section 3), and not signed one by one for a contract. */
+export function isProposing(chain: string): boolean {
+  return families[familyOf(chain)].proposes !== null;
+}
+
+/** Whether a set's guardians have the keys the chain needs: one each, or none where a contract knows their addresses. */
+export function areKeysOn(chain: string, { guardians, keys }: Pick<GuardianSet, 'guardians' | 'keys'>): boolean {
+  const { proposes } = families[familyOf(chain)];
+  if (!proposes) return keys.length === 0;
+  const enough = keys.length === guardians.length && keys.length <= proposes.mostGuardians;
+  return enough && keys.every((key) => proposes.isKey(key));
 }
 
 /** What a recipient on the chain is, for people. */

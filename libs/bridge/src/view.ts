@@ -3,7 +3,7 @@ import type { Hex } from 'viem';
 import { parseDecision, subjectOf, type GuardianSet, type Subject } from './decision.js';
 import { BridgeError } from './errors.js';
 import type { BridgeEvent } from './event.js';
-import { parseDepositReference } from './home-chain.js';
+import { areKeysOn, parseDepositReference } from './home-chain.js';
 import { parseProposalLine, type ReleaseProposal } from './proposal.js';
 
 /** A withdrawal that guardians have not yet attested as released. */
@@ -29,6 +29,8 @@ export interface OpenProposal extends ReleaseProposal {
 
 export interface ProcessView {
   set: GuardianSet;
+  /** The set before this one: where releases are proposed it still signs what hands the vault over. */
+  outgoing: GuardianSet | null;
   paused: boolean;
   /** Decisions applied so far; the next one has this plus 1. */
   decisions: bigint;
@@ -55,12 +57,14 @@ export function viewOfSpawn(tags: readonly { name: string; value: string }[]): P
       );
     return value;
   };
+  const keys = tags.find((t) => t.name === 'Isthmus-Guardian-Keys')?.value;
   const line = `rotate ${tag('Isthmus-Epoch')} ${tag('Isthmus-Threshold')} ${tag('Isthmus-Pause-Threshold')} ${tag('Isthmus-Guardians')}`;
-  const set = parseDecision(line);
-  if (set.kind !== 'rotate') throw new BridgeError('bad-line', 'The spawn tags name no guardian set.');
-  const { epoch, threshold, pauseThreshold, guardians } = set;
+  const set = parseDecision(keys === undefined ? line : `${line} ${keys}`);
+  if (set.kind !== 'rotate' || !areKeysOn(tag('Isthmus-Chain'), set))
+    throw new BridgeError('bad-line', 'The spawn tags name no guardian set.');
   return {
-    set: { epoch, threshold, pauseThreshold, guardians },
+    set: setOf(set),
+    outgoing: null,
     paused: false,
     decisions: 0n,
     holding: new Map(),
@@ -121,9 +125,13 @@ function applyDecision(view: ProcessView, nonce: bigint, line: string): void {
   if (decision.kind === 'pause') view.paused = true;
   if (decision.kind === 'unpause') view.paused = false;
   if (decision.kind === 'rotate') {
-    const { kind: _, ...set } = decision;
-    view.set = set;
+    view.outgoing = view.set;
+    view.set = setOf(decision);
     for (const withdrawal of view.open.values()) withdrawal.signatures.clear();
     view.proposals.clear();
   }
+}
+
+function setOf({ epoch, threshold, pauseThreshold, guardians, keys }: GuardianSet): GuardianSet {
+  return { epoch, threshold, pauseThreshold, guardians, keys };
 }
