@@ -18,6 +18,7 @@ import { AuditedChain1700000001600 } from './gateway/1700000001600-audited-chain
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
+import { Proposals1700000000400 } from './guardian/1700000000400-proposals.js';
 
 export const gatewayMigrations = [
   AoPipeline1700000000100,
@@ -37,4 +38,9 @@ export const gatewayMigrations = [
   SpotChecks1700000001500,
   AuditedChain1700000001600,
 ];
-export const guardianMigrations = [Guardian1700000000100, Motions1700000000200, MessageOnce1700000000300];
+export const guardianMigrations = [
+  Guardian1700000000100,
+  Motions1700000000200,
+  MessageOnce1700000000300,
+  Proposals1700000000400,
+];

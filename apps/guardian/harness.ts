@@ -17,7 +17,6 @@ import {
   type Tag,
 } from '@isthmus/ao';
 import { assetId, eventsOf, type BridgeEvent } from '@isthmus/bridge';
-import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { devAccount, devKey } from '@isthmus/devnet';
 import { gatewayMigrations, guardianMigrations } from '@isthmus/migrations';
 import {
@@ -35,9 +34,15 @@ import type { DataSource } from 'typeorm';
 import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { COIN, Stage } from '../../contracts/ethereum/stage.js';
-import { guardianSchema, networkOf, settledSlotsOf, type GuardianConfig } from './src/config.js';
-import { EthereumHome } from './src/ethereum-home.js';
+import {
+  guardianSchema,
+  networkOf,
+  settledSlotsOf,
+  type EthereumHomeConfig,
+  type GuardianConfig,
+} from './src/config.js';
 import { Guardian } from './src/guardian.js';
+import { openHome } from './src/homes/open.js';
 import { Ledger } from './src/ledger.js';
 import { Motions } from './src/motions.js';
 
@@ -238,7 +243,7 @@ export class Scene {
     readonly world: World,
     readonly vault: Hex,
     readonly deployBlock: number,
-    readonly assets: GuardianConfig['assets'],
+    readonly assets: EthereumHomeConfig['assets'],
     /** What its processes run. */
     readonly modules: readonly string[],
     readonly gateway: Door,
@@ -254,7 +259,7 @@ export class Scene {
     stage.vault = await stage.deploy('Vault', [guardians, 2, 1]);
     stage.epoch = 1n;
     const deployBlock = Number(await stage.client.getBlockNumber());
-    const assets: GuardianConfig['assets'] = [];
+    const assets: EthereumHomeConfig['assets'] = [];
     const modules: string[] = [];
     for (const address of [COIN, ...tokens]) {
       await stage.list(address);
@@ -270,8 +275,8 @@ export class Scene {
     return new Scene(world, stage.vault, deployBlock, assets, modules, gateway, source);
   }
 
-  get coin(): GuardianConfig['assets'][number] {
-    return this.assets[0] as GuardianConfig['assets'][number];
+  get coin(): EthereumHomeConfig['assets'][number] {
+    return this.assets[0] as EthereumHomeConfig['assets'][number];
   }
 
   get process(): string {
@@ -293,7 +298,7 @@ export class Scene {
 
   /** A guardian of this scene, by its index in the set, with a database of its own. */
   async guardian(index: number, change: Record<string, unknown> = {}): Promise<Subject> {
-    const subject = Subject.open(this, index, change, await this.world.guardianDatabase());
+    const subject = await Subject.open(this, index, change, await this.world.guardianDatabase());
     this.subjects.push(subject);
     return subject;
   }
@@ -365,43 +370,30 @@ export class Subject {
   workers!: WorkerPool;
   guardian!: Guardian;
 
-  static open(scene: Scene, index: number, change: Record<string, unknown>, database: DataSource): Subject {
-    const config = guardianSchema.parse({
-      name: `guardian ${index}`,
-      keyFile: '/nowhere',
-      databaseUrl: 'postgres://nowhere',
-      port: 0,
-      gatewayUrl: scene.gateway.url,
-      scheduler: SCHEDULER.address,
-      chain: {
-        id: CHAIN,
-        rpcUrls: [scene.source.url],
-        agreement: 1,
-        finality: { confirmations: CONFIRMATIONS },
-        vault: scene.vault,
-        deployBlock: scene.deployBlock,
-      },
-      assets: scene.assets,
-      modules: scene.modules,
-      ...change,
-    });
+  static async open(
+    scene: Scene,
+    index: number,
+    change: Record<string, unknown>,
+    database: DataSource,
+  ): Promise<Subject> {
+    const config = configOf(scene, index, change);
     const log = createLogger(config.name, { write: (line: string) => void scene.logged.push(line) });
     const subject = new Subject(scene, index, config, database, new Ledger(database), new Motions(database), log);
-    subject.start();
+    await subject.start();
     return subject;
   }
 
-  /** As after a restart: nothing but the database is left of what it knew. `config` when it was changed meanwhile. */
-  async restart(config: GuardianConfig = this.config): Promise<void> {
+  /** As after a restart: nothing but the database is left of what it knew. `change` when its configuration was changed meanwhile. */
+  async restart(change?: Record<string, unknown>): Promise<void> {
     await this.workers.stop();
-    this.start(config);
+    await this.start(change ? configOf(this.scene, this.index, change) : this.config);
   }
 
   /** Gives back its database, emptied. */
   async close(): Promise<DataSource> {
     await this.workers.stop();
     await this.database.query(
-      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox, motion, signed_rotation',
+      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox, motion, signed_rotation, own_proposal, signed_proposal, signed_anchor',
     );
     return this.database;
   }
@@ -447,35 +439,55 @@ export class Subject {
     return rows.map((r) => `${r.number}@${r.epoch}`);
   }
 
-  private start(config: GuardianConfig = this.config): void {
-    const { chain } = config;
-    const pool = new RpcPool({
-      urls: chain.rpcUrls,
-      agreement: chain.agreement,
-      chainId: 31_337,
-      finality: chain.finality,
-    });
+  private async start(config: GuardianConfig = this.config): Promise<void> {
+    const [own] = config.homes;
+    if (!own) throw new Error('A guardian has a home chain.');
     const key = guardianKey(this.index);
     this.workers = new WorkerPool(1);
+    const { home } = await openHome(own, { ledger: this.ledger, log: this.log });
     this.guardian = new Guardian({
       config,
+      chain: own.chain.id,
+      assets: own.assets,
       ledger: this.ledger,
       motions: this.motions,
-      home: new EthereumHome({
-        config,
-        ledger: this.ledger,
-        watcher: new VaultWatcher(pool, chain.vault),
-        pool,
-        log: this.log,
-      }),
-      network: networkOf(this.config),
+      home,
+      network: networkOf(config),
       workers: this.workers,
-      settled: settledSlotsOf(this.config),
+      settled: settledSlotsOf(config),
       signer: ethereumSigner(key),
       account: privateKeyToAccount(key),
       log: this.log,
     });
   }
+}
+
+/** A guardian's configuration; `chain` and `assets` of a change are its home's. */
+function configOf(scene: Scene, index: number, change: Record<string, unknown>): GuardianConfig {
+  const { chain = {}, assets = scene.assets, ...others } = change;
+  const home = {
+    chain: {
+      id: CHAIN,
+      rpcUrls: [scene.source.url],
+      agreement: 1,
+      finality: { confirmations: CONFIRMATIONS },
+      vault: scene.vault,
+      deployBlock: scene.deployBlock,
+      ...(chain as object),
+    },
+    assets,
+  };
+  return guardianSchema.parse({
+    name: `guardian ${index}`,
+    keyFile: '/nowhere',
+    databaseUrl: 'postgres://nowhere',
+    port: 0,
+    gatewayUrl: scene.gateway.url,
+    scheduler: SCHEDULER.address,
+    homes: [home],
+    modules: scene.modules,
+    ...others,
+  });
 }
 
 const lean = (source: string) => ({ format: 'isthmus-lua-5.4', module: source, source: '' });

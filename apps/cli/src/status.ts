@@ -31,8 +31,12 @@ export async function status(): Promise<void> {
 }
 
 interface GuardianHealth {
-  parts: Record<string, Part>;
-  sets: { asset: string; epoch: string; member: boolean }[];
+  homes: {
+    /** CAIP-2 */
+    chain: string;
+    parts: Record<string, Part>;
+    sets: { asset: string; epoch: string; member: boolean }[];
+  }[];
 }
 
 interface Line {
@@ -70,10 +74,12 @@ async function guardianLines(name: string, url: string): Promise<Line[]> {
     () => null,
   );
   if (!answer) return [line(name, { ok: false, code: 'unreachable', detail: `${url} does not answer` })];
-  const outside = answer.sets
-    .filter((s) => !s.member)
-    .map((s) => line(`${name} set`, { ok: false, code: 'not-in-set', detail: `${s.asset}, epoch ${s.epoch}` }));
-  return [...Object.entries(answer.parts).map(([part, health]) => line(`${name} ${part}`, health)), ...outside];
+  return answer.homes.flatMap(({ chain, parts, sets }) => [
+    ...Object.entries(parts).map(([part, health]) => line(`${name} ${chain} ${part}`, health)),
+    ...sets
+      .filter((s) => !s.member)
+      .map((s) => line(`${name} set`, { ok: false, code: 'not-in-set', detail: `${s.asset}, epoch ${s.epoch}` })),
+  ]);
 }
 
 function bookLine(book: BooksAnswer, assets: readonly AssetAnswer[]): string {

@@ -32,9 +32,10 @@ const good = {
   port: 4700,
   gatewayUrl: 'https://gateway.example/',
   scheduler: ID,
-  chain,
-  assets: [coin, token],
+  homes: [{ chain, assets: [coin, token] }],
 };
+/** Another home. */
+const home = (change: object): object => ({ homes: [{ chain, assets: [coin, token], ...change }] });
 
 let folder: string;
 beforeAll(() => {
@@ -54,10 +55,10 @@ it('takes a right one, and fills in what may be left out', () => {
     host: '127.0.0.1',
     batch: 200,
     pollMs: 1000,
-    chain: { agreement: 2, finality: { tag: 'finalized' } },
+    homes: [{ chain: { agreement: 2, finality: { tag: 'finalized' } } }],
   });
-  const { finality } = load({ ...good, chain: { ...chain, finality: { confirmations: 12 } } }).chain;
-  expect(finality).toEqual({ confirmations: 12 });
+  const { homes } = load({ ...good, ...home({ chain: { ...chain, finality: { confirmations: 12 } } }) });
+  expect(homes).toMatchObject([{ chain: { finality: { confirmations: 12 } } }]);
 });
 
 it('takes an Isthmus gateway or the units of a network, and reads there', () => {
@@ -92,25 +93,30 @@ it.each<[string, object]>([
   ['scheduler', { scheduler: 'A'.repeat(42) + 'B' }],
   ['batch', { batch: 501 }],
   ['pollMs', { pollMs: 0 }],
-  ['chain.id', { chain: { ...chain, id: 'eip155:01' } }],
-  ['chain.rpcUrls', { chain: { ...chain, rpcUrls: [] } }],
-  ['chain.rpcUrls.1', { chain: { ...chain, rpcUrls: [chain.rpcUrls[0], 'ws://one.example'] } }],
-  ['chain.rpcUrls', { chain: { ...chain, rpcUrls: ['https://one.example', 'https://one.example'] } }],
-  ['chain.rpcUrls', { chain: { ...chain, rpcUrls: ['https://one.example', 'https://ONE.example/'] } }],
-  ['chain.agreement', { chain: { ...chain, agreement: 0 } }],
-  ['chain.agreement', { chain: { ...chain, agreement: 4 } }],
-  ['chain.finality', { chain: { ...chain, finality: { tag: 'latest' } } }],
-  ['chain.finality.confirmations', { chain: { ...chain, finality: { confirmations: 0 } } }],
-  ['chain.vault', { chain: { ...chain, vault: zeroAddress } }],
-  ['chain.vault', { chain: { ...chain, vault: VAULT.toLowerCase() } }],
-  ['chain.deployBlock', { chain: { ...chain, deployBlock: -1 } }],
-  ['assets', { assets: [] }],
-  ['assets.0.id', { assets: [{ ...coin, id: 'eip155:2/slip44:60' }] }],
-  ['assets.1.id', { assets: [coin, { ...token, id: coin.id }] }],
-  ['assets.0.address', { assets: [{ ...token, address: TOKEN.toLowerCase() }] }],
-  ['assets.0.process', { assets: [{ ...coin, process: 'short' }] }],
-  ['assets', { assets: [coin, { ...coin, process: token.process }] }],
-  ['assets', { assets: [coin, { ...token, process: coin.process }] }],
+  ['homes.0.chain.id', home({ chain: { ...chain, id: 'eip155:01' } })],
+  ['homes.0.chain.rpcUrls', home({ chain: { ...chain, rpcUrls: [] } })],
+  ['homes.0.chain.rpcUrls.1', home({ chain: { ...chain, rpcUrls: [chain.rpcUrls[0], 'ws://one.example'] } })],
+  ['homes.0.chain.rpcUrls', home({ chain: { ...chain, rpcUrls: ['https://one.example', 'https://one.example'] } })],
+  ['homes.0.chain.rpcUrls', home({ chain: { ...chain, rpcUrls: ['https://one.example', 'https://ONE.example/'] } })],
+  ['homes.0.chain.agreement', home({ chain: { ...chain, agreement: 0 } })],
+  ['homes.0.chain.agreement', home({ chain: { ...chain, agreement: 4 } })],
+  ['homes.0.chain.finality', home({ chain: { ...chain, finality: { tag: 'latest' } } })],
+  ['homes.0.chain.finality.confirmations', home({ chain: { ...chain, finality: { confirmations: 0 } } })],
+  ['homes.0.chain.vault', home({ chain: { ...chain, vault: zeroAddress } })],
+  ['homes.0.chain.vault', home({ chain: { ...chain, vault: VAULT.toLowerCase() } })],
+  ['homes.0.chain.deployBlock', home({ chain: { ...chain, deployBlock: -1 } })],
+  ['homes.0.assets', home({ assets: [] })],
+  ['homes.0.assets.0.id', home({ assets: [{ ...coin, id: 'eip155:2/slip44:60' }] })],
+  ['homes.0.assets.1.id', home({ assets: [coin, { ...token, id: 'eip155:1/slip44:61' }] })],
+  ['homes.0.assets', home({ assets: [coin, { ...token, id: coin.id }] })],
+  ['homes.0.assets.0.address', home({ assets: [{ ...token, address: TOKEN.toLowerCase() }] })],
+  ['homes.0.assets.0.process', home({ assets: [{ ...coin, process: 'short' }] })],
+  ['homes.0.assets', home({ assets: [coin, { ...coin, process: token.process }] })],
+  ['homes', home({ assets: [coin, { ...token, process: coin.process }] })],
+  ['homes', { homes: [] }],
+  ['homes', { homes: [...good.homes, ...good.homes] }],
+  ['homes.0.chain.id', home({ chain: { ...chain, id: 'cosmos:hub' } })],
+  ['homes.0', { homes: ['eip155:1'] }],
   ['(whole file)', { pollMS: 5 }],
 ])('refuses at start, and names, a wrong %s: %j', (key, change) => {
   expect(() => load({ ...good, ...change })).toThrow(ConfigError);
@@ -128,6 +134,6 @@ function refusalOf(content: unknown): string {
 }
 
 it('names every wrong key at once', () => {
-  const said = refusalOf({ ...good, port: -1, scheduler: 'x', chain: { ...chain, agreement: 9 } });
-  for (const key of ['port', 'scheduler', 'chain.agreement']) expect(said).toContain(`  ${key}: `);
+  const said = refusalOf({ ...good, port: -1, scheduler: 'x', ...home({ chain: { ...chain, agreement: 9 } }) });
+  for (const key of ['port', 'scheduler', 'homes.0.chain.agreement']) expect(said).toContain(`  ${key}: `);
 });

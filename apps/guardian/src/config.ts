@@ -17,21 +17,29 @@ const webUrl = z.url({ protocol: /^https?$/, error: 'write a http or https URL' 
 
 const distinct = (values: readonly string[]): boolean => new Set(values).size === values.length;
 
-export const chainSchema = z
+/** Where a chain is read, whatever its family. */
+const sources = {
+  /** One that stood here twice would agree with itself. */
+  rpcUrls: z
+    .array(webUrl)
+    .min(1)
+    .max(16)
+    .refine(
+      (urls) => distinct(urls.map((u) => new URL(u).href)),
+      'name each source once: sources are to be independent',
+    ),
+  /** How many of rpcUrls must agree on everything. */
+  agreement: z.int().min(1).max(16),
+};
+const enoughSources = (c: { agreement: number; rpcUrls: readonly string[] }): boolean =>
+  c.agreement <= c.rpcUrls.length;
+const TOO_FEW = { path: ['agreement'], error: 'at most as many sources can agree as rpcUrls names' };
+
+const ethereumChain = z
   .strictObject({
     /** CAIP-2 */
     id: z.string().regex(/^eip155:[1-9][0-9]{0,14}$/, 'name the chain as eip155:<chain id>'),
-    /** One that stood here twice would agree with itself. */
-    rpcUrls: z
-      .array(webUrl)
-      .min(1)
-      .max(16)
-      .refine(
-        (urls) => distinct(urls.map((u) => new URL(u).href)),
-        'name each source once: sources are to be independent',
-      ),
-    /** How many of rpcUrls must agree on everything. */
-    agreement: z.int().min(1).max(16),
+    ...sources,
     /** What counts as final: the chain's own word, or so many blocks on top. Nothing is attested before. */
     finality: z.union([
       z.strictObject({ tag: z.enum(['finalized', 'safe']) }),
@@ -42,10 +50,43 @@ export const chainSchema = z
     /** Block the vault was deployed in. */
     deployBlock: z.int().min(0),
   })
-  .refine((c) => c.agreement <= c.rpcUrls.length, {
-    path: ['agreement'],
-    error: 'at most as many sources can agree as rpcUrls names',
+  .refine(enoughSources, TOO_FEW);
+
+/** Assets of one home, each with a process of its own. */
+const assetsOf = <S extends z.ZodType<{ id: string; process: string }>>(asset: S, max = 256) =>
+  z
+    .array(asset)
+    .min(1)
+    .max(max)
+    .refine((assets) => distinct(assets.map((a) => a.id)), 'an asset has exactly one entry');
+
+/** A chain of Ethereum's family: the vault is a contract. */
+const ethereumHome = z
+  .strictObject({
+    chain: ethereumChain,
+    /** CAIP-19 id, token contract (zero address: the coin), token process on AO. */
+    assets: assetsOf(z.strictObject({ id: z.string().min(1), address: assetAddress, process: aoId })),
+  })
+  .superRefine(({ chain, assets }, context) => {
+    for (const [i, { id, address }] of assets.entries())
+      if (id !== assetId(chain.id, address))
+        context.addIssue({
+          code: 'custom',
+          path: ['assets', i, 'id'],
+          message: `the asset at this address is ${assetId(chain.id, address)}`,
+        });
   });
+
+export type EthereumHomeConfig = z.output<typeof ethereumHome>;
+export type HomeConfig = EthereumHomeConfig;
+
+/** One home chain with its assets; what it must say goes by the namespace of its chain's id. */
+const homeSchema = z.unknown().transform((value, context): HomeConfig => {
+  const read = ethereumHome.safeParse(value);
+  if (read.success) return read.data;
+  for (const { path, message } of read.error.issues) context.addIssue({ code: 'custom', path, message });
+  return z.NEVER;
+});
 
 /** Large releases wait until they can be read on Arweave, which this guardian looks up for itself. */
 export const settlementSchema = z.strictObject({
@@ -90,42 +131,42 @@ export const guardianSchema = z
       .default([]),
     /** Processes whose spawn no unit of this network shows (on the base layer, for one), and that the operator has looked at. */
     knownSenders: z.array(aoId).max(1000).default([]),
-    /** The external chain, as this guardian sees it for itself. */
-    chain: chainSchema,
-    /** What it attests and signs for: CAIP-19 id, token contract (zero address: the coin), token process on AO. */
-    assets: z
-      .array(z.strictObject({ id: z.string().min(1), address: assetAddress, process: aoId }))
+    /** The chains it attests and signs for, each as this guardian sees it for itself, with the assets locked there. */
+    homes: z
+      .array(homeSchema)
       .min(1)
-      .max(256)
-      .refine((assets) => distinct(assets.map((a) => a.address)), 'an asset has exactly one entry')
-      .refine((assets) => distinct(assets.map((a) => a.process)), 'an asset has a process of its own'),
+      .max(16)
+      .refine((homes) => distinct(homes.map((h) => h.chain.id)), 'a chain has exactly one entry')
+      .refine((homes) => distinct(assetsIn(homes).map((a) => a.process)), 'an asset has a process of its own'),
     /** Which releases wait for settlement; none without it. */
     settlement: settlementSchema.optional(),
     /** Transfers in one message. */
     batch: z.int().min(1).max(500).default(200),
+    /** Milliseconds a guardian has to propose a transaction before it is the next one's turn. */
+    turnMs: z.int().min(100).max(3_600_000).default(30_000),
     /** Milliseconds between two rounds. */
     pollMs: z.int().min(20).max(60_000).default(1000),
   })
-  .superRefine(({ chain, assets, gatewayUrl, network, settlement }, context) => {
+  .superRefine(({ homes, gatewayUrl, network, settlement }, context) => {
     for (const id of Object.keys(settlement?.releaseAbove ?? {}))
-      if (!assets.some((a) => a.id === id))
+      if (!assetsIn(homes).some((a) => a.id === id))
         context.addIssue({
           code: 'custom',
           path: ['settlement', 'releaseAbove', id],
-          message: 'name an asset of this guardian, as assets has it',
+          message: 'name an asset of this guardian, as homes have it',
         });
     if ((gatewayUrl === undefined) === (network === undefined))
       context.addIssue({ code: 'custom', path: ['gatewayUrl'], message: 'name either gatewayUrl or network' });
-    for (const [i, { id, address }] of assets.entries())
-      if (id !== assetId(chain.id, address))
-        context.addIssue({
-          code: 'custom',
-          path: ['assets', i, 'id'],
-          message: `the asset at this address is ${assetId(chain.id, address)}`,
-        });
   });
 
 export type GuardianConfig = z.output<typeof guardianSchema>;
+
+/** The assets of all homes. */
+export function assetsIn<H extends { assets: readonly { id: string; process: string }[] }>(
+  homes: readonly H[],
+): H['assets'][number][] {
+  return homes.flatMap((h) => [...h.assets]);
+}
 
 /** The network a guardian's processes live on. */
 export function networkOf({ gatewayUrl, network }: Pick<GuardianConfig, 'gatewayUrl' | 'network'>): AoNetwork {

@@ -6,7 +6,8 @@ import { BridgeError, parseDecision } from '@isthmus/bridge';
 import { guardianMigrations } from '@isthmus/migrations';
 import { loadConfig, openDatabase, plainMessage } from '@isthmus/store';
 import { parseArgs } from 'node:util';
-import { guardianSchema, type GuardianConfig } from './config.js';
+import { assetsIn, guardianSchema, type GuardianConfig } from './config.js';
+import type { Asset } from './homes/home.js';
 import { Motions } from './motions.js';
 
 /** What was asked for cannot be done; the message says what to write instead. */
@@ -53,9 +54,10 @@ async function decide(): Promise<void> {
 }
 
 /** A listing is about one asset; the rest is meant for all unless one is named. */
-function chosen({ assets }: GuardianConfig, id: string | undefined, line: string): GuardianConfig['assets'] {
+function chosen({ homes }: GuardianConfig, id: string | undefined, line: string): Asset[] {
   if (id === undefined && line.startsWith('list '))
     throw new Refused('A listing is about one asset: name it with --asset.');
+  const assets: Asset[] = assetsIn(homes);
   const found = assets.filter((a) => id === undefined || a.id === id);
   if (found.length === 0) throw new Refused(`This guardian has no asset ${id}: ${assets.map((a) => a.id).join(', ')}.`);
   return found;

@@ -24,10 +24,9 @@ import {
 } from '@isthmus/bridge';
 import { assertBoot, type KnownBoots } from './boot-check.js';
 import type { GuardianConfig } from './config.js';
+import type { Asset, Home } from './homes/home.js';
 import type { Ledger } from './ledger.js';
 import { assertProcess, ForgedSender, UnverifiedSender } from './senders.js';
-
-export type Asset = GuardianConfig['assets'][number];
 
 /**
  * What a process holds of votes no quorum has agreed on, all guardians together, and what a vote takes beside its line: OPEN_BYTES and
@@ -52,7 +51,7 @@ export class WrongProcess extends Error {
   readonly code = 'wrong-process';
   constructor(asset: Asset, tag: string, is: string | undefined, expected: string) {
     super(
-      `Process ${asset.process}, configured for ${asset.id}, was spawned with ${tag} ${is ?? '(none)'}, not ${expected}: correct assets in the configuration.`,
+      `Process ${asset.process}, configured for ${asset.id}, was spawned with ${tag} ${is ?? '(none)'}, not ${expected}: correct homes in the configuration.`,
     );
     this.name = 'WrongProcess';
   }
@@ -61,8 +60,11 @@ export class WrongProcess extends Error {
 type VoteEvent = Extract<BridgeEvent, { type: 'deposit.attested' | 'deposit.minted' }>;
 
 export interface FollowedAssetParts {
-  config: GuardianConfig;
+  config: Pick<GuardianConfig, 'scheduler' | 'knownSenders'>;
   asset: Asset;
+  /** CAIP-2 name of its home chain. */
+  chain: string;
+  home: Home;
   ledger: Ledger;
   network: AoNetwork;
   workers: WorkerPool;
@@ -130,6 +132,8 @@ export class FollowedAsset {
       throw error;
     }
     this.sound = true;
+    const { home } = this.parts;
+    if (home.custody === 'proposals') home.followed(this.asset);
   }
 
   /** Open withdrawals not known to be signed in this epoch, by the very content they have now. */
@@ -183,6 +187,7 @@ export class FollowedAsset {
   }
 
   private async learn(entry: ScheduleEntry, result: EvaluationResult): Promise<void> {
+    const { home } = this.parts;
     if (entry.nonce === 0) {
       await this.checkBoot(entry, result);
       this.current = this.viewAtSpawn(entry);
@@ -191,7 +196,9 @@ export class FollowedAsset {
     // A slot that failed had no effect, whatever it says it sent.
     const isOwn = entry.message.ownerAddress === this.parts.self && isAddressed(entry);
     const said = isOwn ? linesById(entry) : new Map<string, string>();
-    for (const event of result.Error === undefined ? eventsOf(result.Messages) : []) {
+    const events = result.Error === undefined ? eventsOf(result.Messages) : [];
+    if (home.custody === 'proposals') await home.learn(this.asset, entry, events, this.current);
+    for (const event of events) {
       foldEvent(this.current, event);
       if (event.type === 'withdrawal.queued') this.queuedAt.set(event.number, placeOf(entry));
       if (event.type === 'deposit.attested' || event.type === 'deposit.minted') this.countVote(event, said);
@@ -250,18 +257,19 @@ export class FollowedAsset {
   }
 
   private viewAtSpawn({ message }: ScheduleEntry): ProcessView {
-    const { asset, config } = this.parts;
+    const { asset, chain, home } = this.parts;
+    const view = viewOfSpawn(message.tags);
     const expected = {
       'Isthmus-Asset': asset.id,
-      'Isthmus-Chain': config.chain.id,
-      'Isthmus-Vault': config.chain.vault,
+      'Isthmus-Chain': chain,
+      'Isthmus-Vault': home.vaultOf(asset, view.set),
     };
     for (const [name, value] of Object.entries(expected)) {
       const is = message.tags.find((t) => t.name === name)?.value;
       if (is !== value) throw new WrongProcess(asset, name, is, value);
     }
     this.authorities = new Set(message.tags.filter((t) => t.name === 'Authority').map((t) => t.value));
-    return viewOfSpawn(message.tags);
+    return view;
   }
 
   private async noteOwn(): Promise<void> {

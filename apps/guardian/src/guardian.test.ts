@@ -40,7 +40,7 @@ import {
 } from '../harness.js';
 import { tokenSource } from '@isthmus/store';
 import { DoubleSignRefused } from './ledger.js';
-import { Runner } from './runner.js';
+import { GuardianMetrics, Runner } from './runner.js';
 
 const UNIT = 1_000_000n;
 
@@ -235,10 +235,10 @@ describe('what a guardian sees', () => {
     await subject.round();
     const said = async () => (await subject.said('Attest-Deposits')).map((l) => parseDepositLine(l).amount);
     expect(await said()).toEqual([5n]);
-    await subject.restart({ ...subject.config, assets: scene.assets });
+    await subject.restart({ assets: scene.assets });
     await subject.round();
     expect(await said()).toEqual([5n, 9n]);
-    await subject.restart({ ...subject.config, assets: scene.assets });
+    await subject.restart({ assets: scene.assets });
     await subject.round();
     expect(await said()).toEqual([5n, 9n]);
   });
@@ -247,13 +247,13 @@ describe('what a guardian sees', () => {
     const { scene, subjects } = await funded();
     const sources = await Promise.all([1, 2, 3].map(() => scene.anotherSource()));
     const [liar, dead] = sources as [Door, Door];
-    const config = first(subjects).config;
-    const chain = { ...config.chain, rpcUrls: sources.map((s) => s.url), agreement: 2 };
+    expect(subjects).not.toHaveLength(0);
+    const chain = { rpcUrls: sources.map((s) => s.url), agreement: 2 };
     const subject = await scene.guardian(2, { chain });
     await subject.look();
     await scene.withdraw(5_000n);
     await scene.deposited(77n);
-    const runner = new Runner(subject.guardian, 1000, subject.log, () => 0);
+    const runner = new Runner(subject.guardian, CHAIN, 1000, new GuardianMetrics(), subject.log);
     liar.intercept = lying(({ method }, result) =>
       method === 'eth_getLogs' ? (result as { data: string }[]).map((l) => ({ ...l, data: `${l.data}00` })) : result,
     );
@@ -339,7 +339,7 @@ describe('what a guardian follows', () => {
       if (bad === scene.coin) await scene.emit('deposit.minted is no such line');
       await scene.depositedToken(token, 9n);
       await scene.deposited(5n);
-      const runner = new Runner(subject.guardian, 1000, subject.log, () => 0);
+      const runner = new Runner(subject.guardian, CHAIN, 1000, new GuardianMetrics(), subject.log);
       for (let i = 0; i < 2; i += 1) {
         expect(await runner.round()).toBe(false);
         expect(runner.health).toMatchObject({
@@ -523,7 +523,7 @@ describe('what a guardian signs', () => {
     await world.message(ALICE_KEY, scene.process, { Action: 'Transfer', Quantity: '50000', Recipient: process });
     await scene.push(process, { Action: 'Withdraw', Quantity: '5000', Recipient: PAYEE, 'Max-Fee': '10' });
     const assets = [scene.coin];
-    await subject.restart({ ...subject.config, assets });
+    await subject.restart({ assets });
     // Its schedule is gone, and in its place stands what this guardian cannot verify.
     const other = await createItem({ tags: [{ name: 'Type', value: 'Module' }], data: 'x' }, rogue);
     scene.gateway.intercept = async ({ path }, forward) => {

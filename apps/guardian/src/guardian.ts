@@ -5,42 +5,31 @@
 import { createItem, type AoNetwork, type Item, type Signer, type Tag, type WorkerPool } from '@isthmus/ao';
 import { ArweaveError, type SettledSlots } from '@isthmus/arweave';
 import {
-  encodeSignLine,
   parseDecision,
   shortfall,
   subjectOf,
   type Decision,
   type OpenWithdrawal,
   type ProcessView,
-  type Subject,
 } from '@isthmus/bridge';
 import { sourceHash, tokenSource, type Logger } from '@isthmus/store';
 import type { PrivateKeyAccount } from 'viem';
 import type { GuardianConfig } from './config.js';
 import { crashPoint } from './crash-point.js';
-import type { EthereumHome } from './ethereum-home.js';
-import { FollowedAsset, type Asset } from './followed-asset.js';
-import { DoubleSignRefused, type Ledger, type SignedRow } from './ledger.js';
+import { ContractCustody } from './contract-custody.js';
+import type { Custody, SignRefusal, Write } from './custody.js';
+import { FollowedAsset } from './followed-asset.js';
+import type { Asset, Home } from './homes/home.js';
+import type { Ledger } from './ledger.js';
 import type { Motion, Motions } from './motions.js';
 import { postItem, MessageRefused } from './post.js';
+import { ProposalCustody } from './proposal-custody.js';
 
 /** Time after which a message not yet in the schedule is sent again. */
 const RESEND_MS = 5_000;
 const SENDS_AT_ONCE = 50;
 /** Large releases of one asset looked for on Arweave in one round, the oldest first; three requests each. */
 const LOOKS_AT_ONCE = 20;
-
-/** Why a withdrawal is not signed now. */
-export type SignRefusal =
-  | 'paused'
-  | 'not-in-set'
-  | 'behind'
-  | 'rotation'
-  | 'already-released'
-  | 'bad-withdrawal'
-  /** It is above what is signed before it can be read on Arweave. */
-  | 'settlement'
-  | 'unverified-sender';
 
 /** The vault holds less than AO owes: this guardian signs nothing for the asset and asks for a pause. */
 export class ConservationBroken extends Error {
@@ -64,10 +53,13 @@ export class SeveralFailed extends Error {
 
 export interface GuardianParts {
   config: GuardianConfig;
+  /** Of the configuration, the chain this is about and its assets. */
+  chain: string;
+  assets: readonly Asset[];
   ledger: Ledger;
   motions: Motions;
   /** The chain the assets are locked on. */
-  home: EthereumHome;
+  home: Home;
   /** Where the schedule is read and messages are sent. */
   network: AoNetwork;
   workers: WorkerPool;
@@ -80,24 +72,36 @@ export interface GuardianParts {
   log: Logger;
 }
 
-/** What one asset has to sign, and what it must not. */
-interface Waiting {
-  unsigned: OpenWithdrawal[];
-  doubled: DoubleSignRefused[];
-}
-
 export class Guardian {
   private readonly followed: FollowedAsset[];
+  private readonly custody: Custody;
 
   constructor(private readonly parts: GuardianParts) {
-    const { config, ledger, network, workers, account } = parts;
+    const { config, chain, home, ledger, network, workers, account, motions, log } = parts;
     const known = {
       sources: new Set([sourceHash(tokenSource()), ...config.tokenSources]),
       modules: new Set(config.modules),
     };
-    this.followed = config.assets.map(
-      (asset) => new FollowedAsset({ config, asset, ledger, network, workers, known, self: account.address }),
+    const self = account.address;
+    this.followed = parts.assets.map(
+      (asset) => new FollowedAsset({ config, asset, chain, home, ledger, network, workers, known, self }),
     );
+    const write: Write = (process, action, data, more) => this.message(process, action, data, more);
+    const { followed } = this;
+    this.custody =
+      home.custody === 'contract'
+        ? new ContractCustody({
+            chain,
+            home,
+            ledger,
+            motions,
+            account,
+            write,
+            followed,
+            batch: config.batch,
+            log,
+          })
+        : new ProposalCustody({ home, ledger, self, write, turnMs: config.turnMs, log });
   }
 
   /** What this guardian knows of a process; null while it has not followed it soundly. */
@@ -123,7 +127,7 @@ export class Guardian {
 
   /** Messages the schedule does not hold yet. */
   outbox(): Promise<number> {
-    return this.parts.ledger.waiting();
+    return this.parts.ledger.waiting(this.parts.assets.map((a) => a.process));
   }
 
   /** Takes what is final on the home chain. @throws AgreementLost, FinalityViolated, SequenceGap, VaultLogError */
@@ -166,7 +170,7 @@ export class Guardian {
     await this.forEach(async (one) => {
       if (!one.view) return;
       for (const motion of await this.parts.motions.list(one.asset.process)) await this.pursue(one, one.view, motion);
-      for (const subject of one.view.holding.keys()) await this.carry(one, one.view, subject);
+      await this.custody.carry(one, one.view);
     });
   }
 
@@ -224,11 +228,11 @@ export class Guardian {
 
   /** One vote for each place it can have: anew when another decision took the number, or when the set changed. */
   private async pursue(one: FollowedAsset, view: ProcessView, motion: Motion): Promise<void> {
-    const { motions, home, log } = this.parts;
-    const { process, address } = one.asset;
+    const { motions, log } = this.parts;
+    const { process } = one.asset;
     const decision = parseDecision(motion.line);
     const isDecided = view.holding.get(subjectOf(decision.kind))?.line === motion.line;
-    if ((isDecided || isMoot(decision, view)) && (await home.isAs(decision, address)))
+    if ((isDecided || isMoot(decision, view)) && (await this.custody.isAs(decision, one, view)))
       return motions.close(motion, 'done');
     if (isDecided || !this.isMember(view)) return;
     if (decision.kind === 'rotate' && decision.epoch !== view.set.epoch + 1n) {
@@ -238,39 +242,12 @@ export class Guardian {
       );
       return motions.close(motion, 'withdrawn');
     }
+    if (!(await this.custody.mayDecide(decision, one, view))) return;
     const nonce = view.decisions + 1n;
     const asked = `${nonce} ${view.set.epoch}`;
     if (motion.asked === asked) return;
     await motions.keepAsked(motion, asked, await this.onDecision(process, 'Attest-Decision', nonce, motion.line));
     log.info({ process, decision: motion.line, nonce: String(nonce), mover: motion.mover }, 'voted for a decision');
-  }
-
-  /** Signs what holds on AO and not yet at the vault; anew when the vault's count has moved on. A rotation is signed by the set that leaves. */
-  private async carry(one: FollowedAsset, view: ProcessView, subject: Subject): Promise<void> {
-    const held = view.holding.get(subject);
-    if (!held || one.carried.get(subject) === held.nonce) return;
-    const decision = parseDecision(held.line);
-    const { process, address: asset } = one.asset;
-    const { account, home, ledger, log, motions } = this.parts;
-    if (await home.isAs(decision, asset)) {
-      // A pause comes and goes, also by what other assets decide; the others stand until the next decision.
-      if (subject !== 'pause') one.carried.set(subject, held.nonce);
-      return;
-    }
-    // The vault is paused while any of its assets is.
-    if (decision.kind === 'unpause' && this.followed.some((f) => f.view === null || f.view.paused)) return;
-    const signers = decision.kind === 'rotate' ? held.by : view.set;
-    const index = signers.guardians.indexOf(this.parts.account.address);
-    const epoch = await home.epoch();
-    if (index < 0 || epoch !== signers.epoch) return;
-    const vaultNonce = await home.decisions();
-    const place = `${held.nonce} ${epoch} ${decision.kind === 'rotate' ? '' : vaultNonce}`;
-    if (one.signedPlaces.get(subject) === place) return;
-    if (decision.kind === 'rotate') await motions.claimRotation(decision.epoch, held.line);
-    const signature = await home.signDecision(account, index, decision, { asset, epoch, nonce: vaultNonce });
-    await ledger.keepMessage(process, await this.onDecision(process, 'Sign-Decision', held.nonce, signature));
-    one.signedPlaces.set(subject, place);
-    log.info({ process, decision: held.line, nonce: String(held.nonce) }, 'signed a decision for the vault');
   }
 
   private onDecision(process: string, action: string, nonce: bigint, data: string): Promise<Item> {
@@ -286,35 +263,20 @@ export class Guardian {
     const process = one.asset.process;
     const released = await ledger.releasedAmong(process, [...view.open.keys()]);
     const reason = await this.refusal(one, view, released);
-    const { unsigned, doubled } = await this.waiting(one, view);
+    const { open, doubled } = await this.custody.unsigned(one, view);
     const sound: OpenWithdrawal[] = [];
     const looks = { left: LOOKS_AT_ONCE };
-    for (const w of unsigned) {
+    for (const w of open) {
       const why = released.has(w.number)
         ? 'already-released'
         : (reason ?? this.flawOf(w, one.asset) ?? (await this.unsettled(one, w, looks)));
       if (why === null) sound.push(w);
       else refused.set(w.id, why);
     }
-    if (sound.length > 0) await this.signAll(one, view, sound.slice(0, this.parts.config.batch));
+    // While it is paused, what pays nobody goes on: deposits are gathered before their refund opens.
+    if (reason === null || reason === 'paused')
+      for (const [id, why] of await this.custody.sign(one, view, sound)) refused.set(id, why);
     throwAll(doubled);
-  }
-
-  /** What has no signature in the ledger yet. A signature of another content than a withdrawal has now is never followed by a second one. */
-  private async waiting(one: FollowedAsset, view: ProcessView): Promise<Waiting> {
-    const open = one.notKnownSigned(view);
-    const waiting: Waiting = { unsigned: [], doubled: [] };
-    if (open.length === 0) return waiting;
-    const { process } = one.asset;
-    const numbers = open.map((w) => w.number);
-    const digests = await this.parts.ledger.signedAmong(process, view.set.epoch, numbers);
-    for (const w of open) {
-      const digest = digests.get(w.number);
-      if (digest === undefined) waiting.unsigned.push(w);
-      else if (digest === this.parts.home.releaseDigest(one.asset, view, w)) one.knowSigned([w]);
-      else waiting.doubled.push(new DoubleSignRefused(process, w.number, view.set.epoch));
-    }
-    return waiting;
   }
 
   /** Why nothing of this asset is signed now; null when all is in order. @throws ConservationBroken */
@@ -334,8 +296,8 @@ export class Guardian {
       this.parts.log.warn(known, 'payouts wait: nobody shows that a sender is a process');
       return 'unverified-sender';
     }
-    if ((await home.epoch()) !== view.set.epoch) return 'rotation';
-    return view.paused || (await home.paused()) ? 'paused' : null;
+    if (!(await this.custody.isHeldBySet(one, view))) return 'rotation';
+    return view.paused || (await this.custody.isPaused(view)) ? 'paused' : null;
   }
 
   /** I3, on this guardian's own sight of both sides, whether or not anything waits for a signature. @throws ConservationBroken */
@@ -356,28 +318,11 @@ export class Guardian {
     const { process, id } = one.asset;
     if (!short) {
       if (one.short !== false) await motions.booksAreWhole(process);
-    } else if (!view.paused || !(await this.parts.home.paused())) {
+    } else if (!view.paused || !(await this.custody.isPaused(view))) {
       if (await motions.open(process, 'pause', 'books'))
         log.error({ asset: id }, 'the books are short: asking for a pause');
     }
     one.short = short;
-  }
-
-  private async signAll(one: FollowedAsset, view: ProcessView, withdrawals: readonly OpenWithdrawal[]): Promise<void> {
-    const { account, home, ledger, log } = this.parts;
-    const { process } = one.asset;
-    const { epoch } = view.set;
-    const lines: string[] = [];
-    const rows: SignedRow[] = [];
-    for (const w of withdrawals) {
-      const signature = await home.signRelease(account, this.indexIn(view), one.asset, view, w);
-      lines.push(encodeSignLine({ number: w.number, epoch, signature }));
-      rows.push({ number: w.number, epoch, digest: home.releaseDigest(one.asset, view, w) });
-    }
-    await ledger.keepSigned(process, rows, await this.message(process, 'Sign-Release', lines.join('\n')));
-    one.knowSigned(withdrawals);
-    for (const w of withdrawals)
-      log.info({ transfer: w.id, number: String(w.number), epoch: String(epoch) }, 'signed a release');
   }
 
   /** The process has checked the same; a guardian takes nobody's word for what it signs. */
@@ -408,10 +353,6 @@ export class Guardian {
 
   private isMember(view: ProcessView): boolean {
     return view.set.guardians.includes(this.parts.account.address);
-  }
-
-  private indexIn(view: ProcessView): number {
-    return view.set.guardians.indexOf(this.parts.account.address);
   }
 
   /** Does the same for every asset; failures are thrown when all had their turn. */

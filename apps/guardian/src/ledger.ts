@@ -26,6 +26,13 @@ export interface SignedRow {
   digest: Hex;
 }
 
+/** A proposal that is signed, and the withdrawals it pays. */
+export interface SignedProposal {
+  id: Hex;
+  anchor: string;
+  numbers: readonly bigint[];
+}
+
 /** This guardian has signed another content for the same withdrawal and epoch; it will not sign this one. */
 export class DoubleSignRefused extends Error {
   readonly code = 'double-sign';
@@ -165,6 +172,54 @@ export class Ledger implements ReplicaStore {
     crashPoint('sign.after-commit');
   }
 
+  /** Notes that a proposal is this guardian's own; false when it was before. */
+  async keepProposed(process: string, id: Hex, item: Item): Promise<boolean> {
+    return this.database.transaction(async (manager) => {
+      const rows: unknown[] = await manager.query(
+        'insert into own_proposal (process, id) values ($1, $2) on conflict do nothing returning 1',
+        [process, id],
+      );
+      if (rows.length > 0) await insertOutbox(manager, process, item);
+      return rows.length > 0;
+    });
+  }
+
+  async hasSignedProposal(process: string, id: Hex): Promise<boolean> {
+    const rows: unknown[] = await this.database.query('select 1 from signed_proposal where process = $1 and id = $2', [
+      process,
+      id,
+    ]);
+    return rows.length > 0;
+  }
+
+  /** Of withdrawals among these that were ever signed in a proposal: the anchors they were signed under. */
+  async anchorsAmong(process: string, numbers: readonly bigint[]): Promise<Map<bigint, string[]>> {
+    const rows: { number: string; anchors: string[] }[] = await this.database.query(
+      'select number, array_agg(anchor) as anchors from signed_anchor where process = $1 and number = any($2::bigint[]) group by number',
+      [process, numbers.map(String)],
+    );
+    return new Map(rows.map((r) => [BigInt(r.number), r.anchors]));
+  }
+
+  /** Writes down what is signed, under which anchor, and the message that carries the signatures, before any of it leaves. */
+  async keepProposalSigned(process: string, { id, anchor, numbers }: SignedProposal, item: Item): Promise<void> {
+    await this.database.transaction(async (manager) => {
+      await manager.query('insert into signed_proposal (process, id, anchor, item_id) values ($1, $2, $3, $4)', [
+        process,
+        id,
+        anchor,
+        item.id,
+      ]);
+      await manager.query(
+        'insert into signed_anchor (process, number, anchor) select $1, unnest($2::bigint[]), $3 on conflict do nothing',
+        [process, numbers.map(String), anchor],
+      );
+      await insertOutbox(manager, process, item);
+      crashPoint('sign.before-commit');
+    });
+    crashPoint('sign.after-commit');
+  }
+
   /** Puts a message into the outbox; the same message again changes nothing. */
   async keepMessage(process: string, item: Item): Promise<void> {
     await insertOutbox(this.database.manager, process, item);
@@ -206,9 +261,12 @@ export class Ledger implements ReplicaStore {
     return Number(rows[0]?.n ?? 0);
   }
 
-  /** Messages the schedule does not hold yet. */
-  async waiting(): Promise<number> {
-    const rows: { n: number }[] = await this.database.query('select count(*)::int as n from outbox where slot is null');
+  /** Messages to these processes that their schedules do not hold yet. */
+  async waiting(processes: readonly string[]): Promise<number> {
+    const rows: { n: number }[] = await this.database.query(
+      'select count(*)::int as n from outbox where process = any($1) and slot is null',
+      [processes],
+    );
     return rows[0]?.n ?? 0;
   }
 

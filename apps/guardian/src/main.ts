@@ -1,8 +1,6 @@
 /** The guardian process: one signer with its own key, database, RPC sources and compute. */
 import 'reflect-metadata';
 import { ethereumSigner, WorkerPool } from '@isthmus/ao';
-import { chainIdOf } from '@isthmus/bridge';
-import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { guardianMigrations } from '@isthmus/migrations';
 import {
   createLogger,
@@ -16,12 +14,12 @@ import {
 import { Controller, Get, Header, Inject, Module, ServiceUnavailableException } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { privateKeyToAccount } from 'viem/accounts';
-import { guardianSchema, networkOf, settledSlotsOf } from './config.js';
-import { EthereumHome } from './ethereum-home.js';
+import { assetsIn, guardianSchema, networkOf, settledSlotsOf } from './config.js';
 import { Guardian } from './guardian.js';
+import { openHome } from './homes/open.js';
 import { Ledger } from './ledger.js';
 import { Motions } from './motions.js';
-import { Runner } from './runner.js';
+import { GuardianMetrics, Runner } from './runner.js';
 import { FOLLOWED, TailController } from './tail.controller.js';
 
 /** Compute threads: a process that costs its thread the life takes few others with it. */
@@ -33,31 +31,48 @@ interface About {
   address: string;
 }
 
+const ROUNDS = 'rounds';
+/** The work for one home chain. */
+interface Round {
+  guardian: Guardian;
+  runner: Runner;
+}
+
 @Controller()
 class HealthController {
   constructor(
-    @Inject(Runner) private readonly runner: Runner,
-    @Inject(Guardian) private readonly guardian: Guardian,
+    @Inject(ROUNDS) private readonly rounds: readonly Round[],
+    @Inject(GuardianMetrics) private readonly counted: GuardianMetrics,
     @Inject(ABOUT) private readonly about: About,
   ) {}
 
-  /** Who this is, whether it is in the guardian set of each asset, and how each part of its work goes. */
+  /** Who this is, and for each home chain whether it is in the guardian set of each asset, and how each part of its work goes. */
   @Get('health')
   health() {
-    return { ...this.about, ready: this.runner.isReady(), sets: this.guardian.sets(), parts: this.runner.health };
+    const homes = this.rounds.map(({ guardian, runner }) => ({
+      chain: runner.chain,
+      ready: runner.isReady(),
+      sets: guardian.sets(),
+      parts: runner.health,
+    }));
+    return { ...this.about, ready: this.isReady(), homes };
   }
 
-  /** 200 when the whole last round went well and is not long ago, 503 otherwise. */
+  /** 200 when of every home chain the whole last round went well and is not long ago, 503 otherwise. */
   @Get('ready')
   ready() {
-    if (!this.runner.isReady()) throw new ServiceUnavailableException(this.health());
+    if (!this.isReady()) throw new ServiceUnavailableException(this.health());
     return this.health();
   }
 
   @Get('metrics')
   @Header('content-type', 'text/plain; version=0.0.4')
   metrics(): Promise<string> {
-    return this.runner.registry.metrics();
+    return this.counted.registry.metrics();
+  }
+
+  private isReady(): boolean {
+    return this.rounds.every(({ runner }) => runner.isReady());
   }
 }
 
@@ -73,36 +88,41 @@ async function main(): Promise<void> {
     poolSize: 5,
   });
   await runMigrations(database);
-  const { chain } = config;
-  const pool = new RpcPool({
-    urls: chain.rpcUrls,
-    agreement: chain.agreement,
-    chainId: chainIdOf(chain.id),
-    finality: chain.finality,
-  });
-  const workers = new WorkerPool(Math.min(config.assets.length, MAX_THREADS));
+  const assets = assetsIn(config.homes);
+  const workers = new WorkerPool(Math.min(assets.length, MAX_THREADS));
   const ledger = new Ledger(database);
-  const guardian = new Guardian({
-    config,
-    ledger,
-    motions: new Motions(database),
-    home: new EthereumHome({ config, ledger, watcher: new VaultWatcher(pool, chain.vault), pool, log }),
-    network: networkOf(config),
-    workers,
-    settled: settledSlotsOf(config),
-    signer: ethereumSigner(key),
-    account,
-    log,
-  });
-  const runner = new Runner(guardian, config.pollMs, log, () => pool.calls);
+  const motions = new Motions(database);
+  const settled = settledSlotsOf(config);
+  const metrics = new GuardianMetrics();
+  const rounds: Round[] = [];
+  for (const own of config.homes) {
+    const { id: chain } = own.chain;
+    const { home, calls } = await openHome(own, { ledger, log });
+    metrics.countCalls(chain, calls);
+    const guardian = new Guardian({
+      config,
+      chain,
+      assets: own.assets,
+      ledger,
+      motions,
+      home,
+      network: networkOf(config),
+      workers,
+      settled,
+      signer: ethereumSigner(key),
+      account,
+      log,
+    });
+    rounds.push({ guardian, runner: new Runner(guardian, chain, config.pollMs, metrics, log) });
+  }
 
   @Module({
     controllers: [HealthController, TailController],
     providers: [
-      { provide: Runner, useValue: runner },
-      { provide: Guardian, useValue: guardian },
+      { provide: ROUNDS, useValue: rounds },
+      { provide: GuardianMetrics, useValue: metrics },
       { provide: Ledger, useValue: ledger },
-      { provide: FOLLOWED, useValue: config.assets.map((a) => a.process) },
+      { provide: FOLLOWED, useValue: assets.map((a) => a.process) },
       { provide: ABOUT, useValue: { name: config.name, address: account.address } satisfies About },
     ],
   })
@@ -110,11 +130,11 @@ async function main(): Promise<void> {
 
   const app = await NestFactory.create(GuardianModule, { logger: ['error'] });
   await app.listen(config.port, config.host);
-  runner.start();
+  for (const { runner } of rounds) runner.start();
   log.info({ address: account.address, port: config.port }, 'guardian is up');
 
   endWhenTold(async () => {
-    await runner.stop();
+    await Promise.all(rounds.map(({ runner }) => runner.stop()));
     await app.close();
     await workers.stop();
     await database.destroy();

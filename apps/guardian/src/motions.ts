@@ -70,15 +70,17 @@ export class Motions {
     ]);
   }
 
-  /** Signs one rotation at most for each of the vault's epochs, whatever several processes decide. @throws RotationConflict */
-  async claimRotation(epoch: bigint, line: string): Promise<void> {
-    await this.database.query('insert into signed_rotation (epoch, line) values ($1, $2) on conflict do nothing', [
-      String(epoch),
-      line,
-    ]);
-    const [kept]: { line: string }[] = await this.database.query('select line from signed_rotation where epoch = $1', [
-      String(epoch),
-    ]);
+  /** Signs one rotation at most for each of a vault's epochs, whatever several processes decide. @throws RotationConflict */
+  async claimRotation(chain: string, epoch: bigint, line: string): Promise<void> {
+    await this.database.query(
+      `insert into signed_rotation (chain, epoch, line) select $1, $2, $3
+       where not exists (select 1 from signed_rotation where chain = '*' and epoch = $2) on conflict do nothing`,
+      [chain, String(epoch), line],
+    );
+    const [kept]: { line: string }[] = await this.database.query(
+      "select line from signed_rotation where chain in ($1, '*') and epoch = $2",
+      [chain, String(epoch)],
+    );
     if (kept?.line !== line) throw new RotationConflict(epoch);
   }
 

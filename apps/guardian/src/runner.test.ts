@@ -1,6 +1,6 @@
 /** The runner: rounds, what it says of them, and how long it waits. */
 import { createLogger } from '@isthmus/store';
-import { backoffMs, Runner, type Steps } from './runner.js';
+import { backoffMs, GuardianMetrics, Runner, type Steps } from './runner.js';
 
 class Refused extends Error {
   readonly code = 'agreement-lost';
@@ -39,7 +39,9 @@ function steps(fails: Partial<Record<string, Error>>, serving = true) {
 function runnerOf(guardian: Steps) {
   const lines: string[] = [];
   const log = createLogger('test', { write: (line: string) => void lines.push(line) });
-  return { runner: new Runner(guardian, 20, log, () => 11), lines };
+  const metrics = new GuardianMetrics();
+  metrics.countCalls('eip155:1', () => 11);
+  return { runner: new Runner(guardian, 'eip155:1', 20, metrics, log), lines, metrics };
 }
 
 const ALL = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'];
@@ -47,24 +49,24 @@ const ALL = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'];
 describe('a round', () => {
   it('goes through every part, and says how it went and what waits', async () => {
     const { guardian, calls } = steps({});
-    const { runner } = runnerOf(guardian);
+    const { runner, metrics: counted } = runnerOf(guardian);
     expect(runner.isReady()).toBe(false); // before the first
     expect(await runner.round()).toBe(true);
     expect(calls).toEqual(ALL);
     expect(runner.isReady()).toBe(true);
     expect(runner.isReady(Date.now() + 3_600_000)).toBe(false); // a round that was long ago
     expect(runner.health.sign).toMatchObject({ ok: true, waiting: { paused: 2, behind: 1 } });
-    const metrics = await runner.registry.metrics();
-    expect(metrics).toMatch(/isthmus_guardian_height 7/);
-    expect(metrics).toMatch(/isthmus_guardian_outbox 3/);
+    const metrics = await counted.registry.metrics();
+    expect(metrics).toMatch(/isthmus_guardian_height\{chain="eip155:1"\} 7/);
+    expect(metrics).toMatch(/isthmus_guardian_outbox\{chain="eip155:1"\} 3/);
     for (const part of ALL)
-      expect(metrics).toMatch(new RegExp(`isthmus_guardian_seconds_total{part="${part}"} [0-9.e-]+`));
-    expect(metrics).toMatch(/isthmus_guardian_rpc_calls 11/);
+      expect(metrics).toMatch(new RegExp(`isthmus_guardian_seconds_total{chain="eip155:1",part="${part}"} [0-9.e-]+`));
+    expect(metrics).toMatch(/isthmus_guardian_rpc_calls\{chain="eip155:1"\} 11/);
   });
 
   it('X10 without a sound look at the chain nothing is followed, said or signed', async () => {
     const { guardian, calls } = steps({ watch: new Refused('too few agree') });
-    const { runner, lines } = runnerOf(guardian);
+    const { runner, lines, metrics } = runnerOf(guardian);
     expect(await runner.round()).toBe(false);
     expect(await runner.round()).toBe(false);
     expect(calls).toEqual(['watch', 'watch']);
@@ -73,7 +75,9 @@ describe('a round', () => {
     });
     expect(runner.isReady()).toBe(false);
     expect(lines).toHaveLength(1); // once, while it stays the same
-    expect(await runner.registry.metrics()).toMatch(/failures_total\{part="watch",code="agreement-lost"\} 2/);
+    expect(await metrics.registry.metrics()).toMatch(
+      /failures_total\{chain="eip155:1",part="watch",code="agreement-lost"\} 2/,
+    );
   });
 
   it('A12 when no process can be followed nothing is said or signed; when some can, they are served', async () => {

@@ -2,7 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '@isthmus/store';
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { Guardian, SignRefusal } from './guardian.js';
+import type { SignRefusal } from './custody.js';
+import type { Guardian } from './guardian.js';
 
 const PARTS = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'] as const;
 type Part = (typeof PARTS)[number];
@@ -32,46 +33,65 @@ export function backoffMs(pollMs: number, failedRounds: number, partial: boolean
   return Math.min(pollMs * 2 ** Math.min(failedRounds, 20), most);
 }
 
-export class Runner {
+/** What all rounds of a guardian count, by home chain. */
+export class GuardianMetrics {
   readonly registry = new Registry();
-  readonly health: Partial<Record<Part, PartHealth>> = {};
-  private readonly failures = new Counter({
+  readonly failures = new Counter({
     name: 'isthmus_guardian_failures_total',
-    help: 'Failed steps by part and reason',
-    labelNames: ['part', 'code'],
+    help: 'Failed steps by home chain, part and reason',
+    labelNames: ['chain', 'part', 'code'],
     registers: [this.registry],
   });
-  private readonly seconds = new Counter({
+  readonly seconds = new Counter({
     name: 'isthmus_guardian_seconds_total',
     help: 'Time spent in each part',
-    labelNames: ['part'],
+    labelNames: ['chain', 'part'],
     registers: [this.registry],
   });
-  private readonly height = new Gauge({
+  readonly height = new Gauge({
     name: 'isthmus_guardian_height',
-    help: 'Last final block scanned',
+    help: 'Last final block or slot scanned',
+    labelNames: ['chain'],
     registers: [this.registry],
   });
-  private readonly outbox = new Gauge({
+  readonly outbox = new Gauge({
     name: 'isthmus_guardian_outbox',
     help: 'Messages the schedule does not hold yet',
+    labelNames: ['chain'],
     registers: [this.registry],
   });
+  private readonly sources = new Map<string, () => number>();
+  private readonly calls: Gauge<'chain'> = new Gauge({
+    name: 'isthmus_guardian_rpc_calls',
+    help: 'Calls made to RPC sources since the start',
+    labelNames: ['chain'],
+    registers: [this.registry],
+    collect: (): void => {
+      for (const [chain, count] of this.sources) this.calls.set({ chain }, count());
+    },
+  });
+
+  /** Counts the calls made to a chain's sources. */
+  countCalls(chain: string, calls: () => number): void {
+    this.sources.set(chain, calls);
+  }
+}
+
+export class Runner {
+  readonly health: Partial<Record<Part, PartHealth>> = {};
   private readonly stopping = new AbortController();
   private done: Promise<void> = Promise.resolve();
+  private readonly log: Logger;
 
+  /** @param chain CAIP-2 name of the home chain this round is about */
   constructor(
     private readonly guardian: Steps,
+    readonly chain: string,
     private readonly pollMs: number,
-    private readonly log: Logger,
-    rpcCalls: () => number,
+    private readonly metrics: GuardianMetrics,
+    log: Logger,
   ) {
-    const calls: Gauge = new Gauge({
-      name: 'isthmus_guardian_rpc_calls',
-      help: 'Calls made to RPC sources since the start',
-      registers: [this.registry],
-      collect: (): void => calls.set(rpcCalls()),
-    });
+    this.log = log.child({ chain });
   }
 
   /** Every part of the last round went well, and lately. `now` in milliseconds since 1970. */
@@ -103,6 +123,7 @@ export class Runner {
 
   /** One round: see, follow, say, sign, decide, send. Says whether all went well. */
   async round(): Promise<boolean> {
+    const { chain } = this;
     let good = true;
     for (const part of PARTS) {
       if (this.stopping.signal.aborted) return good;
@@ -115,12 +136,12 @@ export class Runner {
         good = false;
         this.report(part, error);
       }
-      this.seconds.inc({ part }, (performance.now() - began) / 1000);
+      this.metrics.seconds.inc({ chain, part }, (performance.now() - began) / 1000);
       // Without a sound view of both sides of at least one asset there is nothing to say or sign.
       if (part === 'watch' ? !good : part === 'follow' && !this.guardian.serving) return false;
     }
-    this.height.set(Number(this.guardian.height));
-    this.outbox.set(await this.guardian.outbox().catch(() => Number.NaN));
+    this.metrics.height.set({ chain }, Number(this.guardian.height));
+    this.metrics.outbox.set({ chain }, await this.guardian.outbox().catch(() => Number.NaN));
     return good;
   }
 
@@ -129,7 +150,7 @@ export class Runner {
     const detail = error instanceof Error ? error.message : String(error);
     const before = this.health[part];
     this.health[part] = { ok: false, code, detail, at: new Date().toISOString() };
-    this.failures.inc({ part, code });
+    this.metrics.failures.inc({ chain: this.chain, part, code });
     if (before?.detail !== detail) this.log.warn({ part, code, detail }, 'a step failed and is tried again');
   }
 }

@@ -186,15 +186,19 @@ it('names an asset in the policy that is none of this guardian', () => {
     port: 1,
     gatewayUrl: 'https://gateway.example',
     scheduler: 'A'.repeat(43),
-    chain: {
-      id: 'eip155:1',
-      rpcUrls: ['https://rpc.example'],
-      agreement: 1,
-      finality: { tag: 'finalized' },
-      vault: `0x${'11'.repeat(20)}`,
-      deployBlock: 1,
-    },
-    assets: [{ id: 'eip155:1/slip44:60', address: `0x${'0'.repeat(40)}`, process: 'A'.repeat(43) }],
+    homes: [
+      {
+        chain: {
+          id: 'eip155:1',
+          rpcUrls: ['https://rpc.example'],
+          agreement: 1,
+          finality: { tag: 'finalized' },
+          vault: `0x${'11'.repeat(20)}`,
+          deployBlock: 1,
+        },
+        assets: [{ id: 'eip155:1/slip44:60', address: `0x${'0'.repeat(40)}`, process: 'A'.repeat(43) }],
+      },
+    ],
     settlement: { arweaveUrl: 'https://arweave.example', releaseAbove: { 'eip155:1/slip44:61': '1' } },
   });
   expect(read.error?.issues.map((i) => i.path.join('.'))).toEqual(['settlement.releaseAbove.eip155:1/slip44:61']);

@@ -6,7 +6,6 @@ import type { Hex } from 'viem';
 import { isEthereumAddress } from './address.js';
 import { isBase58 } from './base58.js';
 import { BITCOIN_PREFIXES, readBitcoinAddress } from './bitcoin-address.js';
-import type { GuardianSet } from './decision.js';
 import { BridgeError } from './errors.js';
 import { isSolanaAddress } from './solana.js';
 
@@ -166,7 +165,8 @@ export function isProposing(chain: string): boolean {
 }
 
 /** Whether a set's guardians have the keys the chain needs: one each, or none where a contract knows their addresses. */
-export function areKeysOn(chain: string, { guardians, keys }: Pick<GuardianSet, 'guardians' | 'keys'>): boolean {
+export function areKeysOn(chain: string, set: { guardians: readonly string[]; keys: readonly string[] }): boolean {
+  const { guardians, keys } = set;
   const { proposes } = families[familyOf(chain)];
   if (!proposes) return keys.length === 0;
   const enough = keys.length === guardians.length && keys.length <= proposes.mostGuardians;

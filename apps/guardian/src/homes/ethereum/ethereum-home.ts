@@ -17,7 +17,6 @@ import {
   releaseDigest,
   releaseTypedData,
   type Decision,
-  type DecisionPlace,
   type OpenWithdrawal,
   type ProcessView,
   type ReleaseStatement,
@@ -37,9 +36,9 @@ import {
   type Hex,
   type PrivateKeyAccount,
 } from 'viem';
-import type { GuardianConfig } from './config.js';
-import type { Asset } from './followed-asset.js';
-import type { DepositRow, Ledger, ReleaseRow } from './ledger.js';
+import type { EthereumHomeConfig } from '../../config.js';
+import type { Asset, ContractHome } from '../home.js';
+import type { DepositRow, Ledger, ReleaseRow } from '../../ledger.js';
 
 /** The vault has another guardian set for an epoch than AO has decided: people must look. */
 export class VaultDiverged extends Error {
@@ -50,8 +49,10 @@ export class VaultDiverged extends Error {
   }
 }
 
+type EthereumAsset = EthereumHomeConfig['assets'][number];
+
 export interface EthereumHomeParts {
-  config: Pick<GuardianConfig, 'chain' | 'assets'>;
+  config: EthereumHomeConfig;
   ledger: Ledger;
   watcher: VaultWatcher;
   /** The watcher's sources, for what a token says itself. */
@@ -59,8 +60,10 @@ export interface EthereumHomeParts {
   log: Logger;
 }
 
-export class EthereumHome {
-  private readonly byAsset: ReadonlyMap<string, Asset>;
+export class EthereumHome implements ContractHome {
+  readonly custody = 'contract';
+  private readonly byAddress: ReadonlyMap<string, EthereumAsset>;
+  private readonly byProcess: ReadonlyMap<string, EthereumAsset>;
   private readonly domain: VaultDomain;
   private readonly scan: string;
   private cursor: VaultCursor | null = null;
@@ -69,7 +72,8 @@ export class EthereumHome {
 
   constructor(private readonly parts: EthereumHomeParts) {
     const { chain, assets } = parts.config;
-    this.byAsset = new Map(assets.map((a) => [a.address.toLowerCase(), a]));
+    this.byAddress = new Map(assets.map((a) => [a.address.toLowerCase(), a]));
+    this.byProcess = new Map(assets.map((a) => [a.process, a]));
     this.domain = { chainId: chainIdOf(chain.id), vault: chain.vault };
     this.scan = scanName(parts.config);
   }
@@ -109,7 +113,6 @@ export class EthereumHome {
     return this.complete && this.cursor !== null && view.highestSequence < this.cursor.nextSequence;
   }
 
-  /** The vault's guardian set, its pause, and how many decisions it has carried out. */
   epoch(): Promise<bigint> {
     return this.vault<bigint>('epoch');
   }
@@ -123,7 +126,7 @@ export class EthereumHome {
   }
 
   /** Whether the vault is already as a decision wants it. @throws VaultDiverged */
-  async isAs(decision: Decision, asset: Hex): Promise<boolean> {
+  async isAs(decision: Decision, asset: Asset): Promise<boolean> {
     switch (decision.kind) {
       case 'pause':
         return this.paused();
@@ -137,12 +140,13 @@ export class EthereumHome {
         return true;
       }
       case 'list':
-        return isListedAs(decision, await this.vault<VaultListing>('listing', asset));
+        return isListedAs(decision, await this.vault<VaultListing>('listing', this.addressOf(asset)));
     }
   }
 
   /** What the vault has for an asset: what it counts, or less when a token has taken some away (E11). */
-  async holdings({ address }: Asset): Promise<bigint> {
+  async holdings(asset: Asset): Promise<bigint> {
+    const address = this.addressOf(asset);
     const locked = await this.vault<bigint>('locked', address);
     if (address === zeroAddress) return locked;
     const balance = await this.memo(`balance ${address}`, async (height) => {
@@ -154,13 +158,17 @@ export class EthereumHome {
   }
 
   /** Whether the vault could pay an asset there. */
-  canPay(recipient: string, { address }: Asset): boolean {
-    return isEthereumAddress(recipient) && recipient !== address && recipient !== this.domain.vault;
+  canPay(recipient: string, asset: Asset): boolean {
+    return isEthereumAddress(recipient) && recipient !== this.addressOf(asset) && recipient !== this.domain.vault;
+  }
+
+  vaultOf(): string {
+    return this.domain.vault;
   }
 
   /** What a release's signature is over; equal digests mean equal content. */
   releaseDigest(asset: Asset, view: ProcessView, withdrawal: OpenWithdrawal): Hex {
-    return releaseDigest(this.domain, statementOf(asset, view, withdrawal));
+    return releaseDigest(this.domain, this.statementOf(asset, view, withdrawal));
   }
 
   /** Signs a release for the vault, packed with the guardian's index. */
@@ -171,7 +179,7 @@ export class EthereumHome {
     view: ProcessView,
     withdrawal: OpenWithdrawal,
   ): Promise<Hex> {
-    const typed = releaseTypedData(this.domain, statementOf(asset, view, withdrawal));
+    const typed = releaseTypedData(this.domain, this.statementOf(asset, view, withdrawal));
     return packSignature(index, await account.signTypedData(typed));
   }
 
@@ -180,16 +188,36 @@ export class EthereumHome {
     account: PrivateKeyAccount,
     index: number,
     decision: Decision,
-    place: DecisionPlace,
+    asset: Asset,
+    { epoch, nonce }: { epoch: bigint; nonce: bigint },
   ): Promise<Hex> {
+    const place = { asset: this.addressOf(asset), epoch, nonce };
     return packSignature(index, await account.sign({ hash: decisionDigest(this.domain, decision, place) }));
+  }
+
+  private statementOf(asset: Asset, view: ProcessView, w: OpenWithdrawal): ReleaseStatement {
+    return {
+      process: asset.process,
+      number: w.number,
+      asset: this.addressOf(asset),
+      recipient: getAddress(w.recipient),
+      amount: w.amount,
+      maxFee: w.maxFee,
+      epoch: view.set.epoch,
+    };
+  }
+
+  private addressOf({ id, process }: Asset): Hex {
+    const asset = this.byProcess.get(process);
+    if (!asset) throw new Error(`${id} is not locked on ${this.parts.config.chain.id}.`);
+    return asset.address;
   }
 
   private depositRow(log: DepositedLog): DepositRow {
     const { chain } = this.parts.config;
     const reference = depositReference({ chain: chain.id, vault: this.domain.vault, sequence: log.sequence });
     const id = depositId(reference);
-    const asset = this.byAsset.get(log.asset.toLowerCase());
+    const asset = this.byAddress.get(log.asset.toLowerCase());
     const line = asset && depositLine(log, id, reference);
     if (asset && line) return { id, process: asset.process, sequence: log.sequence, line };
     const why = asset ? 'nobody on AO can be credited' : 'its asset is not configured';
@@ -198,7 +226,7 @@ export class EthereumHome {
   }
 
   private releaseRow(log: ReleasedLog): ReleaseRow[] {
-    const asset = this.byAsset.get(log.asset.toLowerCase());
+    const asset = this.byAddress.get(log.asset.toLowerCase());
     if (!asset || asset.process !== log.process) return [];
     const { number, txHash, fee, held, amount } = log;
     const line = encodeReleaseLine({ number, txHash, fee, outcome: held ? 'held' : 'paid' });
@@ -224,7 +252,7 @@ export class EthereumHome {
 }
 
 /** Names what is scanned: another vault, or another asset, is read from the vault's first block on. What is known already stays as it is. */
-function scanName({ chain, assets }: Pick<GuardianConfig, 'chain' | 'assets'>): string {
+function scanName({ chain, assets }: EthereumHomeConfig): string {
   const known = assets.map((a) => `${a.address} ${a.process}`).toSorted();
   return `${chain.id}:${chain.vault}:${keccak256(stringToHex(known.join('\n')))}`;
 }
@@ -240,16 +268,4 @@ function depositLine(log: DepositedLog, id: DepositRow['id'], reference: string)
     if (error instanceof BridgeError) return null;
     throw error;
   }
-}
-
-function statementOf(asset: Asset, view: ProcessView, w: OpenWithdrawal): ReleaseStatement {
-  return {
-    process: asset.process,
-    number: w.number,
-    asset: asset.address,
-    recipient: getAddress(w.recipient),
-    amount: w.amount,
-    maxFee: w.maxFee,
-    epoch: view.set.epoch,
-  };
 }

@@ -1,0 +1,185 @@
+/**
+ * A vault that only keys hold: releases are proposed, and a guardian signs what it would have built itself. I2 rests on one rule, kept in the
+ * ledger before anything leaves: a withdrawal is signed under one anchor only, until that can never pay it any more.
+ */
+import {
+  encodeProposalSignLine,
+  proposalId,
+  type Decision,
+  type OpenProposal,
+  type OpenWithdrawal,
+  type ProcessView,
+} from '@isthmus/bridge';
+import type { Logger } from '@isthmus/store';
+import type { Custody, SignRefusal, Write } from './custody.js';
+import type { FollowedAsset } from './followed-asset.js';
+import type { ProposingHome } from './homes/home.js';
+import type { Ledger } from './ledger.js';
+import { Turns } from './turns.js';
+
+export interface ProposalCustodyParts {
+  home: ProposingHome;
+  ledger: Ledger;
+  /** AO address of this guardian. */
+  self: string;
+  write: Write;
+  /** Milliseconds a guardian has to propose before it is the next one's turn. */
+  turnMs: number;
+  log: Logger;
+  now?: () => number;
+}
+
+/** Proposals signed in one round: each is rebuilt. */
+const SIGN_AT_ONCE = 20;
+
+export class ProposalCustody implements Custody {
+  private readonly turns: Turns;
+  /** Proposals the ledger has a signature of, so that it is not asked again; of those that are open. */
+  private readonly signed = new Set<string>();
+
+  constructor(private readonly parts: ProposalCustodyParts) {
+    this.turns = new Turns(parts.turnMs, parts.now);
+  }
+
+  /** Limits and pauses hold by what guardians refuse to sign; a rotation is done when the vault is in the new set's hands. */
+  async isAs(decision: Decision, one: FollowedAsset, view: ProcessView): Promise<boolean> {
+    if (decision.kind !== 'rotate') return true;
+    return view.set.epoch >= decision.epoch && (await this.isHeldBySet(one, view));
+  }
+
+  /** The set before last could not hand over what it still held. */
+  async mayDecide(decision: Decision, one: FollowedAsset, view: ProcessView): Promise<boolean> {
+    return decision.kind !== 'rotate' || this.isHeldBySet(one, view);
+  }
+
+  isPaused(view: ProcessView): Promise<boolean> {
+    return Promise.resolve(view.paused);
+  }
+
+  async isHeldBySet(one: FollowedAsset, view: ProcessView): Promise<boolean> {
+    return (await this.parts.home.holder(one.asset, view)) === 'set';
+  }
+
+  /** Who has just left hands the vault over. */
+  async carry(one: FollowedAsset, view: ProcessView): Promise<void> {
+    const { outgoing } = view;
+    if (!outgoing?.guardians.some((g) => g === this.parts.self)) return;
+    if ((await this.parts.home.holder(one.asset, view)) !== 'outgoing') return;
+    await this.act(one, view, outgoing, []);
+  }
+
+  unsigned(_one: FollowedAsset, view: ProcessView): Promise<{ open: OpenWithdrawal[]; doubled: Error[] }> {
+    return Promise.resolve({ open: [...view.open.values()], doubled: [] }); // a proposal may replace one that is signed
+  }
+
+  sign(one: FollowedAsset, view: ProcessView, payable: readonly OpenWithdrawal[]): Promise<Map<string, SignRefusal>> {
+    return this.act(one, view, view.set, payable);
+  }
+
+  private async act(
+    one: FollowedAsset,
+    view: ProcessView,
+    set: ProcessView['set'],
+    payable: readonly OpenWithdrawal[],
+  ): Promise<Map<string, SignRefusal>> {
+    for (const id of this.signed) if (!view.proposals.has(id as OpenProposal['id'])) this.signed.delete(id);
+    const free = await this.unbound(one, payable);
+    await this.propose(one, view, set, free);
+    const refused = new Map<string, SignRefusal>();
+    const byNumber = new Map(payable.map((w) => [w.number, w]));
+    let left = SIGN_AT_ONCE;
+    for (const proposal of view.proposals.values()) {
+      if (left === 0) break;
+      if (proposal.epoch !== set.epoch || (await this.isSigned(one, proposal))) continue;
+      left -= 1;
+      const why = await this.signOne(one, view, proposal, byNumber);
+      if (why === null) continue;
+      for (const number of proposal.withdrawals) {
+        const w = byNumber.get(number);
+        if (w) refused.set(w.id, why);
+      }
+    }
+    return refused;
+  }
+
+  private async propose(
+    one: FollowedAsset,
+    view: ProcessView,
+    set: ProcessView['set'],
+    payable: readonly OpenWithdrawal[],
+  ): Promise<void> {
+    const { home, ledger, log, self, write } = this.parts;
+    const { asset } = one;
+    const index = set.guardians.findIndex((g) => g === self);
+    const isTurn = (anchor: string): boolean => this.turns.isMine(anchor, index, set.guardians.length);
+    for (const line of await home.propose(asset, view, payable, isTurn)) {
+      const id = proposalId(asset.process, line);
+      if (view.proposals.has(id)) continue;
+      if (await ledger.keepProposed(asset.process, id, await write(asset.process, 'Propose-Release', line)))
+        log.info({ process: asset.process, proposal: id }, 'proposed a transaction of the vault');
+    }
+  }
+
+  private async isSigned(one: FollowedAsset, { id, signatures }: OpenProposal): Promise<boolean> {
+    if (this.signed.has(id)) return true;
+    const known = [...signatures.keys()].some((g) => g === this.parts.self);
+    if (!known && !(await this.parts.ledger.hasSignedProposal(one.asset.process, id))) return false;
+    this.signed.add(id);
+    return true;
+  }
+
+  /** Null when it is signed, or why not. */
+  private async signOne(
+    one: FollowedAsset,
+    view: ProcessView,
+    proposal: OpenProposal,
+    payable: ReadonlyMap<bigint, OpenWithdrawal>,
+  ): Promise<SignRefusal | null> {
+    const { home, ledger, log, write } = this.parts;
+    const { process } = one.asset;
+    const paid = proposal.withdrawals.flatMap((n) => payable.get(n) ?? []);
+    if (paid.length < proposal.withdrawals.length) return 'not-payable';
+    if ((await this.boundElsewhere(one, paid, proposal.anchor)).size > 0) return 'other-anchor';
+    const made = await home.sign(one.asset, view, proposal, paid);
+    if ('refused' in made) {
+      log.warn({ process, proposal: proposal.id, why: made.refused }, 'a proposal is not signed');
+      return made.refused;
+    }
+    const { id, anchor } = proposal;
+    const line = encodeProposalSignLine({ id, signatures: made.signatures });
+    const message = await write(process, 'Sign-Release', line);
+    await ledger.keepProposalSigned(process, { id, anchor, numbers: paid.map((w) => w.number) }, message);
+    this.signed.add(id);
+    for (const w of paid) log.info({ transfer: w.id, number: String(w.number), proposal: id }, 'signed a release');
+    return null;
+  }
+
+  /** Those that may be proposed under any anchor, or are bound to one that is still open. */
+  private async unbound(one: FollowedAsset, payable: readonly OpenWithdrawal[]): Promise<OpenWithdrawal[]> {
+    const bound = await this.bindings(one, payable);
+    return payable.filter((w) => (bound.get(w.number) ?? []).length === 0);
+  }
+
+  /** Numbers of those that are signed under another anchor which may still pay them. */
+  private async boundElsewhere(
+    one: FollowedAsset,
+    paid: readonly OpenWithdrawal[],
+    anchor: string,
+  ): Promise<Set<bigint>> {
+    const bound = await this.bindings(one, paid);
+    return new Set([...bound].filter(([, anchors]) => anchors.some((a) => a !== anchor)).map(([number]) => number));
+  }
+
+  /** By number, the anchors this guardian has signed it under that are not void. */
+  private async bindings(one: FollowedAsset, among: readonly OpenWithdrawal[]): Promise<Map<bigint, string[]>> {
+    const { home, ledger } = this.parts;
+    const known = await ledger.anchorsAmong(
+      one.asset.process,
+      among.map((w) => w.number),
+    );
+    const standings = new Map<string, boolean>();
+    for (const anchor of new Set([...known.values()].flat()))
+      standings.set(anchor, (await home.anchor(one.asset, anchor)) === 'void');
+    return new Map([...known].map(([number, anchors]) => [number, anchors.filter((a) => standings.get(a) !== true)]));
+  }
+}
