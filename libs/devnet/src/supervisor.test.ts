@@ -88,6 +88,19 @@ it('starts it no more once it is stopped, and leaves nothing behind', async () =
   expect(server.restarts).toBe(0);
 });
 
+it('launched anew while it waits to be started again, it runs once', async () => {
+  const server = supervised();
+  await server.start();
+  const before = server.pid as number;
+  process.kill(before, 'SIGKILL');
+  await until(() => !alive(before));
+  await server.stop();
+  server.launch();
+  await until(async () => (await whoAnswers()) !== 0);
+  expect(server.restarts).toBe(0);
+  expect(await whoAnswers()).toBe(server.pid);
+});
+
 it('says what a child that does not come up said last', async () => {
   const server = supervised(
     `console.error('starting');\nconsole.error('no such vault');\nconsole.error('    at somewhere\\n}');\nprocess.exit(1);`,

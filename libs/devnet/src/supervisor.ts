@@ -96,11 +96,11 @@ export class SupervisedChild {
   private async restart(): Promise<void> {
     if (this.stopping) return;
     this.failures += 1;
-    this.wake = new AbortController();
+    const { signal } = (this.wake = new AbortController());
     await delay(Math.min(FIRST_RESTART_MS * 2 ** (this.failures - 1), MAX_RESTART_MS), undefined, {
-      signal: this.wake.signal,
+      signal,
     }).catch(() => undefined);
-    if (this.stopping) return;
+    if (signal.aborted) return; // stopped, and perhaps launched anew since
     this.restarts += 1;
     this.spawn({});
     this.child?.once('exit', () => void this.restart());
