@@ -1,10 +1,12 @@
 /** A real stack whose gateway or guardian is really killed at a durable step of a deposit or a withdrawal. For I12 and X4. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { devAccount, type Stack } from '@isthmus/devnet';
 import { Stage } from './stage.js';
 
 const HOLDER = 1;
 const DEPOSIT = 10n ** 17n;
 const BACK = 4n * 10n ** 16n;
+const LOOK_MS = 20;
 
 let stage: Stage;
 let rounds = 0n;
@@ -50,4 +52,46 @@ export async function survives(victim: Victim, at: string): Promise<boolean> {
   child.launch({ ISTHMUS_CRASH_AT: at });
   await thereAndBack();
   return child.restarts > before;
+}
+
+/**
+ * There and back with a kill at each of these points, in this order, each kill while the work that the one before cut off goes on; once more
+ * for points that the rest of that work does not pass.
+ */
+export async function survivesAll(victim: Victim, points: readonly string[]): Promise<void> {
+  const child = victim(stage.stack);
+  let isOver = false;
+  let kills = 0;
+  const killEach = async (): Promise<void> => {
+    await child.stop();
+    for (const point of points) {
+      child.launch({ ISTHMUS_CRASH_AT: point });
+      while (isAlive(child.pid)) {
+        if (isOver) return;
+        await delay(LOOK_MS);
+      }
+      await child.stop(); // it is begun again for the next point, not by its supervisor
+      kills += 1;
+    }
+    child.launch();
+  };
+  const killing = killEach();
+  try {
+    for (let before = -1; kills > before && kills < points.length;) {
+      before = kills;
+      await thereAndBack();
+    }
+  } finally {
+    isOver = true;
+    await killing;
+  }
+  expect(points.slice(kills)).toEqual([]); // all were passed
+}
+
+function isAlive(pid: number | undefined): boolean {
+  try {
+    return pid !== undefined && process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }

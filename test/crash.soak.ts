@@ -1,6 +1,6 @@
 /**
- * I12: as `crash.test.ts`, at every time a point is passed on the way there and back: the posting of a signature and of the release's
- * attestation as well as that of the deposit's, each event of the schedule, each look at the chain.
+ * I12: as `crash.test.ts`, with one kill on each way there and back, at every time a point is passed: the posting of a signature and of the
+ * release's attestation as well as that of the deposit's, each event of the schedule, each look at the chain.
  */
 import { CRASH_POINTS as GATEWAY_POINTS } from '../apps/gateway/src/crash-point.js';
 import { CRASH_POINTS as GUARDIAN_POINTS } from '../apps/guardian/src/crash-point.js';
