@@ -255,7 +255,7 @@ it('B16: a batch whose coin was spent elsewhere is refused by the node, and anot
   const coin = await stage.coin(300_000n, lock, true);
   const plan = await planOn({ anchor: await stage.coin(50_000n), payouts: [payout(1, 200_000n)], coins: [coin] });
   const { batch } = planRelease(plan);
-  const { buildRefund } = await import('./recovery.js');
+  const { buildRefund } = await import('./refund.js');
   await stage.bitcoin.send(
     buildRefund(terms, { coins: [coin], to: stage.purse.address, feeRate: 1_000n, secret: stage.depositor }).hex,
   );

@@ -141,7 +141,7 @@ export function planSweep(plan: SweepPlan): Batch {
 
 /** The same withdrawals from the same coins at a higher fee rate. @throws BitcoinError `fee-limit` when one of them does not allow its share, or nodes would not take it for the old one */
 export function planReplacement(old: Batch, feeRate: bigint): Batch {
-  checkRate(feeRate);
+  checkFeeRate(feeRate);
   const paid = shares(old.vault, old.inputs, old.change.lock, old.payouts, feeRate);
   const refused = paid.find((p) => !affordable(p));
   if (refused)
@@ -263,7 +263,7 @@ function build(
 }
 
 function checkPlan({ feeRate, unconfirmed }: Plan): void {
-  checkRate(feeRate);
+  checkFeeRate(feeRate);
   if (unconfirmed >= MAX_UNCONFIRMED)
     throw new BitcoinError(
       'chain-too-long',
@@ -271,7 +271,8 @@ function checkPlan({ feeRate, unconfirmed }: Plan): void {
     );
 }
 
-function checkRate(feeRate: bigint): void {
+/** @throws BitcoinError `fee-limit` */
+export function checkFeeRate(feeRate: bigint): void {
   if (feeRate < 1_000n || feeRate > MAX_FEE_RATE)
     throw new BitcoinError(
       'fee-limit',

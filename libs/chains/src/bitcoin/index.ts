@@ -13,12 +13,16 @@ export {
   type ParsedBlock,
   type Tx,
 } from './block.js';
+export * from './deposit-request.js';
+export * from './deposit-terms.js';
 export * from './errors.js';
 export * from './finality.js';
 export * from './headers.js';
+export { publicKeyOf, secretIn } from './keys.js';
 export * from './memo.js';
 export * from './network.js';
 export * from './recovery.js';
+export * from './refund.js';
 export * from './rpc.js';
 export * from './signing.js';
 export * from './vault-script.js';

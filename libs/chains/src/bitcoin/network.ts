@@ -105,13 +105,3 @@ export function networkOf(chain: string): BitcoinNetwork {
   if (!found) throw new BitcoinError('bad-terms', 'The chain is none of the Bitcoin networks known here.');
   return found;
 }
-
-/** Settings bitcoinjs-lib wants; nothing here uses its extended keys. */
-export const forPayments = ({ bech32, pubKeyHash, scriptHash }: BitcoinNetwork) => ({
-  messagePrefix: '\u0018Bitcoin Signed Message:\n',
-  bech32,
-  bip32: { public: 0x043587cf, private: 0x04358394 },
-  pubKeyHash,
-  scriptHash,
-  wif: 0xef,
-});

@@ -1,6 +1,6 @@
 /**
  * Bitcoin Core's JSON-RPC over several nodes. Blocks and headers are what they hash to, whoever gives them; what no hash proves (which block is on the
- * chain at a height, whether a coin is unspent, what fees cost) is what enough nodes say alike. Amounts in JSON are never read: bytes are.
+ * chain at a height, whether a coin is unspent, what fees cost) is what enough nodes say alike. Amounts of deposits are never read from JSON: bytes are.
  */
 import { AgreementLost, RpcError, SourcePool, type Ask, type Source, type SourceOptions } from '../sources.js';
 import { HEADER_BYTES, MAX_BLOCK_BYTES, parseBlock, type ParsedBlock } from './block.js';
@@ -10,6 +10,22 @@ import type { BitcoinNetwork } from './network.js';
 
 export interface BitcoinPoolOptions extends SourceOptions {
   network: BitcoinNetwork;
+}
+
+/** An unspent output as nodes see it. Its value is only as true as they are: whoever signs for it commits to it, so that a wrong one makes a bad signature. */
+export interface PaidCoin {
+  txid: string;
+  vout: number;
+  /** Satoshis. */
+  value: bigint;
+  /** Blocks from its own to the tip, both counted; 0 while it waits. */
+  confirmations: number;
+}
+
+/** Unspent outputs, and the height of the tip they are counted from. */
+export interface PaidCoins {
+  height: number;
+  coins: PaidCoin[];
 }
 
 /** A transaction offered to the nodes. */
@@ -23,6 +39,8 @@ export interface Sent {
 
 /** In hex, with what JSON adds. */
 const MAX_BLOCK_ANSWER = 2 * MAX_BLOCK_BYTES + 1024;
+/** Some ten thousand coins of one script. */
+const MAX_SCAN = 4 * 1024 * 1024;
 /** Headers asked for in one request: half a megabyte of answers at most. */
 const HEADERS_AT_ONCE = 500;
 /** One synchronisation takes so many headers from a node at most, then looks around. */
@@ -73,6 +91,42 @@ export class BitcoinPool extends SourcePool<Source> {
       `whether ${txid}:${vout} is spent`,
       this.sources,
       async (ask) => (await ask('gettxout', [txid, vout, false])) !== null,
+      String,
+    );
+  }
+
+  /**
+   * What pays a script on the chain and is not spent there. A node looks through all its coins for it (`scantxoutset`), which takes it minutes; some
+   * have no such method. @throws AgreementLost
+   */
+  coinsOf(script: Uint8Array): Promise<PaidCoins> {
+    const wanted = Buffer.from(script).toString('hex');
+    const scan = ['start', [`raw(${wanted})`]];
+    return this.agreed(
+      'the coins of a script',
+      this.sources,
+      async (ask) => scanned(await ask('scantxoutset', scan, MAX_SCAN), wanted),
+      ({ height, coins }) => [height, ...coins.map((c) => `${c.txid}:${c.vout}:${c.value}`)].join(' '),
+    );
+  }
+
+  /** An output of a script, as far as neither the chain nor what waits spends it; null otherwise, or when it pays another. @throws AgreementLost */
+  coinAt(txid: string, vout: number, script: Uint8Array): Promise<PaidCoin | null> {
+    const wanted = Buffer.from(script).toString('hex');
+    return this.agreed(
+      `${txid}:${vout}`,
+      this.sources,
+      async (ask) => paidCoin(await ask('gettxout', [txid, vout, true]), txid, vout, wanted),
+      (coin) => (coin === null ? '-' : `${coin.value} ${coin.confirmations}`),
+    );
+  }
+
+  /** Height of the tip. @throws AgreementLost */
+  height(): Promise<number> {
+    return this.agreed(
+      'the height',
+      this.sources,
+      async (ask) => count(await ask('getblockcount', []), 'its height'),
       String,
     );
   }
@@ -155,10 +209,44 @@ async function blockFrom(ask: Ask, hash: string): Promise<ParsedBlock> {
 async function estimate(ask: Ask, blocks: number): Promise<bigint | null> {
   const { feerate } = fields(await ask('estimatesmartfee', [blocks]), 'a fee');
   if (feerate === undefined) return null;
-  // Coins per 1,000 bytes with eight decimals: exact as text.
   if (typeof feerate !== 'number' || !(feerate > 0 && feerate < 1))
     throw new RpcError('it gives something else as a fee');
-  return BigInt(feerate.toFixed(8).replace('.', ''));
+  return satoshis(feerate);
+}
+
+function scanned(answer: unknown, script: string): PaidCoins {
+  const { success, height, unspents } = fields(answer, 'coins');
+  if (success !== true || !Array.isArray(unspents)) throw new RpcError('it gives something else as coins');
+  const top = count(height, 'a height');
+  const coins = unspents.map((one: unknown) => {
+    const unspent = fields(one, 'a coin');
+    const below = top - count(unspent['height'], 'a height');
+    if (unspent['scriptPubKey'] !== script || below < 0) throw new RpcError('it gives coins nobody asked for');
+    return {
+      txid: text(unspent['txid'], HASH, 'a transaction'),
+      vout: count(unspent['vout'], 'an output'),
+      value: satoshis(unspent['amount']),
+      confirmations: below + 1,
+    };
+  });
+  return {
+    height: top,
+    coins: coins.toSorted((a, b) => (a.txid < b.txid ? -1 : a.txid > b.txid ? 1 : a.vout - b.vout)),
+  };
+}
+
+function paidCoin(answer: unknown, txid: string, vout: number, script: string): PaidCoin | null {
+  if (answer === null) return null;
+  const { confirmations, value, scriptPubKey } = fields(answer, 'a coin');
+  if (fields(scriptPubKey, 'a script')['hex'] !== script) return null;
+  return { txid, vout, value: satoshis(value), confirmations: count(confirmations, 'a count') };
+}
+
+/** Of coins as JSON has them: eight decimals, exact as text, for all coins there are make 2.1e15 satoshis. */
+function satoshis(coins: unknown): bigint {
+  if (typeof coins !== 'number' || !(coins >= 0 && coins <= 21_000_000))
+    throw new RpcError('it gives something else as an amount');
+  return BigInt(coins.toFixed(8).replace('.', ''));
 }
 
 async function sent(ask: Ask, txid: string, hex: string): Promise<true> {

@@ -4,7 +4,8 @@ import { encodeAddress } from './address.js';
 import { BitcoinStage, keyOf, makeVault, PROCESS, RECIPIENT, REGTEST, secretOf } from './harness.js';
 import { memoScript, readMemo } from './memo.js';
 import { NETWORKS } from './network.js';
-import { buildRefund, readRecoveryFile, writeRecoveryFile } from './recovery.js';
+import { readRecoveryFile, writeRecoveryFile } from './recovery.js';
+import { buildRefund } from './refund.js';
 import { changeOf, planSweep } from './batch.js';
 import { depositScript, isDepositAddress, refundOwner, vaultKeys, type DepositTerms } from './vault-script.js';
 

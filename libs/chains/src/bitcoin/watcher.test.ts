@@ -5,7 +5,7 @@ import { HeaderChain, MemoryHeaderStore } from './headers.js';
 import { memoScript } from './memo.js';
 import { checkInclusion } from './block.js';
 import { BitcoinPool } from './rpc.js';
-import { buildRefund } from './recovery.js';
+import { buildRefund } from './refund.js';
 import { NETWORKS } from './network.js';
 import { BitcoinWatcher } from './watcher.js';
 

@@ -46,7 +46,7 @@ describe('the front', () => {
   });
 
   it('says that it has no such method, with Core’s code and status', async () => {
-    const { error, status } = await call('scantxoutset', 'start', []);
+    const { error, status } = await call('dumptxoutset', 'x');
     expect(error?.code).toBe(-32_601);
     expect(status).toBe(404);
     expect((await call('constructor')).error?.code).toBe(-32_601);
@@ -215,6 +215,38 @@ describe('transactions', () => {
     expect(await refusal('sendrawtransaction', last)).toMatch(/^-26 too-long-mempool-chain/);
     await bitcoin.mine();
     expect(await result('getrawmempool')).toEqual([]);
+  });
+});
+
+describe('scantxoutset', () => {
+  it('finds what is unspent of a script or an address on the chain, and nothing that waits', async () => {
+    const payee = Purse.of('scanned');
+    const scan = (...descriptors: string[]) => result<Record<string, unknown>>('scantxoutset', 'start', descriptors);
+    const hex = await purse.pay(bitcoin.node, [
+      { address: payee.address, value: 40_000n },
+      { address: payee.address, value: 50_000n },
+    ]);
+    await bitcoin.send(hex);
+    expect(await scan(`addr(${payee.address})`)).toMatchObject({ success: true, unspents: [], total_amount: 0 });
+    await bitcoin.mine();
+    const raw = `raw(${Buffer.from(payee.script).toString('hex')})`;
+    const [txid, height] = [idOf(hex), bitcoin.node.height];
+    expect(await scan(raw)).toMatchObject({
+      height,
+      unspents: [
+        { txid, vout: 0, amount: 0.0004, height, coinbase: false, desc: raw },
+        { txid, vout: 1, amount: 0.0005 },
+      ],
+      total_amount: 0.0009,
+    });
+    await bitcoin.send(await payee.pay(bitcoin.node, [], { from: { txid, vout: 0, value: 40_000n } }));
+    expect((await scan(raw))['unspents']).toHaveLength(2);
+    await bitcoin.mine();
+    expect((await scan(raw))['unspents']).toHaveLength(2); // the other, and the change
+    for (const bad of ['pkh(02)', 'addr(nobody)', 'raw(0)'])
+      expect(await refusal('scantxoutset', 'start', [bad])).toMatch(/^-5 /);
+    expect(await refusal('scantxoutset', 'start', [])).toMatch(/^-1 /);
+    expect(await refusal('scantxoutset', 'begin')).toMatch(/^-8 /);
   });
 });
 

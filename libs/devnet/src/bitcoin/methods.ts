@@ -6,6 +6,7 @@ import { CODE, CoreError } from './core-error.js';
 import { scriptOf } from './curve.js';
 import { merkleBlock } from './merkle-block.js';
 import { MAX_BLOCKS_AT_ONCE, type BitcoinNode } from './node.js';
+import { unspentOf } from './scan.js';
 import { blockJson, coins, difficulty, headerJson, hex, scriptJson, txJson, type BlockPlace } from './shapes.js';
 
 type Params = readonly unknown[];
@@ -112,6 +113,11 @@ export const METHODS: Readonly<Record<string, Method>> = {
       scriptPubKey: scriptJson(coin.script.toRaw()),
       coinbase: coin.coinbase,
     };
+  },
+  scantxoutset: async (node, [action, descriptors]) => {
+    if (action !== 'start')
+      throw new CoreError(CODE.invalidParameter, `Invalid action '${String(action).slice(0, 80)}'`);
+    return unspentOf(node, descriptors);
   },
   getrawmempool: async (node, [verbose = false]) => {
     const entries = [...node.mempool.map.values()];
