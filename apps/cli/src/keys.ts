@@ -32,6 +32,12 @@ function unitAddress(key: Hex): string {
 export function keys(kind: string, out: string): void {
   const shown = Object.hasOwn(SHOWN, kind) ? SHOWN[kind] : undefined;
   if (shown === undefined) throw new CommandError(`"${kind}" is no kind of key: ${Object.keys(SHOWN).join(', ')}.`);
+  const { file, key } = newKeyFile(out);
+  console.log([`${kind} key in ${file}`, ...(shown ? [shown(key)] : [])].join('\n'));
+}
+
+/** Makes a key at random and its file. @throws CommandError for a file that is there or cannot be made */
+export function newKeyFile(out: string): { file: string; key: Hex } {
   const key: Hex = `0x${randomBytes(32).toString('hex')}`;
   const file = path.resolve(out);
   try {
@@ -44,5 +50,5 @@ export function keys(kind: string, out: string): void {
         : `Cannot write ${file}: choose a folder that is there and writable with --out.`,
     );
   }
-  console.log([`${kind} key in ${file}`, ...(shown ? [shown(key)] : [])].join('\n'));
+  return { file, key };
 }

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { ao } from './ao/command.js';
 import { auditCommand } from './audit/command.js';
+import { btc } from './btc/command.js';
 import { gatewayUrl, withIdsMarked, type Common } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
 import type { ReplayOptions } from './replay.js';
@@ -128,5 +129,6 @@ export function program(): Command {
     .option('--slots <number>', 'newest slots of each process', '10000')
     .action(async (url: string, options: TailOptions) => (await import('./tail.js')).tail(url, options));
   isthmus.addCommand(ao());
+  isthmus.addCommand(btc());
   return isthmus;
 }

@@ -72,7 +72,7 @@ export function gatewayUrl(text: string): string {
   return text.replace(/\/+$/, '');
 }
 
-export function addTag(text: string, before: Tag[]): Tag[] {
+export function addTag(text: string, before: Tag[] = []): Tag[] {
   const [, name, value] = /^([^=]+)=([^]*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new InvalidArgumentError('Write a tag as Name=Value.');
   return [...before, { name, value }];

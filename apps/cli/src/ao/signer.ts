@@ -1,8 +1,8 @@
 /** Who signs: a key file of whatever kind its owner has. A key is never an argument, and the well-known keys only sign for the local stack. */
-import fs from 'node:fs';
 import { arweaveSigner, ed25519Signer, ethereumSigner, signerOfKey, type Signer } from '@isthmus/ao';
 import { devKey } from '@isthmus/devnet';
 import { z } from 'zod';
+import { jsonIn, readPrivate } from '../files.js';
 import { CommandError } from '../said.js';
 import type { KeyType } from './options.js';
 
@@ -38,7 +38,7 @@ export function signerOf(file: string | undefined, type: KeyType, gateway: strin
       'Name your key with --key <file>: the well-known keys of the local stack sign for no other gateway.',
     );
   }
-  const content = readPrivate(file);
+  const content = jsonIn(readPrivate(file, '--key'));
   const jwk = wallet.safeParse(content);
   if (jwk.success) return fromWallet(file, jwk.data);
   const solana = keypair.safeParse(content);
@@ -59,23 +59,5 @@ function fromWallet(file: string, jwk: z.output<typeof wallet>): Signer {
     return arweaveSigner(jwk);
   } catch {
     throw new CommandError(`${file} is not an Arweave wallet: its numbers are no RSA key.`);
-  }
-}
-
-/** @throws CommandError when it is missing, open to others, or no JSON */
-function readPrivate(file: string): unknown {
-  let text: string;
-  try {
-    if ((fs.statSync(file).mode & 0o077) !== 0)
-      throw new CommandError(`Key file ${file} is open to others: chmod 600 it.`);
-    text = fs.readFileSync(file, 'utf8');
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    throw new CommandError(`Key file ${file} cannot be read: name one of yours with --key.`);
-  }
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return null;
   }
 }

@@ -15,7 +15,8 @@ import {
   type ReceiptKey,
 } from '@isthmus/ao';
 import { stateFolder } from '@isthmus/store';
-import { bytes, plain } from '../ao/text.js';
+import { plain } from '../ao/text.js';
+import { readBounded } from '../files.js';
 import { CommandError } from '../said.js';
 
 /** Exit code for what could not be checked at all; 1 is for what was, and is not good. */
@@ -31,7 +32,7 @@ export interface VerifyOptions {
 
 /** @throws CommandError with exit code 1 when the receipt is not good, 2 when it could not be checked */
 export async function verify(file: string, { key, json }: VerifyOptions): Promise<void> {
-  const raw = read(file, MAX_RECEIPT);
+  const raw = readBounded(file, MAX_RECEIPT, NOT_CHECKED);
   const keys = await trustedKeys(key);
   const { message, receipt } = check(raw, keys);
   console.log(json ? JSON.stringify(asJson(message, receipt)) : inWords(message, receipt));
@@ -51,7 +52,7 @@ function check(raw: Buffer, keys: readonly ReceiptKey[]): { message: HttpMessage
 async function trustedKeys(named: string | undefined): Promise<ReceiptKey[]> {
   if (named === undefined) return [ownKey()];
   if (isKeyId(named)) return [{ keyId: named, until: null }];
-  const text = /^https?:\/\//.test(named) ? await fetched(named) : read(named, MAX_KEYS_BYTES);
+  const text = /^https?:\/\//.test(named) ? await fetched(named) : readBounded(named, MAX_KEYS_BYTES, NOT_CHECKED);
   try {
     const set: unknown = JSON.parse(text.toString('utf8'));
     return keysOf(typeof set === 'object' && set !== null && 'kty' in set ? { keys: [set] } : set);
@@ -78,16 +79,6 @@ async function fetched(url: string): Promise<Buffer> {
   });
   if (status === 200) return body;
   throw new CommandError(`${at.href} answered HTTP ${status} instead of its keys.`, NOT_CHECKED);
-}
-
-function read(file: string, limit: number): Buffer {
-  try {
-    if (fs.statSync(file).size > limit) throw new CommandError(`${file} has more than ${bytes(limit)}.`, NOT_CHECKED);
-    return fs.readFileSync(file);
-  } catch (error) {
-    if (error instanceof CommandError) throw error;
-    throw new CommandError(`${file} cannot be read: check its name.`, NOT_CHECKED);
-  }
 }
 
 function asJson({ status, body }: HttpMessage, { keyId, createdAt, covers, place }: Receipt): object {

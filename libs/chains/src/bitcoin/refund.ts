@@ -15,8 +15,8 @@ export interface EarlyCoin {
   coin: PaidCoin;
   /** Blocks until nodes take its refund. */
   blocks: number;
-  /** Height of the tip by then; null while the coin itself waits. */
-  opensAt: number | null;
+  /** Height of the tip by then. */
+  opensAt: number;
 }
 
 /** Which coins may be taken back by now, the richest first: nodes take what can be in the next block. */
@@ -29,7 +29,7 @@ export function refundable(
     .filter((coin) => coin.confirmations < refundAfter)
     .map((coin) => {
       const blocks = refundAfter - coin.confirmations;
-      return { coin, blocks, opensAt: coin.confirmations === 0 ? null : height + blocks };
+      return { coin, blocks, opensAt: height + blocks };
     });
   return { open: open.toSorted((a, b) => (a.value > b.value ? -1 : a.value < b.value ? 1 : 0)), early };
 }

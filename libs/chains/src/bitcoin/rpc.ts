@@ -18,7 +18,7 @@ export interface PaidCoin {
   vout: number;
   /** Satoshis. */
   value: bigint;
-  /** Blocks from its own to the tip, both counted; 0 while it waits. */
+  /** Blocks from its own to the tip, both counted. */
   confirmations: number;
 }
 
@@ -110,13 +110,13 @@ export class BitcoinPool extends SourcePool<Source> {
     );
   }
 
-  /** An output of a script, as far as neither the chain nor what waits spends it; null otherwise, or when it pays another. @throws AgreementLost */
+  /** An output of a script that is on the chain and not spent there; null for any other. @throws AgreementLost */
   coinAt(txid: string, vout: number, script: Uint8Array): Promise<PaidCoin | null> {
     const wanted = Buffer.from(script).toString('hex');
     return this.agreed(
       `${txid}:${vout}`,
       this.sources,
-      async (ask) => paidCoin(await ask('gettxout', [txid, vout, true]), txid, vout, wanted),
+      async (ask) => paidCoin(await ask('gettxout', [txid, vout, false]), txid, vout, wanted),
       (coin) => (coin === null ? '-' : `${coin.value} ${coin.confirmations}`),
     );
   }
