@@ -23,6 +23,7 @@ export * from './memo.js';
 export * from './network.js';
 export * from './recovery.js';
 export * from './refund.js';
+export * from './registration.js';
 export * from './rpc.js';
 export * from './signing.js';
 export * from './vault-script.js';
