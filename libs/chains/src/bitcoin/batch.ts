@@ -71,6 +71,12 @@ export interface ReleasePlan extends Plan {
   sweep?: readonly VaultCoin[];
 }
 
+export interface PaymentPlan extends Pick<Plan, 'vault' | 'changeTo' | 'feeRate'> {
+  /** The anchor, then the others. */
+  inputs: readonly VaultCoin[];
+  payouts: readonly Payout[];
+}
+
 export interface SweepPlan extends Plan {
   coins: readonly VaultCoin[];
   /** The most the fee may be: nobody pays it but the vault's own surplus. */
@@ -87,8 +93,8 @@ export interface Built {
 
 /** May be replaced by one that pays more (BIP 125). */
 const SEQUENCE = 0xff_ff_ff_fd;
-/** What nodes relay: 400,000 units of weight. An input of fifteen guardians has fewer than 2,000. */
-export const MAX_INPUTS = 150;
+/** One guardian's signatures are one line on AO of 16 KiB at most, 147 of them for each input. Nodes relay more. */
+export const MAX_INPUTS = 100;
 export const MAX_PAYOUTS = 100;
 /** Nodes relay chains of 25 that are not mined; what bumps a fee needs room as well (B15). */
 export const MAX_UNCONFIRMED = 20;
@@ -141,15 +147,28 @@ export function planSweep(plan: SweepPlan): Batch {
 
 /** The same withdrawals from the same coins at a higher fee rate. @throws BitcoinError `fee-limit` when one of them does not allow its share, or nodes would not take it for the old one */
 export function planReplacement(old: Batch, feeRate: bigint): Batch {
-  checkFeeRate(feeRate);
-  const paid = shares(old.vault, old.inputs, old.change.lock, old.payouts, feeRate);
-  const refused = paid.find((p) => !affordable(p));
-  if (refused)
-    throw new BitcoinError('fee-limit', `Withdrawal ${refused.number} does not allow a share of ${refused.fee}.`);
-  const batch = build(old.vault, old.inputs, old.change.lock, paid);
+  const batch = planPayment({ ...old, changeTo: old.change.lock, feeRate });
   if (batch.fee < old.fee + ceil(BigInt(batch.vsize) * INCREMENTAL_RATE, 1_000n))
     throw new BitcoinError('fee-limit', 'Nodes take no replacement that pays so little more.');
   return batch;
+}
+
+/**
+ * Exactly these withdrawals from exactly these coins, the first of them the anchor: what a proposal names.
+ * @throws BitcoinError `fee-limit` when one of them does not allow its share, `not-enough-coins`, `bad-batch`
+ */
+export function planPayment({ vault, inputs, changeTo, payouts, feeRate }: PaymentPlan): Batch {
+  checkFeeRate(feeRate);
+  const [anchor, ...others] = inputs;
+  if (!anchor || inputs.length > MAX_INPUTS || payouts.length === 0 || payouts.length > MAX_PAYOUTS)
+    throw new BitcoinError('bad-batch', `A batch pays 1 to ${MAX_PAYOUTS} withdrawals from up to ${MAX_INPUTS} coins.`);
+  const coins = [anchor, ...distinct(others, anchor).toSorted(byOutpoint)];
+  const sorted = payouts.toSorted((a, b) => compare(a.number, b.number));
+  const paid = shares(vault, coins, changeTo, sorted, feeRate);
+  const refused = paid.find((p) => !affordable(p));
+  if (refused)
+    throw new BitcoinError('fee-limit', `Withdrawal ${refused.number} does not allow a share of ${refused.fee}.`);
+  return build(vault, coins, changeTo, paid);
 }
 
 /** @throws BitcoinError `bad-batch` unless the batch spends the change of the one before (I2) */
@@ -178,6 +197,9 @@ export const changeOf = ({ txid, change }: Batch): VaultCoin => ({
   deposit: false,
 });
 
+/** A coin's name. */
+export const outpointOf = ({ txid, vout }: Pick<VaultCoin, 'txid' | 'vout'>): string => `${txid}:${vout}`;
+
 /** Least satoshis nodes relay to a script (at 3 satoshis a virtual byte of making and spending it). */
 export function dustLimit(script: Uint8Array): bigint {
   const kind = addressOfScript(script)?.kind;
@@ -201,12 +223,12 @@ function selectCoins(
 ): VaultCoin[] {
   const needed = paid + MIN_CHANGE;
   const chosen = [anchor, ...distinct(sweep.toSorted(byOutpoint), anchor)];
-  const taken = new Set(chosen.map(outpoint));
+  const taken = new Set(chosen.map(outpointOf));
   let sum = chosen.reduce((all, { value }) => all + value, 0n);
   for (const coin of richest) {
     if (sum >= needed) break;
-    if (taken.has(outpoint(coin))) continue;
-    taken.add(outpoint(coin));
+    if (taken.has(outpointOf(coin))) continue;
+    taken.add(outpointOf(coin));
     chosen.push(coin);
     sum += coin.value;
   }
@@ -281,7 +303,7 @@ export function checkFeeRate(feeRate: bigint): void {
 }
 
 function distinct(coins: readonly VaultCoin[], anchor: VaultCoin): VaultCoin[] {
-  const seen = new Set([outpoint(anchor), ...coins.map(outpoint)]);
+  const seen = new Set([outpointOf(anchor), ...coins.map(outpointOf)]);
   if (seen.size !== coins.length + 1) throw new BitcoinError('bad-batch', 'A coin is named twice.');
   return [...coins];
 }
@@ -290,7 +312,6 @@ const total = (payouts: readonly Payout[]): bigint => payouts.reduce((sum, { amo
 const outputSize = (script: Uint8Array): number => 8 + varint(script.length) + script.length;
 const varint = (n: number): number => (n < 0xfd ? 1 : 3);
 const ceil = (a: bigint, b: bigint): bigint => (a + b - 1n) / b;
-const outpoint = ({ txid, vout }: VaultCoin): string => `${txid}:${vout}`;
 const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
 const byOutpoint = (a: VaultCoin, b: VaultCoin): number =>
   a.txid < b.txid ? -1 : a.txid > b.txid ? 1 : a.vout - b.vout;

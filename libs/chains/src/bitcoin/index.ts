@@ -21,6 +21,7 @@ export * from './headers.js';
 export { publicKeyOf, secretIn } from './keys.js';
 export * from './memo.js';
 export * from './network.js';
+export * from './proposal.js';
 export * from './recovery.js';
 export * from './refund.js';
 export * from './registration.js';
