@@ -136,7 +136,9 @@ describe('a sound bridge', () => {
       [`/v1/audit/${'0'.repeat(64)}`, 404],
     ])
       expect((await fetch(`${world.url}${route}`)).status).toBe(status);
-    expect(await (await fetch(`${world.url}/metrics`)).text()).toMatch(/isthmus_audit_findings\{chain="eip155:31337",kind="safety"\} 0/);
+    expect(await (await fetch(`${world.url}/metrics`)).text()).toMatch(
+      /isthmus_audit_findings\{chain="eip155:31337",kind="safety"\} 0/,
+    );
   });
 });
 
