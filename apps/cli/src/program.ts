@@ -109,6 +109,7 @@ export function program(): Command {
       '--rpc <url...>',
       'sources of the chain, of which more than half must agree: holds the books against the vault',
     )
+    .option('--chain <id>', 'which home chain --rpc is of (CAIP-2), where there are several')
     .option('--from-block <number>', 'the vault is not older than this block')
     .option('--checkpoint', 'begin each process at its newest checkpoint')
     .option('--into <database url>', 'rebuild into this empty database, for a gateway to go on with')

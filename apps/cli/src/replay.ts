@@ -6,6 +6,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { signerOfFile } from '@isthmus/ao';
 import type { Finding, ReplayMessage, ReplayReport, ReplayRequest } from '@isthmus/arweave';
+import { CHAIN_ID } from '@isthmus/devnet';
 import { projectRoot, stateFolder } from '@isthmus/store';
 import { assertAnswers, differences } from './replay-compare.js';
 import { ProgressLine } from './replay-progress.js';
@@ -21,6 +22,7 @@ export interface ReplayOptions {
   scheduler?: string;
   process?: string[];
   rpc?: string[];
+  chain?: string;
   fromBlock?: string;
   checkpoint?: boolean;
   into?: string;
@@ -48,7 +50,7 @@ export async function replay(options: ReplayOptions): Promise<void> {
 
 /** What is asked for, or the local stack's own. @throws CommandError */
 function plan(options: ReplayOptions): { request: ReplayRequest; compare: string | undefined } {
-  const { from, scheduler, process: processes, rpc, fromBlock, checkpoint, into, tail, compare, dump } = options;
+  const { from, scheduler, process: processes, rpc, chain, fromBlock, checkpoint, into, tail, compare, dump } = options;
   const more = { processes, checkpoint, into, tail, dump, fromBlock: blockOf(fromBlock) };
   if (from !== undefined) {
     if (scheduler === undefined)
@@ -56,7 +58,7 @@ function plan(options: ReplayOptions): { request: ReplayRequest; compare: string
         'Name the scheduler whose settlement is to be read: --scheduler <address>; GET /v1/chains of its gateway tells.',
         COULD_NOT,
       );
-    return { request: { ...more, from, scheduler, rpc }, compare };
+    return { request: { ...more, from, scheduler, rpc, chain }, compare };
   }
   const home = stateFolder();
   const ports = portsInUse(process.env);
@@ -67,7 +69,8 @@ function plan(options: ReplayOptions): { request: ReplayRequest; compare: string
     );
   const local = (port: number): string => `http://127.0.0.1:${port}`;
   const own = scheduler ?? signerOfFile(path.join(home, 'keys', 'scheduler.key')).address;
-  const request = { ...more, from: local(ports.arweave ?? 0), scheduler: own, rpc: rpc ?? [local(ports.anvil)] };
+  const source = rpc === undefined ? { rpc: [local(ports.anvil)], chain: `eip155:${CHAIN_ID}` } : { rpc, chain };
+  const request = { ...more, from: local(ports.arweave ?? 0), scheduler: own, ...source };
   return { request, compare: compare ?? local(ports.gateway) };
 }
 
@@ -134,7 +137,11 @@ function words(report: ReplayReport, compare: string | undefined, different: rea
       : `  index      ${report.index}  (${count(report.transfers ?? 0)} transfers)`,
     ...report.assets.map((a) => {
       const book = report.books.find((b) => b.process === a.process);
-      const held = book ? `; the vault holds ${book.locked} at block ${book.height}` : '';
+      const held = book
+        ? `; the vault holds ${book.locked} at block ${book.height}`
+        : report.books.length > 0
+          ? '; its chain was not read'
+          : '';
       return `  ${a.asset}  minted ${a.minted}, burned ${a.burned}, released ${a.released}${held}`;
     }),
   ];

@@ -24,9 +24,12 @@ export async function status(): Promise<void> {
     lines.push(...(await guardianLines(name, `http://127.0.0.1:${ports.guardians + i}/health`)));
   for (const { text } of lines) console.log(text);
   const { assets } = await gateway.get<{ assets: AssetAnswer[] }>('/v1/assets');
-  const { books } = await gateway.get<{ books: BooksAnswer[] }>('/v1/books');
+  const { books, unread } = await gateway.get<{ books: BooksAnswer[]; unread: { asset: string; detail: string }[] }>(
+    '/v1/books',
+  );
   for (const book of books) console.log(bookLine(book, assets));
-  if (lines.some((l) => !l.ok) || books.some((b) => !b.ok))
+  for (const { asset, detail } of unread) console.log(line(`books ${asset}`, { ok: false, detail }).text);
+  if (lines.some((l) => !l.ok) || books.some((b) => !b.ok) || unread.length > 0)
     throw new CommandError('Not everything is well: see the lines marked !! above.');
 }
 

@@ -25,8 +25,12 @@ const STEP_NAMES = {
   released: 'Released',
 };
 
+/** How an address is written, by the family of its chain. */
+const ADDRESSES = { eip155: '0x with checksum' };
+
 const byId = (id) => document.getElementById(id);
 const assets = new Map();
+const chains = new Map();
 const shown = { rows: new Map(), cursor: null, find: '', open: null };
 
 // --- talking to the gateway
@@ -87,8 +91,11 @@ const quoteForm = byId('quote');
 
 function describeForm() {
   const deposit = new FormData(quoteForm).get('direction') === 'deposit';
-  byId('recipient-label').textContent = deposit ? 'Recipient on AO' : 'Recipient on Ethereum';
-  quoteForm.elements.recipient.placeholder = deposit ? '43 characters, or 0x with checksum' : '0x with checksum';
+  const chain = chains.get(assets.get(quoteForm.elements.asset.value)?.chain);
+  byId('recipient-label').textContent = `Recipient on ${deposit ? 'AO' : (chain?.name ?? 'its chain')}`;
+  quoteForm.elements.recipient.placeholder = deposit
+    ? '43 characters, or 0x with checksum'
+    : (ADDRESSES[chain?.id.split(':')[0]] ?? '');
 }
 
 async function quote(event) {
@@ -136,7 +143,7 @@ function depositAnswer(q) {
           ]),
         ]
       : []),
-    make('h3', {}, `The call on ${q.chain}`),
+    make('h3', {}, `The call on ${chains.get(q.chain)?.name ?? q.chain}`),
     facts([
       ['To', code(q.call.to)],
       ['Value', code(q.call.value)],
@@ -324,7 +331,7 @@ function showPaused(ids) {
 async function showBooks() {
   const place = byId('books');
   try {
-    const { books } = await ask('books');
+    const { books, unread } = await ask('books');
     showPaused(books.filter((b) => b.paused).map((b) => b.asset));
     const cards = books.map((b) =>
       make(
@@ -342,6 +349,15 @@ async function showBooks() {
         ]),
       ),
     );
+    const hidden = unread.map(({ asset, detail }) =>
+      make(
+        'article',
+        { class: 'book' },
+        make('h3', {}, assets.get(asset)?.name ?? asset),
+        make('p', { class: 'error' }, detail),
+      ),
+    );
+    cards.push(...hidden);
     const none = make('p', { class: 'none' }, 'No assets are bridged here yet.');
     place.replaceChildren(cards.length > 0 ? make('div', { class: 'books' }, ...cards) : none);
   } catch (error) {
@@ -389,10 +405,13 @@ async function start() {
   window.addEventListener('hashchange', route);
   describeForm();
   try {
-    for (const asset of (await ask('assets')).assets) {
+    const [told, listed] = await Promise.all([ask('chains'), ask('assets')]);
+    for (const chain of told.chains) chains.set(chain.id, chain);
+    for (const asset of listed.assets) {
       assets.set(asset.id, asset);
       quoteForm.elements.asset.append(make('option', { value: asset.id }, `${asset.symbol} (${asset.name})`));
     }
+    describeForm();
     showPaused([...assets.values()].filter((a) => a.paused).map((a) => a.id));
   } catch (error) {
     fail(byId('failure'), error);

@@ -11,6 +11,7 @@ import { CHAIN, GatewayStage, until } from '../../../gateway/harness.js';
 import { program, run } from '../program.js';
 import { CommandError } from '../said.js';
 
+const AWAY = 'eip155:31338';
 let world: GatewayStage;
 let folder: string;
 const TO = '0x70997970C51812dc3A010C7d01b50e0d17dc79C8';
@@ -20,7 +21,19 @@ beforeAll(async () => {
   const receiptKeyFile = path.join(folder, 'receipt.key');
   writeKeyFile(receiptKeyFile, `0x${'7'.repeat(64)}`);
   const every = { everyMs: 3000, patienceMs: 3_600_000, tokenSources: [] };
-  world = await GatewayStage.open((config) => ({ ...config, receiptKeyFile, audit: every }));
+  // Beside its own home another whose chain is away: the auditor goes on without it.
+  world = await GatewayStage.open((config) => ({
+    ...config,
+    receiptKeyFile,
+    audit: every,
+    homes: config.homes.flatMap(({ chain, assets }) => [
+      {
+        chain: { ...chain, id: AWAY, rpcUrls: ['http://127.0.0.1:9'] },
+        assets: assets.map((a) => ({ ...a, id: `${AWAY}/slip44:60`, process: `${'A'.repeat(42)}E` })),
+      },
+      { chain, assets },
+    ]),
+  }));
 });
 afterAll(async () => {
   await world.close();
@@ -53,7 +66,7 @@ async function audit(...words: string[]): Promise<Said> {
   }
 }
 const here = (...words: string[]): Promise<Said> =>
-  audit('--gateway', world.url, '--rpc', world.stage.anvil.url, '--finality', '3', ...words);
+  audit('--gateway', world.url, '--chain', CHAIN, '--rpc', world.stage.anvil.url, '--finality', '3', ...words);
 
 /** A deposit that is final, and what guardians who see it right, or not, say of it. */
 async function deposit(amount: bigint, said = amount): Promise<string> {
@@ -139,6 +152,12 @@ describe('a sound bridge', () => {
     expect(await (await fetch(`${world.url}/metrics`)).text()).toMatch(
       /isthmus_audit_findings\{chain="eip155:31337",kind="safety"\} 0/,
     );
+    // The home that is away was not audited, and kept no other from being.
+    expect((await fetch(`${world.url}/v1/audit?chain=${CHAIN}`)).status).toBe(200);
+    expect((await fetch(`${world.url}/v1/audit?chain=${AWAY}`)).status).toBe(404);
+    expect(await (await fetch(`${world.url}/metrics`)).text()).toMatch(
+      new RegExp(`isthmus_audit_failures_total\\{chain="${AWAY}",code="\\w+"\\} [1-9]`),
+    );
   });
 });
 
@@ -168,10 +187,16 @@ describe('what is wrong', () => {
     const rpc = ['--rpc', world.stage.anvil.url];
     for (const words of [
       ['--gateway', 'http://127.0.0.1:1', ...rpc],
-      ['--gateway', world.url],
+      ['--gateway', world.url, '--chain', CHAIN],
       ['--process', world.process, ...rpc, '--from', 'http://127.0.0.1:1'],
     ])
       expect(await audit(...words)).toMatchObject({ code: 2 });
+    // Of a gateway with several home chains the one that is meant must be said, and be there.
+    for (const chain of [[], ['--chain', 'eip155:5']])
+      expect(await audit('--gateway', world.url, ...rpc, ...chain)).toMatchObject({
+        code: 2,
+        error: expect.stringMatching(/--chain.*eip155:31338, eip155:31337/),
+      });
     expect(await here('--height', '99999')).toMatchObject({ code: 2, error: expect.stringMatching(/not final/) });
     expect(await here('--every', '1', '--slot', '1')).toMatchObject({ code: 2 });
     expect(await here('--json', '--csv')).toMatchObject({ code: 2 });

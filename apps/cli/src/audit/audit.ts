@@ -24,6 +24,7 @@ const LOCAL_FINALITY = { tag: 'finalized' } as const;
 
 export interface AuditOptions {
   rpc?: string[];
+  chain?: string;
   from?: string;
   gateway?: string;
   process?: string[];
@@ -113,7 +114,7 @@ interface Known {
 async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions> {
   const { gateway, from } = options;
   const isLocal = gateway === undefined && options.process === undefined;
-  const known = isLocal ? localStack() : gateway === undefined ? null : await toldBy(gateway);
+  const known = isLocal ? localStack() : gateway === undefined ? null : await toldBy(gateway, options.chain);
   const processes = options.process ?? known?.processes ?? [];
   if (processes.length === 0)
     throw new CommandError(
@@ -159,14 +160,25 @@ function localStack(): Known {
   return { processes, deployBlock: BigInt(deployBlock), scheduler: spawn && tagOf(spawn, 'Scheduler') };
 }
 
-async function toldBy(gateway: string): Promise<Known> {
-  const { chains, ao } = await ask<{ chains: { deployBlock: number }[]; ao: { scheduler: string } }>(
+/** What a gateway says of one home chain: an auditor looks at one vault. */
+async function toldBy(gateway: string, wanted: string | undefined): Promise<Known> {
+  const { chains, ao } = await ask<{ chains: { id: string; deployBlock?: number }[]; ao: { scheduler: string } }>(
     gateway,
     '/v1/chains',
   );
-  const { assets } = await ask<{ assets: { process: string }[] }>(gateway, '/v1/assets');
-  const processes = assets.map((a) => a.process);
-  return { processes, deployBlock: BigInt(chains[0]?.deployBlock ?? 0), scheduler: ao.scheduler };
+  const { assets } = await ask<{ assets: { process: string; chain: string }[] }>(gateway, '/v1/assets');
+  // The auditor reads vaults that are contracts of chains like Ethereum.
+  const readable = chains.filter((c) => c.id.startsWith('eip155:'));
+  const [chain, another] = readable.filter((c) => wanted === undefined || c.id === wanted);
+  if (!chain || another) {
+    const ids = readable.map((c) => c.id).join(', ') || 'none';
+    throw new CommandError(
+      `Say with --chain which home chain of ${gateway} is audited; it has ${ids} that can be.`,
+      EXIT['not-made'],
+    );
+  }
+  const processes = assets.filter((a) => a.chain === chain.id).map((a) => a.process);
+  return { processes, deployBlock: BigInt(chain.deployBlock ?? 0), scheduler: ao.scheduler };
 }
 
 async function ask<T>(gateway: string, route: string): Promise<T> {

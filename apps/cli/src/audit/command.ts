@@ -13,6 +13,7 @@ export function auditCommand(): Command {
       'trace every mint to a deposit and every release to a burn; exit code 0 fine, 1 safety findings, 2 no audit could be made, 3 liveness findings only',
     )
     .option('--rpc <url>', 'RPC source of the chain; several must say the same', several(gatewayUrl))
+    .option('--chain <id>', 'which home chain --rpc is of (CAIP-2), where the gateway has several')
     .option('--gateway <url>', 'where schedules are read, checked here; without it the local stack’s', gatewayUrl)
     .option('--from <url>', 'read schedules from this gateway of Arweave instead', gatewayUrl)
     .option('--process <id>', 'token process, all of one vault; without it those the gateway lists', several(anId))

@@ -3,7 +3,7 @@
  * holds against what AO owes (I3). What the chain is, is in the spawn of the token process.
  */
 import { SettlementFinding } from '@isthmus/arweave';
-import { chainIdOf, shortfall } from '@isthmus/bridge';
+import { chainIdOf, familyOf, shortfall } from '@isthmus/bridge';
 import { RpcPool, VaultWatcher, type VaultCursor, type VaultScan } from '@isthmus/chains';
 import { StoredSlots, tagOf } from '@isthmus/ao';
 import type { DataSource } from 'typeorm';
@@ -38,8 +38,10 @@ interface VaultOfTokens {
   tokens: TokenOfVault[];
 }
 
-/** How the chain is read. */
+/** How a chain is read. */
 export interface ChainOptions {
+  /** CAIP-2: which chain the sources are of; may be left out where there is only one that can be read. */
+  chain?: string | undefined;
   /** RPC sources, of which more than half must agree. */
   urls: readonly string[];
   /** The vault is not older than this block. */
@@ -50,14 +52,31 @@ export interface ChainOptions {
 export async function checkBooks(
   database: DataSource,
   assets: ReadonlyMap<string, string>,
-  { urls, fromBlock }: ChainOptions,
+  { chain, urls, fromBlock }: ChainOptions,
 ): Promise<ReplayedBooks[]> {
   const books: ReplayedBooks[] = [];
-  for (const vault of await vaultsOf(database, assets))
+  for (const vault of onOneChain(await vaultsOf(database, assets), chain))
     books.push(...(await booksOf(database, vault, urls, fromBlock)));
   return books;
 }
 
+/** Those on the chain the sources are of. @throws ReplayError where it is not clear which that is */
+export function onOneChain<V extends { chain: string }>(vaults: readonly V[], chain: string | undefined): V[] {
+  const chains = [...new Set(vaults.map((v) => v.chain))];
+  if (chain === undefined && chains.length > 1)
+    throw new ReplayError(
+      'bad-request',
+      `There are vaults on several chains: say with --chain which one --rpc is of (${chains.join(', ')}).`,
+    );
+  if (chain !== undefined && !chains.includes(chain))
+    throw new ReplayError(
+      'bad-request',
+      `--chain: no vault that can be read is on ${chain}; there are ${chains.join(', ') || 'none'}.`,
+    );
+  return vaults.filter((v) => chain === undefined || v.chain === chain);
+}
+
+/** Vaults that can be read here, contracts on chains like Ethereum: those of another family are read once there is a case for it. */
 async function vaultsOf(database: DataSource, assets: ReadonlyMap<string, string>): Promise<VaultOfTokens[]> {
   const stored = new StoredSlots(database);
   const vaults = new Map<string, VaultOfTokens>();
@@ -65,6 +84,7 @@ async function vaultsOf(database: DataSource, assets: ReadonlyMap<string, string
     const spawn = await stored.spawn(process);
     if (!spawn) continue;
     const [chain, vault] = [tagOf(spawn, 'Isthmus-Chain'), tagOf(spawn, 'Isthmus-Vault')];
+    if (familyOf(chain) !== 'eip155') continue;
     if (!isAddress(vault))
       throw new ReplayError('bad-request', `Process ${process} names no vault: its books cannot be held against one.`);
     const known = vaults.get(`${chain} ${vault}`) ?? { chain, vault: getAddress(vault), tokens: [] };

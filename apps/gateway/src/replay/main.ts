@@ -47,6 +47,8 @@ const request = z.strictObject({
   scheduler: aoId,
   processes: z.array(aoId).optional(),
   rpc: z.array(webAddress).max(16).default([]),
+  /** Which home chain `rpc` is of. */
+  chain: z.string().max(64).optional(),
   fromBlock: z.int().min(0).default(0),
   checkpoint: z.boolean().default(false),
   /** Database to rebuild into; one that is gone afterwards unless told. */
@@ -82,7 +84,7 @@ async function main(): Promise<number> {
       goOn: asked.into !== undefined,
       processes: asked.processes,
       tails,
-      chain: asked.rpc.length > 0 ? { urls: asked.rpc, fromBlock: asked.fromBlock } : undefined,
+      chain: asked.rpc.length > 0 ? { chain: asked.chain, urls: asked.rpc, fromBlock: asked.fromBlock } : undefined,
       onProgress: sometimes(),
     });
     const took = performance.now() - began;

@@ -8,8 +8,10 @@ export interface ReplayRequest {
   scheduler: string;
   /** Token processes to take for assets; all that the scheduler names unless told. */
   processes?: readonly string[] | undefined;
-  /** RPC sources of the chain; without them it is not read. */
+  /** RPC sources of a home chain; without them none is read. */
   rpc?: readonly string[] | undefined;
+  /** Which home chain they are of (CAIP-2); told where there are several. */
+  chain?: string | undefined;
   /** The vault is not older than this block. */
   fromBlock?: number | undefined;
   /** Begin each process at its newest checkpoint. */
