@@ -15,6 +15,7 @@ import { State1700000001300 } from './gateway/1700000001300-state.js';
 import { Audit1700000001400 } from './gateway/1700000001400-audit.js';
 import { SpotChecks1700000001500 } from './gateway/1700000001500-spot-checks.js';
 import { AuditedChain1700000001600 } from './gateway/1700000001600-audited-chain.js';
+import { OpenProposals1700000001700 } from './gateway/1700000001700-open-proposals.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -37,6 +38,7 @@ export const gatewayMigrations = [
   Audit1700000001400,
   SpotChecks1700000001500,
   AuditedChain1700000001600,
+  OpenProposals1700000001700,
 ];
 export const guardianMigrations = [
   Guardian1700000000100,

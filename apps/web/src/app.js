@@ -17,6 +17,7 @@ const STEP_NAMES = {
   conflict: 'A guardian saw it differently',
   minted: 'Minted on AO',
   queued: 'Burned on AO',
+  proposed: 'Release proposed by a guardian',
   signed: 'Release signed by a guardian',
   submitted: 'Release sent',
   mined: 'Release in a block',

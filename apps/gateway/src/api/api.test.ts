@@ -697,8 +697,8 @@ describe('requests nobody should make', () => {
 
   it.each([
     ['address', 'write a 43-character Arweave address, or 0x and 40 hex digits'],
-    ['source', 'write 0x and 64 hex digits'],
-    ['release', 'write 0x and 64 hex digits'],
+    ['source', 'write 0x and 64 hex digits, or'],
+    ['release', 'write 0x and 64 hex digits, or'],
     ['message', 'write the 43 characters of an AO message id'],
     ['asset', 'write a CAIP-19 id'],
   ])('X13 garbage as %s is refused with what to write, SQL too', async (mark, reason) => {

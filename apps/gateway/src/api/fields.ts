@@ -13,6 +13,11 @@ export const hash = (what: string) =>
     .string()
     .regex(/^0x[0-9a-f]{64}$/)
     .describe(what);
+export const transaction = (what: string) =>
+  z
+    .string()
+    .regex(/^(0x[0-9a-f]{64}|[0-9a-f]{64}|[1-9A-HJ-NP-Za-km-z]{64,88})$/)
+    .describe(`${what}: as its chain writes it`);
 export const address = (what: string) =>
   z
     .string()

@@ -1,5 +1,5 @@
 /** How requests are read: each value in its one spelling, and for each that is wrong, what to write instead. */
-import { isAoAddress, isArweaveAddress } from '@isthmus/bridge';
+import { isAoAddress, isArweaveAddress, isTransaction } from '@isthmus/bridge';
 import { z } from 'zod';
 import type { HomeAsset } from '../homes/asset-config.js';
 import { hexAddressFault, isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
@@ -45,10 +45,14 @@ function spelledBy(look: (text: string) => { value: string } | { fault: string }
   });
 }
 
-const hash = z
-  .string({ error: 'write it once, as a string' })
-  .regex(HASH, 'write 0x and 64 hex digits')
-  .transform((text) => text.toLowerCase());
+/** What to look up for a transaction somebody wrote: hex digits in any case, base58 only as it is. */
+function lookUpTransaction(text: string): { value: string } | { fault: string } {
+  const value = /^(0[xX])?[0-9a-fA-F]{64}$/.test(text) ? text.toLowerCase() : text;
+  if (isTransaction(value)) return { value };
+  return { fault: 'write 0x and 64 hex digits, or a transaction as Bitcoin or Solana writes it' };
+}
+
+const transaction = spelledBy(lookUpTransaction);
 const asset = spelledBy(lookUpAsset);
 
 /** Longer than an address of any chain. */
@@ -102,8 +106,8 @@ export const transfersQuery = z.strictObject({
   address: spelledBy(lookUpAddress)
     .optional()
     .describe('Sender or recipient on either side: 43-character Arweave address, or 0x and 40 hex digits'),
-  source: hash.optional().describe('Deposit transaction: 0x and 64 hex digits'),
-  release: hash.optional().describe('Release transaction: 0x and 64 hex digits'),
+  source: transaction.optional().describe('Deposit transaction, as its chain writes it'),
+  release: transaction.optional().describe('Release transaction, as its chain writes it'),
   message: z
     .string({ error: 'write it once, as a string' })
     .refine(isArweaveAddress, 'write the 43 characters of an AO message id')

@@ -5,7 +5,7 @@ import { aoSchemas } from '../ao/schemas.js';
 import { ethereumAsset, ethereumChain, ethereumPayment } from '../homes/ethereum/answers.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { stateSchemas } from '../state/schemas.js';
-import { address, amount, aoId, assetId, chainId, hash, time, units } from './fields.js';
+import { address, amount, aoId, assetId, chainId, hash, time, transaction, units } from './fields.js';
 import { auditSchemas } from '../audit/schemas.js';
 import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 
@@ -63,9 +63,12 @@ const transferShape = {
   sender: z.string().describe('Address on the side it comes from'),
   recipient: z.string().describe('Address on the side it goes to'),
   number: z.string().nullable().describe('Of a withdrawal in its process'),
-  reference: z.string().nullable().describe('Of a deposit: chain:vault:sequence'),
-  sourceTx: hash('Deposit transaction').nullable(),
-  releaseTx: hash('Release transaction').nullable(),
+  reference: z
+    .string()
+    .nullable()
+    .describe('Of a deposit: chain:vault:sequence, chain:txid:output or chain:signature:path'),
+  sourceTx: transaction('Deposit transaction').nullable(),
+  releaseTx: transaction('Release transaction').nullable(),
   createdAt: time('First seen'),
   updatedAt: time('Last changed'),
 };
@@ -80,6 +83,7 @@ const timelineStep = z.strictObject({
       'conflict',
       'minted',
       'queued',
+      'proposed',
       'signed',
       'submitted',
       'mined',

@@ -8,6 +8,7 @@ import type { EntityManager } from 'typeorm';
 import { crashPoint } from '../crash-point.js';
 import type { HomeAsset } from '../homes/asset-config.js';
 import type { AppliedRow, DecisionStore, VoteRow } from './decision-store.js';
+import { forgetProposals, takeProposals, type ProposalVoice } from './proposals.js';
 import type { Move, Moved, NewDeposit, NewWithdrawal, StepRow, TransferStore } from './transfer-store.js';
 
 const BATCH = 100;
@@ -34,6 +35,8 @@ interface Changes {
   moved: Moved[];
   /** What was said and decided about the process itself, in order. */
   voices: (VoteRow | AppliedRow)[];
+  /** What was said about proposed releases, in order. */
+  proposals: ProposalVoice[];
   rotated: boolean;
   decided: Decided;
   last: Date;
@@ -140,6 +143,7 @@ export class Projector {
       byNumber: [],
       moved: [],
       voices: [],
+      proposals: [],
       rotated: false,
       last: new Date(0),
     };
@@ -165,8 +169,12 @@ export class Projector {
   private async applyWithdrawals(
     manager: EntityManager,
     asset: ProjectedAsset,
-    { byNumber, rotated, last, decided }: Changes,
+    { byNumber, proposals, rotated, last, decided }: Changes,
   ): Promise<void> {
+    const { threshold } = decided;
+    const done = new Set(byNumber.flatMap((c) => (c.released ? [c.number] : [])));
+    await takeProposals(manager, this.store, asset.process, proposals, { threshold, released: done });
+    if (rotated) await forgetProposals(manager, asset.process);
     const ids = await this.store.withdrawalIds(
       manager,
       asset.process,
@@ -180,7 +188,6 @@ export class Projector {
       manager,
       known.map(({ transfer, step }) => ({ transfer, ...step })),
     );
-    const { threshold } = decided;
     const signed = known.filter((c) => c.signatures !== undefined);
     const moves = (changes: typeof known): Move[] =>
       changes.map(({ transfer, step }) => ({ id: transfer, at: step.at }));
@@ -346,6 +353,11 @@ function collect(changes: Changes, asset: ProjectedAsset, slot: Slot, event: Bri
       });
       return;
     }
+    case 'proposal.made':
+    case 'proposal.signed':
+    case 'proposal.dropped':
+      changes.proposals.push({ event, message: slot.message, slot: slot.nonce, at: slot.at });
+      return;
     case 'decision.attested':
     case 'decision.signed': {
       const { type: _, ...voice } = event;
