@@ -26,6 +26,10 @@ function settlementCommand(): Command {
     .description('post a bundle again that Arweave has lost (operators): the same seal, which counts once')
     .argument('<number>', 'the bundle’s number')
     .option('--operator-key <file>', 'the operator’s key file; the local stack’s without it')
+    .option(
+      '--force',
+      'also one that was not seen lost: its bytes are paid for a second time, and if it is still there nothing is gained',
+    )
     .action(async (sequence: string, options: RepostOptions) =>
       (await import('./settlement.js')).repost(sequence, { ...group.opts<Common>(), ...options }),
     );

@@ -7,6 +7,7 @@ import { CommandError } from './said.js';
 
 export interface RepostOptions extends Common {
   operatorKey?: string;
+  force?: boolean;
 }
 
 interface Settlement {
@@ -50,13 +51,17 @@ export async function settlement(options: Common): Promise<void> {
   });
 }
 
-/** @throws CommandError when the gateway does not know the operator, or the bundle, or it is not final, and so on its way anyway */
+/** @throws CommandError when the gateway does not know the operator, or the bundle, or it was not seen lost, or is not final, and so on its way anyway */
 export async function repost(sequence: string, options: RepostOptions): Promise<void> {
   if (!/^[1-9][0-9]{0,14}$/.test(sequence))
     throw new CommandError('A bundle has a number: "isthmus settlement" shows the newest.');
   const client = clientOf(options);
   const headers = { authorization: `Bearer ${operatorKey(client.url, options.operatorKey)}` };
-  const bundle = await client.post<Bundle>(`/v1/settlement/bundles/${sequence}/repost`, {}, headers);
+  const bundle = await client.post<Bundle>(
+    `/v1/settlement/bundles/${sequence}/repost`,
+    { force: options.force === true },
+    headers,
+  );
   print(options.json, bundle, () => `bundle ${sequence} is posted again: "isthmus settlement" shows how far it is`);
 }
 

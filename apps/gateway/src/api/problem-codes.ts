@@ -15,6 +15,7 @@ export const PROBLEMS = {
   'unknown-asset': [404, 'Unknown asset'],
   paused: [409, 'Paused'],
   'asset-closed': [409, 'Closed for deposits'],
+  'not-lost': [409, 'Nobody has seen it lost'],
   'on-its-way': [409, 'It is on its way'],
   undeliverable: [409, 'It cannot be delivered'],
   'too-slow': [408, 'The body came too slowly'],

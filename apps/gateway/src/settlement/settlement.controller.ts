@@ -1,15 +1,17 @@
 /** How settlement does: the bundles, and what waits to be in one. */
-import { Controller, Get, Headers, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
-import { ApiBearerAuth, ApiParam, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query } from '@nestjs/common';
+import { ApiBearerAuth, ApiBody, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { BundleRow } from '@isthmus/arweave';
 import { z } from 'zod';
 import { readQuery } from '../api/input.js';
 import { Answers, QueryOf } from '../api/openapi.js';
 import { cursor, limit, pageOf } from '../api/paging.js';
-import { notFound, Problem } from '../api/problem.js';
+import { notFound, Problem, read } from '../api/problem.js';
 import type { SettledBundle, SettledBundlePage, SettlementAnswer } from './schemas.js';
 import { SETTLEMENT_PARTS, type SettlementParts } from './tokens.js';
 
+const MEBI = 1024n * 1024n;
+const repostBody = z.strictObject({ force: z.boolean().default(false) });
 const bundlesQuery = z.strictObject({ cursor: cursor(/^[1-9][0-9]{0,14}$/), limit: limit('bundles') });
 
 @ApiTags('settlement')
@@ -62,20 +64,30 @@ export class SettlementController {
   @ApiBearerAuth()
   @Answers(
     'SettledBundle',
-    'Posts a final bundle again that Arweave has lost (operators only): the same seal, which counts once',
+    'Posts a final bundle again that Arweave was seen to have lost, or with force any final one (operators only): the same seal, which counts once',
   )
   @ApiParam({ name: 'sequence', description: 'Number of the bundle' })
+  @ApiBody({
+    required: false,
+    schema: { type: 'object', properties: { force: { type: 'boolean', default: false } }, additionalProperties: false },
+  })
   async repost(
     @Param('sequence') path: string,
     @Headers('authorization') shown: string | undefined,
+    @Body() body: unknown,
   ): Promise<SettledBundle> {
     const { operator, settler, store } = this.parts;
     operator.admit(shown);
+    const { force } = read(repostBody, body ?? {});
     const find = () => (/^[1-9][0-9]{0,14}$/.test(path) ? store.find(Number(path)) : null);
     const row = await find();
     if (!row) throw notFound('bundle of this number');
-    if (!(await settler.repost(row.sequence))) throw new Problem('on-its-way', onItsWay((await find()) ?? row));
-    return bundleView((await find()) ?? row);
+    const isReposted = await settler.repost(row.sequence, force);
+    const now = (await find()) ?? row;
+    if (isReposted) return bundleView(now);
+    const { funds } = settler.status;
+    if (now.state === 'final') throw new Problem('not-lost', notLost(now, funds && funds.pricePerMiB));
+    throw new Problem('on-its-way', onItsWay(now));
   }
 }
 
@@ -83,6 +95,12 @@ export class SettlementController {
 function onItsWay({ sequence, state, repostedAt }: BundleRow): string {
   const since = repostedAt === null ? '' : `, posted again at ${repostedAt.toISOString()}`;
   return `Bundle ${sequence} is ${state}${since}: it is on its way until it is final, and posted again by itself if Arweave drops it.`;
+}
+
+/** @param pricePerMiB winston */
+function notLost({ sequence, bytes }: BundleRow, pricePerMiB: bigint | null): string {
+  const price = pricePerMiB === null ? '' : `, about ${(pricePerMiB * BigInt(bytes)) / MEBI} winston`;
+  return `Bundle ${sequence} was not seen lost: its ${bytes} bytes would be paid for a second time${price}. Look for it at another gateway of Arweave first; with force it is posted again all the same.`;
 }
 
 function bundleView(row: BundleRow): SettledBundle {

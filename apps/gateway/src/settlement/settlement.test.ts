@@ -195,11 +195,11 @@ it('says so when Arweave is away, and the bridge goes on', async () => {
 });
 
 it('posts a final bundle again for its operator alone; one that is on its way already is', async () => {
-  const ask = (bundle: string, key: string = OPERATOR) =>
+  const ask = (bundle: string, key: string = OPERATOR, body: unknown = {}) =>
     fetch(`${world.url}/v1/settlement/bundles/${bundle}/repost`, {
       method: 'POST',
       headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-      body: '{}',
+      body: JSON.stringify(body),
     });
   const first = async () => (await world.get<SettledBundlePage>('/v1/settlement/bundles?limit=1&cursor=2')).bundles[0];
   await until('the first bundle is final', async () => {
@@ -210,7 +210,17 @@ it('posts a final bundle again for its operator alone; one that is on its way al
   expect((await ask('1', OPERATOR.replace('9', '8'))).status).toBe(401);
   for (const none of ['0', '01', 'x', '999999']) expect((await ask(none)).status).toBe(404);
   expect((await first())?.state).toBe('final');
-  const answer = await ask('1');
+  const unseen = await ask('1');
+  expect([unseen.status, await unseen.json()]).toEqual([
+    409,
+    expect.objectContaining({
+      code: 'not-lost',
+      detail: expect.stringMatching(/^Bundle 1 was not seen lost: its \d+ bytes would be paid for a second time/),
+    }),
+  ]);
+  expect((await ask('1', OPERATOR, { force: 'yes' })).status).toBe(400);
+  expect(await first()).toEqual(before);
+  const answer = await ask('1', OPERATOR, { force: true });
   expect([answer.status, await answer.json()]).toEqual([
     200,
     expect.objectContaining({ sequence: 1, state: 'sealed', lost: null }),

@@ -73,8 +73,8 @@ export function readSeal(item: Item): Seal {
     ...bodyOf(item),
   };
   check(content);
-  const same =
-    item.tags.length === tagsOf(content).length && tagsOf(content).every((tag, i) => sameTag(tag, item.tags[i]));
+  const tags = tagsOf(content);
+  const same = item.tags.length === tags.length && tags.every((tag, i) => sameTag(tag, item.tags[i]));
   if (!same || item.target !== '' || item.anchor !== '' || dataOf(content) !== item.data.toString('utf8'))
     throw badSeal(`Seal ${item.id} is not written as a seal is.`);
   return { ...content, item };

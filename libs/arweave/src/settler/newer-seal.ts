@@ -74,7 +74,7 @@ export class NewestDatabase {
     if (shown.some((c) => c.seal === seal)) return;
     throw new SettlerError(
       'index-behind',
-      `The Arweave gateway's index does not show bundle ${sequence}, which was confirmed: nothing is sealed until it does, for it may hide newer ones. ${state === 'final' ? `If the bundle is lost: isthmus settlement repost ${sequence}.` : 'It is watched until it is final, and posted again by itself if Arweave has dropped it.'}`,
+      `The Arweave gateway's index does not show bundle ${sequence}, which was confirmed: nothing is sealed until it does, for it may hide newer ones. ${state === 'final' ? `If the bundle is lost for other gateways too: isthmus settlement repost ${sequence} --force.` : 'It is watched until it is final, and posted again by itself if Arweave has dropped it.'}`,
     );
   }
 }

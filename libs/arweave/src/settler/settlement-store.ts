@@ -257,12 +257,12 @@ export class SettlementStore {
    * Has a final bundle sent again, by another carrier: it is the same seal, and counts once. Only those are known to be lost, and each time
    * is paid for: what is confirmed is still watched, and sent again by itself. @returns whether it was final
    */
-  async repost(sequence: number, at: Date): Promise<boolean> {
+  async repost(sequence: number, at: Date, force: boolean): Promise<boolean> {
     return this.changed(
       `update settlement_bundle set state = 'sealed', carrier = null, header = null, good_until = null, parts = 0, posted_at = null,
          confirmed_at = null, final_at = null, height = null, lost = null, checked_at = null, failures = 0, error = null, reposted_at = $2
-       where sequence = $1 and state = 'final' returning 1`,
-      [sequence, at],
+       where sequence = $1 and state = 'final' and (lost is not null or $3) returning 1`,
+      [sequence, at, force],
     );
   }
 

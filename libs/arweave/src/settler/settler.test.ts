@@ -628,7 +628,9 @@ describe('a final bundle that Arweave no longer has', () => {
     ]);
     await settleAll(settler);
     expect(await stage.store.ofItem(checkpoint.id)).toMatchObject({ bundle: 1, state: 'final' });
-    await settler.repost(1);
+    expect(await settler.repost(1)).toBe(false); // nobody has seen it lost
+    expect((await stage.store.find(1))?.state).toBe('final');
+    expect(await settler.repost(1, true)).toBe(true);
     await settleAll(settler);
     expect(await stage.store.find(1)).toMatchObject({ state: 'final', signed: 2 });
   });

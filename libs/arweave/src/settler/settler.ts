@@ -139,9 +139,12 @@ export class Settler {
     return since === Infinity ? null : since;
   }
 
-  /** Has a final bundle posted again, which is paid for again. @returns false when it is not final: it is watched, and posted again by itself if it is dropped */
-  repost(sequence: number): Promise<boolean> {
-    return this.options.store.repost(sequence, new Date(this.now()));
+  /**
+   * Has a final bundle posted again that was seen lost, or, with `force`, any final one: that is paid for again. @returns false when it was not seen lost, or
+   * is not final: then it is watched, and posted again by itself if it is dropped
+   */
+  repost(sequence: number, force = false): Promise<boolean> {
+    return this.options.store.repost(sequence, new Date(this.now()), force);
   }
 
   /** Ends what is under way at the next place where it can be gone on from. */
