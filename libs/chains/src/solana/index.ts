@@ -5,6 +5,7 @@ export * from './leases.js';
 export * from './memo.js';
 export * from './mints.js';
 export { isNative, memoInstruction, NATIVE, TOKEN, TOKEN_2022, type VaultAccount } from './programs.js';
+export * from './proposal.js';
 export * from './recipient.js';
 export * from './release.js';
 export { PAGE, SolanaPool, type ChainAccount, type Listed, type SolanaPoolOptions } from './rpc.js';
