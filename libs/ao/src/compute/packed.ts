@@ -29,7 +29,14 @@ export class PackedEntries {
     return { process: this.process, nonce, assignment, message };
   }
 
-  /** Packs entries of one process. */
+  /** The entry of a process that begins at this place. */
+  static at(bytes: Buffer, at: number, process: string): ScheduleEntry {
+    const reader = new PackedEntries(bytes, process);
+    reader.at = at;
+    return reader.next();
+  }
+
+  /** Packs entries; whose they are is not part of it. */
   static of(entries: readonly ScheduleEntry[]): Buffer {
     const size = entries.reduce(
       (sum, { assignment, message }) => sum + 16 + assignment.raw.length + message.raw.length,

@@ -8,8 +8,8 @@ import { RecentEntries } from './recent.js';
 export const MAX_ENTRIES = 1000;
 /** Messages of one page take about this much at most; a single larger one is still given. */
 const MAX_PAGE_BYTES = 32 * 1024 * 1024;
-/** The newest entries kept at hand: some thousands of ordinary size. */
-const MAX_RECENT_BYTES = 48 * 1024 * 1024;
+/** The newest entries kept at hand: some ten thousand of ordinary size. */
+const MAX_RECENT_BYTES = 16 * 1024 * 1024;
 const MAX_NONCE = Number.MAX_SAFE_INTEGER;
 
 /** Which entries of a schedule: by slot and by time (milliseconds, `after` exclusive, `until` inclusive). */

@@ -277,6 +277,24 @@ it('I12 a schedule reads the same from what is at hand, from the database, and f
   }
 });
 
+it('keeps what came last as it is, and older entries as bytes of their own, which read the same', async () => {
+  const recent = new RecentEntries(100e6);
+  const [small, large] = [await message('A'.repeat(43)), await message('A'.repeat(43), 'x'.repeat(20_000))];
+  const given = Array.from({ length: 1200 }, (_, nonce) => {
+    const item = nonce % 100 === 0 ? large : small;
+    return { process: nonce % 3 === 0 ? 'a' : 'b', nonce, assignment: small, message: item };
+  });
+  for (const entry of given) recent.add(entry);
+  const read = given.map(({ process, nonce }) => recent.from(process, nonce, 1, 1e9)[0]);
+  for (const [nonce, entry] of read.entries()) expect(entry).toEqual(given[nonce]);
+  const own = read.flatMap((entry, nonce) => (entry === given[nonce] ? [nonce] : []));
+  const [smalls, larges] = [own.filter((n) => n % 100 !== 0), own.filter((n) => n % 100 === 0)];
+  expect(larges).toHaveLength(12); // never packed: they would keep a large piece of memory alive
+  expect(Math.min(...smalls)).toBeGreaterThan(400);
+  expect(smalls.at(-1)).toBe(1199);
+  for (const entry of read.slice(1, 10)) expect(entry?.message.raw.buffer).not.toBe(small.raw.buffer);
+});
+
 it('keeps only so much at hand, the newest, and never gives over a gap', async () => {
   const item = parseItem((await message('A'.repeat(43), 'x'.repeat(6000))).raw);
   const entry = (process: string, nonce: number): ScheduleEntry => ({
