@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import type { Item, Signer, Tag } from '../types.js';
 import { ItemError } from './error.js';
-import { partsOf, SIGNATURE_LAYOUT, signatureType, signedMessage } from './layout.js';
+import { partsOf, SIGNATURE_LAYOUT, signatureType, signedMessage, type ItemParts } from './layout.js';
 import { addressOfOwner } from './address.js';
 import { decodeItemTags, encodeItemTags } from './tags.js';
 
@@ -39,7 +39,7 @@ export async function signItem(
   const tags = encodeItemTags(content.tags);
   const [type, owner] = [signer.signatureType, signer.publicKey];
   const signature = await signer.sign(signedMessage({ type, owner, target, anchor, tags, data }));
-  const head = headOf({ type, signature, owner, target, anchor, tags: content.tags });
+  const head = headOf({ type, signature, owner, target, anchor, tags }, content.tags.length);
   return { id: hash('sha256', signature, 'base64url'), head };
 }
 
@@ -57,21 +57,24 @@ export interface SignedContent {
 
 /** Puts an item together; its signature is not checked (see `verifyItem`). @throws ItemError when a part has no place in one. */
 export function joinItem(parts: SignedContent): Item {
-  return parseItem(Buffer.concat([headOf(parts), parts.data]));
+  const head = headOf({ ...parts, tags: encodeItemTags(parts.tags) }, parts.tags.length);
+  return parseItem(Buffer.concat([head, parts.data]));
 }
 
-function headOf({ type, signature, owner, target, anchor, tags }: Omit<SignedContent, 'data'>): Buffer {
+/** What comes before the data. */
+type Head = Omit<ItemParts, 'type' | 'data' | 'tagCount'> & { type: number };
+
+function headOf({ type, signature, owner, target, anchor, tags }: Head, tagCount: number): Buffer {
   const layout = SIGNATURE_LAYOUT[signatureType(type)];
   if (signature.length !== layout.signature || owner.length !== layout.owner)
     throw new ItemError('bad-item', 'A signature or key has not the length of its type.');
-  const encoded = encodeItemTags(tags);
-  const head = Buffer.alloc(2);
-  head.writeUInt16LE(type);
+  const start = Buffer.alloc(2);
+  start.writeUInt16LE(type);
   const counts = Buffer.alloc(16);
-  counts.writeBigUInt64LE(BigInt(tags.length), 0);
-  counts.writeBigUInt64LE(BigInt(encoded.length), 8);
+  counts.writeBigUInt64LE(BigInt(tagCount), 0);
+  counts.writeBigUInt64LE(BigInt(tags.length), 8);
   const places = [fixed(target, 'target'), fixed(anchor, 'anchor')].map(optional);
-  return Buffer.concat([head, signature, owner, ...places, counts, encoded]);
+  return Buffer.concat([start, signature, owner, ...places, counts, tags]);
 }
 
 /**

@@ -133,6 +133,19 @@ it('a signature of one type is none of another, though key and bytes fit', async
   }
 });
 
+it.each([63, 64, 127, 128, 1024])(
+  'tags with a length of %i bytes, and as many as there may be, are read as they were written',
+  async (bytes) => {
+    const own = { name: 'n'.repeat(bytes), value: 'ü'.repeat(bytes / 2) };
+    for (const count of [1, Math.min(bytes, Math.floor(16_000 / bytes / 2), 128)]) {
+      const tags = Array.from({ length: count }, () => own);
+      expect(parseItem((await createItem({ tags, data: '' }, signers['ed25519']!)).raw).tags).toEqual(tags);
+    }
+    const many = Array.from({ length: Math.min(bytes, 128) }, (_, i) => ({ name: 'n', value: String(i) }));
+    expect(parseItem((await createItem({ tags: many, data: '' }, signers['ed25519']!)).raw).tags).toEqual(many);
+  },
+);
+
 it('round-trips any tags and data', async () => {
   const tag = fc.record({
     name: fc.string({ minLength: 1, maxLength: 30 }),

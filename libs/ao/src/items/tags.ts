@@ -13,15 +13,23 @@ export const MAX_VALUE_BYTES = 3072;
 export function encodeItemTags(tags: readonly Tag[]): Buffer {
   if (tags.length === 0) return Buffer.alloc(0);
   if (tags.length > MAX_TAGS) throw new ItemError('bad-tags', `An item has at most ${MAX_TAGS} tags.`);
-  const parts: Buffer[] = [long(tags.length)];
+  let size = longBytes(tags.length) + longBytes(0);
   for (const { name, value } of tags) {
-    const [n, v] = [Buffer.from(name), Buffer.from(value)];
-    assertSizes(n.length, v.length);
-    parts.push(long(n.length), n, long(v.length), v);
+    const [n, v] = [Buffer.byteLength(name), Buffer.byteLength(value)];
+    assertSizes(n, v);
+    size += longBytes(n) + n + longBytes(v) + v;
   }
-  parts.push(long(0));
-  const bytes = Buffer.concat(parts);
-  if (bytes.length > MAX_TAG_BYTES) throw new ItemError('bad-tags', `Tags take at most ${MAX_TAG_BYTES} bytes.`);
+  if (size > MAX_TAG_BYTES) throw new ItemError('bad-tags', `Tags take at most ${MAX_TAG_BYTES} bytes.`);
+  // Every assignment has its tags written: in one piece, without a buffer for each part.
+  const bytes = Buffer.allocUnsafe(size);
+  let at = writeLong(bytes, tags.length, 0);
+  for (const { name, value } of tags) {
+    for (const text of [name, value]) {
+      at = writeLong(bytes, Buffer.byteLength(text), at);
+      at += bytes.write(text, at);
+    }
+  }
+  writeLong(bytes, 0, at);
   return bytes;
 }
 
@@ -55,15 +63,17 @@ function assertSizes(name: number, value: number): void {
   }
 }
 
-/** Avro's zigzag variable-length integer. */
-function long(value: number): Buffer {
-  const bytes: number[] = [];
-  let rest = value >= 0 ? value * 2 : -value * 2 - 1;
-  while (rest > 0x7f) {
-    bytes.push((rest & 0x7f) | 0x80);
-    rest = Math.floor(rest / 128);
-  }
-  return Buffer.from([...bytes, rest]);
+/** Bytes of a length or count as Avro writes it, a zigzag variable-length integer: limits keep them below 2 ** 20. */
+function longBytes(value: number): number {
+  if (value < 2 ** 6) return 1;
+  return value < 2 ** 13 ? 2 : 3;
+}
+
+/** Writes a length or count at a place, and says where it ends. */
+function writeLong(bytes: Buffer, value: number, at: number): number {
+  let [rest, end] = [value * 2, at];
+  for (; rest > 0x7f; rest >>>= 7) end = bytes.writeUInt8((rest & 0x7f) | 0x80, end);
+  return bytes.writeUInt8(rest, end);
 }
 
 /** A piece keeps alive what it was cut from: whoever remembers a value must not remember all that came with a large item. */

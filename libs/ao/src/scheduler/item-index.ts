@@ -50,6 +50,9 @@ function keysOf(item: Item): string[] {
   ];
 }
 
+/** Numbers as PostgreSQL reads an array: its client would look in each, and in each twice, for what is to be escaped. */
+const arrayOf = (numbers: readonly (number | string)[]): string => `{${numbers.join(',')}}`;
+
 export interface IndexSearch {
   /** All of them hold: each is keys of which one is the item's. Not empty. */
   conditions: readonly (readonly string[])[];
@@ -254,7 +257,7 @@ export class ItemIndex {
     const items = pages
       .flatMap(({ id, items: own }) => own.map((one) => ({ ...one, process: id })))
       .toSorted((a, b) => a.time - b.time);
-    const keys = items.flatMap(({ item }) => keysOf(item).map((key) => ({ id: item.id, key })));
+    const keys = items.flatMap(({ item }, i) => keysOf(item).map((key) => ({ number: i + 1, key })));
     const rows: { process: string }[] = await this.database.query(
       `with wanted as (
          select * from unnest($1::text[], $2::bigint[], $3::bigint[]) as w(process, nonce, before)
@@ -264,11 +267,13 @@ export class ItemIndex {
          insert into index_progress (process, nonce) select process, nonce from wanted where before < 0 order by process on conflict do nothing returning process
        ), written as (
          select process from moved union all select process from begun
+       ), given as (
+         select id, process, n from unnest($4::text[], $5::text[]) with ordinality as t(id, process, n)
        ), added as (
-         insert into indexed_item (id) select id from unnest($4::text[], $5::text[]) with ordinality as t(id, process, n)
+         insert into indexed_item (id) select id from given
          where process in (select process from written) order by n returning seq, id
        ), keyed as (
-         insert into item_key (key, seq) select k.key, a.seq from unnest($6::text[], $7::bigint[]) as k(id, key) join added a on a.id = k.id
+         insert into item_key (key, seq) select k.key, a.seq from unnest($6::bigint[], $7::bigint[]) as k(n, key) join given g on g.n = k.n join added a on a.id = g.id
        )
        select process from written`,
       [
@@ -277,8 +282,8 @@ export class ItemIndex {
         pages.map((p) => p.before),
         items.map((i) => i.item.id),
         items.map((i) => i.process),
-        keys.map((k) => k.id),
-        keys.map((k) => k.key),
+        arrayOf(keys.map((k) => k.number)),
+        arrayOf(keys.map((k) => k.key)),
       ],
     );
     const written = new Set(rows.map((r) => r.process));
