@@ -68,6 +68,26 @@ const whoAnswers = (): Promise<number> =>
     () => 0,
   );
 
+it('maps stack traces only for who debugs', async () => {
+  const server = supervised(SERVER.replace('String(process.pid)', 'JSON.stringify(process.execArgv)'));
+  const optionsOfRun = async (): Promise<unknown> => {
+    await server.start();
+    const options: unknown = await (await fetch(healthUrl())).json();
+    await server.stop();
+    return options;
+  };
+  const before = process.env['ISTHMUS_DEBUG'];
+  try {
+    delete process.env['ISTHMUS_DEBUG'];
+    expect(await optionsOfRun()).toEqual([]);
+    process.env['ISTHMUS_DEBUG'] = '1';
+    expect(await optionsOfRun()).toEqual(['--enable-source-maps']);
+  } finally {
+    delete process.env['ISTHMUS_DEBUG'];
+    if (before !== undefined) process.env['ISTHMUS_DEBUG'] = before;
+  }
+});
+
 it('starts a child again after kill -9', async () => {
   const server = supervised();
   await server.start();

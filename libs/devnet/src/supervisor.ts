@@ -16,6 +16,12 @@ export interface ChildPlan {
   healthUrl: string;
 }
 
+/**
+ * Stack traces with the lines of the sources, for who looks for a fault: the sources of every package that are kept for them take a gateway
+ * 20 MB, which each collection of garbage goes through. Traces without them name the built files, which have the same functions.
+ */
+const FOR_DEBUGGING = ['--enable-source-maps'];
+
 const FIRST_RESTART_MS = 500;
 const MAX_RESTART_MS = 30_000;
 const STOP_TIMEOUT_MS = 15_000;
@@ -83,7 +89,8 @@ export class SupervisedChild {
   private spawn(env: Record<string, string>): void {
     fs.mkdirSync(path.dirname(this.plan.logFile), { recursive: true });
     const log = fs.openSync(this.plan.logFile, 'a');
-    this.child = spawn(process.execPath, ['--enable-source-maps', this.plan.entry], {
+    const debugging = process.env['ISTHMUS_DEBUG'] === undefined ? [] : FOR_DEBUGGING;
+    this.child = spawn(process.execPath, [...debugging, this.plan.entry], {
       // A pipe that closes with its parent, however that one ends.
       stdio: ['pipe', log, log],
       // Own process group: a Ctrl-C in the terminal reaches the supervisor alone.
