@@ -17,6 +17,7 @@ export * from './deposit-request.js';
 export * from './deposit-terms.js';
 export * from './errors.js';
 export * from './finality.js';
+export * from './header-table.js';
 export * from './headers.js';
 export { publicKeyOf, secretIn } from './keys.js';
 export * from './memo.js';
