@@ -1,6 +1,8 @@
 /** The gateway as its users reach it: REST, live events, AO units. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Tag } from '@isthmus/ao';
+import type { BoundedRequest, Tag } from '@isthmus/ao';
+import { askGateway, answerIn, MAX_ANSWER, wordsOf } from './ask-gateway.js';
+import { CommandError } from './said.js';
 
 export interface TransferAnswer {
   id: string;
@@ -43,7 +45,7 @@ const FINAL = new Set(['minted', 'refused', 'released', 'held']);
 export class GatewayClient {
   constructor(readonly url: string) {}
 
-  /** @throws Error with the problem's own words */
+  /** @throws CommandError with the problem's own words */
   async get<T>(path: string): Promise<T> {
     return this.ask<T>(path);
   }
@@ -57,12 +59,13 @@ export class GatewayClient {
   }
 
   async sendItem(raw: Buffer): Promise<void> {
-    const response = await fetch(`${this.url}/mu`, {
+    const headers = { 'content-type': 'application/octet-stream' };
+    const answer = await askGateway(`${this.url}/mu`, MAX_ANSWER, {
       method: 'POST',
-      headers: { 'content-type': 'application/octet-stream' },
+      headers,
       body: new Uint8Array(raw),
     });
-    if (!response.ok) throw new Error(`The messenger refused the message: ${await response.text()}`);
+    if (answer.status > 299) throw new CommandError(`The messenger refused the message: ${wordsOf(answer)}`);
   }
 
   /** Data of the first message a dry-run answers. */
@@ -128,13 +131,8 @@ export class GatewayClient {
     }
   }
 
-  private async ask<T>(path: string, init?: RequestInit): Promise<T> {
-    const response = await fetch(`${this.url}${path}`, init).catch(() => {
-      throw new Error(`The gateway at ${this.url} does not answer: is "npm start" running?`);
-    });
-    const body = (await response.json()) as T & { detail?: string; error?: string };
-    if (!response.ok) throw new Error(body.detail ?? body.error ?? `HTTP ${response.status}`);
-    return body;
+  private async ask<T>(path: string, request?: BoundedRequest): Promise<T> {
+    return answerIn(await askGateway(this.url + path, MAX_ANSWER, request));
   }
 }
 

@@ -2,11 +2,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ReplayReport } from '@isthmus/arweave';
 import { assetLine, processLine } from '@isthmus/arweave';
+import { askGateway, answerIn, MAX_ANSWER } from './ask-gateway.js';
 import { CommandError } from './said.js';
 
 /** Lines shown of those that differ. */
 const SHOWN = 20;
-const TIMEOUT_MS = 30_000;
+/** Exit code when the gateway cannot be asked. */
+const NOT_COMPARED = 2;
 /** How long a gateway may take to come to the seal with its index. */
 const PATIENCE_MS = 15_000;
 
@@ -43,24 +45,14 @@ const linesOf = (processes: ReplayReport['processes'], assets: ReplayReport['ass
 /** Whether there is a gateway to compare with: asked before the hours that a replay may take. @throws CommandError */
 export async function assertAnswers(gateway: string): Promise<void> {
   if (!/^https?:\/\//.test(gateway) || !URL.canParse(gateway))
-    throw new CommandError(`--compare: write the gateway as https://host, not ${gateway}.`, 2);
-  await answer(`${gateway.replace(/\/+$/, '')}/health`);
-}
-
-async function answer(url: string): Promise<Response> {
-  return await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch((error: unknown) => {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`${new URL(url).origin} does not answer (${why}): is it a gateway, and running?`, 2);
-  });
+    throw new CommandError(`--compare: write the gateway as https://host, not ${gateway}.`, NOT_COMPARED);
+  await askGateway(`${gateway.replace(/\/+$/, '')}/health`, MAX_ANSWER, {}, NOT_COMPARED);
 }
 
 async function ask(url: string): Promise<ShownState> {
   for (const end = Date.now() + PATIENCE_MS; ;) {
-    const response = await answer(url);
-    if (response.ok) return (await response.json()) as ShownState;
-    const said = (await response.text()).slice(0, 300);
-    if (response.status !== 503 || Date.now() > end)
-      throw new CommandError(`${url} answered ${response.status}: ${said}`, 2);
+    const answer = await askGateway(url, MAX_ANSWER, {}, NOT_COMPARED);
+    if (answer.status !== 503 || Date.now() > end) return answerIn(answer, NOT_COMPARED);
     await delay(500); // its index comes to the seal soon: asked again until PATIENCE_MS
   }
 }

@@ -113,7 +113,7 @@ it('what is not named, and cannot be known, is asked for', async () => {
 it.each([
   [
     'http://127.0.0.1:1',
-    expect.stringMatching(/^http:..127.0.0.1:1 does not answer .*: is it a gateway, and running/) as string,
+    expect.stringMatching(/^The gateway at http:..127.0.0.1:1 does not answer .*: is it one, and running/) as string,
   ],
   ['gateway.example', '--compare: write the gateway as https://host, not gateway.example.'],
 ])('a gateway to compare with that is not there is known before anything is replayed: %s', async (compare, message) => {

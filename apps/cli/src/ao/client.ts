@@ -1,9 +1,19 @@
 /** A gateway's AO side as its users reach it. Whatever it answers is bounded in time and checked; whatever fails is one line that says what to do. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { EvaluationResult, Tag } from '@isthmus/ao';
+import type { BoundedRequest, EvaluationResult, Tag } from '@isthmus/ao';
+import {
+  ANSWER_MS,
+  askGateway,
+  good,
+  answerIn,
+  MAX_ANSWER,
+  refused,
+  unreachable,
+  wordsOf,
+  type GatewayAnswer,
+} from '../ask-gateway.js';
 import { CommandError } from '../said.js';
 
-const ANSWER_MS = 30_000;
 /** Most items of one page, as the gateway gives them. */
 const PAGE = 100;
 /** Between two questions for a result that is not there yet. */
@@ -19,14 +29,13 @@ export interface LiveEvent {
 /** A page's list goes by a name of its own. */
 type Page<T> = { [name: string]: T[] | string | null; nextCursor: string | null };
 type Listed<T> = { found: T[]; more: boolean };
-type Fetched = { status: number; text: string; headers: Headers };
 
 export class AoClient {
   constructor(readonly url: string) {}
 
   /** @throws CommandError with the gateway's own words */
   async get<T>(path: string): Promise<T> {
-    return JSON.parse(good(await this.fetch(path)).text) as T;
+    return answerIn(await this.fetch(path));
   }
 
   /**
@@ -66,7 +75,7 @@ export class AoClient {
       headers: { 'content-type': 'application/json', ...headers },
       body: JSON.stringify(body),
     };
-    return JSON.parse(good(await this.fetch(path, init)).text) as T;
+    return answerIn(await this.fetch(path, init));
   }
 
   /** Hands over a signed item. @throws CommandError when it is refused */
@@ -78,12 +87,12 @@ export class AoClient {
   /** The result of a message, once it is there. @throws CommandError when it is not within `seconds` */
   async result(process: string, message: string, seconds: number): Promise<EvaluationResult> {
     const until = Date.now() + seconds * 1000;
-    const left = () => Math.max(until - Date.now(), 1);
+    const left = () => Math.min(Math.max(until - Date.now(), 1), ANSWER_MS);
     for (;;) {
-      const answer = await this.fetch(`/cu/result/${message}?process-id=${process}`, {}, left());
+      const answer = await this.fetch(`/cu/result/${message}?process-id=${process}`, { timeoutMs: left() });
       if (answer.status === 200) return JSON.parse(answer.text) as EvaluationResult;
       if (answer.status !== 503 && answer.status !== 202) throw refused(answer);
-      if (left() <= ASK_AGAIN_MS)
+      if (until - Date.now() <= ASK_AGAIN_MS)
         throw new CommandError(
           `Message ${message} has no result after ${seconds} s (${wordsOf(answer)}): it is placed and stays so; see "isthmus ao journey ${message}".`,
         );
@@ -111,8 +120,8 @@ export class AoClient {
       accept: 'text/event-stream',
       ...(last === null ? {} : { 'last-event-id': last }),
     };
-    const response = await fetch(`${this.url}${path}`, { headers, signal }).catch(() => {
-      throw this.unreachable();
+    const response = await fetch(`${this.url}${path}`, { headers, signal }).catch((error: unknown) => {
+      throw unreachable(this.url, error);
     });
     if (!response.ok || !response.body)
       throw refused({ status: response.status, text: await response.text(), headers: response.headers });
@@ -125,20 +134,8 @@ export class AoClient {
     }
   }
 
-  private async fetch(path: string, init: RequestInit = {}, timeoutMs = ANSWER_MS): Promise<Fetched> {
-    try {
-      const signal = AbortSignal.timeout(Math.min(timeoutMs, ANSWER_MS));
-      const response = await fetch(`${this.url}${path}`, { ...init, signal, redirect: 'error' });
-      return { status: response.status, text: await response.text(), headers: response.headers };
-    } catch {
-      throw this.unreachable();
-    }
-  }
-
-  private unreachable(): CommandError {
-    return new CommandError(
-      `The gateway at ${this.url} does not answer: is "npm start" running? Another is named with --gateway.`,
-    );
+  private fetch(path: string, request: BoundedRequest = {}): Promise<GatewayAnswer> {
+    return askGateway(this.url + path, MAX_ANSWER, request);
   }
 }
 
@@ -149,25 +146,4 @@ function readEvent(block: string): LiveEvent {
       .find((line) => line.startsWith(`${name}: `))
       ?.slice(name.length + 2) ?? null;
   return { type: field('event') ?? 'message', id: field('id'), data: field('data') ?? '' };
-}
-
-/** What the gateway says is wrong: in AO's form or as problem details. */
-function wordsOf({ status, text }: Fetched): string {
-  try {
-    const body = JSON.parse(text) as { detail?: unknown; error?: unknown };
-    for (const words of [body.detail, body.error]) if (typeof words === 'string') return words;
-  } catch {
-    // said below
-  }
-  return `HTTP ${status}`;
-}
-
-function refused(answer: Fetched): CommandError {
-  const wait = answer.status === 429 ? ` Try again in ${answer.headers.get('retry-after') ?? '60'} s.` : '';
-  return new CommandError(`${wordsOf(answer)}${wait}`);
-}
-
-function good(answer: Fetched): Fetched {
-  if (answer.status < 200 || answer.status > 299) throw refused(answer);
-  return answer;
 }

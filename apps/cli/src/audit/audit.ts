@@ -2,11 +2,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fetchBounded, IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
+import { IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
 import type { Deployment } from '@isthmus/devnet';
 import { sourceHash, stateFolder, tokenSource } from '@isthmus/store';
+import { answerIn, askGateway } from '../ask-gateway.js';
 import { CommandError } from '../said.js';
 import { portsInUse } from '../settings.js';
 import { inWords, isAllShown, jsonOf } from './words.js';
@@ -182,17 +183,5 @@ async function toldBy(gateway: string, wanted: string | undefined): Promise<Know
 }
 
 async function ask<T>(gateway: string, route: string): Promise<T> {
-  try {
-    const { status, body } = await fetchBounded(gateway + route, MAX_ANSWER, {
-      headers: { accept: 'application/json' },
-    });
-    if (status === 200) return JSON.parse(body.toString('utf8')) as T;
-    throw new Error(`HTTP ${status}`);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new CommandError(
-      `${gateway}${route} does not answer (${why}): is it a gateway, and running?`,
-      EXIT['not-made'],
-    );
-  }
+  return answerIn(await askGateway(gateway + route, MAX_ANSWER, {}, EXIT['not-made']), EXIT['not-made']);
 }

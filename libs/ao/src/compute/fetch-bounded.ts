@@ -13,14 +13,22 @@ export interface BoundedRequest {
   method?: string;
   headers?: Record<string, string>;
   body?: Uint8Array<ArrayBuffer> | string;
+  /** Time for all of the answer. */
+  timeoutMs?: number;
 }
 
-/** Status and body of an answer, whatever length it announces. @throws AnswerTooLarge; Error when there is none or a late one */
+export interface BoundedAnswer {
+  status: number;
+  headers: Headers;
+  body: Buffer;
+}
+
+/** An answer, whatever length it announces. @throws AnswerTooLarge; Error when there is none or a late one */
 export async function fetchBounded(
   url: string,
   maxBytes: number,
   request: BoundedRequest = {},
-): Promise<{ status: number; body: Buffer }> {
+): Promise<BoundedAnswer> {
   const response = await begin(url, request);
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -29,7 +37,7 @@ export async function fetchBounded(
     if (size > maxBytes) throw new AnswerTooLarge();
     chunks.push(chunk as Uint8Array);
   }
-  return { status: response.status, body: Buffer.concat(chunks) };
+  return { status: response.status, headers: response.headers, body: Buffer.concat(chunks) };
 }
 
 /** As `fetchBounded`, of an answer of which the first bytes are enough. @throws Error when there is none or a late one */
@@ -49,11 +57,11 @@ export async function fetchStart(
   return { status: response.status, body: Buffer.concat(chunks).subarray(0, bytes) };
 }
 
-function begin(url: string, request: BoundedRequest): Promise<Response> {
+function begin(url: string, { timeoutMs = TIMEOUT_MS, ...request }: BoundedRequest): Promise<Response> {
   return fetch(url, {
     headers: { accept: 'application/octet-stream' },
     ...request,
     redirect: 'error', // the unit that was configured answers, or none
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal: AbortSignal.timeout(timeoutMs),
   });
 }
