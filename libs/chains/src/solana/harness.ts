@@ -1,4 +1,5 @@
 /** Test harness: guardians' vaults of SOL and of a token on the real runtime, sources in front of it, and transactions of any shape. */
+import { solanaChain } from '@isthmus/bridge';
 import { Solana, type Front } from '@isthmus/devnet';
 import {
   ACCOUNT_SIZE,
@@ -191,7 +192,7 @@ export class SolanaWorld {
   }
 
   pool(fronts: readonly Front[] = [this.chain.front], agreement = 1, genesisHash = this.chain.genesisHash): SolanaPool {
-    return new SolanaPool({ urls: fronts.map((f) => f.url), agreement, genesisHash, timeoutMs: 5_000 });
+    return new SolanaPool({ urls: fronts.map((f) => f.url), agreement, chain: solanaChain(genesisHash), timeoutMs: 5_000 });
   }
 
   watcher(vault: DepositVault, pool = this.pool()): SolanaWatcher {

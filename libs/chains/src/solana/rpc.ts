@@ -2,6 +2,7 @@
  * Solana's JSON-RPC over several sources. A slot is final when as many as must agree hold it so; about what is final only those are heard
  * that have come as far. Listings are asked for between two named signatures, so that honest sources give the same whatever has come since.
  */
+import { isBase58, solanaChain } from '@isthmus/bridge';
 import { AgreementLost, RpcError, SourcePool, type Ask, type Source, type SourceOptions } from '../sources.js';
 import {
   addressOf,
@@ -15,7 +16,8 @@ import {
 } from './transaction.js';
 
 export interface SolanaPoolOptions extends SourceOptions {
-  genesisHash: string;
+  /** CAIP-2: the beginning of the genesis hash, 187 bits of it. */
+  chain: string;
 }
 
 /** A line of an address' history. */
@@ -196,8 +198,8 @@ export class SolanaPool extends SourcePool<SolanaSource> {
 
   protected async identify(ask: Ask): Promise<void> {
     const hash = await ask('getGenesisHash', []);
-    if (hash !== this.options.genesisHash)
-      throw new RpcError(`it serves another cluster than ${this.options.genesisHash}`);
+    if (!isBase58(hash, 32) || solanaChain(hash) !== this.options.chain)
+      throw new RpcError(`it serves another cluster than ${this.options.chain}`);
   }
 
   /** About what is final only those count that have come as far. */
