@@ -192,7 +192,12 @@ export class SolanaWorld {
   }
 
   pool(fronts: readonly Front[] = [this.chain.front], agreement = 1, genesisHash = this.chain.genesisHash): SolanaPool {
-    return new SolanaPool({ urls: fronts.map((f) => f.url), agreement, chain: solanaChain(genesisHash), timeoutMs: 5_000 });
+    return new SolanaPool({
+      urls: fronts.map((f) => f.url),
+      agreement,
+      chain: solanaChain(genesisHash),
+      timeoutMs: 5_000,
+    });
   }
 
   watcher(vault: DepositVault, pool = this.pool()): SolanaWatcher {

@@ -1,5 +1,6 @@
 /** Solana: deposits and releases of vaults that an SPL multisig holds. Reached as `solana`, for its nouns are those of the other chains too. */
 export * from './build.js';
+export * from './custody.js';
 export * from './deposit.js';
 export * from './leases.js';
 export * from './memo.js';
@@ -8,6 +9,13 @@ export { isNative, memoInstruction, NATIVE, TOKEN, TOKEN_2022, type VaultAccount
 export * from './proposal.js';
 export * from './recipient.js';
 export * from './release.js';
-export { PAGE, SolanaPool, type ChainAccount, type Listed, type SolanaPoolOptions } from './rpc.js';
+export {
+  PAGE,
+  SolanaPool,
+  type ChainAccount,
+  type CommitmentStatus,
+  type Listed,
+  type SolanaPoolOptions,
+} from './rpc.js';
 export * from './signatures.js';
 export * from './watcher.js';

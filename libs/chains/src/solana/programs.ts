@@ -1,4 +1,5 @@
 /** The programs a vault has to do with, and the few of their instructions that move what it holds. */
+import { createHash } from 'node:crypto';
 import { NATIVE_MINT, TOKEN_2022_PROGRAM_ID, TOKEN_PROGRAM_ID } from '@solana/spl-token';
 import { PublicKey, SystemProgram, TransactionInstruction } from '@solana/web3.js';
 import type { Instruction } from './transaction.js';
@@ -67,4 +68,10 @@ function movement(from: string | undefined, to: string | undefined, authority: s
 /** A memo instruction without signers: what it says is under the transaction's own signatures. */
 export function memoInstruction(text: Uint8Array): TransactionInstruction {
   return new TransactionInstruction({ programId: new PublicKey(MEMO), keys: [], data: Buffer.from(text) });
+}
+
+/** The address that follows from another and a text, as the system program makes it. */
+export function seeded(base: string, seed: string, program: string): string {
+  const parts = [new PublicKey(base).toBuffer(), Buffer.from(seed), new PublicKey(program).toBuffer()];
+  return new PublicKey(createHash('sha256').update(Buffer.concat(parts)).digest()).toBase58();
 }

@@ -27,7 +27,7 @@ import {
 } from '@solana/web3.js';
 import type { DepositVault } from './build.js';
 import { releaseMemo, type ReleaseName } from './memo.js';
-import { isNative, memoInstruction, TOKEN_2022 } from './programs.js';
+import { isNative, memoInstruction, seeded, TOKEN, TOKEN_2022 } from './programs.js';
 
 /** Who holds a vault: an SPL multisig of the vault's token program. */
 export interface Custody {
@@ -236,11 +236,7 @@ function solPayments(plan: ReleasePlan): TransactionInstruction[] {
   const { vault, custody, relayer, payouts, nonce } = plan;
   const payer = key(relayer);
   const seed = createHash('sha256').update(nonce.value).digest('hex').slice(0, 32);
-  const passing = new PublicKey(
-    createHash('sha256')
-      .update(Buffer.concat([payer.toBuffer(), Buffer.from(seed), TOKEN_PROGRAM_ID.toBuffer()]))
-      .digest(),
-  );
+  const passing = key(seeded(relayer, seed, TOKEN));
   const total = payouts.reduce((sum, { amount }) => sum + amount, 0n);
   return [
     createSyncNativeInstruction(key(vault.address)), // deposits may have come as plain SOL

@@ -35,6 +35,16 @@ export interface ChainAccount {
   executable: boolean;
 }
 
+/** From first sight to finality. */
+const COMMITMENTS = ['processed', 'confirmed', 'finalized'] as const;
+
+/** Where a transaction stands. */
+export interface CommitmentStatus {
+  commitment: (typeof COMMITMENTS)[number];
+  slot: number;
+  failed: boolean;
+}
+
 interface SolanaSource extends Source {
   /** Slot it last said is final. */
   final: number;
@@ -50,6 +60,8 @@ const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 export const MAX_BATCH = 100;
 const MAX_BATCH_BYTES = 16 * 1024 * 1024;
 const MAX_ACCOUNTS = 100;
+/** Letters of a cluster's refusal that are told on. */
+const MAX_REFUSAL = 200;
 
 export class SolanaPool extends SourcePool<SolanaSource> {
   /** Highest slot that was agreed to be final. */
@@ -170,6 +182,93 @@ export class SolanaPool extends SourcePool<SolanaSource> {
     );
   }
 
+  /**
+   * An address' newest transactions that are confirmed, oldest first, at most `limit` and none up to `until`, with what those did that are not
+   * `known`; by one source that answers. For showing: a fork may drop them. @throws AgreementLost when none answers
+   */
+  async recent(
+    address: string,
+    { until, limit, known }: { until: string | null; limit: number; known: ReadonlySet<string> },
+  ): Promise<{ listed: Listed[]; transactions: ChainTransaction[] }> {
+    const { good, bad } = await this.each(
+      this.sources,
+      async (_, ask) => {
+        const commitment = 'confirmed';
+        const listed = await readPage(ask, address, { before: null, until, limit, commitment }, 0);
+        const wanted = listed.filter((one) => !one.failed && !known.has(one.signature));
+        const transactions: ChainTransaction[] = [];
+        for (let i = 0; i < wanted.length; i += MAX_BATCH) {
+          const some = wanted.slice(i, i + MAX_BATCH);
+          const options = { commitment, encoding: 'base64', maxSupportedTransactionVersion: 0 };
+          const given = await ask.all(
+            'getTransaction',
+            some.map(({ signature }) => [signature, options]),
+            MAX_BATCH_BYTES,
+          );
+          // Null: dropped since it was listed.
+          for (const [at, { signature }] of some.entries())
+            if (given[at] !== null) transactions.push(readTransaction(signature, given[at]));
+        }
+        return { listed: listed.toReversed(), transactions: transactions.toReversed() };
+      },
+      (given) => (given.length > 0 ? 'decided' : 'open'),
+    );
+    if (good[0] === undefined) throw new AgreementLost(`what happened lately to ${address}`, 0, 1, bad);
+    return good[0];
+  }
+
+  /** How far a transaction has come by now, from processed on, by the one source that has seen it come furthest; null when none has seen it. */
+  async commitmentOf(signature: string): Promise<CommitmentStatus | null> {
+    const { good, bad } = await this.each(
+      this.sources,
+      async (_, ask) => {
+        const asked = [[signature], { searchTransactionHistory: true }];
+        const { value } = object(await ask('getSignatureStatuses', asked), 'statuses');
+        const [status] = array(value, 'statuses');
+        if (status === null || status === undefined) return null;
+        const { slot, confirmationStatus, err } = object(status, 'a status');
+        const commitment = COMMITMENTS.find((c) => c === confirmationStatus);
+        if (commitment === undefined) throw new RpcError('it gives something else as a status');
+        return { commitment, slot: whole(slot, 'a slot'), failed: err !== null };
+      },
+      this.whenEnough,
+    );
+    if (good.length === 0) throw new AgreementLost(`the status of ${signature}`, 0, 1, bad);
+    const rank = (status: CommitmentStatus | null): number => (status ? COMMITMENTS.indexOf(status.commitment) : -1);
+    return good.reduce((best, one) => (rank(one) > rank(best) ? one : best), null);
+  }
+
+  /** A recent blockhash, for a transaction somebody is to sign soon, by one source that answers. @throws AgreementLost when none does */
+  async blockhash(): Promise<string> {
+    const { good, bad } = await this.each(
+      this.sources,
+      async (_, ask) => {
+        const { value } = object(await ask('getLatestBlockhash', [{ commitment: 'confirmed' }]), 'a blockhash');
+        return addressOf(object(value, 'a blockhash')['blockhash']);
+      },
+      (given) => (given.length > 0 ? 'decided' : 'open'),
+    );
+    if (good[0] === undefined) throw new AgreementLost('a recent blockhash', 0, 1, bad);
+    return good[0];
+  }
+
+  /** Why a signed transaction would fail now, in the cluster's words; null when it would do what it says. @throws AgreementLost when no source tries it */
+  async refusalOf(wire: Uint8Array): Promise<string | null> {
+    const text = Buffer.from(wire).toString('base64');
+    const options = { encoding: 'base64', sigVerify: true, commitment: 'confirmed' };
+    const { good, bad } = await this.each(
+      this.sources,
+      async (_, ask) => {
+        const { value } = object(await ask('simulateTransaction', [text, options]), 'a simulation');
+        const { err } = object(value, 'a simulation');
+        return err === null ? null : JSON.stringify(err).slice(0, MAX_REFUSAL);
+      },
+      (given) => (given.length > 0 ? 'decided' : 'open'),
+    );
+    if (good[0] === undefined) throw new AgreementLost('a simulation', 0, 1, bad);
+    return good[0];
+  }
+
   /** Has every source broadcast a transaction; says what those that took none said. @throws AgreementLost when none took it */
   async send(wire: Uint8Array): Promise<string[]> {
     const text = Buffer.from(wire).toString('base64');
@@ -211,11 +310,16 @@ export class SolanaPool extends SourcePool<SolanaSource> {
 async function readPage(
   ask: Ask,
   address: string,
-  { before, until, limit }: { before: string | null; until: string | null; limit: number },
+  {
+    before,
+    until,
+    limit,
+    commitment = 'finalized',
+  }: { before: string | null; until: string | null; limit: number; commitment?: 'confirmed' | 'finalized' },
   slot: number,
 ): Promise<Listed[]> {
   const options = {
-    commitment: 'finalized',
+    commitment,
     minContextSlot: slot,
     limit,
     ...(before === null ? {} : { before }),
