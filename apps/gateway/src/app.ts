@@ -26,6 +26,7 @@ import { documentOf, RouteIndex } from './api/openapi.js';
 import { OperationsController } from './api/operations.controller.js';
 import type { ProblemCode } from './api/problem-codes.js';
 import { Problem, ProblemFilter, sendProblem } from './api/problem.js';
+import { QrController } from './api/qr.controller.js';
 import { QuotesController } from './api/quotes.controller.js';
 import { Selling } from './api/selling.js';
 import { AO_ADDRESSES, CONFIG, RECEIPT_KEYS, type AoAddresses } from './api/tokens.js';
@@ -129,6 +130,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       QuotesController,
       TransfersController,
       OperationsController,
+      QrController,
       ReceiptsController,
       StateController,
       AuditController,

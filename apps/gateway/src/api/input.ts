@@ -100,6 +100,16 @@ export const requestSchemas = {
   QuoteRequest: quoteRequest,
 };
 
+/** As much as a code of error correction M holds of any bytes is 2,331; links are far shorter. */
+const MAX_LINK = 1_000;
+export const qrQuery = z.strictObject({
+  link: z
+    .string({ error: 'write it once, as a string' })
+    .max(MAX_LINK, `a payment link has at most ${MAX_LINK} characters`)
+    .regex(/^(bitcoin|BITCOIN|solana):[!-~]+$/, 'write a payment link of Bitcoin (BIP 21) or Solana (Solana Pay)')
+    .describe('A payment link: bitcoin:… (BIP 21) or solana:… (Solana Pay)'),
+});
+
 export const assetQuery = z.strictObject({ asset: assetField.describe('CAIP-19') });
 export const assetsQuery = z.strictObject({ asset: assetField.optional().describe('CAIP-19; all assets without it') });
 export const transfersQuery = z.strictObject({
