@@ -20,6 +20,7 @@ import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
 import { Proposals1700000000400 } from './guardian/1700000000400-proposals.js';
+import { Solana1700000000600 } from './guardian/1700000000600-solana.js';
 
 export const gatewayMigrations = [
   AoPipeline1700000000100,
@@ -45,4 +46,5 @@ export const guardianMigrations = [
   Motions1700000000200,
   MessageOnce1700000000300,
   Proposals1700000000400,
+  Solana1700000000600,
 ];

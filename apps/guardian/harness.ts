@@ -393,7 +393,7 @@ export class Subject {
   async close(): Promise<DataSource> {
     await this.workers.stop();
     await this.database.query(
-      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox, motion, signed_rotation, own_proposal, signed_proposal, signed_anchor',
+      'truncate vault_cursor, observed_deposit, observed_release, module, schedule_entry, signed_release, outbox, motion, signed_rotation, own_proposal, signed_proposal, signed_anchor, solana_cursor, solana_payment, solana_refused',
     );
     return this.database;
   }
@@ -444,7 +444,12 @@ export class Subject {
     if (!own) throw new Error('A guardian has a home chain.');
     const key = guardianKey(this.index);
     this.workers = new WorkerPool(1);
-    const { home } = await openHome(own, { ledger: this.ledger, log: this.log });
+    const { home } = await openHome(own, {
+      database: this.database,
+      ledger: this.ledger,
+      self: guardianAddress(this.index),
+      log: this.log,
+    });
     this.guardian = new Guardian({
       config,
       chain: own.chain.id,

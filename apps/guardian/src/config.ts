@@ -1,7 +1,8 @@
 /** A guardian's configuration: one JSON file (ISTHMUS_CONFIG), checked whole at start. */
 import { coreSchema, networkAt, networkSchema, unitUrl, type AoNetwork } from '@isthmus/ao';
 import { ArweaveClient, SettledSlots } from '@isthmus/arweave';
-import { assetId, isArweaveAddress, isEthereumAddress } from '@isthmus/bridge';
+import { assetId, isArweaveAddress, isEthereumAddress, isSolanaAddress, solanaAssetId } from '@isthmus/bridge';
+import { solana } from '@isthmus/chains';
 import { ConfigError } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
@@ -77,16 +78,79 @@ const ethereumHome = z
         });
   });
 
+const solanaAddress = z.string().refine(isSolanaAddress, 'write a Solana address: base58 of 32 bytes');
+const baseUnits = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,38})$/, 'write an amount in base units as decimal digits in quotes')
+  .transform(BigInt);
+
+const solanaChain = z
+  .strictObject({
+    /** CAIP-2 */
+    id: z
+      .string()
+      .regex(
+        /^solana:[1-9A-HJ-NP-Za-km-z]{32}$/,
+        'name the chain as solana:<first 32 letters of its genesis hash> (CAIP-2)',
+      ),
+    ...sources,
+    /** Who sends releases and keeps their fees; authority of the nonces. */
+    relayer: solanaAddress,
+    /** The relayer's nonce accounts, the same and in the same order for every guardian: by them it is told which nonce pays a withdrawal. */
+    nonces: z.array(solanaAddress).min(1).max(64).refine(distinct, 'name each nonce account once'),
+    /** Most micro-lamports a compute unit may cost. */
+    maxPrice: baseUnits
+      .refine((price) => price <= solana.MAX_PRICE, `at most ${solana.MAX_PRICE}`)
+      .default(solana.MAX_PRICE),
+  })
+  .refine(enoughSources, TOO_FEW);
+
+/** A chain of Solana's family: each asset in a token account that a multisig of the guardians owns. */
+const solanaHome = z
+  .strictObject({
+    chain: solanaChain,
+    /** File of this guardian's key there: 32 secret bytes (ed25519) as hex, mode 0600. */
+    keyFile: z.string().min(1),
+    /** CAIP-19 id, token process on AO, the vault (a token account), what the relayer keeps of each release. */
+    assets: assetsOf(
+      z.strictObject({ id: z.string().min(1), process: aoId, vault: solanaAddress, relayFee: baseUnits }),
+    ).refine((assets) => distinct(assets.map((a) => a.vault)), 'an asset has a vault of its own'),
+  })
+  .superRefine(({ chain, assets }, context) => {
+    for (const [i, { id }] of assets.entries()) {
+      const mint = mintOf(id);
+      if (id !== solanaAssetId(chain.id, null) && !(isSolanaAddress(mint) && id === solanaAssetId(chain.id, mint)))
+        context.addIssue({
+          code: 'custom',
+          path: ['assets', i, 'id'],
+          message: `SOL is ${solanaAssetId(chain.id, null)}, a token ${chain.id}/token:<mint>`,
+        });
+    }
+  });
+
+/** The mint a CAIP-19 id of Solana names; null: SOL. */
+export function mintOf(id: string): string | null {
+  return id.split('/token:')[1] ?? null;
+}
+
 export type EthereumHomeConfig = z.output<typeof ethereumHome>;
-export type HomeConfig = EthereumHomeConfig;
+export type SolanaHomeConfig = z.output<typeof solanaHome>;
+export type HomeConfig = EthereumHomeConfig | SolanaHomeConfig;
+
+const named = z.looseObject({ chain: z.looseObject({ id: z.string() }) });
 
 /** One home chain with its assets; what it must say goes by the namespace of its chain's id. */
 const homeSchema = z.unknown().transform((value, context): HomeConfig => {
-  const read = ethereumHome.safeParse(value);
+  const id = named.safeParse(value).data?.chain.id ?? '';
+  const read = (id.startsWith('solana:') ? solanaHome : ethereumHome).safeParse(value);
   if (read.success) return read.data;
   for (const { path, message } of read.error.issues) context.addIssue({ code: 'custom', path, message });
   return z.NEVER;
 });
+
+export function isSolanaHome(home: HomeConfig): home is SolanaHomeConfig {
+  return home.chain.id.startsWith('solana:');
+}
 
 /** Large releases wait until they can be read on Arweave, which this guardian looks up for itself. */
 export const settlementSchema = z.strictObject({
@@ -95,13 +159,7 @@ export const settlementSchema = z.strictObject({
   /** Blocks of Arweave that make a bundle good. */
   confirmations: z.int().min(1).max(1000).default(10),
   /** CAIP-19 id: above this amount (base units, in quotes) a withdrawal is signed only when its message and assignment are settled. */
-  releaseAbove: z.record(
-    z.string(),
-    z
-      .string()
-      .regex(/^(0|[1-9][0-9]{0,38})$/, 'write an amount in base units as decimal digits in quotes')
-      .transform(BigInt),
-  ),
+  releaseAbove: z.record(z.string(), baseUnits),
 });
 
 export const guardianSchema = z
@@ -165,7 +223,7 @@ export type GuardianConfig = z.output<typeof guardianSchema>;
 export function assetsIn<H extends { assets: readonly { id: string; process: string }[] }>(
   homes: readonly H[],
 ): H['assets'][number][] {
-  return homes.flatMap((h) => [...h.assets]);
+  return homes.flatMap((h): H['assets'][number][] => [...h.assets]);
 }
 
 /** The network a guardian's processes live on. */

@@ -131,9 +131,9 @@ export class FollowedAsset {
       if (!(error instanceof ReplicaError || error instanceof ForgedSender)) this.startAfresh();
       throw error;
     }
-    this.sound = true;
     const { home } = this.parts;
     if (home.custody === 'proposals') home.followed(this.asset);
+    this.sound = true;
   }
 
   /** Open withdrawals not known to be signed in this epoch, by the very content they have now. */

@@ -20,6 +20,12 @@ export interface ReleaseRow {
   amount: bigint;
 }
 
+/** What was seen at a vault. */
+export interface Seen {
+  deposits: readonly DepositRow[];
+  releases: readonly ReleaseRow[];
+}
+
 export interface SignedRow {
   number: bigint;
   epoch: bigint;
@@ -58,13 +64,22 @@ export class Ledger implements ReplicaStore {
   }
 
   /** What one scan found, together with where it ended: both or neither. */
-  async keepScan(
+  keepScan(
     scan: string,
     cursor: VaultCursor,
     deposits: readonly DepositRow[],
     releases: readonly ReleaseRow[],
   ): Promise<void> {
+    return this.keepSeen(async (manager) => {
+      await this.keepCursor(manager, scan, cursor);
+      return { deposits, releases };
+    });
+  }
+
+  /** What was seen at a vault, together with what its home keeps besides, which `take` writes: all or nothing. */
+  async keepSeen(take: (manager: EntityManager) => Promise<Seen>): Promise<void> {
     await this.database.transaction(async (manager) => {
+      const { deposits, releases } = await take(manager);
       await manager.query(
         // A deposit of an asset that was not configured when it was first seen has an owner now.
         `insert into observed_deposit (id, process, sequence, line) select * from unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
@@ -85,14 +100,18 @@ export class Ledger implements ReplicaStore {
           releases.map((r) => String(r.amount)),
         ],
       );
-      await manager.query(
-        `insert into vault_cursor (chain, height, block_hash, next_sequence) values ($1, $2, $3, $4)
-         on conflict (chain) do update set height = excluded.height, block_hash = excluded.block_hash, next_sequence = excluded.next_sequence`,
-        [scan, String(cursor.height), cursor.blockHash, String(cursor.nextSequence)],
-      );
       crashPoint('scan.before-commit');
     });
     crashPoint('scan.after-commit');
+  }
+
+  /** Where a scan stands now, in the transaction that keeps what it found. */
+  async keepCursor(manager: EntityManager, scan: string, cursor: VaultCursor): Promise<void> {
+    await manager.query(
+      `insert into vault_cursor (chain, height, block_hash, next_sequence) values ($1, $2, $3, $4)
+       on conflict (chain) do update set height = excluded.height, block_hash = excluded.block_hash, next_sequence = excluded.next_sequence`,
+      [scan, String(cursor.height), cursor.blockHash, String(cursor.nextSequence)],
+    );
   }
 
   /** Deposits of a process not yet put into a message, by sequence. */
@@ -101,6 +120,15 @@ export class Ledger implements ReplicaStore {
       'select id, line from observed_deposit where process = $1 and item_id is null order by sequence limit $2',
       [process, limit],
     );
+  }
+
+  /** Ids among these of deposits of a process that this guardian has seen. */
+  async depositsAmong(process: string, ids: readonly string[]): Promise<Set<string>> {
+    const rows: { id: string }[] = await this.database.query(
+      'select id from observed_deposit where process = $1 and id = any($2)',
+      [process, ids],
+    );
+    return new Set(rows.map((r) => r.id));
   }
 
   async releasesToAttest(process: string, limit: number): Promise<{ number: string; line: string }[]> {

@@ -97,7 +97,7 @@ async function main(): Promise<void> {
   const rounds: Round[] = [];
   for (const own of config.homes) {
     const { id: chain } = own.chain;
-    const { home, calls } = await openHome(own, { ledger, log });
+    const { home, calls } = await openHome(own, { database, ledger, self: account.address, log });
     metrics.countCalls(chain, calls);
     const guardian = new Guardian({
       config,

@@ -142,7 +142,8 @@ export class ProposalCustody implements Custody {
     if ((await this.boundElsewhere(one, paid, proposal.anchor)).size > 0) return 'other-anchor';
     const made = await home.sign(one.asset, view, proposal, paid);
     if ('refused' in made) {
-      log.warn({ process, proposal: proposal.id, why: made.refused }, 'a proposal is not signed');
+      if (made.refused !== 'not-named')
+        log.warn({ process, proposal: proposal.id, why: made.refused }, 'a proposal is not signed');
       return made.refused;
     }
     const { id, anchor } = proposal;

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { ConfigError, loadConfig, readKeyFile, writeKeyFile } from './config.js';
+import { ConfigError, loadConfig, readKeyFile, readSecretFile, writeKeyFile } from './config.js';
 
 const schema = z.strictObject({
   port: z.number().int().min(0).max(65_535),
@@ -38,6 +38,18 @@ it.each([
 it('refuses any garbage with its own error', () => {
   fc.assert(fc.property(fc.string(), (text) => expect(() => loadConfig(schema, file(text))).toThrow(ConfigError)));
   expect(() => loadConfig(schema, path.join(folder, 'missing.json'))).toThrow(/ISTHMUS_CONFIG/);
+});
+
+it('reads a file of secret bytes only its owner can read', () => {
+  const name = path.join(folder, 'a.seed');
+  fs.writeFileSync(name, `${'0f'.repeat(32)}\n`, { mode: 0o600 });
+  expect(readSecretFile(name)).toEqual(Buffer.alloc(32, 15));
+  fs.chmodSync(name, 0o640);
+  expect(() => readSecretFile(name)).toThrow(/chmod 600/);
+  fs.chmodSync(name, 0o600);
+  fs.writeFileSync(name, '0f'.repeat(31));
+  expect(() => readSecretFile(name)).toThrow(/64 lower-case/);
+  expect(() => readSecretFile(path.join(folder, 'b.seed'))).toThrow(/missing/);
 });
 
 it('reads a key file only its owner can read, and never overwrites one', () => {

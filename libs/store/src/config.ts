@@ -47,18 +47,31 @@ function readJson(file: string): Record<string, unknown> {
  * @throws ConfigError when it is missing, malformed, or readable by others.
  */
 export function readKeyFile(file: string): `0x${string}` {
-  let mode: number;
-  try {
-    mode = fs.statSync(file).mode;
-  } catch {
-    throw new ConfigError(`Key file ${file} is missing: make one with "isthmus keys".`);
-  }
-  if ((mode & 0o077) !== 0) throw new ConfigError(`Key file ${file} is open to others: chmod 600 it.`);
+  assertPrivate(file, 'make one with "isthmus keys"');
   const key = readJson(file)['privateKey'];
   if (typeof key !== 'string' || !/^0x[0-9a-f]{64}$/.test(key)) {
     throw new ConfigError(`Key file ${file} does not hold {"privateKey": "0x<64 lower-case hex digits>"}.`);
   }
   return key as `0x${string}`;
+}
+
+/** Reads a file of 32 secret bytes as 64 hex digits. @throws ConfigError when it is missing, malformed, or readable by others. */
+export function readSecretFile(file: string): Buffer {
+  assertPrivate(file, 'write 32 random bytes into it, as 64 hex digits');
+  const hex = fs.readFileSync(file, 'utf8').trim();
+  if (!/^[0-9a-f]{64}$/.test(hex))
+    throw new ConfigError(`Key file ${file} does not hold 32 bytes as 64 lower-case hex digits.`);
+  return Buffer.from(hex, 'hex');
+}
+
+function assertPrivate(file: string, remedy: string): void {
+  let mode: number;
+  try {
+    mode = fs.statSync(file).mode;
+  } catch {
+    throw new ConfigError(`Key file ${file} is missing: ${remedy}.`);
+  }
+  if ((mode & 0o077) !== 0) throw new ConfigError(`Key file ${file} is open to others: chmod 600 it.`);
 }
 
 /** Writes a key file only its owner reads. @throws when the file exists: a key is never overwritten. */

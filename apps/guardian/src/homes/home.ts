@@ -67,14 +67,23 @@ export interface ContractHome extends HomeView {
 export type AnchorStanding = 'open' | 'void' | 'unsure';
 
 /** Why a guardian does not sign a proposal. */
-export type ProposalRefusal = 'behind' | 'other-anchor' | 'differs' | 'fee' | 'coins' | 'rotation' | 'not-payable';
+export type ProposalRefusal =
+  | 'behind'
+  | 'other-anchor'
+  | 'differs'
+  | 'fee'
+  | 'coins'
+  | 'rotation'
+  | 'not-payable'
+  /** It names other guardians to sign it. */
+  | 'not-named';
 
 /** A vault that guardians hold by their keys on the chain: M of them sign each transaction, which only they can refuse. */
 export interface ProposingHome extends HomeView {
   readonly custody: 'proposals';
   /** Takes what a slot of the asset's schedule says about the chain (a deposit address, a proposal), before the view changes by its events. Again after a restart: the same twice changes nothing. */
   learn(asset: Asset, entry: ScheduleEntry, events: readonly BridgeEvent[], view: ProcessView): Promise<void>;
-  /** The asset's schedule was followed to its end just now. */
+  /** The asset's schedule was followed to its end just now. @throws with a typed code when it may not be acted on */
   followed(asset: Asset): void;
   /** The set whose keys hold the vault in final state: the view's own, the outgoing one, or neither (null). */
   holder(asset: Asset, view: ProcessView): Promise<'set' | 'outgoing' | null>;

@@ -163,23 +163,30 @@ export class SolanaPool extends SourcePool<SolanaSource> {
   }
 
   /** What is at some addresses in final state; sources that are a moment apart may not agree, and are asked again. @throws AgreementLost */
-  accounts(addresses: readonly string[]): Promise<(ChainAccount | null)[]> {
+  async accounts(addresses: readonly string[]): Promise<(ChainAccount | null)[]> {
+    return (await this.accountsAt(addresses)).accounts;
+  }
+
+  /** The same with the newest slot at which one of those who agree read it: what made it so had happened by then. @throws AgreementLost */
+  async accountsAt(addresses: readonly string[]): Promise<{ accounts: (ChainAccount | null)[]; slot: number }> {
     if (addresses.length > MAX_ACCOUNTS) throw new Error(`At most ${MAX_ACCOUNTS} accounts are read at once.`);
-    return this.agreed(
+    const read: { content: string; slot: number }[] = [];
+    const accounts = await this.agreed(
       `${addresses.length} accounts`,
       this.heardAt(this.final),
       async (ask) => {
         const options = { commitment: 'finalized', encoding: 'base64', minContextSlot: this.final };
-        const { value } = object(await ask('getMultipleAccounts', [addresses, options], MAX_BATCH_BYTES), 'accounts');
-        const found = array(value, 'accounts').map(readAccount);
+        const answer = object(await ask('getMultipleAccounts', [addresses, options], MAX_BATCH_BYTES), 'accounts');
+        const found = array(answer['value'], 'accounts').map(readAccount);
         if (found.length !== addresses.length) throw new RpcError('it gives other accounts');
+        const slot = whole(object(answer['context'], 'where accounts were read')['slot'], 'a slot');
+        read.push({ content: accountsText(found), slot });
         return found;
       },
-      (accounts) =>
-        JSON.stringify(
-          accounts.map((a) => a && [a.lamports.toString(), a.owner, a.data.toString('base64'), a.executable]),
-        ),
+      accountsText,
     );
+    const content = accountsText(accounts);
+    return { accounts, slot: Math.max(...read.filter((r) => r.content === content).map((r) => r.slot)) };
   }
 
   /**
@@ -339,6 +346,13 @@ async function readPage(
   if (page.some((one, i) => one.slot > (page[i - 1]?.slot ?? Infinity))) throw new RpcError('its list is out of order');
   if (new Set(page.map((one) => one.signature)).size < page.length) throw new RpcError('it lists a transaction twice');
   return page;
+}
+
+/** Equal for equal accounts. */
+function accountsText(accounts: readonly (ChainAccount | null)[]): string {
+  return JSON.stringify(
+    accounts.map((a) => a && [a.lamports.toString(), a.owner, a.data.toString('base64'), a.executable]),
+  );
 }
 
 function readAccount(value: unknown): ChainAccount | null {

@@ -1,6 +1,6 @@
 /** Guardians' parts of a transaction: made apart, each checked alone, put together by whoever sends it. */
 import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
-import { fromBase58 } from '@isthmus/bridge';
+import { fromBase58, toBase58 } from '@isthmus/bridge';
 import { Message } from '@solana/web3.js';
 import { BadPlan, type TransactionPlan } from './release.js';
 
@@ -10,6 +10,12 @@ export type SignedPart = `0x${string}`;
 /** DER of an ed25519 key before its 32 bytes (RFC 8410). */
 const PRIVATE = Buffer.from('302e020100300506032b657004220420', 'hex');
 const PUBLIC = Buffer.from('302a300506032b6570032100', 'hex');
+
+/** The address of a key by its 32 secret bytes. */
+export function publicKeyOf(seed: Uint8Array): string {
+  const secret = createPrivateKey({ key: Buffer.concat([PRIVATE, seed]), format: 'der', type: 'pkcs8' });
+  return toBase58(createPublicKey(secret).export({ format: 'der', type: 'spki' }).subarray(PUBLIC.length));
+}
 
 /** A guardian's part. `seed` is the 32 bytes of its secret key. */
 export function signPart(message: Uint8Array, index: number, seed: Uint8Array): SignedPart {

@@ -63,11 +63,17 @@ interface Walk {
 
 export class SolanaWatcher {
   private walk: Walk | null = null;
+  private readTo = 0;
 
   constructor(
     private readonly pool: SolanaPool,
     readonly vault: VaultAccount,
   ) {}
+
+  /** Final slot up to which the account's history was read since this was made. */
+  get watchedTo(): number {
+    return this.readTo;
+  }
 
   /** Where to begin: before the account was made. */
   begin(): SolanaCursor {
@@ -82,13 +88,16 @@ export class SolanaWatcher {
     try {
       if (this.walk === null || this.walk.at !== cursor.signature) this.walk = await this.begun(cursor);
       const { walk } = this;
-      if (walk === null) return null;
+      if (walk === null) return null; // `begun` has noted how far that is
       const listed = await this.next(walk);
       const { events, balance } = await this.read(listed, cursor.balance);
       const last = listed.at(-1) ?? walk.top;
       walk.at = last.signature;
       const caughtUp = last.signature === walk.top.signature;
-      if (caughtUp) this.walk = null;
+      if (caughtUp) {
+        this.walk = null;
+        this.readTo = Math.max(this.readTo, walk.finalized);
+      }
       return {
         events,
         cursor: { signature: last.signature, slot: last.slot, balance },
@@ -109,7 +118,10 @@ export class SolanaWatcher {
     await this.checkStillFinal(cursor);
     const { address } = this.vault;
     const top = await this.pool.newest(address, cursor.signature, finalized);
-    if (top === null) return null;
+    if (top === null) {
+      this.readTo = Math.max(this.readTo, finalized);
+      return null;
+    }
     const marks = [top.signature];
     let page = await this.pool.page(address, top.signature, cursor.signature);
     while (page.length === PAGE) {
