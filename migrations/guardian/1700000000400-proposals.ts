@@ -15,7 +15,6 @@ export class Proposals1700000000400 implements MigrationInterface {
         process text not null,
         id text not null,
         anchor text not null,
-        item_id text not null,
         primary key (process, id)
       );
       -- the anchors a withdrawal was ever signed under

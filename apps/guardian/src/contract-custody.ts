@@ -12,7 +12,7 @@ import type { PrivateKeyAccount } from 'viem';
 import type { Custody, SignRefusal, Write } from './custody.js';
 import type { FollowedAsset } from './followed-asset.js';
 import type { ContractHome } from './homes/home.js';
-import { DoubleSignRefused, type Ledger, type SignedRow } from './ledger.js';
+import { DoubleSignRefused, otherContent, type Ledger, type SignedRow } from './ledger.js';
 import type { Motions } from './motions.js';
 
 export interface ContractCustodyParts {
@@ -67,7 +67,7 @@ export class ContractCustody implements Custody {
       const digest = digests.get(w.number);
       if (digest === undefined) open.push(w);
       else if (digest === this.parts.home.releaseDigest(one.asset, view, w)) one.knowSigned([w]);
-      else doubled.push(new DoubleSignRefused(process, w.number, view.set.epoch));
+      else doubled.push(new DoubleSignRefused(process, w.number, otherContent(view.set.epoch)));
     }
     return { open, doubled };
   }

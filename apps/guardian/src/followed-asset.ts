@@ -25,7 +25,7 @@ import {
 import { assertBoot, type KnownBoots } from './boot-check.js';
 import type { GuardianConfig } from './config.js';
 import type { Asset, Home } from './homes/home.js';
-import type { Ledger } from './ledger.js';
+import type { Ledger, SignedProposal } from './ledger.js';
 import { assertProcess, ForgedSender, UnverifiedSender } from './senders.js';
 
 /**
@@ -85,6 +85,8 @@ export class FollowedAsset {
   private current: ProcessView | null = null;
   private sound = false;
   private own: { id: string; nonce: number }[] = [];
+  /** Own signatures of proposals met in the schedule. */
+  private ownSigned: SignedProposal[] = [];
   private authorities: ReadonlySet<string> = new Set();
   /** In whose names an authority has moved tokens: not known to be processes yet, and known. */
   private readonly newSenders = new Set<string>();
@@ -180,6 +182,7 @@ export class FollowedAsset {
     this.replica = this.newReplica();
     this.current = null;
     this.own = [];
+    this.ownSigned = [];
     this.signed.clear();
     this.queuedAt.clear();
     this.openVotes.clear();
@@ -199,6 +202,7 @@ export class FollowedAsset {
     const events = result.Error === undefined ? eventsOf(result.Messages) : [];
     if (home.custody === 'proposals') await home.learn(this.asset, entry, events, this.current);
     for (const event of events) {
+      this.noteSigned(event);
       foldEvent(this.current, event);
       if (event.type === 'withdrawal.queued') this.queuedAt.set(event.number, placeOf(entry));
       if (event.type === 'deposit.attested' || event.type === 'deposit.minted') this.countVote(event, said);
@@ -272,9 +276,19 @@ export class FollowedAsset {
     return view;
   }
 
+  /** Before the event is folded: then a proposal may be gone. */
+  private noteSigned(event: BridgeEvent): void {
+    if (event.type !== 'proposal.signed' || event.guardian !== this.parts.self) return;
+    const proposal = this.current?.proposals.get(event.id);
+    if (proposal) this.ownSigned.push({ id: event.id, anchor: proposal.anchor, numbers: proposal.withdrawals });
+  }
+
   private async noteOwn(): Promise<void> {
-    await this.parts.ledger.markSeen(this.asset.process, this.own);
+    const { ledger } = this.parts;
+    await ledger.markSeen(this.asset.process, this.own);
+    await ledger.noteProposalsSigned(this.asset.process, this.ownSigned);
     this.own = [];
+    this.ownSigned = [];
   }
 }
 

@@ -39,14 +39,18 @@ export interface SignedProposal {
   numbers: readonly bigint[];
 }
 
-/** This guardian has signed another content for the same withdrawal and epoch; it will not sign this one. */
+/** This guardian has signed the same withdrawal otherwise, in a way that may still pay it; it will not sign this. */
 export class DoubleSignRefused extends Error {
   readonly code = 'double-sign';
-  constructor(process: string, number: bigint, epoch: bigint) {
-    super(`Withdrawal ${number} of ${process} was signed with another content in epoch ${epoch}.`);
+  /** @param how it was signed otherwise */
+  constructor(process: string, number: bigint, how: string) {
+    super(`Withdrawal ${number} of ${process} was signed ${how}.`);
     this.name = 'DoubleSignRefused';
   }
 }
+
+/** How a withdrawal was signed once before, for DoubleSignRefused. */
+export const otherContent = (epoch: bigint): string => `with another content in epoch ${epoch}`;
 
 export class Ledger implements ReplicaStore {
   constructor(private readonly database: DataSource) {}
@@ -192,7 +196,7 @@ export class Ledger implements ReplicaStore {
           'select digest from signed_release where process = $1 and number = $2 and epoch = $3',
           [process, String(number), String(epoch)],
         );
-        if (rows[0]?.digest !== digest) throw new DoubleSignRefused(process, number, epoch);
+        if (rows[0]?.digest !== digest) throw new DoubleSignRefused(process, number, otherContent(epoch));
       }
       await insertOutbox(manager, process, item);
       crashPoint('sign.before-commit');
@@ -229,23 +233,34 @@ export class Ledger implements ReplicaStore {
     return new Map(rows.map((r) => [BigInt(r.number), r.anchors]));
   }
 
-  /** Writes down what is signed, under which anchor, and the message that carries the signatures, before any of it leaves. */
-  async keepProposalSigned(process: string, { id, anchor, numbers }: SignedProposal, item: Item): Promise<void> {
+  /**
+   * Writes down what is signed, under which anchor, and the message that carries the signatures, before any of it leaves. `voided` are the
+   * anchors that can pay none of it any more. @throws DoubleSignRefused when a withdrawal was signed under any other
+   */
+  async keepProposalSigned(
+    process: string,
+    proposal: SignedProposal,
+    voided: readonly string[],
+    item: Item,
+  ): Promise<void> {
     await this.database.transaction(async (manager) => {
-      await manager.query('insert into signed_proposal (process, id, anchor, item_id) values ($1, $2, $3, $4)', [
-        process,
-        id,
-        anchor,
-        item.id,
-      ]);
-      await manager.query(
-        'insert into signed_anchor (process, number, anchor) select $1, unnest($2::bigint[]), $3 on conflict do nothing',
-        [process, numbers.map(String), anchor],
+      // Of two programs at work in one database by mistake the second one sees what the first has signed.
+      await manager.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [process]);
+      const [bound]: { number: string; anchor: string }[] = await manager.query(
+        'select number, anchor from signed_anchor where process = $1 and number = any($2::bigint[]) and anchor <> $3 and anchor <> all($4) limit 1',
+        [process, proposal.numbers.map(String), proposal.anchor, voided],
       );
+      if (bound) throw new DoubleSignRefused(process, BigInt(bound.number), `under the anchor ${bound.anchor}`);
+      await insertSigned(manager, process, [proposal]);
       await insertOutbox(manager, process, item);
       crashPoint('sign.before-commit');
     });
     crashPoint('sign.after-commit');
+  }
+
+  /** Takes back from the schedule what this guardian has signed: a database that was lost, or is an old copy, does not have it. */
+  async noteProposalsSigned(process: string, proposals: readonly SignedProposal[]): Promise<void> {
+    if (proposals.length > 0) await insertSigned(this.database.manager, process, proposals);
   }
 
   /** Puts a message into the outbox; the same message again changes nothing. */
@@ -373,4 +388,20 @@ export async function insertOutbox(manager: EntityManager, process: string, item
     process,
     item.raw,
   ]);
+}
+
+async function insertSigned(
+  manager: EntityManager,
+  process: string,
+  proposals: readonly SignedProposal[],
+): Promise<void> {
+  await manager.query(
+    'insert into signed_proposal (process, id, anchor) select $1, * from unnest($2::text[], $3::text[]) on conflict do nothing',
+    [process, proposals.map((p) => p.id), proposals.map((p) => p.anchor)],
+  );
+  const bound = proposals.flatMap(({ anchor, numbers }) => numbers.map((number) => ({ number, anchor })));
+  await manager.query(
+    'insert into signed_anchor (process, number, anchor) select $1, * from unnest($2::bigint[], $3::text[]) on conflict do nothing',
+    [process, bound.map((b) => String(b.number)), bound.map((b) => b.anchor)],
+  );
 }

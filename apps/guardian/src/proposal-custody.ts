@@ -139,7 +139,8 @@ export class ProposalCustody implements Custody {
     const { process } = one.asset;
     const paid = proposal.withdrawals.flatMap((n) => payable.get(n) ?? []);
     if (paid.length < proposal.withdrawals.length) return 'not-payable';
-    if ((await this.boundElsewhere(one, paid, proposal.anchor)).size > 0) return 'other-anchor';
+    const { bound, voided } = await this.bindings(one, paid);
+    if ([...bound.values()].some((anchors) => anchors.some((a) => a !== proposal.anchor))) return 'other-anchor';
     const made = await home.sign(one.asset, view, proposal, paid);
     if ('refused' in made) {
       if (made.refused !== 'not-named')
@@ -149,38 +150,30 @@ export class ProposalCustody implements Custody {
     const { id, anchor } = proposal;
     const line = encodeProposalSignLine({ id, signatures: made.signatures });
     const message = await write(process, 'Sign-Release', line);
-    await ledger.keepProposalSigned(process, { id, anchor, numbers: paid.map((w) => w.number) }, message);
+    await ledger.keepProposalSigned(process, { id, anchor, numbers: paid.map((w) => w.number) }, voided, message);
     this.signed.add(id);
     for (const w of paid) log.info({ transfer: w.id, number: String(w.number), proposal: id }, 'signed a release');
     return null;
   }
 
-  /** Those that may be proposed under any anchor, or are bound to one that is still open. */
+  /** Those that may be proposed under any anchor: bound to none that is still open. */
   private async unbound(one: FollowedAsset, payable: readonly OpenWithdrawal[]): Promise<OpenWithdrawal[]> {
-    const bound = await this.bindings(one, payable);
+    const { bound } = await this.bindings(one, payable);
     return payable.filter((w) => (bound.get(w.number) ?? []).length === 0);
   }
 
-  /** Numbers of those that are signed under another anchor which may still pay them. */
-  private async boundElsewhere(
+  /** By number, the anchors this guardian has signed it under that may still pay it; and those that cannot. */
+  private async bindings(
     one: FollowedAsset,
-    paid: readonly OpenWithdrawal[],
-    anchor: string,
-  ): Promise<Set<bigint>> {
-    const bound = await this.bindings(one, paid);
-    return new Set([...bound].filter(([, anchors]) => anchors.some((a) => a !== anchor)).map(([number]) => number));
-  }
-
-  /** By number, the anchors this guardian has signed it under that are not void. */
-  private async bindings(one: FollowedAsset, among: readonly OpenWithdrawal[]): Promise<Map<bigint, string[]>> {
+    among: readonly OpenWithdrawal[],
+  ): Promise<{ bound: Map<bigint, string[]>; voided: string[] }> {
     const { home, ledger } = this.parts;
-    const known = await ledger.anchorsAmong(
-      one.asset.process,
-      among.map((w) => w.number),
-    );
-    const standings = new Map<string, boolean>();
+    const numbers = among.map((w) => w.number);
+    const known = await ledger.anchorsAmong(one.asset.process, numbers);
+    const voided: string[] = [];
     for (const anchor of new Set([...known.values()].flat()))
-      standings.set(anchor, (await home.anchor(one.asset, anchor)) === 'void');
-    return new Map([...known].map(([number, anchors]) => [number, anchors.filter((a) => standings.get(a) !== true)]));
+      if ((await home.anchor(one.asset, anchor)) === 'void') voided.push(anchor);
+    const bound = [...known].map(([n, anchors]) => [n, anchors.filter((a) => !voided.includes(a))] as const);
+    return { bound: new Map(bound), voided };
   }
 }
