@@ -16,6 +16,7 @@ import { Audit1700000001400 } from './gateway/1700000001400-audit.js';
 import { SpotChecks1700000001500 } from './gateway/1700000001500-spot-checks.js';
 import { AuditedChain1700000001600 } from './gateway/1700000001600-audited-chain.js';
 import { OpenProposals1700000001700 } from './gateway/1700000001700-open-proposals.js';
+import { Bitcoin1700000001800 } from './gateway/1700000001800-bitcoin.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -40,6 +41,7 @@ export const gatewayMigrations = [
   SpotChecks1700000001500,
   AuditedChain1700000001600,
   OpenProposals1700000001700,
+  Bitcoin1700000001800,
 ];
 export const guardianMigrations = [
   Guardian1700000000100,

@@ -20,7 +20,8 @@ export const RELAYER_KEY = devKey(9);
 /** Keys of the stage's guardians. */
 export const guardianKey = (index: number): Hex => keccak256(stringToHex(`guardian ${index}`));
 
-const tagList = (tags: Record<string, string>): Tag[] => Object.entries(tags).map(([name, value]) => ({ name, value }));
+export const tagList = (tags: Record<string, string>): Tag[] =>
+  Object.entries(tags).map(([name, value]) => ({ name, value }));
 
 export function spawnTags(vault: Hex, guardians: readonly Hex[], more: Record<string, string> = {}): Tag[] {
   return tagList({
@@ -89,49 +90,22 @@ export function configOf(
   });
 }
 
-export class GatewayStage {
-  private constructor(
-    readonly cluster: TestCluster,
-    readonly stage: Stage,
+/** A gateway that is up, as those who use it reach it, with one token process. */
+export class Served {
+  private sent = 0;
+  /** Everything the gateways of a file logged. */
+  static readonly logged: string[] = [];
+
+  constructor(
     readonly config: GatewayConfig,
     readonly process: string,
     public gateway: Gateway,
-    private readonly folder: string,
+    /** Of its keys. */
+    protected readonly folder: string,
   ) {}
-  private sent = 0;
-  /** Everything the gateway logged. */
-  static readonly logged: string[] = [];
 
-  static async open(change: (config: GatewayConfig) => GatewayConfig = (c) => c): Promise<GatewayStage> {
-    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-gateway-'));
-    const seeds = { scheduler: '11', messenger: '22' } as const;
-    for (const [name, byte] of Object.entries(seeds))
-      writeKeyFile(path.join(folder, `${name}.key`), `0x${byte.repeat(32)}`);
-    writeKeyFile(path.join(folder, 'relayer.key'), RELAYER_KEY);
-    const [cluster, stage] = await Promise.all([testCluster(), Stage.open()]);
-    await stage.list(zeroAddress);
-    const deployer = ethereumSigner(devKey(0));
-    const module = await createItem(
-      {
-        tags: tagList({ 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' }),
-        data: fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua')),
-      },
-      deployer,
-    );
-    const unit = (name: keyof typeof seeds) => ed25519Signer(Buffer.from(seeds[name].repeat(32), 'hex')).address;
-    const addresses = stage.guardians.map((g) => g.address);
-    const own = { Module: module.id, Scheduler: unit('scheduler'), Authority: unit('messenger') };
-    const spawn = await createItem({ tags: spawnTags(stage.vault, addresses, own), data: '' }, deployer);
-    const at = { vault: stage.vault, url: stage.anvil.url };
-    const config = change(configOf(await cluster.fresh(), at, spawn.id, folder));
-    const world = new GatewayStage(cluster, stage, config, spawn.id, await startGateway(config, this.log()), folder);
-    await world.post(module);
-    await world.post(spawn);
-    return world;
-  }
-
-  private static log() {
-    return createLogger('gateway', { write: (line: string) => void GatewayStage.logged.push(line) });
+  static log() {
+    return createLogger('gateway', { write: (line: string) => void Served.logged.push(line) });
   }
 
   get url(): string {
@@ -153,14 +127,7 @@ export class GatewayStage {
 
   async restart(): Promise<void> {
     await this.gateway.stop();
-    this.gateway = await startGateway(this.config, GatewayStage.log());
-  }
-
-  async close(): Promise<void> {
-    await this.gateway.stop();
-    await this.stage.anvil.stop();
-    await this.cluster.close();
-    fs.rmSync(this.folder, { recursive: true });
+    this.gateway = await startGateway(this.config, Served.log());
   }
 
   async post(item: Item): Promise<void> {
@@ -187,14 +154,68 @@ export class GatewayStage {
     );
   }
 
-  async mine(blocks: number): Promise<void> {
-    await this.stage.chain.mine({ blocks });
-  }
-
   async get<T>(route: string): Promise<T> {
     const response = await fetch(`${this.url}${route}`);
     if (!response.ok) throw new Error(`${route} answered ${response.status}: ${await response.text()}`);
     return (await response.json()) as T;
+  }
+}
+
+const SEEDS = { scheduler: '11', messenger: '22' } as const;
+const unitOf = (name: keyof typeof SEEDS) => ed25519Signer(Buffer.from(SEEDS[name].repeat(32), 'hex')).address;
+
+/** A folder with the keys of a gateway's units. */
+export function unitKeys(): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-gateway-'));
+  for (const [name, byte] of Object.entries(SEEDS))
+    writeKeyFile(path.join(folder, `${name}.key`), `0x${byte.repeat(32)}`);
+  return folder;
+}
+
+/** The token's module, and a process of it with these tags. */
+export async function tokenItems(tags: (own: Record<string, string>) => Tag[]): Promise<{ module: Item; spawn: Item }> {
+  const deployer = ethereumSigner(devKey(0));
+  const kind = tagList({ 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' });
+  const source = fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
+  const module = await createItem({ tags: kind, data: source }, deployer);
+  const own = { Module: module.id, Scheduler: unitOf('scheduler'), Authority: unitOf('messenger') };
+  return { module, spawn: await createItem({ tags: tags(own), data: '' }, deployer) };
+}
+
+export class GatewayStage extends Served {
+  private constructor(
+    readonly cluster: TestCluster,
+    readonly stage: Stage,
+    ...served: ConstructorParameters<typeof Served>
+  ) {
+    super(...served);
+  }
+
+  static async open(change: (config: GatewayConfig) => GatewayConfig = (c) => c): Promise<GatewayStage> {
+    const folder = unitKeys();
+    writeKeyFile(path.join(folder, 'relayer.key'), RELAYER_KEY);
+    const [cluster, stage] = await Promise.all([testCluster(), Stage.open()]);
+    await stage.list(zeroAddress);
+    const addresses = stage.guardians.map((g) => g.address);
+    const { module, spawn } = await tokenItems((own) => spawnTags(stage.vault, addresses, own));
+    const at = { vault: stage.vault, url: stage.anvil.url };
+    const config = change(configOf(await cluster.fresh(), at, spawn.id, folder));
+    const gateway = await startGateway(config, Served.log());
+    const world = new GatewayStage(cluster, stage, config, spawn.id, gateway, folder);
+    await world.post(module);
+    await world.post(spawn);
+    return world;
+  }
+
+  async close(): Promise<void> {
+    await this.gateway.stop();
+    await this.stage.anvil.stop();
+    await this.cluster.close();
+    fs.rmSync(this.folder, { recursive: true });
+  }
+
+  async mine(blocks: number): Promise<void> {
+    await this.stage.chain.mine({ blocks });
   }
 }
 

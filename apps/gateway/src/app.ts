@@ -22,6 +22,7 @@ import { limits } from './ao/limits.js';
 import { describeUnits } from './ao/unit-docs.js';
 import { BridgeController } from './api/bridge.controller.js';
 import { registerMetrics } from './api/metrics.js';
+import { DepositAddressesController } from './api/deposit-addresses.controller.js';
 import { documentOf, RouteIndex } from './api/openapi.js';
 import { OperationsController } from './api/operations.controller.js';
 import type { ProblemCode } from './api/problem-codes.js';
@@ -99,7 +100,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     () => health.good('projector'),
     (error) => health.bad('projector', error),
   );
-  const parts = { database, store, decisions, log, pollMs: config.pollMs, stuckMs: config.stuckMs };
+  const parts = { database, store, decisions, engine, log, pollMs: config.pollMs, stuckMs: config.stuckMs };
   const homes = new Homes(config.homes.map((home) => openHome(home, parts)));
 
   const receipts = receiptKeys(config);
@@ -128,6 +129,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     controllers: [
       BridgeController,
       QuotesController,
+      DepositAddressesController,
       TransfersController,
       OperationsController,
       QrController,

@@ -24,6 +24,8 @@ const STEP_NAMES = {
   reverted: 'Release transaction failed',
   'release-attested': 'Release attested by a guardian',
   released: 'Released',
+  refused: 'Not credited',
+  refunded: 'Taken back by its depositor',
 };
 
 /** How an address is written, by the family of its chain. */
@@ -97,6 +99,79 @@ function describeForm() {
   quoteForm.elements.recipient.placeholder = deposit
     ? '43 characters, or 0x with checksum'
     : (ADDRESSES[chain?.id.split(':')[0]] ?? '');
+  byId('refund-line').hidden = byId('ask-address').hidden = !(deposit && chain?.id.startsWith('bip122:'));
+}
+
+// --- deposit addresses
+
+async function askAddress() {
+  const failure = byId('quote-failure');
+  const button = byId('ask-address');
+  const place = byId('quote-answer');
+  const { asset, recipient, refund: written } = Object.fromEntries(new FormData(quoteForm));
+  const refund = written.trim();
+  button.disabled = true;
+  try {
+    fail(failure, null);
+    place.replaceChildren();
+    if (refund === '') throw new Error('Say who may take the money back: an address of yours, or a public key.');
+    const owner = /^[0-9a-fA-F]{66}$/.test(refund) ? { key: refund.toLowerCase() } : { address: refund };
+    place.replaceChildren(
+      ...addressAnswer(await ask('deposit-addresses', { asset, recipient: recipient.trim(), refund: owner })),
+    );
+  } catch (error) {
+    fail(failure, error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function addressAnswer(a) {
+  const file = new Blob([a.recovery.content], { type: 'application/json' });
+  const needs = a.confirmations.map(
+    ({ upTo, confirmations }) =>
+      `${confirmations} ${upTo === null ? 'for any amount' : `up to ${money(upTo, a.asset)}`}`,
+  );
+  return [
+    make('h3', {}, 'Your deposit address'),
+    make('img', { class: 'qr', src: `v1/qr?link=${encodeURIComponent(a.qr)}`, alt: 'The payment link as a QR code' }),
+    facts([
+      ['Address', code(a.address)],
+      ['Payment link', make('a', { href: a.uri }, a.uri)],
+      ['Credits', code(a.recipient)],
+      ['Least amount', money(a.minimum, a.asset)],
+      ['Confirmations', needs.join(', ')],
+      ['Refund', `possible after ${a.refundAfter} confirmations of a payment, by ${a.refund}`],
+      ['Keep this', make('a', { href: URL.createObjectURL(file), download: a.recovery.fileName }, 'the recovery file')],
+      ['Registered by', code(a.message)],
+      ['Script', code(a.witnessScript)],
+    ]),
+    make('p', {}, 'What the script says; “isthmus btc verify-address” checks it offline:'),
+    make(
+      'ol',
+      {},
+      ...a.lines.map(({ code: part, means }) =>
+        make('li', {}, code(part), ' ', make('span', { class: 'small' }, means)),
+      ),
+    ),
+    make('h3', {}, 'Paid to it'),
+    make('div', { id: 'payments', 'data-address': a.address }, make('p', { class: 'none' }, 'Nothing yet.')),
+  ];
+}
+
+/** What was paid to the address that is shown, anew while it is. */
+async function showPayments() {
+  const place = document.getElementById('payments');
+  if (!place) return;
+  const { payments, asset } = await ask(`deposit-addresses/${encodeURIComponent(place.dataset.address)}`);
+  if (payments.length === 0) return;
+  place.replaceChildren(make('ul', {}, ...payments.map((payment) => paymentLine(payment, asset))));
+}
+
+function paymentLine(p, asset) {
+  const count = `${Math.min(p.confirmations, p.required)} of ${p.required} confirmations`;
+  const link = make('a', { href: `#/transfers/${p.transfer}` }, money(p.amount, asset));
+  return make('li', {}, link, ` ${p.state}, ${count}${p.refunded ? ', taken back' : ''}`);
 }
 
 async function quote(event) {
@@ -125,6 +200,7 @@ async function quote(event) {
 const seconds = (n) => (n < 120 ? `about ${n} seconds` : `about ${Math.ceil(n / 60)} minutes`);
 
 function depositAnswer(q) {
+  if (q.byAddress) return bitcoinAnswer(q);
   return [
     facts([
       ['Fee', money(q.fee, q.asset)],
@@ -151,6 +227,31 @@ function depositAnswer(q) {
       ['Function', code(q.call.function)],
       ['Data', code(q.call.data)],
     ]),
+  ];
+}
+
+function bitcoinAnswer(q) {
+  return [
+    facts([
+      ['Fee', money(q.fee, q.asset)],
+      ['You receive', money(q.receive, q.asset)],
+      ['Least amount', money(q.minimum, q.asset)],
+      ['Confirmations', String(q.confirmations)],
+      ['Expected time', seconds(q.expectedSeconds)],
+    ]),
+    make('h3', {}, 'To an address of your own'),
+    make('p', {}, 'Say above where a refund goes, and get a deposit address. ', q.byAddress.note),
+    ...(q.byMemo
+      ? [
+          make('h3', {}, 'Or to the vault, with a memo'),
+          facts([
+            ['Vault', code(q.byMemo.address)],
+            ['Amount', money(q.byMemo.amount, q.asset)],
+            ['Memo, in one OP_RETURN output', code(q.byMemo.memo)],
+            ['Note', q.byMemo.note],
+          ]),
+        ]
+      : []),
   ];
 }
 
@@ -258,6 +359,10 @@ async function showDetail(id) {
     place.replaceChildren(
       facts([
         ['State', stateOf(t)],
+        [
+          'Confirmations',
+          t.confirmations && `${Math.min(t.confirmations.have, t.confirmations.need)} of ${t.confirmations.need}`,
+        ],
         ['Why it waits', t.waiting && `${t.waiting.detail} (${t.waiting.reason})`],
         ['Expected', t.waiting && (t.waiting.expected ? time(t.waiting.expected) : 'not known')],
         ['Amount', money(t.amount, t.asset)],
@@ -401,6 +506,7 @@ function follow() {
 async function start() {
   quoteForm.addEventListener('submit', (event) => void quote(event));
   quoteForm.addEventListener('change', describeForm);
+  byId('ask-address').addEventListener('click', () => void askAddress());
   byId('find').addEventListener('submit', (event) => void find(event));
   byId('more').addEventListener('click', () => void older());
   window.addEventListener('hashchange', route);
@@ -420,7 +526,12 @@ async function start() {
   route();
   follow();
   await Promise.all([refresh(), showBooks()]);
-  setInterval(() => void showBooks(), BOOKS_MS);
+  setInterval(() => {
+    void showBooks();
+    // Confirmations are counted where no state changes.
+    if (shown.open) void showDetail(shown.open);
+    void showPayments().catch(() => undefined); // shown again in the next round
+  }, BOOKS_MS);
 }
 
 void start();

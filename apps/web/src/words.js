@@ -17,6 +17,8 @@ export function findMarks(text) {
   if (text === '') return [''];
   if (/^0x[0-9a-f]{64}$/i.test(text)) return [`&source=${text}`, `&release=${text}`];
   if (/^0x[0-9a-f]{40}$/i.test(text)) return [`&address=${text}`];
+  if (/^[0-9a-f]{64}$/i.test(text)) return [`&source=${text}`, `&release=${text}`];
+  if (/^(?:bc|tb|bcrt)1[a-z0-9]{8,87}$/.test(text)) return [`&address=${text}`];
   // The last of 43 characters carries four bits: others are of no 32 bytes.
   if (/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(text)) return [`&address=${text}`, `&message=${text}`];
   return [];

@@ -1,7 +1,9 @@
 /** The engine of a gateway that carries AO itself: its own pipeline over its own database. */
 import type { DataSource } from 'typeorm';
-import type { AoEngine, EngineHead, EngineRead, EngineSlot } from './engine.js';
+import { EngineError, type AoEngine, type EngineHead, type EngineRead, type EngineSlot } from './engine.js';
+import { ItemError, parseItem } from './items/index.js';
 import type { AoPipeline } from './pipeline.js';
+import { ScheduleError } from './scheduler/error.js';
 import { StoredSlots } from './stored-slots.js';
 import type { EvaluationResult, Item } from './types.js';
 
@@ -38,6 +40,18 @@ export class EmbeddedEngine implements AoEngine {
 
   spawn(process: string): Promise<Item | null> {
     return this.stored.spawn(process);
+  }
+
+  async message(id: string): Promise<Item | null> {
+    const raw = await this.pipeline.scheduler.item(id); // signatures were checked before it was stored
+    return raw && parseItem(raw);
+  }
+
+  async send({ raw }: Pick<Item, 'id' | 'raw'>): Promise<void> {
+    await this.pipeline.scheduler.schedule(raw).catch((error: unknown) => {
+      if (error instanceof ScheduleError || error instanceof ItemError) throw new EngineError('refused', error.message);
+      throw error;
+    });
   }
 
   dryRun(process: string, { owner, tags, data = '' }: EngineRead): Promise<EvaluationResult> {

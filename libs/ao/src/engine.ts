@@ -94,6 +94,10 @@ export interface AoEngine {
   head(process: string): Promise<EngineHead>;
   /** The spawn item of a process, or null. */
   spawn(process: string): Promise<Item | null>;
+  /** A message by its id, as its author signed it; null when it is not known. @throws EngineError */
+  message(id: string): Promise<Item | null>;
+  /** Has a signed message scheduled; the same one again changes nothing. Its place shows in `slots`. @throws EngineError */
+  send(item: Pick<Item, 'id' | 'raw'>): Promise<void>;
   /** @throws ComputeError, EngineError */
   dryRun(process: string, read: EngineRead): Promise<EvaluationResult>;
   start(): Promise<void>;

@@ -30,11 +30,13 @@ export type WaitReason =
 const NEXT: { readonly [S in TransferState]: readonly TransferState[] } = {
   seen: ['confirming', 'attesting', 'minted', 'orphaned', 'refused'],
   confirming: ['attesting', 'minted', 'orphaned', 'refused'],
-  attesting: ['minted', 'refused'],
+  // Few confirmations are enough for little money: the chain may still drop it.
+  attesting: ['minted', 'refused', 'orphaned'],
   minted: [],
   // A deposit a reorg dropped may be included again.
   orphaned: ['seen', 'confirming', 'attesting', 'minted'],
-  refused: [],
+  // As one gateway saw it, by its own configuration: what guardians mint all the same is minted.
+  refused: ['minted'],
   queued: ['signing', 'ready', 'submitted', 'released', 'held'],
   signing: ['queued', 'ready', 'submitted', 'released', 'held'],
   // Back to signing: a rotation dropped the signatures of the old set.
@@ -46,7 +48,7 @@ const NEXT: { readonly [S in TransferState]: readonly TransferState[] } = {
 
 /** Whether nothing more will happen by itself. */
 export function isFinal(state: TransferState): boolean {
-  return NEXT[state].length === 0;
+  return NEXT[state].length === 0 || state === 'refused';
 }
 
 /** Whether `to` may follow `from`. */

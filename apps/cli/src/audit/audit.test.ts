@@ -8,6 +8,7 @@ import { hashOf, type AuditReport } from '@isthmus/audit';
 import { depositId, depositReference, type DepositObservation } from '@isthmus/bridge';
 import { writeKeyFile } from '@isthmus/store';
 import { CHAIN, GatewayStage, until } from '../../../gateway/harness.js';
+import { isEthereum } from '../../../gateway/src/homes/config.js';
 import { program, run } from '../program.js';
 import { CommandError } from '../said.js';
 
@@ -26,7 +27,7 @@ beforeAll(async () => {
     ...config,
     receiptKeyFile,
     audit: every,
-    homes: config.homes.flatMap(({ chain, assets }) => [
+    homes: config.homes.filter(isEthereum).flatMap(({ chain, assets }) => [
       {
         chain: { ...chain, id: AWAY, rpcUrls: ['http://127.0.0.1:9'] },
         assets: assets.map((a) => ({ ...a, id: `${AWAY}/slip44:60`, process: `${'A'.repeat(42)}E` })),

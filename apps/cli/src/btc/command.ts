@@ -2,13 +2,29 @@
 import { NETWORKS } from '@isthmus/chains';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { addTag, gatewayUrl, whole } from '../ao/options.js';
+import type { DepositAddressOptions } from './deposit-address.js';
 import type { RefundOptions } from './refund.js';
 import type { VerifyAddressOptions } from './verify-address.js';
 
 export function btc(): Command {
   const group = new Command('btc').description(
-    'deposits of Bitcoin: check what an address commits to, take money back; no server of ours is asked',
+    'deposits of Bitcoin: ask for an address, check what one commits to, take money back',
   );
+  group
+    .command('deposit-address')
+    .description('ask a gateway for a deposit address of your own, and keep its recovery file')
+    .argument('<recipient>', 'whom it credits: an AO address')
+    .option('--refund-key <hex>', 'who may take payments back: a public key, of "isthmus btc new-refund-key"')
+    .option('--refund-address <address>', 'or an address of one key of your wallet')
+    .option('--refund-after <blocks>', 'confirmations after which that is possible', whole)
+    .addOption(new Option('--tag <Name=Value>', 'an X- tag that travels along').argParser(addTag))
+    .option('--asset <id>', 'which bitcoin (CAIP-19), where the gateway has several')
+    .requiredOption('--out <file>', 'recovery file to make; an existing one is never overwritten')
+    .option('--gateway <url>', 'another gateway than the local stack’s', gatewayUrl)
+    .option('--json', 'print JSON')
+    .action(async (recipient: string, options: DepositAddressOptions) =>
+      (await import('./deposit-address.js')).depositAddress(recipient, options),
+    );
   group
     .command('verify-address')
     .description(

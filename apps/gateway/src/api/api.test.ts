@@ -613,6 +613,8 @@ describe('what a transfer waits for', () => {
     updated_at: at,
     process: 'p',
     waits: null,
+    required: null,
+    block_number: null,
     told: [] as TransferRow['told'],
   } as TransferRow;
   const expected = (change: Partial<TransferRow>, paused: string[] = [], bridged = true) =>
@@ -620,7 +622,7 @@ describe('what a transfer waits for', () => {
       { ...row, ...change },
       { placeOf: () => (bridged ? placeOf() : null), paused: new Set(paused), unsettled: new Set() },
     ).waiting?.expected;
-  const placeOf = () => ({ name: 'anvil', pace: world.home.pace, agreement: true });
+  const placeOf = () => ({ name: 'anvil', pace: world.home.pace, agreement: true, tip: null });
   const after = (seconds: number) => new Date(at.getTime() + seconds * 1000).toISOString();
 
   it('I10 is expected when finality, a block and the next look are over, and not when it is up to others', () => {

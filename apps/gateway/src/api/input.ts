@@ -1,5 +1,5 @@
 /** How requests are read: each value in its one spelling, and for each that is wrong, what to write instead. */
-import { isAoAddress, isArweaveAddress, isTransaction } from '@isthmus/bridge';
+import { BITCOIN_PREFIXES, isAoAddress, isArweaveAddress, isTransaction, readBitcoinAddress } from '@isthmus/bridge';
 import { z } from 'zod';
 import type { HomeAsset } from '../homes/asset-config.js';
 import { hexAddressFault, isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
@@ -18,9 +18,14 @@ const isOneCase = (text: string): boolean => {
   return digits === digits.toLowerCase() || digits === digits.toUpperCase();
 };
 
+/** Of any network: what was paid to it is looked up, nothing is sent. */
+const isBitcoinAddress = (text: string): boolean =>
+  Object.values(BITCOIN_PREFIXES).some((prefixes) => readBitcoinAddress(text, prefixes) !== null);
+
 /** What to look up for an address somebody wrote, or why it is none. */
 function lookUpAddress(text: string): { value: string } | { fault: string } {
   if (isArweaveAddress(text)) return { value: text };
+  if (isBitcoinAddress(text)) return { value: text };
   if (!isHexAddress(text)) return { fault: 'write a 43-character Arweave address, or 0x and 40 hex digits' };
   if (isOneCase(text) || spelled(text) === text) return { value: spelled(text) };
   return { fault: wrongChecksum(text) };
@@ -93,11 +98,26 @@ export const quoteRequest = z.discriminatedUnion('direction', [depositRequest, w
 });
 export type QuoteRequest = z.output<typeof quoteRequest>;
 
+/** Longer than any public key or address of one key. */
+const refundText = z.string({ error: 'write it as a string' }).max(MAX_ADDRESS);
+export const addressRequest = z.strictObject({
+  asset: assetField.describe('CAIP-19, of a chain with deposit addresses'),
+  recipient: aoRecipient.describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
+  tags: z.array(tag).max(16).default([]).describe('X- tags that travel along'),
+  refund: z
+    .union([z.strictObject({ key: refundText }), z.strictObject({ address: refundText })], {
+      error: 'write { "key": … } with a compressed public key in hex, or { "address": … } with an address of one key',
+    })
+    .describe('Who may take back what is paid to it'),
+  refundAfter: z.int().min(1).max(65_535).optional().describe('Confirmations after which that is possible'),
+});
+
 /** Schemas of what is taken, by their names in the documentation. */
 export const requestSchemas = {
   DepositRequest: depositRequest,
   WithdrawalRequest: withdrawalRequest,
   QuoteRequest: quoteRequest,
+  AddressRequest: addressRequest,
 };
 
 /** As much as a code of error correction M holds of any bytes is 2,331; links are far shorter. */

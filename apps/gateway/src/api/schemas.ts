@@ -2,6 +2,13 @@
 import type { TransferState, WaitReason } from '@isthmus/bridge';
 import { z } from 'zod';
 import { aoSchemas } from '../ao/schemas.js';
+import {
+  bitcoinAsset,
+  bitcoinChain,
+  bitcoinPayment,
+  depositAddress,
+  depositAddressDetail,
+} from '../homes/bitcoin/answers.js';
 import { ethereumAsset, ethereumChain, ethereumPayment } from '../homes/ethereum/answers.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { stateSchemas } from '../state/schemas.js';
@@ -56,6 +63,10 @@ const transferShape = {
       'Deposit: seen, confirming, attesting, minted; orphaned by a reorg, refused. Withdrawal: queued, signing, ready, submitted, released; held at the vault for its recipient to claim.',
     ),
   waiting: waiting.nullable().describe('Why it waits; null when it is done'),
+  confirmations: z
+    .strictObject({ have: z.int(), need: z.int() })
+    .nullable()
+    .describe('Of the block it is in, where a chain counts them; null elsewhere, and before and after'),
   asset: assetId,
   amount: amount('What was deposited or burned'),
   fee: amount('What was taken of it; 0 until it is known'),
@@ -90,6 +101,8 @@ const timelineStep = z.strictObject({
       'reverted',
       'release-attested',
       'released',
+      'refused',
+      'refunded',
     ])
     .describe('What happened'),
   at: time('When this gateway saw it: guardians look for themselves, and may be done before it sees a block final'),
@@ -119,7 +132,10 @@ const chainShape = {
   finalitySeconds: z.number().describe('From a transaction to its finality, as a rule'),
 };
 /** One of these for each family of home chains; so for assets and deposits, below. */
-const chain = z.union([z.strictObject({ ...chainShape, ...ethereumChain })]);
+const chain = z.union([
+  z.strictObject({ ...chainShape, ...ethereumChain }),
+  z.strictObject({ ...chainShape, ...bitcoinChain }),
+]);
 const chains = z.strictObject({
   chains: z.array(chain).describe('Home chains'),
   ao: z.strictObject({
@@ -139,7 +155,10 @@ const assetShape = {
   minWithdrawal: amount('Least withdrawal'),
   paused: z.boolean().describe('Whether the guardians have paused it, on AO or at the vault'),
 };
-const asset = z.union([z.strictObject({ ...assetShape, ...ethereumAsset })]);
+const asset = z.union([
+  z.strictObject({ ...assetShape, ...ethereumAsset }),
+  z.strictObject({ ...assetShape, ...bitcoinAsset }),
+]);
 const assets = z.strictObject({ assets: z.array(asset) });
 
 const tag = z.strictObject({ name: z.string(), value: z.string() });
@@ -153,7 +172,10 @@ const depositShape = {
   expectedSeconds: z.int().describe('From sending the call to the tokens on AO, as a rule'),
   chain: chainId,
 };
-const depositQuote = z.union([z.strictObject({ ...depositShape, ...ethereumPayment })]);
+const depositQuote = z.union([
+  z.strictObject({ ...depositShape, ...ethereumPayment }),
+  z.strictObject({ ...depositShape, ...bitcoinPayment }),
+]);
 const withdrawalQuote = z.strictObject({
   direction: z.literal('withdrawal'),
   asset: assetId,
@@ -274,6 +296,8 @@ export const schemas = {
   DepositQuote: depositQuote,
   WithdrawalQuote: withdrawalQuote,
   Quote: quote,
+  DepositAddress: depositAddress,
+  DepositAddressDetail: depositAddressDetail,
   Transfer: transfer,
   TransferDetail: transferDetail,
   TransferPage: transferPage,

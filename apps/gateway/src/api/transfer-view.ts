@@ -14,6 +14,8 @@ export interface Place {
   pace: Pace;
   /** Whether this gateway's sources of the chain agree. */
   agreement: boolean;
+  /** Newest block seen there, where confirmations are counted. */
+  tip: number | null;
 }
 
 /** What a view needs to know beyond the row. */
@@ -32,6 +34,7 @@ export function transferView(row: TransferRow, context: ViewContext): TransferVi
     direction: row.direction,
     state: row.state,
     waiting: waitingOf(row, context),
+    confirmations: confirmationsOf(row, context.placeOf(row.asset)),
     asset: row.asset,
     amount: row.amount,
     fee: row.fee,
@@ -69,6 +72,26 @@ export function slotOf({ proof }: Pick<StepRow, 'proof'>): number | null {
   const { message, slot } = proof;
   return typeof message === 'string' && typeof slot === 'number' ? slot : null;
 }
+
+/** States in which a block's confirmations are waited for. */
+const COUNTED: ReadonlySet<TransferState> = new Set(['confirming', 'submitted']);
+
+function confirmationsOf(row: TransferRow, place: Place | null): { have: number; need: number } | null {
+  const { required, block_number: height } = row;
+  if (required === null || height === null || !COUNTED.has(row.state)) return null;
+  const above = (place?.tip ?? Number(height)) - Number(height);
+  return { have: Math.max(above + 1, 1), need: required };
+}
+
+/** Why a payment is not credited, for people. */
+const REFUSALS: Readonly<Record<string, string>> = {
+  'below-minimum': 'it is less than the least deposit',
+  'refund-near': 'its depositor can take it back before it could be gathered',
+  'memo-missing': 'it names no recipient: the vault needs a memo',
+  'memo-twice': 'it has more than one memo',
+  'memo-too-long': 'its memo is too long',
+  'memo-malformed': 'its memo has another form',
+};
 
 /** States that end by what this gateway sees on the chain. */
 const ON_CHAIN: ReadonlySet<TransferState> = new Set(['seen', 'confirming', 'orphaned', 'submitted']);
@@ -111,7 +134,7 @@ function waitingOf(row: TransferRow, { placeOf, paused, unsettled }: ViewContext
     case 'confirming':
       return {
         reason: 'confirmations',
-        detail: `Waiting for ${name} to make the deposit final.`,
+        detail: confirmingDetail(row, place),
         expected: after(finality + look, row.created_at),
       };
     case 'orphaned':
@@ -153,12 +176,29 @@ function waitingOf(row: TransferRow, { placeOf, paused, unsettled }: ViewContext
         };
       return {
         reason: 'finality',
-        detail: `Sent to ${name}; done when the release is final and attested.`,
+        detail: submittedDetail(row, place),
         expected: after(block + finality + look),
       };
     default:
       return null;
   }
+}
+
+function confirmingDetail(row: TransferRow, place: Place): string {
+  const counted = confirmationsOf(row, place);
+  const count = counted ? ` ${Math.min(counted.have, counted.need)} of ${counted.need} confirmations.` : '';
+  const refusal = row.waits === null ? undefined : REFUSALS[row.waits];
+  if (refusal !== undefined) return `It will not be credited: ${refusal}.${count}`;
+  return `Waiting for ${place.name} to make the deposit final.${count}`;
+}
+
+function submittedDetail(row: TransferRow, place: Place): string {
+  const counted = confirmationsOf(row, place);
+  if (counted)
+    return `In a block of ${place.name}: ${Math.min(counted.have, counted.need)} of ${counted.need} confirmations.`;
+  if (row.waits === 'fee-too-low')
+    return `${place.name} takes it only at a higher fee now: the guardians sign it again.`;
+  return `Sent to ${place.name}; done when the release is final and attested.`;
 }
 
 function readyReason(waits: string | null): Pick<Waiting, 'reason' | 'detail'> {

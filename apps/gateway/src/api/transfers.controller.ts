@@ -106,7 +106,7 @@ export class TransfersController {
     const home = this.homes.homeOf(asset);
     if (!home) return null;
     const agreement = this.health.parts[partsOf(home).look]?.code !== 'agreement-lost';
-    return { name: home.chain.name, pace: home.pace, agreement };
+    return { name: home.chain.name, pace: home.pace, agreement, tip: home.tip ?? null };
   }
 }
 

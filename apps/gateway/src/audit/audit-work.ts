@@ -3,6 +3,7 @@ import type { NetworkPlace } from '@isthmus/ao';
 import type { AuditReport, AuditorOptions } from '@isthmus/audit';
 import { sourceHash, tokenSource } from '@isthmus/store';
 import type { GatewayConfig } from '../config.js';
+import { isEthereum } from '../homes/config.js';
 import { placeOf } from '../network-place.js';
 
 /** Everything the auditor of one home is told: nothing of what the gateway itself knows of transfers. */
@@ -28,7 +29,7 @@ export function worksOf(
   gatewayUrl: string,
   scheduler: string,
 ): AuditWork[] {
-  return homes.map(({ chain: { id, rpcUrls, agreement, finality, deployBlock }, assets }) => ({
+  return homes.filter(isEthereum).map(({ chain: { id, rpcUrls, agreement, finality, deployBlock }, assets }) => ({
     chain: id,
     network: placeOf(ao, gatewayUrl),
     scheduler,

@@ -1,12 +1,18 @@
 /** Homes as they are configured: each home chain with its vault and what is locked there, by the rules of its family. */
 import type { ChainFamily } from '@isthmus/bridge';
 import { z } from 'zod';
-import { ethereumHomeSchema } from './ethereum/config.js';
+import { bitcoinHomeSchema, type BitcoinHomeConfig } from './bitcoin/config.js';
+import { ethereumHomeSchema, type EthereumHomeConfig } from './ethereum/config.js';
 
 /** By the namespace of the chain's CAIP-2 id. */
-const families = { eip155: ethereumHomeSchema } as const satisfies Partial<Record<ChainFamily, z.ZodType>>;
+const families = { eip155: ethereumHomeSchema, bip122: bitcoinHomeSchema } as const satisfies Partial<
+  Record<ChainFamily, z.ZodType>
+>;
 type Family = keyof typeof families;
 export type HomeConfig = z.output<(typeof families)[Family]>;
+
+export const isEthereum = (home: HomeConfig): home is EthereumHomeConfig => home.chain.id.startsWith('eip155:');
+export const isBitcoin = (home: HomeConfig): home is BitcoinHomeConfig => home.chain.id.startsWith('bip122:');
 
 /** More chains than there are to bridge; each costs its rounds. */
 const MAX_HOMES = 32;

@@ -2,11 +2,19 @@
  * The port to one home chain: what the rest of the gateway asks of a chain, and nothing that only one family has. A family is a folder
  * beside this file that implements it, a schema in config.ts, a case in open.ts, and the fields its answers have of their own (api/schemas.ts).
  */
+import type { AoEngine } from '@isthmus/ao';
 import type { Logger } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import type { DecisionStore } from '../transfers/decision-store.js';
 import type { TransferStore } from '../transfers/transfer-store.js';
 import type { HomeAsset } from './asset-config.js';
+import type {
+  BitcoinAssetFields,
+  BitcoinChainFields,
+  BitcoinPayment,
+  DepositAddressAnswer,
+  DepositAddressDetail,
+} from './bitcoin/answers.js';
 import type { EthereumAssetFields, EthereumChainFields, EthereumPayment } from './ethereum/answers.js';
 
 /** What a home is given to work with. */
@@ -15,6 +23,8 @@ export interface HomeParts {
   store: TransferStore;
   decisions: DecisionStore;
   log: Logger;
+  /** AO: what was said to a process, and where a home says something itself. */
+  engine: AoEngine;
   /** Milliseconds between two looks at the chain. */
   pollMs: number;
   /** Milliseconds without a receipt after which a transaction is sent again at a higher fee. */
@@ -77,9 +87,30 @@ export interface DepositRequest {
 }
 
 /** What the answers about a chain, an asset and a deposit have of one family only. */
-export type ChainFields = EthereumChainFields;
-export type AssetFields = EthereumAssetFields;
-export type Payment = EthereumPayment;
+export type ChainFields = EthereumChainFields | BitcoinChainFields;
+export type AssetFields = EthereumAssetFields | BitcoinAssetFields;
+export type Payment = EthereumPayment | BitcoinPayment;
+
+/** What a deposit address is asked for with; each field was read, none was held against the chain. */
+export interface AddressRequest {
+  /** AO address. */
+  recipient: string;
+  tags: { name: string; value: string }[];
+  /** Who may take payments back: a key, or an address of one. */
+  refund: { key: string } | { address: string };
+  /** Blocks; the home's own number without it. */
+  refundAfter?: number | undefined;
+}
+
+/** Where deposits may be paid to an address of one's own. */
+export interface DepositAddresses {
+  /** How many one client may ask for in a minute. */
+  readonly perMinute: number;
+  /** The same for the same terms. @throws Problem for terms no address can have, and while it cannot be registered */
+  give(request: AddressRequest): Promise<DepositAddressAnswer>;
+  /** What was paid to an address; null when none of this home's was ever registered so. */
+  find(address: string): Promise<DepositAddressDetail | null>;
+}
 
 /** Assets are those of this home; methods throw for others. */
 export interface Home {
@@ -95,6 +126,10 @@ export interface Home {
   readonly pace: Pace;
   /** What the relayer pays with; null where a release pays for itself. */
   readonly purse: Purse | null;
+  /** Newest block seen, where confirmations are counted and shown. */
+  readonly tip?: number | null;
+  /** Where the chain has deposit addresses. */
+  readonly addresses?: DepositAddresses;
 
   /** One look at the chain, into the index. @throws with the code `agreement-lost` while its sources do not agree */
   look(): Promise<void>;

@@ -5,6 +5,7 @@ import type { DataSource } from 'typeorm';
 import { zeroAddress, type Hex } from 'viem';
 import { CHAIN, COIN_ID, GatewayStage, until } from '../../harness.js';
 import { TransferStore } from '../transfers/transfer-store.js';
+import { isEthereum } from './config.js';
 
 const AWAY = 'eip155:31338';
 const AWAY_COIN = `${AWAY}/slip44:60`;
@@ -30,7 +31,7 @@ const quoteOf = async (asset: string, recipient: string, direction = 'deposit') 
 beforeAll(async () => {
   world = await GatewayStage.open((config) => ({
     ...config,
-    homes: config.homes.flatMap(({ chain, assets }) => [
+    homes: config.homes.filter(isEthereum).flatMap(({ chain, assets }) => [
       {
         chain: { ...chain, id: AWAY, name: 'away', rpcUrls: ['http://127.0.0.1:9'] },
         assets: assets.map((a) => ({ ...a, id: AWAY_COIN, process: AWAY_PROCESS })),

@@ -1,9 +1,11 @@
 /** Opens the home a configuration describes. */
-import type { HomeConfig } from './config.js';
+import { openBitcoinHome } from './bitcoin/home.js';
+import { isBitcoin, type HomeConfig } from './config.js';
 import { openEthereumHome } from './ethereum/home.js';
 import type { Home, HomeParts } from './home.js';
 
 /** One case for each family of config.ts. @throws what keeps it from opening: a key file */
 export function openHome(config: HomeConfig, parts: HomeParts): Home {
+  if (isBitcoin(config)) return openBitcoinHome(config, parts);
   return openEthereumHome(config, parts);
 }

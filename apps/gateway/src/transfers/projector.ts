@@ -158,7 +158,7 @@ export class Projector {
     await store.addWithdrawals(manager, changes.withdrawals);
     await store.addSteps(manager, changes.steps);
     await store.moveEach(manager, changes.attested, ['seen', 'confirming', 'orphaned'], 'attesting');
-    await store.moveEach(manager, changes.minted, ['seen', 'confirming', 'attesting', 'orphaned'], 'minted');
+    await store.moveEach(manager, changes.minted, ['seen', 'confirming', 'attesting', 'orphaned', 'refused'], 'minted');
     await this.applyWithdrawals(manager, asset, changes);
     await store.addTotals(manager, asset.process, changes.moved);
     for (const voice of changes.voices)

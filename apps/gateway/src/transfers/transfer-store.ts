@@ -27,6 +27,8 @@ export interface TransferRow {
   source_tx: Hex | null;
   release_tx: Hex | null;
   block_number: string | null;
+  /** Confirmations it takes, where they are counted. */
+  required: number | null;
   created_at: Date;
   updated_at: Date;
   position: string;

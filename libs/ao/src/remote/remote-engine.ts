@@ -13,7 +13,7 @@ import {
   type EngineRead,
   type EngineSlot,
 } from '../engine.js';
-import { parseItem } from '../items/index.js';
+import { parseItem, verifyItem } from '../items/index.js';
 import { tagOf } from '../items/tags.js';
 import { type ScheduleHead } from '../scheduler/assignment.js';
 import type { EvaluationResult, Item, ScheduleEntry } from '../types.js';
@@ -106,6 +106,19 @@ export class RemoteEngine implements AoEngine {
       [process],
     );
     return rows[0] ? parseItem(rows[0].spawn) : null;
+  }
+
+  async message(id: string): Promise<Item | null> {
+    const shown = await this.options.network.item(id);
+    if (!shown) return null;
+    // An id is the hash of a signature: what is signed under it is the one message it names.
+    const item = (await verifyItem(shown)) ? shown : ((await this.options.network.asSigned?.(shown)) ?? null);
+    if (item?.id === id) return item;
+    throw new EngineError('not-as-signed', `Message ${id} is not shown as its author signed it.`);
+  }
+
+  send(item: Pick<Item, 'id' | 'raw'>): Promise<void> {
+    return this.options.network.send(item);
   }
 
   /** The answer on the newest state the units have; the same question of a process that has not moved on is asked once. @throws EngineError */

@@ -7,7 +7,7 @@ import { privateKeyToAccount } from 'viem/accounts';
 import type { HomeAsset } from '../asset-config.js';
 import type { DepositRequest, Holdings, Home, HomeParts, OpenWithdrawal, Pace, Purse, Standing } from '../home.js';
 import { hexAddressFault } from './address.js';
-import type { EthereumAssetFields, EthereumPayment } from './answers.js';
+import type { EthereumAssetFields, EthereumChainFields, EthereumPayment } from './answers.js';
 import { ChainIndex } from './chain-index.js';
 import type { EthereumAssetConfig, EthereumHomeConfig } from './config.js';
 import { paceOf } from './pace.js';
@@ -35,7 +35,7 @@ export function openEthereumHome(config: EthereumHomeConfig, parts: HomeParts): 
 }
 
 export class EthereumHome implements Home {
-  readonly chain: Home['chain'];
+  readonly chain: Home['chain'] & { readonly fields: EthereumChainFields };
   readonly assets: readonly EthereumAssetConfig[];
 
   constructor(

@@ -328,6 +328,7 @@ describe('X5 several relayers', () => {
       store: new TransferStore(database),
       decisions: new DecisionStore(database),
       log,
+      engine: world.gateway.engine,
       pollMs,
       stuckMs,
     };

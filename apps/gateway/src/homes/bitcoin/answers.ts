@@ -1,0 +1,113 @@
+/** What answers about a chain, an asset and a deposit have on Bitcoin only. */
+import { z } from 'zod';
+import { amount, aoId, transaction } from '../../api/fields.js';
+
+const hexText = (what: string) =>
+  z
+    .string()
+    .regex(/^[0-9a-f]*$/)
+    .describe(what);
+const blocks = (what: string) => z.int().describe(`${what}, blocks`);
+const tags = z.array(z.strictObject({ name: z.string(), value: z.string() })).describe('X- tags that travel along');
+
+const finality = z
+  .array(
+    z.strictObject({
+      upTo: amount('What a block pays the vault, at most').nullable().describe('Base units; null: any amount'),
+      confirmations: z.int(),
+    }),
+  )
+  .describe('Confirmations by all that a block pays the vault');
+
+export const bitcoinChain = {
+  network: z.string().describe('mainnet, testnet3, testnet4, signet or regtest'),
+  vault: z.string().nullable().describe('Address of the vault; null while its token process is not known here'),
+  guardianKeys: z.array(hexText('Compressed key')).describe('Keys of the vault, in their order in its script'),
+  threshold: z.int().nullable().describe('How many of them move money'),
+  startHeight: blocks('Nothing before it is read'),
+  finality,
+  sweepMargin: blocks('Before a refund opens in which deposits are credited no more'),
+  refundAfter: blocks('Confirmations after which a deposit may be taken back, unless asked for otherwise'),
+  tip: blocks('The newest that was read').nullable(),
+};
+
+export const bitcoinAsset = {};
+
+export const bitcoinPayment = {
+  confirmations: z.int().describe('Confirmations this amount needs when its block pays the vault nothing else'),
+  byAddress: z
+    .strictObject({
+      method: z.literal('POST'),
+      url: z.string(),
+      body: z.record(z.string(), z.unknown()).describe('Add refund: { key } or { address }'),
+      note: z.string(),
+    })
+    .describe('A deposit address of one’s own, which has a refund'),
+  byMemo: z
+    .strictObject({
+      address: z.string().describe('The vault'),
+      amount: amount('To be paid to it'),
+      memo: hexText('What one OP_RETURN output of the same transaction pushes'),
+      script: hexText('That output’s script'),
+      uri: z.string().describe('BIP 21, without the memo'),
+      note: z.string(),
+    })
+    .nullable()
+    .describe('The vault itself with a memo, which has no refund; null when the tags are too long for one'),
+};
+
+/** A deposit address and how to pay it. */
+const addressShape = {
+  asset: z.string().describe('CAIP-19'),
+  chain: z.string().describe('CAIP-2'),
+  address: z.string(),
+  recipient: z.string().describe('Whom it credits, for ever'),
+  tags,
+  refund: z.string().describe('Who may take a payment back: a compressed key, or an address of one key'),
+  refundAfter: blocks('Confirmations of a payment after which that is possible'),
+  minimum: amount('Least payment: less is not credited'),
+  confirmations: finality,
+  sweepMargin: blocks('Before a refund opens in which payments are credited no more'),
+  script: hexText('Output script'),
+  witnessScript: hexText('What the output script is the hash of'),
+  commitment: hexText('What it commits to: SHA-256 over network, process, recipient and tags'),
+  lines: z.array(z.strictObject({ code: z.string(), means: z.string() })).describe('The script in clear, part by part'),
+  uri: z.string().describe('BIP 21'),
+  qr: z.string().describe('The same for a QR code'),
+  recovery: z
+    .strictObject({ fileName: z.string(), content: z.string() })
+    .describe('The recovery file: with it and the refund key nobody is needed to take a payment back'),
+  message: aoId('The AO message that registered it'),
+  slot: z.int().describe('Its slot'),
+  process: aoId('Token process'),
+};
+export const depositAddress = z.strictObject(addressShape);
+
+export const depositAddressDetail = z.strictObject({
+  ...addressShape,
+  tip: blocks('The newest that was read').nullable(),
+  payments: z
+    .array(
+      z.strictObject({
+        transfer: z.string().describe('Its deposit id: GET /v1/transfers/<id>'),
+        tx: transaction('What paid it'),
+        output: z.int(),
+        amount: amount('What the output holds'),
+        height: blocks('The one it is in'),
+        confirmations: z.int(),
+        required: z.int().describe('Confirmations it needs'),
+        state: z.enum(['confirming', 'final', 'refused']).describe('As this gateway sees the chain'),
+        refundFrom: blocks('The one from which on it may be taken back'),
+        spentBy: transaction('What has spent it').nullable(),
+        refunded: z.boolean().describe('Whether that was its depositor taking it back'),
+      }),
+    )
+    .describe('What was paid to it, newest first, at most 100'),
+});
+
+type Fields<S extends z.ZodRawShape> = z.infer<z.ZodObject<S>>;
+export type BitcoinChainFields = Fields<typeof bitcoinChain>;
+export type BitcoinAssetFields = Fields<typeof bitcoinAsset>;
+export type BitcoinPayment = Fields<typeof bitcoinPayment>;
+export type DepositAddressAnswer = z.infer<typeof depositAddress>;
+export type DepositAddressDetail = z.infer<typeof depositAddressDetail>;

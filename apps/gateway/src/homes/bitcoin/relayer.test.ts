@@ -1,0 +1,313 @@
+/** The relayer on a real regtest node, round by round: whatever happens to batches on their way, each withdrawal is paid once and none is forgotten. */
+import { depositId, encodeDepositLine, encodeProposalSignLine, withdrawalId } from '@isthmus/bridge';
+import {
+  changeOf,
+  encodeAddress,
+  encodeSignatures,
+  memoScript,
+  parseAddress,
+  planPayment,
+  planReplacement,
+  signBatch,
+  type Batch,
+  type Payout,
+  type VaultCoin,
+} from '@isthmus/chains';
+import { devAccount, devKey } from '@isthmus/devnet';
+import type { Hex } from 'viem';
+import { secretOf } from '../../../../../libs/chains/src/bitcoin/harness.js';
+import { BITCOIN, BitcoinGateway, NETWORK } from '../../../bitcoin-stage.js';
+import { guardianKey, until } from '../../../harness.js';
+import type { TransferView } from '../../api/transfer-view.js';
+
+type Detail = TransferView & { timeline: { kind: string; proof: Record<string, string | number> }[] };
+
+const HOLDER = devAccount(5).address;
+const RATE = 2_000n;
+const MAX_FEE = 50_000n;
+let world: BitcoinGateway;
+let withdrawals = 0n;
+/** Where the next batch begins. */
+let anchor: VaultCoin;
+
+beforeAll(async () => {
+  world = await BitcoinGateway.open();
+  const memo = { script: memoScript({ recipient: HOLDER, tags: [] }), value: 0n };
+  const tx = await world.pay({ address: world.lock.address, value: 100_000_000n }, memo);
+  await world.bitcoin.mine(4);
+  anchor = { txid: tx.getId(), vout: 0, value: 100_000_000n, lock: world.lock, deposit: false };
+  const reference = `${BITCOIN}:${tx.getId()}:0`;
+  const deposit = { id: depositId(reference), reference, txHash: tx.getId(), sender: '-', recipient: HOLDER };
+  const line = encodeDepositLine({ ...deposit, amount: 100_000_000n, tags: '-' });
+  for (const guardian of [0, 1]) await world.message(guardianKey(guardian), { Action: 'Attest-Deposits' }, line);
+  await until('it is minted', async () => (await detail(deposit.id).catch(() => null))?.state === 'minted');
+});
+afterAll(() => world.close());
+
+const detail = (id: Hex) => world.get<Detail>(`/v1/transfers/${id}`);
+const idOf = (number: bigint) => withdrawalId(world.process, number);
+const state = (number: bigint, wanted: string, check: (d: Detail) => boolean = () => true) =>
+  until(`${number} is ${wanted}`, async () => {
+    const found = await detail(idOf(number)).catch(() => null);
+    return found?.state === wanted && check(found) ? found : null;
+  });
+const inMempool = (txid: string) => until(`${txid} is in the mempool`, async () => mempool().has(txid));
+const mempool = () => new Set([...world.bitcoin.node.mempool.map.values()].map(({ tx }) => tx.txid()));
+
+/** As nodes do with what waits for long. */
+function forget(txid: string): void {
+  const entry = [...world.bitcoin.node.mempool.map.values()].find(({ tx }) => tx.txid() === txid);
+  if (!entry) throw new Error(`${txid} is not in the mempool.`);
+  world.bitcoin.node.mempool.evictEntry(entry);
+}
+
+/** A withdrawal burned on AO. */
+async function burned({ amount = 1_000_000n, maxFee = MAX_FEE } = {}): Promise<Payout> {
+  withdrawals += 1n;
+  const number = withdrawals;
+  const recipient = encodeAddress({ kind: 'p2wpkh', hash: secretOf(`payee ${number}`).subarray(0, 20) }, NETWORK);
+  const tags = { Quantity: String(amount), Recipient: recipient, 'Max-Fee': String(maxFee) };
+  await world.message(devKey(5), { Action: 'Withdraw', ...tags });
+  await state(number, 'queued');
+  return { number, script: parseAddress(recipient, NETWORK).script, amount, maxFee };
+}
+
+const plan = (payouts: readonly Payout[], feeRate = RATE, from = anchor): Batch =>
+  planPayment({ vault: world.vault, inputs: [from], changeTo: world.lock, payouts, feeRate });
+
+/** A batch proposed and signed by the first two guardians. */
+async function signed(batch: Batch, feeRate = RATE): Promise<Hex> {
+  const id = await world.propose(0, batch, feeRate);
+  for (const guardian of [0, 1]) await world.sign(guardian, id, batch);
+  return id;
+}
+
+async function mined(batch: Batch): Promise<void> {
+  await world.bitcoin.mine();
+  for (const { number } of batch.payouts) await state(number, 'submitted', (d) => d.releaseTx === batch.txid);
+  anchor = changeOf(batch);
+}
+
+describe('a batch', () => {
+  it('I10 I14 is combined from what two guardians signed, sent, mined, and told step by step with its share of the fee', async () => {
+    const payouts = [await burned(), await burned({ amount: 2_000_000n })];
+    const batch = plan(payouts);
+    const id = await world.propose(0, batch, RATE);
+    await until('it is proposed', async () =>
+      (await detail(idOf(payouts[0]!.number))).timeline.some(({ kind }) => kind === 'proposed'),
+    );
+    expect((await detail(idOf(payouts[0]!.number))).state).toBe('queued');
+    await world.sign(0, id, batch);
+    await state(payouts[0]!.number, 'signing');
+    expect(mempool().has(batch.txid)).toBe(false);
+    await world.sign(1, id, batch);
+    await inMempool(batch.txid);
+    const sent = await state(payouts[1]!.number, 'submitted');
+    const share = String(batch.payouts[1]!.fee);
+    expect(sent.timeline.at(-1)).toMatchObject({
+      kind: 'submitted',
+      proof: { tx: batch.txid, proposal: id, batch: 2, fee: share },
+    });
+    await mined(batch);
+    const shown = await state(payouts[1]!.number, 'submitted', (d) => d.confirmations !== null);
+    expect(shown.confirmations).toEqual({ have: 1, need: 4 });
+    expect(shown.timeline.map(({ kind }) => kind)).toEqual([
+      'queued',
+      'proposed',
+      'signed',
+      'signed',
+      'submitted',
+      'mined',
+    ]);
+    const { books } = await world.get<{ books: { ok: boolean; releasedUnattested: string }[] }>('/v1/books');
+    expect(books[0]).toMatchObject({ ok: true, releasedUnattested: '3000000' });
+    for (const { number, fee } of batch.payouts)
+      for (const guardian of [0, 1])
+        await world.message(guardianKey(guardian), { Action: 'Attest-Release' }, `${number} ${batch.txid} ${fee} paid`);
+    expect(await state(payouts[1]!.number, 'released')).toMatchObject({ releaseTx: batch.txid, fee: share });
+  });
+
+  it('B17 a liar’s signature among them is passed over, and said', async () => {
+    const payout = await burned();
+    const batch = plan([payout]);
+    const id = await world.propose(2, batch, RATE);
+    await world.sign(0, id, batch, 1); // by a key that is another guardian's
+    await world.sign(1, id, batch);
+    const waiting = await state(payout.number, 'ready', (d) => d.waiting?.reason === 'signatures');
+    expect(waiting.timeline.filter(({ kind }) => kind === 'signed')).toHaveLength(2);
+    expect(mempool().has(batch.txid)).toBe(false);
+    await world.sign(2, id, batch);
+    await inMempool(batch.txid);
+    expect(BitcoinGateway.logged.join('')).toContain('signatures of a batch are not good');
+    await mined(batch);
+  });
+
+  it('that is not what follows from the withdrawals is none, however many sign it', async () => {
+    const payout = await burned();
+    const thief = parseAddress(world.purse.address, NETWORK).script;
+    const batch = plan([{ ...payout, script: thief }]);
+    await signed(batch);
+    await state(payout.number, 'ready', (d) => d.waiting?.reason === 'signatures');
+    expect(mempool().has(batch.txid)).toBe(false);
+    const good = plan([payout]);
+    await signed(good);
+    await inMempool(good.txid);
+    await mined(good);
+  });
+
+  it('X4 I12 that nodes have forgotten is sent again, also after a restart', async () => {
+    const payout = await burned();
+    const batch = plan([payout]);
+    await signed(batch);
+    await inMempool(batch.txid);
+    forget(batch.txid);
+    expect(mempool().has(batch.txid)).toBe(false);
+    await inMempool(batch.txid);
+    await world.gateway.stop();
+    forget(batch.txid);
+    await world.restart();
+    await inMempool(batch.txid);
+    await mined(batch);
+    expect((await detail(idOf(payout.number))).timeline.filter(({ kind }) => kind === 'submitted')).toHaveLength(1);
+  });
+
+  it('B10 is replaced by one that pays more over the same anchor, and the one that is mined counts', async () => {
+    const payout = await burned();
+    const batch = plan([payout]);
+    await signed(batch);
+    await inMempool(batch.txid);
+    const dearer = planReplacement(batch, 3n * RATE);
+    await signed(dearer, 3n * RATE);
+    await inMempool(dearer.txid);
+    expect(mempool().has(batch.txid)).toBe(false);
+    await mined(dearer);
+    const rows = await world.gateway.database.query<{ txid: string; mined_hash: string | null }[]>(
+      'select txid, mined_hash from bitcoin_batch where txid = any($1)',
+      [[batch.txid, dearer.txid]],
+    );
+    expect(rows.filter((r) => r.mined_hash !== null).map((r) => r.txid)).toEqual([dearer.txid]);
+  });
+
+  it('B12 follows another before that is mined, and both are', async () => {
+    const [one, two] = [await burned(), await burned()];
+    const first = plan([one]);
+    await signed(first);
+    await inMempool(first.txid);
+    const second = plan([two], RATE, changeOf(first));
+    await signed(second);
+    await inMempool(second.txid);
+    await mined(first);
+    await state(two.number, 'submitted', (d) => d.releaseTx === second.txid);
+    anchor = changeOf(second);
+  });
+
+  it('X10 whose block is gone waits again, and is mined in another', async () => {
+    const payout = await burned();
+    const batch = plan([payout]);
+    await signed(batch);
+    await inMempool(batch.txid);
+    await mined(batch);
+    await world.bitcoin.branch(1, { only: [] });
+    await state(payout.number, 'submitted', (d) => d.releaseTx === null && d.confirmations === null);
+    await inMempool(batch.txid);
+    await world.bitcoin.mine();
+    await state(payout.number, 'submitted', (d) => d.releaseTx === batch.txid && d.confirmations?.have === 1);
+    const { books } = await world.get<{ books: { ok: boolean }[] }>('/v1/books');
+    expect(books[0]?.ok).toBe(true);
+  });
+
+  it('B11 another has used up the anchor of: what it alone would have paid waits for a new one', async () => {
+    const [left, paid] = [await burned(), await burned()];
+    const lost = plan([left], RATE);
+    await signed(lost);
+    await inMempool(lost.txid);
+    const other = plan([paid], 5n * RATE);
+    await signed(other, 5n * RATE);
+    await inMempool(other.txid);
+    await mined(other);
+    await state(left.number, 'queued');
+    const anew = plan([left]);
+    await signed(anew);
+    await inMempool(anew.txid);
+    await mined(anew);
+  });
+
+  it('S15 pays too little for the nodes: it says so, and goes when they take it', async () => {
+    const payout = await burned();
+    const batch = plan([payout], 1_000n);
+    world.bitcoin.fees.floor = 4_000n;
+    await signed(batch, 1_000n);
+    await until('it is refused', async () => (await detail(idOf(payout.number))).waiting?.reason === 'fee-too-low');
+    world.bitcoin.fees.floor = 1_000n;
+    await inMempool(batch.txid);
+    await mined(batch);
+  });
+
+  it('somebody else has sent is told all the same', async () => {
+    const payout = await burned();
+    const batch = plan([payout]);
+    world.bitcoin.fees.floor = 1_000_000n; // this gateway's own way is shut
+    const id = await signed(batch);
+    await state(payout.number, 'ready');
+    const partial = [0, 1].map((i) => signBatch(batch, world.secrets[i] as Buffer));
+    expect(encodeProposalSignLine({ id, signatures: encodeSignatures(partial[0]!) })).toContain(id);
+    const [row] = await until('it is put together', async () => {
+      const rows = await world.gateway.database.query<{ raw: string | null }[]>(
+        'select raw from bitcoin_batch where txid = $1',
+        [batch.txid],
+      );
+      return rows[0]?.raw ? rows : null;
+    });
+    await world.bitcoin.mine(1, { only: [row?.raw as string] });
+    world.bitcoin.fees.floor = 1_000n;
+    await state(payout.number, 'submitted', (d) => d.releaseTx === batch.txid);
+    anchor = changeOf(batch);
+  });
+});
+
+describe('a quote', () => {
+  const quoted = async (body: object): Promise<[number, Record<string, unknown>]> => {
+    const response = await fetch(`${world.url}/v1/quotes`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ asset: `${BITCOIN}/slip44:0`, ...body }),
+    });
+    return [response.status, (await response.json()) as Record<string, unknown>];
+  };
+
+  it('of a deposit says both ways: an address of one’s own, or the vault with a memo', async () => {
+    const [status, answer] = await quoted({ direction: 'deposit', amount: '2000000', recipient: HOLDER });
+    expect([status, answer]).toMatchObject([
+      200,
+      {
+        confirmations: 4,
+        byAddress: { url: '/v1/deposit-addresses', body: { recipient: HOLDER } },
+        byMemo: { address: world.lock.address, amount: '2000000', uri: `bitcoin:${world.lock.address}?amount=0.02` },
+      },
+    ]);
+    const memo = (answer['byMemo'] as { memo: string }).memo;
+    expect(memo).toBe(
+      Buffer.concat([Buffer.from('ISM1'), Buffer.of(20), Buffer.from(HOLDER.slice(2), 'hex')]).toString('hex'),
+    );
+    const tags = [{ name: 'X-Long', value: 'x'.repeat(80) }];
+    expect(
+      (await quoted({ direction: 'deposit', amount: '2000000', recipient: HOLDER, tags }))[1]['byMemo'],
+    ).toBeNull();
+  });
+
+  it('of a withdrawal follows the price of a block, and is given for this network’s addresses alone', async () => {
+    const ask = { direction: 'withdrawal', amount: '5000000', recipient: world.purse.address };
+    world.bitcoin.fees.estimate = 10_000n;
+    const low = BigInt((await quoted(ask))[1]['maxFee'] as string);
+    world.bitcoin.fees.estimate = 30_000n;
+    expect(BigInt((await quoted(ask))[1]['maxFee'] as string)).toBeGreaterThan((29n * low) / 10n);
+    world.bitcoin.fees.estimate = null;
+    expect((await quoted(ask))[0]).toBe(200);
+    for (const recipient of ['1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2', 'me', '0x52908400098527886E0F7030069857D2E4169EE7'])
+      expect(await quoted({ ...ask, recipient })).toMatchObject([400, { code: 'bad-request' }]);
+    expect(await quoted({ ...ask, recipient: world.lock.address })).toMatchObject([
+      400,
+      { code: 'forbidden-recipient' },
+    ]);
+  });
+});
