@@ -25,6 +25,8 @@ const common = {
 export default {
   // Most of a test is waiting for other processes: two files at once, also on a machine of two cores.
   maxWorkers: 2,
+  globalSetup: './scripts/jest/setup.mjs',
+  globalTeardown: './scripts/jest/teardown.mjs',
   testSequencer: './scripts/jest/sequencer.cjs',
   // A bound, not a wait: real processes start in each of many tests, and machines are shared.
   testTimeout: 240_000,

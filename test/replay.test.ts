@@ -50,7 +50,7 @@ const own = (): string[] => ['--from', from, '--scheduler', scheduler];
 /** While the gateway runs; it is stopped then, and the database there and empty. */
 async function dropDatabase(): Promise<void> {
   const { gateway, postgres } = stage.stack;
-  const admin = new pg.Client({ connectionString: postgres.url('postgres') });
+  const admin = new pg.Client({ connectionString: postgres.databases.url('postgres') });
   await admin.connect();
   await admin.query('drop database gateway with (force)');
   await gateway.stop();
@@ -87,7 +87,7 @@ it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arwe
   await settled();
   const before = await stage.get<{ state: string; sequence: number }>('/v1/state');
   await dropDatabase();
-  const into = await isthmus('replay', ...own(), '--into', stage.stack.postgres.url('gateway'));
+  const into = await isthmus('replay', ...own(), '--into', stage.stack.postgres.databases.url('gateway'));
   expect([into.code, into.out]).toEqual([0, expect.stringContaining(before.state)]);
   await stage.stack.gateway.start();
   const after = await stage.get<{ state: string }>(`/v1/state?seal=${before.sequence}`);
@@ -125,7 +125,7 @@ it('I11 I12 slots that guardians have seen and nobody has settled come from the 
   await pull('heal');
   const file = path.join(stage.home, 'tail.jsonl');
   expect(await isthmus('tail', guardians[1] ?? '', '--out', file)).toMatchObject({ code: 0, err: '' });
-  const into = ['--into', stage.stack.postgres.url('gateway')];
+  const into = ['--into', stage.stack.postgres.databases.url('gateway')];
   const said = await isthmus('replay', ...own(), ...into, '--tail', guardians[0] ?? '', file);
   expect([said.code, said.out]).toEqual([
     0,

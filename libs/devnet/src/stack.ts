@@ -107,7 +107,7 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   const postgres = await startEmbeddedPostgres({ dataDir: file('postgres'), port: ports.postgres });
   stops.push(() => postgres.stop());
   for (const name of ['gateway', ...(options.elsewhere ? ['ao'] : []), ...guardianNames()])
-    await postgres.createDatabase(name);
+    await postgres.databases.create(name);
   part('PostgreSQL');
 
   await endOldChain(file('anvil.pid'));
@@ -292,13 +292,13 @@ function writeConfigs(
   });
   const ao = write('ao', {
     ...common(options.elsewhere?.port ?? 0),
-    databaseUrl: postgres.url('ao'),
+    databaseUrl: postgres.databases.url('ao'),
     ao: embedded,
     homes: [],
   });
   const gateway = write('gateway', {
     ...common(ports.gateway),
-    databaseUrl: postgres.url('gateway'),
+    databaseUrl: postgres.databases.url('gateway'),
     ao: elsewhere ? remote : embedded,
     ...(arweave && !elsewhere ? { settlement: settlementOf(arweave, 2 * pollMs) } : {}),
     homes: [
@@ -314,7 +314,7 @@ function writeConfigs(
     write(name, {
       name,
       keyFile: keys.guardians[i],
-      databaseUrl: postgres.url(name),
+      databaseUrl: postgres.databases.url(name),
       port: ports.guardians + i,
       ...(elsewhere ? { network } : { gatewayUrl: `http://127.0.0.1:${ports.gateway}` }),
       scheduler,

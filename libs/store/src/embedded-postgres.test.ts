@@ -21,7 +21,7 @@ async function start(port?: number): Promise<EmbeddedPostgres> {
 }
 
 async function query(server: EmbeddedPostgres, sql: string): Promise<unknown[]> {
-  const client = new pg.Client({ connectionString: server.url('books') });
+  const client = new pg.Client({ connectionString: server.databases.url('books') });
   client.on('error', () => undefined); // the server is killed under it
   await client.connect();
   try {
@@ -43,8 +43,8 @@ afterEach(async () => {
 
 it('I12 keeps every acknowledged row through kill -9, and starts again over what the killed server left', async () => {
   const first = await start();
-  await first.createDatabase('books');
-  await first.createDatabase('books'); // asking twice is fine
+  await first.databases.create('books');
+  await first.databases.create('books'); // asking twice is fine
   await query(first, 'create table rows (id int primary key)');
   for (let id = 1; id <= 20; id += 1) await query(first, `insert into rows values (${id})`);
   process.kill(first.pid, 'SIGKILL');
@@ -57,7 +57,7 @@ it('I12 keeps every acknowledged row through kill -9, and starts again over what
 
 it('stops a server whose owner was killed, and takes over its cluster', async () => {
   const first = await start();
-  await first.createDatabase('books');
+  await first.databases.create('books');
   const dead = spawn(process.execPath, ['-e', '']);
   await once(dead, 'exit');
   fs.writeFileSync(path.join(folder, 'pg.owner'), String(dead.pid));

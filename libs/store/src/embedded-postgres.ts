@@ -11,6 +11,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { Databases } from './databases.js';
 import { freePort, portInUse } from './ports.js';
 
 const run = promisify(execFile);
@@ -51,10 +52,7 @@ export interface EmbeddedPostgresOptions {
 export interface EmbeddedPostgres {
   port: number;
   pid: number;
-  /** Connection URL of one database, password included: never log it. */
-  url(database: string): string;
-  /** Creates the database unless it is there; as a copy of another, to which nobody is connected, when one is named. */
-  createDatabase(name: string, template?: string): Promise<void>;
+  databases: Databases;
   /** Fast shutdown; resolves when the server is gone. */
   stop(): Promise<void>;
 }
@@ -84,24 +82,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 }
 
 function handle(child: ChildProcess, port: number, password: string): EmbeddedPostgres {
-  const url = (database: string) => `postgres://isthmus:${password}@127.0.0.1:${port}/${database}`;
   return {
     port,
     pid: child.pid ?? 0,
-    url,
-    async createDatabase(name, template = 'template1') {
-      for (const word of [name, template])
-        if (!/^[a-z][a-z0-9_]{0,62}$/.test(word))
-          throw new PostgresError('failed', `"${word}" is not a plain database name.`);
-      const client = new pg.Client({ connectionString: url('postgres') });
-      await client.connect();
-      try {
-        const there = await client.query('select 1 from pg_database where datname = $1', [name]);
-        if (there.rowCount === 0) await client.query(`create database ${name} template ${template}`);
-      } finally {
-        await client.end();
-      }
-    },
+    databases: new Databases(`postgres://isthmus:${password}@127.0.0.1:${port}/postgres`),
     stop: () => stop(child),
   };
 }

@@ -3,6 +3,7 @@ export * from './config.js';
 export * from './crash.js';
 export * from './copy.js';
 export * from './data-source.js';
+export * from './databases.js';
 export * from './embedded-postgres.js';
 export * from './log.js';
 export * from './ports.js';

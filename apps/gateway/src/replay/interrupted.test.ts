@@ -2,6 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
@@ -44,8 +45,8 @@ async function server(child: ChildProcess): Promise<number> {
   while (child.exitCode === null) {
     const [made = ''] = fs.readdirSync(folder).filter((name) => name.startsWith('isthmus-replay-'));
     const file = path.join(folder, made, 'postgres', 'postmaster.pid');
-    const lines = made && fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split('\n') : [];
-    if (lines[7]?.startsWith('ready')) return Number(lines[0]);
+    const lines = await readFile(file, 'utf8').catch(() => ''); // comes and goes while the cluster is made
+    if (lines.split('\n')[7]?.startsWith('ready')) return Number.parseInt(lines);
     await delay(20);
   }
   throw new Error('The replay ended before its database stood.');

@@ -147,8 +147,8 @@ async function databaseFor(into: string | undefined): Promise<Opened> {
   try {
     fs.chmodSync(folder, 0o755); // the server's user must reach its folder
     postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'postgres'), durable: false });
-    await postgres.createDatabase('replay');
-    const database = await opened(postgres.url('replay'));
+    await postgres.databases.create('replay');
+    const database = await opened(postgres.databases.url('replay'));
     return { database, close: () => database.destroy().then(abandon), abandon };
   } catch (error) {
     await abandon();

@@ -101,7 +101,10 @@ async function until(look: () => Promise<boolean>): Promise<void> {
 }
 /** Ends every connection of a node, as the death of its machine would. */
 const cut = (name: string) =>
-  database.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1', [name]);
+  database.query(
+    'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = $1',
+    [name],
+  );
 
 beforeAll(async () => {
   cluster = await testCluster();

@@ -1,0 +1,60 @@
+/** Databases for tests: each of its own, as its migrations leave one, and gone with the file that asked. */
+import pg from 'pg';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { Databases } from './databases.js';
+import { testCluster } from './test-database.js';
+
+class Kept1700000000000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('create table kept (id int primary key)');
+  }
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('drop table kept');
+  }
+}
+
+async function query(url: string, sql: string): Promise<unknown[]> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+it('every database is one of its own, also when several are asked for at once and none was migrated before', async () => {
+  const cluster = await testCluster();
+  const urls = await Promise.all([1, 2, 3].map(() => cluster.fresh([Kept1700000000000])));
+  for (const url of urls) await query(url, 'insert into kept values (1)'); // a second 1 would be refused
+  expect(new Set(urls).size).toBe(3);
+  expect(await query(await cluster.fresh([Kept1700000000000]), 'select * from kept')).toEqual([]);
+  await expect(query(await cluster.fresh(), 'select * from kept')).rejects.toThrow(/"kept" does not exist/);
+  await cluster.close();
+});
+
+it('they are dropped at the end, whoever is connected; those of others stay', async () => {
+  const [mine, other] = await Promise.all([testCluster(), testCluster()]);
+  const [url, stays] = await Promise.all([mine.fresh(), other.fresh()]);
+  const client = new pg.Client({ connectionString: url });
+  const told = new Promise<Error>((resolve) => client.on('error', resolve));
+  await client.connect();
+  await mine.close();
+  expect((await told).message).toMatch(/terminat/);
+  await expect(query(url, 'select 1')).rejects.toMatchObject({ code: '3D000' });
+  expect(await query(stays, 'select 1 as one')).toEqual([{ one: 1 }]);
+  await other.close();
+});
+
+it('a name is plain, or refused; one that is taken is not given again', async () => {
+  const cluster = await testCluster();
+  const databases = new Databases(await cluster.fresh());
+  for (const name of ['', 'A', 'x; drop table y', '1x', 'x'.repeat(64)]) {
+    await expect(databases.create(name)).rejects.toThrow('plain database name');
+    await expect(databases.drop([name])).rejects.toThrow('plain database name');
+  }
+  const [one, two] = await Promise.all([cluster.fresh(), cluster.fresh()]);
+  const nameOf = (url: string) => new URL(url).pathname.slice(1);
+  expect(await databases.rename(nameOf(one), nameOf(two))).toBe(false);
+  await cluster.close();
+});
