@@ -17,6 +17,7 @@ import { SpotChecks1700000001500 } from './gateway/1700000001500-spot-checks.js'
 import { AuditedChain1700000001600 } from './gateway/1700000001600-audited-chain.js';
 import { OpenProposals1700000001700 } from './gateway/1700000001700-open-proposals.js';
 import { Bitcoin1700000001800 } from './gateway/1700000001800-bitcoin.js';
+import { Bitcoin1700000000500 } from './guardian/1700000000500-bitcoin.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -48,5 +49,6 @@ export const guardianMigrations = [
   Motions1700000000200,
   MessageOnce1700000000300,
   Proposals1700000000400,
+  Bitcoin1700000000500,
   Solana1700000000600,
 ];

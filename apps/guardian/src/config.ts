@@ -2,7 +2,14 @@
 import { coreSchema, networkAt, networkSchema, unitUrl, type AoNetwork } from '@isthmus/ao';
 import { ArweaveClient, SettledSlots } from '@isthmus/arweave';
 import { assetId, isArweaveAddress, isEthereumAddress, isSolanaAddress, solanaAssetId } from '@isthmus/bridge';
-import { solana } from '@isthmus/chains';
+import {
+  checkFinality,
+  DEFAULT_FINALITY,
+  MAX_FEE_RATE,
+  networkOf as bitcoinNetwork,
+  PERIOD,
+  solana,
+} from '@isthmus/chains';
 import { ConfigError } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
@@ -133,20 +140,106 @@ export function mintOf(id: string): string | null {
   return id.split('/token:')[1] ?? null;
 }
 
+/** Whether reading it throws nothing. */
+const isGood = (read: () => void): boolean => {
+  try {
+    read();
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const bitcoinChain = z
+  .strictObject({
+    /** CAIP-2 */
+    id: z
+      .string()
+      .refine(
+        (id) => isGood(() => bitcoinNetwork(id)),
+        'name a network of Bitcoin as bip122:<first 32 digits of its first block>',
+      ),
+    ...sources,
+    /** How many confirmations so much money waits for: rising, the last step for any amount. What the last says is final for all. */
+    finality: z
+      .array(z.strictObject({ upTo: baseUnits.nullable(), confirmations: z.int().min(1).max(144) }))
+      .min(1)
+      .max(16)
+      .refine(
+        (steps) => isGood(() => checkFinality(steps)),
+        'steps rise in money and confirmations, and the last is for any amount (upTo: null)',
+      )
+      .default([...DEFAULT_FINALITY]),
+    /** Block to look for payments from: one before the vault was first paid, the same for every guardian. */
+    startHeight: z.int().min(1),
+    /** A block people have looked up, to begin the header chain at; without it, the first block. */
+    headerAnchor: z
+      .strictObject({
+        height: z
+          .int()
+          .min(0)
+          .refine((height) => height % PERIOD === 0, `headers begin at a multiple of ${PERIOD}`),
+        header: z.string().regex(/^[0-9a-f]{160}$/, 'write the header as 160 small hex digits'),
+      })
+      .optional(),
+    /** Satoshis; less is not credited. */
+    minDeposit: baseUnits.default(10_000n),
+    /** Blocks before a refund opens in which nothing is credited any more. Deposits are gathered twice as early. */
+    sweepMargin: z.int().min(1).max(10_000).default(72),
+    /** Milliseconds a payment waits for others to share its fee. */
+    batchMs: z.int().min(0).max(3_600_000).default(30_000),
+    /** Satoshis per 1,000 virtual bytes this guardian signs at most. */
+    maxFeeRate: baseUnits
+      .refine((rate) => rate >= 1_000n && rate <= MAX_FEE_RATE, `a fee rate lies between 1000 and ${MAX_FEE_RATE}`)
+      .default(MAX_FEE_RATE),
+    /** Satoshis a transaction that pays nobody may cost: paid from what the vault has beyond what AO owes. */
+    reserve: baseUnits.default(0n),
+  })
+  .refine(enoughSources, TOO_FEW)
+  .refine((c) => (c.headerAnchor?.height ?? 0) < c.startHeight, {
+    path: ['startHeight'],
+    error: 'payments are looked for above headerAnchor',
+  });
+
+/** A network of Bitcoin: one vault, held by the guardians' keys there. */
+const bitcoinHome = z
+  .strictObject({
+    chain: bitcoinChain,
+    /** File of this guardian's key there: 32 secret bytes as hex, mode 0600. */
+    keyFile: z.string().min(1),
+    /** The coin, and its token process on AO. */
+    assets: assetsOf(z.strictObject({ id: z.string().min(1), process: aoId }), 1),
+  })
+  .superRefine(({ chain, assets }, context) => {
+    for (const [i, { id }] of assets.entries())
+      if (id !== `${chain.id}/slip44:0`)
+        context.addIssue({
+          code: 'custom',
+          path: ['assets', i, 'id'],
+          message: `the asset of this chain is ${chain.id}/slip44:0`,
+        });
+  });
+
 export type EthereumHomeConfig = z.output<typeof ethereumHome>;
+export type BitcoinHomeConfig = z.output<typeof bitcoinHome>;
 export type SolanaHomeConfig = z.output<typeof solanaHome>;
-export type HomeConfig = EthereumHomeConfig | SolanaHomeConfig;
+export type HomeConfig = EthereumHomeConfig | BitcoinHomeConfig | SolanaHomeConfig;
 
 const named = z.looseObject({ chain: z.looseObject({ id: z.string() }) });
 
 /** One home chain with its assets; what it must say goes by the namespace of its chain's id. */
 const homeSchema = z.unknown().transform((value, context): HomeConfig => {
   const id = named.safeParse(value).data?.chain.id ?? '';
-  const read = (id.startsWith('solana:') ? solanaHome : ethereumHome).safeParse(value);
+  const schema = id.startsWith('bip122:') ? bitcoinHome : id.startsWith('solana:') ? solanaHome : ethereumHome;
+  const read = schema.safeParse(value);
   if (read.success) return read.data;
   for (const { path, message } of read.error.issues) context.addIssue({ code: 'custom', path, message });
   return z.NEVER;
 });
+
+export function isBitcoinHome(home: HomeConfig): home is BitcoinHomeConfig {
+  return home.chain.id.startsWith('bip122:');
+}
 
 export function isSolanaHome(home: HomeConfig): home is SolanaHomeConfig {
   return home.chain.id.startsWith('solana:');

@@ -118,6 +118,11 @@ export class Ledger implements ReplicaStore {
     );
   }
 
+  /** Forgets deposits that are not on the chain any more and were not said yet. */
+  async forgetDeposits(manager: EntityManager, ids: readonly Hex[]): Promise<void> {
+    await manager.query('delete from observed_deposit where id = any($1) and item_id is null', [ids]);
+  }
+
   /** Deposits of a process not yet put into a message, by sequence. */
   async depositsToAttest(process: string, limit: number): Promise<{ id: string; line: string }[]> {
     return this.database.query(

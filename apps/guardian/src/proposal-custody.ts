@@ -87,10 +87,15 @@ export class ProposalCustody implements Custody {
     await this.propose(one, view, set, free);
     const refused = new Map<string, SignRefusal>();
     const byNumber = new Map(payable.map((w) => [w.number, w]));
+    const over = new Map<string, boolean>();
     let left = SIGN_AT_ONCE;
     for (const proposal of view.proposals.values()) {
       if (left === 0) break;
       if (proposal.epoch !== set.epoch || (await this.isSigned(one, proposal))) continue;
+      // What can never be any more keeps none of the others waiting.
+      const { anchor } = proposal;
+      if (!over.has(anchor)) over.set(anchor, (await this.parts.home.anchor(one.asset, anchor)) === 'void');
+      if (over.get(anchor) === true) continue;
       left -= 1;
       const why = await this.signOne(one, view, proposal, byNumber);
       if (why === null) continue;

@@ -4,7 +4,10 @@
  */
 import type { ScheduleEntry } from '@isthmus/ao';
 import type { BridgeEvent, Decision, GuardianSet, OpenProposal, OpenWithdrawal, ProcessView } from '@isthmus/bridge';
+import type { Logger } from '@isthmus/store';
+import type { DataSource } from 'typeorm';
 import type { Hex, PrivateKeyAccount } from 'viem';
+import type { Ledger } from '../ledger.js';
 
 /** An asset locked there, and its token process on AO. */
 export interface Asset {
@@ -76,7 +79,9 @@ export type ProposalRefusal =
   | 'rotation'
   | 'not-payable'
   /** It names other guardians to sign it. */
-  | 'not-named';
+  | 'not-named'
+  /** The set names another key for this guardian than the one it has. */
+  | 'other-key';
 
 /** A vault that guardians hold by their keys on the chain: M of them sign each transaction, which only they can refuse. */
 export interface ProposingHome extends HomeView {
@@ -109,3 +114,19 @@ export interface ProposingHome extends HomeView {
 }
 
 export type Home = ContractHome | ProposingHome;
+
+/** What all homes of a guardian share. */
+export interface HomeSurroundings {
+  ledger: Ledger;
+  /** The ledger's: a home may keep more than that does. */
+  database: DataSource;
+  /** AO address of this guardian. */
+  self: string;
+  log: Logger;
+}
+
+export interface OpenedHome {
+  home: Home;
+  /** Calls made to the chain's sources since the start. */
+  calls: () => number;
+}

@@ -1,34 +1,18 @@
 /** Opens the home chain an entry of the configuration names. */
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, solana, VaultWatcher } from '@isthmus/chains';
-import { readSecretFile, type Logger } from '@isthmus/store';
-import type { DataSource } from 'typeorm';
-import { isSolanaHome, type HomeConfig } from '../config.js';
-import type { Ledger } from '../ledger.js';
+import { readSecretFile } from '@isthmus/store';
+import { isBitcoinHome, isSolanaHome, type HomeConfig } from '../config.js';
+import { openBitcoinHome } from './bitcoin/open.js';
 import { EthereumHome } from './ethereum/ethereum-home.js';
-import type { Home } from './home.js';
+import type { HomeSurroundings, OpenedHome } from './home.js';
 import { SolanaHome } from './solana/solana-home.js';
 import { SolanaStore } from './solana/store.js';
 
-/** What all homes of a guardian share. */
-export interface HomeSurroundings {
-  /** The guardian's own, which the ledger is in too. */
-  database: DataSource;
-  ledger: Ledger;
-  /** AO address of this guardian. */
-  self: string;
-  log: Logger;
-}
-
-export interface OpenedHome {
-  home: Home;
-  /** Calls made to the chain's sources since the start. */
-  calls: () => number;
-}
-
-/** @throws with a typed code when what is kept of the chain breaks its rules */
+/** @throws ConfigError for a key file that is none; with a typed code when what is kept of the chain breaks its rules */
 export async function openHome(config: HomeConfig, surroundings: HomeSurroundings): Promise<OpenedHome> {
   const { ledger, database, self, log } = surroundings;
+  if (isBitcoinHome(config)) return openBitcoinHome(config, surroundings);
   if (isSolanaHome(config)) {
     const { id, rpcUrls, agreement } = config.chain;
     const pool = new solana.SolanaPool({ urls: rpcUrls, agreement, chain: id });

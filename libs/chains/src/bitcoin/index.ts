@@ -30,3 +30,4 @@ export * from './rpc.js';
 export * from './signing.js';
 export * from './vault-script.js';
 export * from './watcher.js';
+export { PERIOD } from './work.js';

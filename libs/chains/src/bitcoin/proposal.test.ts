@@ -119,7 +119,7 @@ it('any changed amount is refused', () => {
 it.each<[string, (tx: Transaction) => void]>([
   ['another script', (tx) => (tx.outs[1]!.script = Uint8Array.from(payout(9).script))],
   ['change to others', (tx) => (tx.outs[0]!.script = Uint8Array.from(payout(9).script))],
-  ['another order of payments', (tx) => tx.outs.reverse()],
+  ['another order of payments', (tx) => (tx.outs = tx.outs.toReversed())],
   ['another order of coins', (tx) => tx.ins.push(tx.ins.splice(1, 1)[0]!)],
   ['one output more', (tx) => tx.addOutput(payout(9).script, 1_000n)],
   ['one output less', (tx) => tx.outs.pop()],

@@ -1,0 +1,290 @@
+/** Guardians of a vault on Bitcoin for tests, stepped by hand: a real regtest node beside the units, and what people and relayers do there. */
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { createHash } from 'node:crypto';
+import type { OpenProposal, ProcessView } from '@isthmus/bridge';
+import {
+  chainOf,
+  combine,
+  decodeProposal,
+  decodeSignatures,
+  depositScript,
+  encodeRegistration,
+  memoScript,
+  NETWORKS,
+  outpointOf,
+  publicKeyOf,
+  unsigned,
+  vaultKeys,
+  vaultScript,
+  type Batch,
+  type DepositTerms,
+  type VaultCoin,
+  type VaultKeys,
+  type VaultScript,
+} from '@isthmus/chains';
+import { Purse, startBitcoin, type LocalBitcoin } from '@isthmus/devnet';
+import { tokenSource } from '@isthmus/store';
+import { Transaction } from 'bitcoinjs-lib';
+import type { DataSource } from 'typeorm';
+import { ALICE, ALICE_KEY } from './harness.js';
+import { guardianSchema, type GuardianConfig } from './src/config.js';
+import { Door, guardianAddress, guardianKey, lean, SCHEDULER, Subject, Units, type UnitParts } from './units.js';
+
+export const REGTEST = NETWORKS.regtest;
+export const CHAIN = chainOf(REGTEST);
+/** Confirmations after which a transaction of the vault is final. */
+export const DEEP = 3;
+/** Below it one confirmation is enough. */
+export const SMALL = 1_000_000n;
+export const SWEEP_MARGIN = 5;
+
+export const secretOf = (words: string): Buffer => createHash('sha256').update(words).digest();
+
+/** One node for all tests of a file. */
+export class BitcoinWorld extends Units {
+  readonly purse = Purse.of('payer');
+  readonly folder = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-guardian-bitcoin-'));
+  private made = 0;
+
+  private constructor(
+    units: UnitParts,
+    readonly bitcoin: LocalBitcoin,
+  ) {
+    super(units);
+  }
+
+  static async open(): Promise<BitcoinWorld> {
+    const [units, bitcoin] = await Promise.all([
+      BitcoinWorld.begin(),
+      startBitcoin({ reward: Purse.of('payer').script }),
+    ]);
+    return new BitcoinWorld(units, bitcoin);
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await this.bitcoin.stop();
+    fs.rmSync(this.folder, { recursive: true });
+  }
+
+  get url(): string {
+    return this.bitcoin.url.replace('http://', `http://${this.bitcoin.credentials}@`);
+  }
+
+  /** A new vault with its process, its first coin final: one test's own. */
+  async scene(): Promise<BitcoinScene> {
+    this.made += 1;
+    this.bitcoin.fees.estimate = 3_000n;
+    const scene = await BitcoinScene.open(this, `scene ${this.made}`);
+    this.scenes.push(scene);
+    return scene;
+  }
+}
+
+export class BitcoinScene {
+  readonly logged: string[] = [];
+  /** What the vault was paid, for who puts signatures together. */
+  private readonly coins = new Map<string, VaultCoin>();
+  private readonly subjects: Subject[] = [];
+  private constructor(
+    readonly world: BitcoinWorld,
+    readonly name: string,
+    readonly process: string,
+    readonly module: string,
+    readonly vault: VaultKeys,
+    readonly startHeight: number,
+    readonly gateway: Door,
+    readonly source: Door,
+  ) {}
+
+  static async open(world: BitcoinWorld, name: string): Promise<BitcoinScene> {
+    const keys = [0, 1, 2].map((i) => publicKeyOf(secretOf(`${name} ${i}`)));
+    const vault = vaultKeys(
+      keys.map((key) => Buffer.from(key, 'hex')),
+      2,
+    );
+    const { process, module } = await world.spawnProcess(
+      {
+        'Isthmus-Chain': CHAIN,
+        'Isthmus-Asset': `${CHAIN}/slip44:0`,
+        'Isthmus-Vault': vaultScript(vault, REGTEST).address,
+        'Isthmus-Guardians': [0, 1, 2].map(guardianAddress).join(','),
+        'Isthmus-Guardian-Keys': keys.join(','),
+        Denomination: '8',
+        'Isthmus-Limit': String(10n ** 12n),
+      },
+      lean(tokenSource().toString()),
+    );
+    const startHeight = world.bitcoin.node.height + 1;
+    const [gateway, source] = [await Door.open(world.unitsUrl), await Door.open(world.bitcoin.url)];
+    const scene = new BitcoinScene(world, name, process, module, vault, startHeight, gateway, source);
+    await scene.pay(50_000n, scene.lock);
+    await world.bitcoin.mine(DEEP);
+    return scene;
+  }
+
+  get lock(): VaultScript {
+    return vaultScript(this.vault, REGTEST);
+  }
+
+  async close(): Promise<DataSource[]> {
+    await Promise.all([this.gateway.close(), this.source.close()]);
+    return Promise.all(this.subjects.map((s) => s.close()));
+  }
+
+  /** A guardian with a database of its own, and the key the set names unless `key` says another. */
+  async guardian(index: number, change: Record<string, unknown> = {}, key = `${this.name} ${index}`): Promise<Subject> {
+    const keyFile = path.join(this.world.folder, `${key}.key`);
+    if (!fs.existsSync(keyFile)) fs.writeFileSync(keyFile, secretOf(key).toString('hex'), { mode: 0o600 });
+    const configure = (later: Record<string, unknown> = change) => this.configOf(index, keyFile, later);
+    const subject = await Subject.open(this, index, configure, await this.world.guardianDatabase());
+    this.subjects.push(subject);
+    return subject;
+  }
+
+  guardians(change: Record<string, unknown> = {}): Promise<Subject[]> {
+    return Promise.all([0, 1, 2].map((i) => this.guardian(i, change)));
+  }
+
+  /** Rounds of all until something holds. @throws Error when it does not come to that */
+  async until(subjects: readonly Subject[], holds: () => boolean | Promise<boolean>): Promise<void> {
+    for (let round = 0; round < 40; round += 1) {
+      if (await holds()) return;
+      for (const subject of subjects) await subject.round();
+    }
+    throw new Error(`It does not come to that: ${this.logged.slice(-5).join('').slice(0, 1_500)}`);
+  }
+
+  async rounds(subjects: readonly Subject[], count = 2): Promise<void> {
+    for (let round = 0; round < count; round += 1) for (const subject of subjects) await subject.round();
+  }
+
+  /** A deposit address that credits Alice, said on the schedule. */
+  async address(change: Partial<DepositTerms> = {}): Promise<{ lock: VaultScript; terms: DepositTerms }> {
+    const terms: DepositTerms = {
+      network: REGTEST,
+      vault: this.vault,
+      process: this.process,
+      recipient: ALICE,
+      tags: [],
+      refund: { kind: 'key', key: Buffer.from(publicKeyOf(secretOf('depositor')), 'hex') },
+      refundAfter: 60,
+      ...change,
+    };
+    const { tags, data } = encodeRegistration(terms);
+    await this.world.message(ALICE_KEY, this.process, Object.fromEntries(tags.map((t) => [t.name, t.value])), data);
+    return { lock: depositScript(terms), terms };
+  }
+
+  /** Pays a script of the vault; not mined. */
+  async pay(value: bigint, lock: VaultScript, deposit = false, ...more: { script: Uint8Array; value: bigint }[]) {
+    const { bitcoin, purse } = this.world;
+    const hex = await purse.pay(bitcoin.node, [{ script: lock.script, value }, ...more]);
+    await bitcoin.send(hex);
+    const coin = { txid: Transaction.fromHex(hex).getId(), vout: 0, value, lock, deposit };
+    this.coins.set(outpointOf(coin), coin);
+    return { hex, coin };
+  }
+
+  /** A payment to the vault that names Alice. */
+  payMemo(value: bigint) {
+    return this.pay(value, this.lock, false, { script: memoScript({ recipient: ALICE, tags: [] }), value: 0n });
+  }
+
+  /** Alice has this much on AO, all of it final and seen by these guardians. */
+  async funded(subjects: readonly Subject[], value = 500_000n): Promise<{ coin: VaultCoin; terms: DepositTerms }> {
+    const { lock, terms } = await this.address();
+    await this.rounds(subjects, 1);
+    const { coin } = await this.pay(value, lock, true);
+    await this.world.bitcoin.mine(DEEP);
+    await this.until(subjects, () => subjects.every((s) => s.guardian.viewOf(this.process)?.minted === value));
+    await this.rounds(subjects);
+    return { coin, terms };
+  }
+
+  withdraw(amount: bigint, recipient = this.world.purse.address, maxFee = 20_000n) {
+    const tags = { Action: 'Withdraw', Quantity: String(amount), Recipient: recipient, 'Max-Fee': String(maxFee) };
+    return this.world.message(ALICE_KEY, this.process, tags);
+  }
+
+  /** What M guardians have signed, as a relayer puts it together; null while they have not. */
+  combined(view: ProcessView, proposal: OpenProposal, vault = this.vault, set = view.set): string | null {
+    if (proposal.signatures.size < vault.threshold) return null;
+    const { spends, outputs, hex } = decodeProposal(proposal);
+    const inputs = spends.map((s) => this.coins.get(s) as VaultCoin);
+    const [change, ...paid] = outputs as [{ script: Uint8Array; value: bigint }, ...typeof outputs];
+    const batch = {
+      vault,
+      inputs,
+      change: { lock: { ...this.lock, script: change.script }, value: change.value },
+      payouts: paid.map(({ script, value }, i) => ({ number: BigInt(i), script, amount: value, maxFee: 0n, fee: 0n })),
+    } as unknown as Batch;
+    if (unsigned(batch).toHex() !== hex) throw new Error('The proposal is not put together as it was meant.');
+    const partials = [...proposal.signatures].map(([g, text]) =>
+      decodeSignatures(text, set.keys[set.guardians.indexOf(g)] ?? ''),
+    );
+    const signed = combine(batch, partials);
+    const txid = Transaction.fromHex(signed).getId();
+    this.coins.set(`${txid}:0`, { txid, vout: 0, value: change.value, lock: this.lock, deposit: false });
+    return signed;
+  }
+
+  /** Rounds until a proposal that is not `known` has enough signatures; put together. */
+  async signedBatch(
+    subjects: readonly Subject[],
+    known: readonly string[] = [],
+  ): Promise<{ hex: string; proposal: OpenProposal; txid: string }> {
+    const [first] = subjects as [Subject];
+    let found: OpenProposal | undefined;
+    await this.until(subjects, () => {
+      found = [...first.view.proposals.values()].find((p) => p.signatures.size >= 2 && !known.includes(p.id));
+      return found !== undefined;
+    });
+    if (!found) throw new Error('Nothing was signed.');
+    const hex = this.combined(first.view, found);
+    if (!hex) throw new Error('Too few have signed.');
+    return { hex, proposal: found, txid: Transaction.fromHex(hex).getId() };
+  }
+
+  private configOf(index: number, keyFile: string, change: Record<string, unknown>): GuardianConfig {
+    const { chain = {}, ...others } = change;
+    const home = {
+      chain: {
+        id: CHAIN,
+        rpcUrls: [this.world.url],
+        agreement: 1,
+        finality: [
+          { upTo: String(SMALL), confirmations: 1 },
+          { upTo: null, confirmations: DEEP },
+        ],
+        startHeight: this.startHeight,
+        minDeposit: '10000',
+        sweepMargin: SWEEP_MARGIN,
+        batchMs: 0,
+        reserve: '20000',
+        ...(chain as object),
+      },
+      keyFile,
+      assets: [{ id: `${CHAIN}/slip44:0`, process: this.process }],
+    };
+    return guardianSchema.parse({
+      name: `guardian ${index}`,
+      keyFile: '/nowhere',
+      databaseUrl: 'postgres://nowhere',
+      port: 0,
+      gatewayUrl: this.gateway.url,
+      scheduler: SCHEDULER.address,
+      homes: [home],
+      modules: [this.module],
+      turnMs: 100,
+      ...others,
+    });
+  }
+
+  /** What a guardian says by hand. */
+  async say(index: number, action: string, data: string, more: Record<string, string> = {}): Promise<void> {
+    await this.world.message(guardianKey(index), this.process, { Action: action, ...more }, data);
+  }
+}

@@ -1,0 +1,332 @@
+/**
+ * A vault on Bitcoin, as this guardian sees it for itself: what paid it, what it has, what it is asked to sign. Nothing is signed that this guardian
+ * would not have built from its own coins and the withdrawals it knows, at a fee near its own estimate.
+ */
+import type { ScheduleEntry } from '@isthmus/ao';
+import type { BridgeEvent, GuardianSet, OpenProposal, OpenWithdrawal, ProcessView } from '@isthmus/bridge';
+import {
+  decodeProposal,
+  encodeSignatures,
+  isBitcoinAddress,
+  MAX_INPUTS,
+  MIN_CHANGE,
+  outpointOf,
+  parseAddress,
+  ProposalMismatch,
+  publicKeyOf,
+  rebuild,
+  signBatch,
+  type Batch,
+  type BitcoinNetwork,
+  type Payout,
+  type ProposedBatch,
+  type RebuildFacts,
+  type VaultCoin,
+} from '@isthmus/chains';
+import type { Logger } from '@isthmus/store';
+import type { Ledger } from '../../ledger.js';
+import type { AnchorStanding, Asset, ProposalRefusal, ProposingHome } from '../home.js';
+import { hexOf, type Batches } from './batches.js';
+import { factsOf, payoutFor } from './facts.js';
+import type { Fees } from './fees.js';
+import type { Planner, Situation } from './planner.js';
+import type { Scanner } from './scanner.js';
+import type { BitcoinStore, CoinRow } from './store.js';
+import { places, type Place } from './tip.js';
+
+export interface BitcoinHomeParts {
+  network: BitcoinNetwork;
+  asset: Asset;
+  /** 32 bytes. */
+  secret: Uint8Array;
+  /** AO address of this guardian: whose key the set must name. */
+  self: string;
+  /** The most a transaction that pays nobody may cost, satoshis. */
+  reserve: bigint;
+  /** Blocks before a refund opens in which nothing is credited any more. */
+  sweepMargin: number;
+  ledger: Ledger;
+  store: BitcoinStore;
+  batches: Batches;
+  scanner: Scanner;
+  planner: Planner;
+  fees: Fees;
+  log: Logger;
+}
+
+/** Guardians' tips differ by some blocks: what is due to one may not be yet to another. */
+const BLOCKS_APART = 6;
+/** Proposals that may lie between one and a coin that is mined, more than any chain of them has. */
+const MAX_DEEP = 64;
+
+export class BitcoinHome implements ProposingHome {
+  readonly custody = 'proposals';
+  private readonly key: string;
+  private learned: number | null = null;
+  /** Output script of the vault of the set that decides, as far as the schedule was read. */
+  private deciding: string | null = null;
+
+  constructor(private readonly parts: BitcoinHomeParts) {
+    this.key = publicKeyOf(parts.secret);
+  }
+
+  get height(): bigint {
+    return BigInt(this.parts.scanner.height);
+  }
+
+  get watched(): boolean {
+    return this.parts.scanner.watched;
+  }
+
+  /** @throws AgreementLost, BitcoinFinalityViolated */
+  async watch(): Promise<void> {
+    await this.parts.scanner.watch();
+    await this.parts.fees.look();
+  }
+
+  hasSeen(): boolean {
+    return this.parts.scanner.hasSeenAll;
+  }
+
+  holdings(): Promise<bigint> {
+    const { store, scanner, sweepMargin } = this.parts;
+    return store.holdings(scanner.height, scanner.finalHeight, sweepMargin);
+  }
+
+  /** Any standard address of the network that is not the vault itself. */
+  canPay(recipient: string): boolean {
+    const { network, store } = this.parts;
+    return isBitcoinAddress(recipient, network) && store.vault(hexOf(parseAddress(recipient, network).script)) === null;
+  }
+
+  vaultOf(_asset: Asset, set: GuardianSet): string {
+    return this.parts.batches.lockOf(set).lock.address;
+  }
+
+  async learn(_asset: Asset, entry: ScheduleEntry, events: readonly BridgeEvent[], view: ProcessView): Promise<void> {
+    const { store, scanner, batches } = this.parts;
+    const facts = factsOf(entry, events, view, { ...this.parts, process: this.parts.asset.process });
+    if (entry.nonce === 0) this.deciding = batches.rowOf(view.set).script;
+    if (!facts) return;
+    if (facts.vault) this.deciding = facts.vault.script;
+    this.learned ??= await store.learned();
+    if (entry.nonce <= this.learned) return;
+    const { allSeen } = await store.learn(entry.nonce, facts);
+    this.learned = entry.nonce;
+    if (!allSeen) scanner.missed();
+  }
+
+  followed(): void {
+    this.parts.scanner.followed(this.deciding);
+  }
+
+  /** An empty vault is in the hands of whoever decides: there is nothing to hand over. */
+  async holder(_asset: Asset, view: ProcessView): Promise<'set' | 'outgoing' | null> {
+    const { store, batches, scanner } = this.parts;
+    if (!scanner.watched) return null;
+    const last = await store.lastAnchor();
+    if (!last) return 'set';
+    const { vault } = last.coin;
+    if (batches.rowOf(view.set).script === vault) return 'set';
+    return view.outgoing && batches.rowOf(view.outgoing).script === vault ? 'outgoing' : null;
+  }
+
+  async propose(
+    _asset: Asset,
+    view: ProcessView,
+    payable: readonly OpenWithdrawal[],
+    isTurn: (anchor: string) => boolean,
+  ): Promise<string[]> {
+    const { planner, batches } = this.parts;
+    if (!this.hasSeen()) return [];
+    const all = await this.places(view);
+    const [first] = all;
+    if (!first) return [];
+    const lock = hexOf(first.coin.lock.script);
+    const set = [view.set, view.outgoing].find((s) => s && batches.rowOf(s).script === lock);
+    if (!set || !this.hasKey(set)) return [];
+    const situation = await this.situation(view, set, all, isTurn);
+    if (set === view.set) return planner.pay(situation, payable);
+    return planner.handOver(situation, batches.lockOf(view.set).lock);
+  }
+
+  async sign(
+    _asset: Asset,
+    view: ProcessView,
+    proposal: OpenProposal,
+    paid: readonly OpenWithdrawal[],
+  ): Promise<{ signatures: string } | { refused: ProposalRefusal }> {
+    const set = [view.set, view.outgoing].find((s) => s?.epoch === proposal.epoch);
+    if (!this.hasSeen()) return { refused: 'behind' };
+    if (!set) return { refused: 'rotation' };
+    if (!this.hasKey(set)) return { refused: 'other-key' };
+    const proposed = await this.known(proposal);
+    if (!proposed) return { refused: 'differs' };
+    const all = await this.places(view);
+    const place = all.find((p) => p.anchor === proposal.anchor);
+    if (!place || paid.some((w) => place.paid.has(w.number))) return { refused: 'other-anchor' };
+    if (hexOf(place.coin.lock.script) !== this.parts.batches.rowOf(set).script) return { refused: 'rotation' };
+    const payouts = paid.map((w) => payoutFor(w, this.parts.network));
+    const leaves = set !== view.set;
+    if (leaves && payouts.length > 0) return { refused: 'rotation' };
+    const made = await this.remake(view, set, all, place, proposed, payouts);
+    return made instanceof ProposalMismatch
+      ? { refused: this.say(made, proposal) }
+      : { signatures: encodeSignatures(signBatch(made, this.parts.secret)) };
+  }
+
+  async anchor(_asset: Asset, anchor: string): Promise<AnchorStanding> {
+    const { store } = this.parts;
+    let at = anchor;
+    for (let deep = 0; deep < MAX_DEEP; deep += 1) {
+      const place = await store.anchorPlace(at);
+      // Used up by what does not lead to the anchor, if that is not it: then the anchor can never exist.
+      if (place) return place === 'used' ? 'void' : 'open';
+      const [txid = '', vout] = at.split(':');
+      const made = vout === '0' ? await store.proposal(txid) : null;
+      if (!made) return 'unsure';
+      at = made.anchor;
+    }
+    return 'unsure';
+  }
+
+  private places(view: ProcessView): Promise<Place[]> {
+    return places(this.parts.store, this.parts.batches, view);
+  }
+
+  private async situation(
+    view: ProcessView,
+    { epoch }: GuardianSet,
+    all: readonly Place[],
+    isTurn: (anchor: string) => boolean,
+  ): Promise<Situation> {
+    const { scanner } = this.parts;
+    const reserve = await this.reserve(view, all);
+    return { view, epoch, places: all, height: scanner.height, reserve, sweepBlocks: this.sweepBlocks, isTurn };
+  }
+
+  /** Deposits are gathered twice as early as they stop being credited. */
+  private get sweepBlocks(): number {
+    return 2 * this.parts.sweepMargin;
+  }
+
+  /** What is nobody's, as far as configuration lets it be spent. */
+  private async reserve(view: ProcessView, all: readonly Place[]): Promise<bigint> {
+    const { ledger, reserve, asset } = this.parts;
+    const released = await ledger.releasedAmong(asset.process, [...view.open.keys()]);
+    const open = [...view.open.values()].filter((w) => !released.has(w.number));
+    const owed = open.reduce((sum, w) => sum + w.amount, view.minted - view.burned);
+    const going = all.reduce((sum, { signed }) => sum + (signed?.row.payouts.length === 0 ? signed.batch.fee : 0n), 0n);
+    const surplus = (await this.holdings()) - owed - going;
+    return surplus < 0n ? 0n : surplus < reserve ? surplus : reserve;
+  }
+
+  /** Whether the set names this guardian's own key where it names this guardian. */
+  private hasKey({ guardians, keys }: GuardianSet): boolean {
+    const { self, log } = this.parts;
+    const index = guardians.findIndex((g) => g === self);
+    if (index < 0) return false;
+    const named = keys[index];
+    if (named !== this.key)
+      log.error({ named, own: this.key }, 'the set names another key for this guardian: correct keyFile of the home');
+    return named === this.key;
+  }
+
+  /** What is proposed, if the first that named its transaction said the same. */
+  private async known(proposal: OpenProposal): Promise<ProposedBatch | null> {
+    try {
+      const proposed = decodeProposal(proposal);
+      const row = await this.parts.store.proposal(proposed.txid);
+      return row?.id === proposal.id ? proposed : null;
+    } catch (error) {
+      if (error instanceof ProposalMismatch) return null;
+      throw error;
+    }
+  }
+
+  private async remake(
+    view: ProcessView,
+    set: GuardianSet,
+    all: readonly Place[],
+    place: Place,
+    proposed: ProposedBatch,
+    payouts: readonly Payout[],
+  ): Promise<Batch | ProposalMismatch> {
+    const { store, batches, fees } = this.parts;
+    const { keys, lock } = batches.lockOf(set);
+    const leaves = set !== view.set;
+    const rows = (await store.coinsAt(proposed.spends.slice(1))).filter((row) => mayBeSpent(row, place, leaves));
+    const coins = new Map([place.coin, ...(await batches.coins(rows))].map((c) => [outpointOf(c), c]));
+    const wrong = leaves
+      ? await this.leavesBehind(proposed, lock.script)
+      : await this.isIdle(place, all, proposed, payouts, coins);
+    if (wrong) return wrong;
+    const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === hexOf(lock.script);
+    const facts: RebuildFacts = {
+      vault: keys,
+      changeTo: leaves && !stays ? batches.lockOf(view.set).lock : lock,
+      coins,
+      payouts,
+      rates: fees.bounds,
+      reserve: await this.reserve(view, all),
+      ...(place.below ? { lift: { vsize: place.below.vsize, fee: place.below.fee } } : {}),
+    };
+    try {
+      return rebuild(proposed, facts);
+    } catch (error) {
+      if (error instanceof ProposalMismatch) return error;
+      throw error;
+    }
+  }
+
+  /** Who hands the vault over leaves nothing that was credited behind; while that is too much for one transaction, it gathers. */
+  private async leavesBehind(proposed: ProposedBatch, own: Uint8Array): Promise<ProposalMismatch | null> {
+    const left = await this.parts.store.leftIn(hexOf(own));
+    const anchor = proposed.spends[0];
+    const others = left.filter((c) => outpointOf(c) !== anchor);
+    const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === hexOf(own);
+    const taken = new Set(proposed.spends);
+    const forgotten = others.some((c) => c.state === 'credited' && !taken.has(outpointOf(c)));
+    if (stays ? others.length >= MAX_INPUTS : !forgotten) return null;
+    return new ProposalMismatch('coins', 'A vault is handed over with all that is in it.');
+  }
+
+  /** Coins nobody needs cost those who are paid, or the vault: why a transaction has more than it needs, or need not be. */
+  private async isIdle(
+    place: Place,
+    all: readonly Place[],
+    { spends, feeRate }: ProposedBatch,
+    payouts: readonly Payout[],
+    coins: ReadonlyMap<string, VaultCoin>,
+  ): Promise<ProposalMismatch | null> {
+    const { store, scanner, fees } = this.parts;
+    const lock = hexOf(place.coin.lock.script);
+    const rows = await store.due(lock, scanner.height, this.sweepBlocks + BLOCKS_APART);
+    const due = new Set(rows.map(outpointOf));
+    const taken = spends.flatMap((s) => coins.get(s) ?? []);
+    const optional = taken.slice(1).filter((c) => !due.has(outpointOf(c)));
+    if (payouts.length > 0) {
+      const needed = payouts.reduce((sum, p) => sum + p.amount, MIN_CHANGE);
+      const sum = taken.reduce((all_, c) => all_ + c.value, 0n);
+      const spare = optional.some((c) => sum - c.value >= needed);
+      return spare ? new ProposalMismatch('coins', 'It spends a coin it does not need.') : null;
+    }
+    const under = all[all.indexOf(place) - 1]?.signed;
+    const lifts = under && fees.isLow(under.feeRate) && feeRate > under.feeRate;
+    const gathers = taken.length - 1 > optional.length;
+    if (optional.length === 0 && (gathers || lifts)) return null;
+    return new ProposalMismatch('coins', 'It pays nobody, gathers nothing that is due, and lifts nothing.');
+  }
+
+  private say({ code, message }: ProposalMismatch, { id }: OpenProposal): ProposalRefusal {
+    this.parts.log.info({ proposal: id, why: message }, 'a proposal is none of ours');
+    return code === 'malformed' ? 'differs' : code;
+  }
+}
+
+/** What is there for good, not spent by what lies below, and either credited or, when all goes, anything the vault itself was paid. */
+function mayBeSpent(row: CoinRow, place: Place, leaves: boolean): boolean {
+  const isOurs = row.state === 'credited' || (leaves && row.state === 'refused' && row.kind === 'memo');
+  const isFree = row.spent === null && !place.spent.has(outpointOf(row));
+  return isOurs && isFree && row.vault === hexOf(place.coin.lock.script);
+}

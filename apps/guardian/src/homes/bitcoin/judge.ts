@@ -1,0 +1,43 @@
+/** What becomes of a payment to the vault once it is final: who is credited, or why nobody is. By the chain alone, so that all guardians come to the same. */
+import { confirmationsFor, type FinalityPolicy } from '@isthmus/chains';
+import type { CoinRow } from './store.js';
+
+export interface Judging {
+  /** The last block that was scanned, and the last that is known: between them there may be more about a coin. */
+  height: number;
+  tip: number;
+  finality: FinalityPolicy;
+  minimum: bigint;
+  sweepMargin: number;
+  /** Output script of the vault the deciding set holds. */
+  holding: string | null;
+}
+
+export type Refusal =
+  | 'below-minimum'
+  /** The depositor could take it back before it is swept. */
+  | 'refund-near'
+  /** The depositor has taken it back. */
+  | 'refunded'
+  /** Only guardians that have left could move it. */
+  | 'old-vault'
+  /** What is wrong with its memo. */
+  | (string & {});
+
+export type Verdict = { state: 'seen' } | { state: 'credited' } | { state: 'refused'; reason: Refusal };
+
+export function judge(coin: CoinRow, where: Judging): Verdict {
+  const { height, tip, finality, minimum, sweepMargin, holding } = where;
+  const required = confirmationsFor(finality, coin.together, coin.coinbase);
+  if (height - coin.height + 1 < required) return { state: 'seen' };
+  const { fault, spent, refundAfter } = coin;
+  if (fault !== null) return { state: 'refused', reason: fault };
+  if (coin.value < minimum) return { state: 'refused', reason: 'below-minimum' };
+  const isNear = (at: number) => refundAfter !== null && at - coin.height + 1 + sweepMargin >= refundAfter;
+  if (isNear(coin.height + required - 1)) return { state: 'refused', reason: 'refund-near' };
+  // What the guardians have moved is the vault's, whatever comes later.
+  if (spent) return spent.refund ? { state: 'refused', reason: 'refunded' } : { state: 'credited' };
+  const reason = isNear(tip) ? 'refund-near' : coin.vault === holding ? null : 'old-vault';
+  if (reason === null) return { state: 'credited' };
+  return height < tip ? { state: 'seen' } : { state: 'refused', reason };
+}

@@ -1,0 +1,61 @@
+/** Puts the parts of a Bitcoin home together, as configuration names them. */
+import { BitcoinPool, BitcoinWatcher, HeaderChain, HeaderTable, networkOf } from '@isthmus/chains';
+import { readSecretFile } from '@isthmus/store';
+import type { BitcoinHomeConfig } from '../../config.js';
+import type { HomeSurroundings, OpenedHome } from '../home.js';
+import { Batches } from './batches.js';
+import { BitcoinHome } from './bitcoin-home.js';
+import { Fees } from './fees.js';
+import { Planner } from './planner.js';
+import { Scanner } from './scanner.js';
+import { BitcoinStore } from './store.js';
+
+/** @throws ConfigError for a key file that is none; BitcoinError when kept headers or the anchor break a rule */
+export async function openBitcoinHome(
+  { chain, keyFile, assets }: BitcoinHomeConfig,
+  { database, ledger, self, log }: HomeSurroundings,
+): Promise<OpenedHome> {
+  const [asset] = assets;
+  if (!asset) throw new Error('A Bitcoin home has its coin.'); // the configuration was checked
+  const { process } = asset;
+  const secret = readSecretFile(keyFile);
+  const network = networkOf(chain.id);
+  const { finality, minDeposit: minimum, sweepMargin, reserve, batchMs, startHeight } = chain;
+  const pool = new BitcoinPool({ urls: chain.rpcUrls, agreement: chain.agreement, network });
+  const anchor = chain.headerAnchor;
+  const headers = await HeaderChain.open(network, new HeaderTable(database, network), anchor ? { anchor } : {});
+  const store = await BitcoinStore.open(database, process);
+  const watcher = new BitcoinWatcher(pool, headers, store, store.coins, { finality, minimum, sweepMargin });
+  const batches = new Batches(store, network, process);
+  const fees = new Fees(pool, chain.maxFeeRate);
+  const scanner = new Scanner({
+    chain: chain.id,
+    process,
+    startHeight,
+    finality,
+    minimum,
+    sweepMargin,
+    ledger,
+    store,
+    headers,
+    watcher,
+    log,
+  });
+  const planner = new Planner({ store, batches, network, fees, batchMs, log, now: () => performance.now() });
+  const home = new BitcoinHome({
+    network,
+    asset,
+    secret,
+    self,
+    reserve,
+    sweepMargin,
+    ledger,
+    store,
+    batches,
+    scanner,
+    planner,
+    fees,
+    log,
+  });
+  return { home, calls: () => pool.calls };
+}

@@ -1,0 +1,254 @@
+/**
+ * What a guardian proposes: payments that have waited long enough, one batch over the newest anchor at a time; deposits gathered before their refund
+ * opens; a higher fee for what is not mined; and the vault's coins for the guardians that take over. All of it from facts that others have too.
+ */
+import { encodeProposalLine, type OpenWithdrawal, type ProcessView } from '@isthmus/bridge';
+import {
+  BitcoinError,
+  encodeProposal,
+  MAX_INPUTS,
+  outpointOf,
+  planRelease,
+  planReplacement,
+  planSweep,
+  type Batch,
+  type BitcoinNetwork,
+  type Payout,
+  type VaultCoin,
+  type VaultScript,
+} from '@isthmus/chains';
+import type { Logger } from '@isthmus/store';
+import { hexOf, type Batches } from './batches.js';
+import { payoutFor } from './facts.js';
+import type { Fees } from './fees.js';
+import type { BitcoinStore } from './store.js';
+import type { Place } from './tip.js';
+
+/** Payouts that do not wait for more. */
+const FULL = 50;
+/** Blocks after which a batch that is signed and not mined may be lifted. */
+const STUCK_BLOCKS = 3;
+/** Milliseconds others' proposal over an anchor is given to be signed, at least. */
+const YOUNG_MS = 10_000;
+/** Things remembered of when they were first seen. */
+const MAX_SINCE = 10_000;
+
+export interface PlannerParts {
+  store: BitcoinStore;
+  batches: Batches;
+  network: BitcoinNetwork;
+  fees: Fees;
+  /** Milliseconds a payment waits for others. */
+  batchMs: number;
+  log: Logger;
+  now: () => number;
+}
+
+/** The state of things a plan is made in. */
+export interface Situation {
+  view: ProcessView;
+  /** Of the set that proposes. */
+  epoch: bigint;
+  places: readonly Place[];
+  height: number;
+  /** The most a transaction that pays nobody may cost. */
+  reserve: bigint;
+  /** Blocks before a refund opens in which deposits are gathered. */
+  sweepBlocks: number;
+  isTurn: (anchor: string) => boolean;
+}
+
+type Planned = { batch: Batch; feeRate: bigint };
+
+export class Planner {
+  private readonly since = new Map<string, number>();
+
+  constructor(private readonly parts: PlannerParts) {}
+
+  /** The line that pays some of these, or gathers what is due. */
+  async pay(situation: Situation, payable: readonly OpenWithdrawal[]): Promise<string[]> {
+    const { places, isTurn } = situation;
+    const lifted = this.lift(situation);
+    const top = places.at(-1);
+    if (lifted || !top) return lifted ? [lifted] : [];
+    const due = this.waited(payable.filter((w) => !top.paid.has(w.number)));
+    const sweep = await this.due(situation, top);
+    if ((due.length === 0 && sweep.length === 0) || this.isServed(situation, top.anchor) || !isTurn(top.anchor))
+      return [];
+    const planned = (await this.release(top, due, sweep)) ?? this.gather(situation, top, sweep);
+    return planned ? [this.line(situation.epoch, planned)] : [];
+  }
+
+  /** The line that gives all the vault has to other keys; what does not fit is gathered first. */
+  async handOver(situation: Situation, to: VaultScript): Promise<string[]> {
+    const { store, batches, fees } = this.parts;
+    const top = situation.places.at(-1);
+    if (!top || top.unconfirmed > 0 || this.isServed(situation, top.anchor) || !situation.isTurn(top.anchor)) return [];
+    const all = this.usable(top, await batches.coins(await store.leftIn(hexOf(top.coin.lock.script))));
+    const isAll = all.length < MAX_INPUTS;
+    const feeRate = fees.rate;
+    const batch = attempt(() =>
+      planSweep({
+        ...planOf(top, isAll ? to : top.coin.lock),
+        vault: keysOf(batches, store, top),
+        feeRate,
+        coins: all.slice(0, MAX_INPUTS - 1),
+        reserve: situation.reserve,
+      }),
+    );
+    return this.orSay(batch, feeRate, situation, 'the vault cannot be handed over');
+  }
+
+  /** What lifts the lowest batch that is signed and not mined for long at less than is paid now. */
+  private lift(situation: Situation): string | null {
+    const { fees, store, batches } = this.parts;
+    const { places, height, isTurn } = situation;
+    const stuck = places.find((p) => p.signed);
+    if (!stuck?.signed) return null;
+    const { batch, feeRate, row } = stuck.signed;
+    const blocks = height - this.first(`signed ${row.txid}`, height);
+    if (blocks < STUCK_BLOCKS || !fees.isLow(feeRate)) return null;
+    const over = this.isServed(situation, stuck.anchor, feeRate);
+    if (over || !isTurn(stuck.anchor)) return null;
+    const rate = fees.rate;
+    const isLast = places.at(-1) === places[places.indexOf(stuck) + 1];
+    const replaced = isLast ? this.replacement(situation, stuck, batch, rate) : null;
+    if (replaced) return this.line(situation.epoch, { batch: replaced, feeRate: rate });
+    const top = places.at(-1);
+    if (!top?.below || this.isServed(situation, top.anchor)) return null;
+    const { vsize, fee } = top.below;
+    const child = attempt(() =>
+      planSweep({
+        ...planOf(top, top.coin.lock),
+        vault: keysOf(batches, store, top),
+        feeRate: rate,
+        coins: [],
+        reserve: situation.reserve,
+        lift: { vsize, fee },
+      }),
+    );
+    return child instanceof BitcoinError ? null : this.line(situation.epoch, { batch: child, feeRate: rate });
+  }
+
+  private replacement({ reserve }: Situation, place: Place, batch: Batch, feeRate: bigint): Batch | null {
+    const [, ...coins] = batch.inputs;
+    const made = attempt(() =>
+      batch.payouts.length > 0
+        ? planReplacement(batch, feeRate)
+        : planSweep({ ...planOf(place, batch.change.lock), vault: batch.vault, feeRate, coins, reserve }),
+    );
+    return made instanceof BitcoinError ? null : made;
+  }
+
+  private async release(top: Place, due: readonly OpenWithdrawal[], sweep: VaultCoin[]): Promise<Planned | null> {
+    const { store, batches, fees, network, log } = this.parts;
+    const coins = this.usable(top, await batches.coins(await store.spendable(hexOf(top.coin.lock.script))));
+    let payouts: Payout[] = due.slice(0, FULL).map((w) => payoutFor(w, network));
+    const feeRate = fees.rate;
+    while (payouts.length > 0) {
+      const built = attempt(() =>
+        planRelease({
+          ...planOf(top, top.coin.lock),
+          vault: keysOf(batches, store, top),
+          feeRate,
+          payouts,
+          coins,
+          sweep: sweep.slice(0, MAX_INPUTS / 2),
+        }),
+      );
+      if (!(built instanceof BitcoinError)) return { batch: built.batch, feeRate };
+      log.info({ why: built.code, payouts: payouts.length }, 'no batch can be built of these payouts');
+      if (built.code !== 'not-enough-coins') return null;
+      const [largest] = payouts.toSorted((a, b) => (a.amount < b.amount ? 1 : -1));
+      payouts = payouts.filter((p) => p !== largest);
+    }
+    return null;
+  }
+
+  private gather(situation: Situation, top: Place, sweep: VaultCoin[]): Planned | null {
+    const { store, batches, fees, log } = this.parts;
+    if (sweep.length === 0) return null;
+    const feeRate = fees.rate;
+    const batch = attempt(() =>
+      planSweep({
+        ...planOf(top, top.coin.lock),
+        vault: keysOf(batches, store, top),
+        feeRate,
+        coins: sweep.slice(0, MAX_INPUTS - 1),
+        reserve: situation.reserve,
+      }),
+    );
+    if (!(batch instanceof BitcoinError)) return { batch, feeRate };
+    log.error({ why: batch.message, deposits: sweep.length }, 'deposits cannot be gathered before their refund opens');
+    return null;
+  }
+
+  /** Deposits whose refund opens soon, the vault's to spend at this place. */
+  private async due({ height, sweepBlocks }: Situation, top: Place): Promise<VaultCoin[]> {
+    const { store, batches } = this.parts;
+    return this.usable(top, await batches.coins(await store.due(hexOf(top.coin.lock.script), height, sweepBlocks)));
+  }
+
+  private usable(top: Place, coins: readonly VaultCoin[]): VaultCoin[] {
+    return coins.filter((c) => outpointOf(c) !== top.anchor && !top.spent.has(outpointOf(c)));
+  }
+
+  /** Whether a proposal of this set over the anchor is young enough to be signed yet; of those above a rate. */
+  private isServed({ view, epoch }: Situation, anchor: string, above = 0n): boolean {
+    const { batchMs, now } = this.parts;
+    const young = now() - Math.max(2 * batchMs, YOUNG_MS);
+    return [...view.proposals.values()].some(
+      (p) =>
+        p.anchor === anchor &&
+        p.epoch === epoch &&
+        BigInt(/^r([0-9]{1,10})t/.exec(p.content)?.[1] ?? 0) > above &&
+        this.first(`proposal ${p.id}`, now()) > young,
+    );
+  }
+
+  /** Those to be paid now: all, once there are many or one has waited for long. */
+  private waited(open: readonly OpenWithdrawal[]): readonly OpenWithdrawal[] {
+    const { batchMs, now } = this.parts;
+    const waited = open.filter((w) => this.first(`withdrawal ${w.id}`, now()) <= now() - batchMs);
+    return waited.length > 0 || open.length >= FULL ? open : [];
+  }
+
+  /** When, or at which height, something was first seen. */
+  private first(what: string, now: number): number {
+    const known = this.since.get(what);
+    if (known !== undefined) return known;
+    const [oldest] = this.since.keys();
+    if (this.since.size >= MAX_SINCE && oldest !== undefined) this.since.delete(oldest);
+    this.since.set(what, now);
+    return now;
+  }
+
+  private orSay(batch: Batch | BitcoinError, feeRate: bigint, { epoch }: Situation, what: string): string[] {
+    if (!(batch instanceof BitcoinError)) return [this.line(epoch, { batch, feeRate })];
+    this.parts.log.error({ why: batch.message }, what);
+    return [];
+  }
+
+  private line(epoch: bigint, { batch, feeRate }: Planned): string {
+    const withdrawals = batch.payouts.map((p) => p.number);
+    return encodeProposalLine({ epoch, withdrawals, ...encodeProposal(batch, feeRate) });
+  }
+}
+
+const planOf = ({ coin, unconfirmed }: Place, changeTo: VaultScript) => ({ anchor: coin, unconfirmed, changeTo });
+
+/** Whose keys spend at a place: those the anchor is locked to. */
+function keysOf(batches: Batches, store: BitcoinStore, { coin }: Place) {
+  const vault = store.vault(hexOf(coin.lock.script));
+  if (!vault) throw new Error('The anchor is in no vault that is known.');
+  return batches.lockOf(vault).keys;
+}
+
+function attempt<T>(build: () => T): T | BitcoinError {
+  try {
+    return build();
+  } catch (error) {
+    if (error instanceof BitcoinError) return error;
+    throw error;
+  }
+}

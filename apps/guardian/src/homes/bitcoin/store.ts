@@ -1,0 +1,492 @@
+/** What a guardian keeps of one vault on Bitcoin: scripts, coins with who spent them, proposals, and the anchors that were used up for good. */
+import type { CoinIndex, KnownScript, ScriptIndex } from '@isthmus/chains';
+import type { DataSource, EntityManager } from 'typeorm';
+
+/** Keys that hold coins, named by the output script of the vault they make. */
+export interface VaultRow {
+  script: string;
+  keys: readonly string[];
+  threshold: number;
+}
+
+/** A registered deposit address. `vault` is the script of the vault whose keys may spend what it holds. */
+export interface AddressRow {
+  script: string;
+  vault: string;
+  refundAfter: number;
+  terms: AddressTerms;
+}
+
+/** What an address commits to beside process, network and keys. */
+export interface AddressTerms {
+  recipient: string;
+  tags: readonly { name: string; value: string }[];
+  refund: string;
+}
+
+export type CoinKind = 'deposit' | 'memo' | 'change';
+export type CoinState =
+  /** Not final. */
+  | 'seen'
+  | 'credited'
+  | 'refused'
+  | 'change'
+  /** The coin the first batch begins with. */
+  | 'anchor';
+
+/** What paid the vault. */
+export interface CoinRow {
+  txid: string;
+  vout: number;
+  value: bigint;
+  script: string;
+  vault: string;
+  kind: CoinKind;
+  height: number;
+  position: number;
+  /** All that its block pays the vault. */
+  together: bigint;
+  coinbase: boolean;
+  recipient: string | null;
+  tags: string | null;
+  fault: string | null;
+  refundAfter: number | null;
+  state: CoinState;
+  spent: { by: string; height: number; refund: boolean } | null;
+}
+
+export interface SpendRow {
+  txid: string;
+  vout: number;
+  by: string;
+  height: number;
+  refund: boolean;
+}
+
+export interface ProposedPayout {
+  number: bigint;
+  /** Output script in hex. */
+  script: string;
+  amount: bigint;
+  fee: bigint;
+  maxFee: bigint;
+}
+
+/** A transaction as the first proposal that named it said. */
+export interface ProposalRow {
+  txid: string;
+  id: string;
+  epoch: bigint;
+  anchor: string;
+  content: string;
+  payouts: readonly ProposedPayout[];
+}
+
+export interface Outpoint {
+  txid: string;
+  vout: number;
+}
+
+/** Of the richest coins, so many are thought of when a batch is planned: it takes up to 100. */
+const COINS_THOUGHT_OF = 1_000;
+
+export class BitcoinStore implements ScriptIndex<AddressRow> {
+  readonly coins: CoinIndex = { find: (outpoints) => this.knownCoins(outpoints) };
+  private readonly vaults = new Map<string, VaultRow>();
+
+  private constructor(
+    readonly database: DataSource,
+    private readonly process: string,
+  ) {}
+
+  static async open(database: DataSource, process: string): Promise<BitcoinStore> {
+    const store = new BitcoinStore(database, process);
+    const rows: VaultRow[] = await database.query(
+      'select script, keys, threshold from bitcoin_vault where process = $1',
+      [process],
+    );
+    for (const row of rows) store.vaults.set(row.script, row);
+    return store;
+  }
+
+  // --- scripts
+
+  /** The keys that make a vault's script; null when it is none of this process. */
+  vault(script: string): VaultRow | null {
+    return this.vaults.get(script) ?? null;
+  }
+
+  /** Vaults and registered addresses among these output scripts: one look for a block, however many addresses there are. */
+  async find(scripts: readonly string[]): Promise<ReadonlyMap<string, KnownScript<AddressRow>>> {
+    const found = new Map<string, KnownScript<AddressRow>>();
+    for (const row of await this.addresses(scripts))
+      found.set(row.script, { kind: 'deposit', terms: row, refundAfter: row.refundAfter });
+    for (const script of scripts) if (this.vaults.has(script)) found.set(script, { kind: 'vault' });
+    return found;
+  }
+
+  async addresses(scripts: readonly string[]): Promise<AddressRow[]> {
+    if (scripts.length === 0) return [];
+    return this.database.query(
+      'select script, vault, refund_after as "refundAfter", terms from bitcoin_script where process = $1 and script = any($2)',
+      [this.process, scripts],
+    );
+  }
+
+  // --- what the schedule says
+
+  /** The last slot that is in the tables; -1 before the first. */
+  async learned(): Promise<number> {
+    const rows: { slot: string }[] = await this.database.query('select slot from bitcoin_learned where process = $1', [
+      this.process,
+    ]);
+    return Number(rows[0]?.slot ?? -1);
+  }
+
+  /** Keeps what a slot said. Whether each mint it told of was seen paid is noted too; false when one was not. */
+  async learn(slot: number, said: SlotFacts): Promise<{ allSeen: boolean }> {
+    const { vault, address, proposals = [], minted = [] } = said;
+    const unseen = await this.database.transaction(async (manager) => {
+      if (vault)
+        await manager.query(
+          'insert into bitcoin_vault (process, script, keys, threshold) values ($1, $2, $3, $4) on conflict do nothing',
+          [this.process, vault.script, vault.keys, vault.threshold],
+        );
+      if (address)
+        await manager.query(
+          'insert into bitcoin_script (process, script, vault, refund_after, terms) values ($1, $2, $3, $4, $5) on conflict do nothing',
+          [this.process, address.script, address.vault, address.refundAfter, JSON.stringify(address.terms)],
+        );
+      for (const { txid, id, epoch, anchor, content, payouts } of proposals)
+        await manager.query(
+          'insert into bitcoin_proposal (process, txid, id, epoch, anchor, content, payouts) values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing',
+          [this.process, txid, id, String(epoch), anchor, content, writePayouts(payouts)],
+        );
+      const missing = await this.noteMinted(manager, minted);
+      await manager.query(
+        'insert into bitcoin_learned (process, slot) values ($1, $2) on conflict (process) do update set slot = excluded.slot',
+        [this.process, slot],
+      );
+      return missing;
+    });
+    if (vault) this.vaults.set(vault.script, vault);
+    return { allSeen: unseen === 0 };
+  }
+
+  /** Whether every deposit that was minted has been seen paid. */
+  async allSeen(): Promise<boolean> {
+    const rows: unknown[] = await this.database.query('select 1 from bitcoin_unseen where process = $1 limit 1', [
+      this.process,
+    ]);
+    return rows.length === 0;
+  }
+
+  // --- the chain
+
+  async keepBlock(manager: EntityManager, coins: readonly CoinRow[], spends: readonly SpendRow[]): Promise<void> {
+    for (const c of coins) {
+      const unseen = unwrapped(
+        await manager.query('delete from bitcoin_unseen where process = $1 and txid = $2 and vout = $3 returning 1', [
+          this.process,
+          c.txid,
+          c.vout,
+        ]),
+      );
+      await manager.query(
+        `insert into bitcoin_coin (process, txid, vout, value, script, vault, kind, height, position, together, coinbase, recipient, tags, fault, refund_after, state, minted)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) on conflict do nothing`,
+        [
+          this.process,
+          c.txid,
+          c.vout,
+          String(c.value),
+          c.script,
+          c.vault,
+          c.kind,
+          c.height,
+          c.position,
+          String(c.together),
+          c.coinbase,
+          c.recipient,
+          c.tags,
+          c.fault,
+          c.refundAfter,
+          c.state,
+          unseen.length > 0,
+        ],
+      );
+    }
+    for (const { txid, vout, by, height, refund } of spends)
+      await manager.query(
+        'update bitcoin_coin set spent_by = $4, spent_height = $5, spent_refund = $6 where process = $1 and txid = $2 and vout = $3',
+        [this.process, txid, vout, by, height, refund],
+      );
+  }
+
+  /** Takes back what blocks above this height held: what they paid is not there, and what they spent is again. Outpoints that are gone. */
+  async rewind(manager: EntityManager, height: number): Promise<Outpoint[]> {
+    await manager.query(
+      'update bitcoin_coin set spent_by = null, spent_height = null, spent_refund = null where process = $1 and spent_height > $2',
+      [this.process, height],
+    );
+    await manager.query(
+      `insert into bitcoin_unseen (process, txid, vout)
+       select process, txid, vout from bitcoin_coin where process = $1 and height > $2 and minted on conflict do nothing`,
+      [this.process, height],
+    );
+    const gone = unwrapped<{ txid: string; vout: string }>(
+      await manager.query('delete from bitcoin_coin where process = $1 and height > $2 returning txid, vout', [
+        this.process,
+        height,
+      ]),
+    );
+    return gone.map(({ txid, vout }) => ({ txid, vout: Number(vout) }));
+  }
+
+  /** Coins that wait to be final or judged. */
+  waiting(manager: EntityManager): Promise<CoinRow[]> {
+    return this.select(manager, `c.state = 'seen' order by c.height, c.position, c.vout`, []);
+  }
+
+  async judge(
+    manager: EntityManager,
+    { txid, vout }: Outpoint,
+    state: CoinState,
+    reason: string | null,
+  ): Promise<void> {
+    await manager.query(
+      'update bitcoin_coin set state = $4, reason = $5 where process = $1 and txid = $2 and vout = $3',
+      [this.process, txid, vout, state, reason],
+    );
+  }
+
+  /** The earliest coin at a vault's own script, of those up to a height. */
+  async earliest(manager: EntityManager, height: number): Promise<CoinRow | null> {
+    const rows = await this.select(
+      manager,
+      `c.kind = 'memo' and c.height <= $2 order by c.height, c.position, c.vout limit 1`,
+      [height],
+    );
+    return rows[0] ?? null;
+  }
+
+  /** The last anchor in final state, and how many there were. */
+  async lastAnchor(manager: EntityManager = this.database.manager): Promise<{ place: number; coin: CoinRow } | null> {
+    const rows: { place: number; outpoint: string }[] = await manager.query(
+      'select place, outpoint from bitcoin_anchor where process = $1 order by place desc limit 1',
+      [this.process],
+    );
+    const [row] = rows;
+    if (!row) return null;
+    const coin = await this.coin(row.outpoint, manager);
+    return coin && { place: row.place, coin };
+  }
+
+  /** Whether a coin is the last anchor in final state, one before it, or none. */
+  async anchorPlace(outpoint: string): Promise<'last' | 'used' | null> {
+    const rows: { last: boolean }[] = await this.database.query(
+      `select place = (select max(place) from bitcoin_anchor where process = $1) as last
+       from bitcoin_anchor where process = $1 and outpoint = $2`,
+      [this.process, outpoint],
+    );
+    const [row] = rows;
+    return row ? (row.last ? 'last' : 'used') : null;
+  }
+
+  async keepAnchor(manager: EntityManager, place: number, outpoint: string): Promise<void> {
+    await manager.query('insert into bitcoin_anchor (process, place, outpoint) values ($1, $2, $3)', [
+      this.process,
+      place,
+      outpoint,
+    ]);
+  }
+
+  // --- questions
+
+  async coin(outpoint: string, manager: EntityManager = this.database.manager): Promise<CoinRow | null> {
+    const rows = await this.coinsAt([outpoint], manager);
+    return rows[0] ?? null;
+  }
+
+  coinsAt(outpoints: readonly string[], manager: EntityManager = this.database.manager): Promise<CoinRow[]> {
+    const { txids, vouts } = parts(outpoints);
+    return this.select(manager, '(c.txid, c.vout) in (select * from unnest($2::text[], $3::bigint[]))', [txids, vouts]);
+  }
+
+  /** What a vault's keys may spend and is not spent: credited, the richest first. */
+  spendable(vault: string): Promise<CoinRow[]> {
+    return this.select(
+      this.database.manager,
+      `c.spent_by is null and c.state = 'credited' and c.vault = $2 order by c.value desc, c.txid, c.vout limit ${COINS_THOUGHT_OF}`,
+      [vault],
+    );
+  }
+
+  /** What a vault's keys hold beside its last anchor, whatever it is for, and is final: what goes with it when it is handed over. */
+  leftIn(vault: string): Promise<CoinRow[]> {
+    return this.select(
+      this.database.manager,
+      `c.spent_by is null and c.vault = $2 and (c.state = 'credited' or c.state = 'refused' and c.kind = 'memo')
+       order by c.value desc, c.txid, c.vout limit ${COINS_THOUGHT_OF}`,
+      [vault],
+    );
+  }
+
+  /** Deposits not spent that were confirmed so long ago that, of what they may wait, `margin` blocks or fewer are left. */
+  due(vault: string, height: number, margin: number): Promise<CoinRow[]> {
+    return this.select(
+      this.database.manager,
+      `c.spent_by is null and c.state = 'credited' and c.vault = $2 and c.refund_after is not null
+       and $3::int - c.height + 1 + $4::int >= c.refund_after order by c.height, c.position, c.vout limit ${COINS_THOUGHT_OF}`,
+      [vault, height, margin],
+    );
+  }
+
+  /**
+   * Satoshis that are there for good: credited deposits, and the chain of anchors. What a transaction spends counts until it is final at
+   * `final`, and its change from then on. A deposit whose refund opens within `margin` blocks does not count.
+   */
+  async holdings(height: number, final: number, margin: number): Promise<bigint> {
+    const rows: { sum: string }[] = await this.database.query(
+      `select coalesce(sum(value), 0) as sum from bitcoin_coin where process = $1
+       and (state in ('credited', 'anchor') or state = 'change' and height <= $3) and (spent_height is null or spent_height > $3)
+       and (refund_after is null or spent_by is not null or $2::int - height + 1 + $4::int < refund_after)`,
+      [this.process, height, final, margin],
+    );
+    return BigInt(rows[0]?.sum ?? 0);
+  }
+
+  async proposal(txid: string, manager: EntityManager = this.database.manager): Promise<ProposalRow | null> {
+    const rows = await this.proposals(manager, 'txid = $2', [txid]);
+    return rows[0] ?? null;
+  }
+
+  proposalsOver(anchor: string): Promise<ProposalRow[]> {
+    return this.proposals(this.database.manager, 'anchor = $2', [anchor]);
+  }
+
+  // ---
+
+  private async proposals(manager: EntityManager, which: string, values: unknown[]): Promise<ProposalRow[]> {
+    const rows: (Omit<ProposalRow, 'epoch' | 'payouts'> & { epoch: string; payouts: WrittenPayout[] })[] =
+      await manager.query(
+        `select txid, id, epoch, anchor, content, payouts from bitcoin_proposal where process = $1 and ${which}`,
+        [this.process, ...values],
+      );
+    return rows.map((r) => ({ ...r, epoch: BigInt(r.epoch), payouts: r.payouts.map(readPayout) }));
+  }
+
+  private async select(manager: EntityManager, which: string, values: unknown[]): Promise<CoinRow[]> {
+    const rows: StoredCoin[] = await manager.query(`select * from bitcoin_coin c where c.process = $1 and ${which}`, [
+      this.process,
+      ...values,
+    ]);
+    return rows.map(readCoin);
+  }
+
+  private async knownCoins(outpoints: readonly string[]): Promise<ReadonlySet<string>> {
+    const { txids, vouts } = parts(outpoints);
+    const rows: { txid: string; vout: string }[] = await this.database.query(
+      `select c.txid, c.vout from bitcoin_coin c join unnest($2::text[], $3::bigint[]) as o(txid, vout) on c.txid = o.txid and c.vout = o.vout
+       where c.process = $1`,
+      [this.process, txids, vouts],
+    );
+    return new Set(rows.map(({ txid, vout }) => `${txid}:${vout}`));
+  }
+
+  /** Marks those that were seen paid; how many were not. */
+  private async noteMinted(manager: EntityManager, minted: readonly Outpoint[]): Promise<number> {
+    let missing = 0;
+    for (const { txid, vout } of minted) {
+      const place = [this.process, txid, vout];
+      const seen = unwrapped(
+        await manager.query(
+          'update bitcoin_coin set minted = true where process = $1 and txid = $2 and vout = $3 returning 1',
+          place,
+        ),
+      );
+      if (seen.length > 0) continue;
+      missing += 1;
+      await manager.query(
+        'insert into bitcoin_unseen (process, txid, vout) values ($1, $2, $3) on conflict do nothing',
+        place,
+      );
+    }
+    return missing;
+  }
+}
+
+/** What one slot of the schedule says about the chain. */
+export interface SlotFacts {
+  vault?: VaultRow;
+  address?: AddressRow;
+  proposals?: readonly ProposalRow[];
+  minted?: readonly Outpoint[];
+}
+
+interface WrittenPayout {
+  number: string;
+  script: string;
+  amount: string;
+  fee: string;
+  maxFee: string;
+}
+
+const writePayouts = (payouts: readonly ProposedPayout[]): string =>
+  JSON.stringify(
+    payouts.map(({ number, script, amount, fee, maxFee }): WrittenPayout => ({
+      number: String(number),
+      script,
+      amount: String(amount),
+      fee: String(fee),
+      maxFee: String(maxFee),
+    })),
+  );
+
+const readPayout = ({ number, script, amount, fee, maxFee }: WrittenPayout): ProposedPayout => ({
+  number: BigInt(number),
+  script,
+  amount: BigInt(amount),
+  fee: BigInt(fee),
+  maxFee: BigInt(maxFee),
+});
+
+interface StoredCoin extends Omit<CoinRow, 'vout' | 'value' | 'together' | 'refundAfter' | 'spent'> {
+  vout: string;
+  value: string;
+  together: string;
+  refund_after: number | null;
+  spent_by: string | null;
+  spent_height: number | null;
+  spent_refund: boolean | null;
+}
+
+const readCoin = (row: StoredCoin): CoinRow => ({
+  txid: row.txid,
+  vout: Number(row.vout),
+  value: BigInt(row.value),
+  script: row.script,
+  vault: row.vault,
+  kind: row.kind,
+  height: row.height,
+  position: row.position,
+  together: BigInt(row.together),
+  coinbase: row.coinbase,
+  recipient: row.recipient,
+  tags: row.tags,
+  fault: row.fault,
+  refundAfter: row.refund_after,
+  state: row.state,
+  spent:
+    row.spent_by === null
+      ? null
+      : { by: row.spent_by, height: row.spent_height ?? 0, refund: row.spent_refund ?? false },
+});
+
+function parts(outpoints: readonly string[]): { txids: string[]; vouts: string[] } {
+  const split = outpoints.map((o) => o.split(':') as [string, string]);
+  return { txids: split.map(([txid]) => txid), vouts: split.map(([, vout]) => vout) };
+}
+
+/** Of an update or delete the driver gives rows and their number. */
+const unwrapped = <T>(answer: unknown): T[] => (answer as [T[], number])[0];
