@@ -33,10 +33,12 @@ export async function teardown() {
 
 function answer(_, response) {
   running ??= start();
-  running.then(
-    ({ server }) => response.end(server.databases.url('postgres')),
-    (error) => response.writeHead(500).end(error.message),
-  );
+  running
+    .then(({ server }) => server.databases.url('postgres'))
+    .then(
+      (url) => response.end(url),
+      (error) => response.writeHead(500).end(error.message),
+    );
 }
 
 async function start() {
