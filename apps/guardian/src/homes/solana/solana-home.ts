@@ -274,10 +274,10 @@ export class SolanaHome implements ProposingHome {
   // --- checking
 
   /** The nonce must be as it is, by a state that lies within the vault's history as it is known here: what is not in that was not paid before. */
-  private nonceFlaw(asset: Asset, { nonce, price }: solana.TransactionPlan): ProposalRefusal | null {
+  private nonceFlaw(asset: Asset, { nonce, price, relayer: by }: solana.TransactionPlan): ProposalRefusal | null {
     const { maxPrice, relayer } = this.parts.config.chain;
     const read = this.nonces.accounts.includes(nonce.account) ? this.nonces.at(nonce.account) : null;
-    if (!read) return 'differs';
+    if (!read || by !== relayer) return 'differs';
     if (read.value !== nonce.value || read.authority !== relayer) return 'coins';
     if (this.vaultFor(asset).watchedTo < read.slot) return 'behind';
     return price > maxPrice ? 'fee' : null;
