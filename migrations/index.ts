@@ -18,6 +18,7 @@ import { AuditedChain1700000001600 } from './gateway/1700000001600-audited-chain
 import { OpenProposals1700000001700 } from './gateway/1700000001700-open-proposals.js';
 import { Bitcoin1700000001800 } from './gateway/1700000001800-bitcoin.js';
 import { Bitcoin1700000000500 } from './guardian/1700000000500-bitcoin.js';
+import { Solana1700000001900 } from './gateway/1700000001900-solana.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
@@ -43,6 +44,7 @@ export const gatewayMigrations = [
   AuditedChain1700000001600,
   OpenProposals1700000001700,
   Bitcoin1700000001800,
+  Solana1700000001900,
 ];
 export const guardianMigrations = [
   Guardian1700000000100,

@@ -29,6 +29,7 @@ import type { ProblemCode } from './api/problem-codes.js';
 import { Problem, ProblemFilter, sendProblem } from './api/problem.js';
 import { QrController } from './api/qr.controller.js';
 import { QuotesController } from './api/quotes.controller.js';
+import { Quoting } from './api/quoting.js';
 import { Selling } from './api/selling.js';
 import { AO_ADDRESSES, CONFIG, RECEIPT_KEYS, type AoAddresses } from './api/tokens.js';
 import { TransfersController } from './api/transfers.controller.js';
@@ -37,6 +38,8 @@ import { openEngine } from './engine.js';
 import { Health } from './health.js';
 import { Homes, partsOf } from './homes/homes.js';
 import { openHome } from './homes/open.js';
+import { forWallets, SolanaPayController } from './homes/solana/pay.controller.js';
+import { PAY_PATH } from './homes/solana/payment.js';
 import { ReceiptsController } from './receipts/receipts.controller.js';
 import { receiptKeys, signReceipts } from './receipts/receipts.js';
 import { openSettler } from './settlement/settlement.js';
@@ -100,10 +103,12 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
     () => health.good('projector'),
     (error) => health.bad('projector', error),
   );
-  const parts = { database, store, decisions, engine, log, pollMs: config.pollMs, stuckMs: config.stuckMs };
+  const { pollMs, stuckMs, publicUrl } = config;
+  const parts = { database, store, decisions, engine, log, pollMs, stuckMs, publicUrl };
   const homes = new Homes(config.homes.map((home) => openHome(home, parts)));
 
   const receipts = receiptKeys(config);
+  const selling = new Selling(engine, health);
   const audits = new AuditStore(database);
   const books = new BookKeeper(database, engine, homes);
   const ao: AoAddresses = { scheduler: engine.scheduler, messenger: engine.messenger };
@@ -130,6 +135,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       BridgeController,
       QuotesController,
       DepositAddressesController,
+      SolanaPayController,
       TransfersController,
       OperationsController,
       QrController,
@@ -149,7 +155,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       { provide: BookKeeper, useValue: books },
       { provide: Homes, useValue: homes },
       { provide: Health, useValue: health },
-      { provide: Selling, useValue: new Selling(engine, health) },
+      { provide: Quoting, useValue: new Quoting(config.publicUrl, homes, books, selling) },
       RouteIndex,
     ],
   })
@@ -160,6 +166,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   app.disable('x-powered-by');
   app.use(securityHeaders);
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy);
+  app.use(`/${PAY_PATH}`, forWallets);
   app.use(limits(config, registry));
   if (receipts) app.use('/v1', signReceipts(receipts.signer));
   app.use('/v1', jsonOnly, readBody, parseJson);

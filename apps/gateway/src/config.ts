@@ -138,4 +138,5 @@ export const gatewaySchema = shape.refine((c) => c.settlement === undefined || c
 
 export type GatewayConfig = z.output<typeof gatewaySchema>;
 /** Every bridged asset, whatever its home. */
-export const assetsOf = ({ homes }: Pick<GatewayConfig, 'homes'>): HomeAsset[] => homes.flatMap((h) => h.assets);
+export const assetsOf = ({ homes }: Pick<GatewayConfig, 'homes'>): HomeAsset[] =>
+  homes.flatMap((h): HomeAsset[] => h.assets);

@@ -1,5 +1,13 @@
 /** How requests are read: each value in its one spelling, and for each that is wrong, what to write instead. */
-import { BITCOIN_PREFIXES, isAoAddress, isArweaveAddress, isTransaction, readBitcoinAddress } from '@isthmus/bridge';
+import {
+  BITCOIN_PREFIXES,
+  decodeTags,
+  isAoAddress,
+  isArweaveAddress,
+  isSolanaAddress,
+  isTransaction,
+  readBitcoinAddress,
+} from '@isthmus/bridge';
 import { z } from 'zod';
 import type { HomeAsset } from '../homes/asset-config.js';
 import { hexAddressFault, isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
@@ -24,8 +32,7 @@ const isBitcoinAddress = (text: string): boolean =>
 
 /** What to look up for an address somebody wrote, or why it is none. */
 function lookUpAddress(text: string): { value: string } | { fault: string } {
-  if (isArweaveAddress(text)) return { value: text };
-  if (isBitcoinAddress(text)) return { value: text };
+  if (isArweaveAddress(text) || isBitcoinAddress(text) || isSolanaAddress(text)) return { value: text };
   if (!isHexAddress(text)) return { fault: 'write a 43-character Arweave address, or 0x and 40 hex digits' };
   if (isOneCase(text) || spelled(text) === text) return { value: spelled(text) };
   return { fault: wrongChecksum(text) };
@@ -84,6 +91,12 @@ const depositRequest = z.strictObject({
   amount,
   recipient: aoRecipient.describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
   tags: z.array(tag).max(16).default([]).describe('X- tags that travel along'),
+  sender: address
+    .max(MAX_ADDRESS)
+    .optional()
+    .describe(
+      'Your address on the asset’s home chain; on Solana the answer then has the transaction ready to be signed',
+    ),
 });
 const withdrawalRequest = z.strictObject({
   direction: z.literal('withdrawal'),
@@ -112,12 +125,38 @@ export const addressRequest = z.strictObject({
   refundAfter: z.int().min(1).max(65_535).optional().describe('Confirmations after which that is possible'),
 });
 
+/** Longer than tags that fit into a memo, however they are written in an address. */
+const MAX_TAGS = 2_048;
+const lines = z
+  .string({ error: 'write it once, as lines X-Name=value' })
+  .max(MAX_TAGS)
+  .transform((text, context) => {
+    const tags = decodeTags(Buffer.from(text));
+    if (tags !== null) return tags;
+    context.addIssue({ code: 'custom', message: 'write lines X-Name=value, as GET /docs has the rules of tags' });
+    return z.NEVER;
+  });
+/** What a Solana Pay link asks for. */
+export const payQuery = z.strictObject({
+  asset: assetField.describe('CAIP-19, of Solana'),
+  amount,
+  recipient: aoRecipient.describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
+  tags: lines.optional().describe('X- tags that travel along, as lines X-Name=value'),
+});
+export const payRequest = z.strictObject({
+  account: z
+    .string({ error: 'write the wallet’s address as a string' })
+    .max(MAX_ADDRESS)
+    .describe('The wallet that signs and pays, base58'),
+});
+
 /** Schemas of what is taken, by their names in the documentation. */
 export const requestSchemas = {
   DepositRequest: depositRequest,
   WithdrawalRequest: withdrawalRequest,
   QuoteRequest: quoteRequest,
   AddressRequest: addressRequest,
+  SolanaPayRequest: payRequest,
 };
 
 /** As much as a code of error correction M holds of any bytes is 2,331; links are far shorter. */

@@ -6,6 +6,7 @@
  * isthmus_gateway_books_difference{asset}                 locked + releasedUnattested - supply - inFlight, base units: below 0 is a breach
  * isthmus_gateway_paused{asset}                           1 while the guardians have paused it, on AO or at the vault
  * isthmus_gateway_relayer_balance{chain,address,unit}     what the relayer of a chain pays with, in that unit
+ * isthmus_gateway_relayer_low{chain,address}              1 while that is below its alarm level
  * isthmus_gateway_head_slot{process}                      newest slot in the schedule of a token process
  * isthmus_gateway_unread_figures_total{figure}            times a figure could not be read; it then has no value
  *
@@ -58,6 +59,16 @@ export function registerMetrics({ registry, database, books, engine, homes }: Me
     async ({ chain, purse }) => {
       const { address, unit } = purse;
       return { labels: { chain, address, unit }, value: Number(await purse.balance()) };
+    },
+  );
+  figureOfEach(
+    'relayer_low',
+    '1 while what the relayer of a chain pays with is below its alarm level',
+    ['chain', 'address'],
+    purses.filter(({ purse }) => purse.alarm > 0n),
+    async ({ chain, purse }) => {
+      const isLow = (await purse.balance()) < purse.alarm;
+      return { labels: { chain, address: purse.address }, value: isLow ? 1 : 0 };
     },
   );
   figureOfEach('head_slot', 'Newest slot of a token process', ['process'], assets, async ({ process }) => {

@@ -10,6 +10,8 @@ import {
   depositAddressDetail,
 } from '../homes/bitcoin/answers.js';
 import { ethereumAsset, ethereumChain, ethereumPayment } from '../homes/ethereum/answers.js';
+import { solanaAsset, solanaChain, solanaPayment } from '../homes/solana/answers.js';
+import { paySchemas } from '../homes/solana/pay-answers.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { stateSchemas } from '../state/schemas.js';
 import { address, amount, aoId, assetId, chainId, hash, time, transaction, units } from './fields.js';
@@ -90,6 +92,7 @@ const timelineStep = z.strictObject({
     .enum([
       'seen',
       'final',
+      'refused',
       'attested',
       'conflict',
       'minted',
@@ -135,6 +138,7 @@ const chainShape = {
 const chain = z.union([
   z.strictObject({ ...chainShape, ...ethereumChain }),
   z.strictObject({ ...chainShape, ...bitcoinChain }),
+  z.strictObject({ ...chainShape, ...solanaChain }),
 ]);
 const chains = z.strictObject({
   chains: z.array(chain).describe('Home chains'),
@@ -158,6 +162,7 @@ const assetShape = {
 const asset = z.union([
   z.strictObject({ ...assetShape, ...ethereumAsset }),
   z.strictObject({ ...assetShape, ...bitcoinAsset }),
+  z.strictObject({ ...assetShape, ...solanaAsset }),
 ]);
 const assets = z.strictObject({ assets: z.array(asset) });
 
@@ -175,6 +180,7 @@ const depositShape = {
 const depositQuote = z.union([
   z.strictObject({ ...depositShape, ...ethereumPayment }),
   z.strictObject({ ...depositShape, ...bitcoinPayment }),
+  z.strictObject({ ...depositShape, ...solanaPayment }),
 ]);
 const withdrawalQuote = z.strictObject({
   direction: z.literal('withdrawal'),
@@ -313,6 +319,7 @@ export const schemas = {
   Problem: problem,
   ReceiptKeys: receiptKeys,
   ...aoSchemas,
+  ...paySchemas,
   ...settlementSchemas,
   ...stateSchemas,
   ...auditSchemas,

@@ -3,16 +3,20 @@ import type { ChainFamily } from '@isthmus/bridge';
 import { z } from 'zod';
 import { bitcoinHomeSchema, type BitcoinHomeConfig } from './bitcoin/config.js';
 import { ethereumHomeSchema, type EthereumHomeConfig } from './ethereum/config.js';
+import { solanaHomeSchema, type SolanaHomeConfig } from './solana/config.js';
 
 /** By the namespace of the chain's CAIP-2 id. */
-const families = { eip155: ethereumHomeSchema, bip122: bitcoinHomeSchema } as const satisfies Partial<
-  Record<ChainFamily, z.ZodType>
->;
+const families = {
+  eip155: ethereumHomeSchema,
+  bip122: bitcoinHomeSchema,
+  solana: solanaHomeSchema,
+} as const satisfies Partial<Record<ChainFamily, z.ZodType>>;
 type Family = keyof typeof families;
 export type HomeConfig = z.output<(typeof families)[Family]>;
 
 export const isEthereum = (home: HomeConfig): home is EthereumHomeConfig => home.chain.id.startsWith('eip155:');
 export const isBitcoin = (home: HomeConfig): home is BitcoinHomeConfig => home.chain.id.startsWith('bip122:');
+export const isSolana = (home: HomeConfig): home is SolanaHomeConfig => home.chain.id.startsWith('solana:');
 
 /** More chains than there are to bridge; each costs its rounds. */
 const MAX_HOMES = 32;

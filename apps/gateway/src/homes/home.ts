@@ -16,6 +16,7 @@ import type {
   DepositAddressDetail,
 } from './bitcoin/answers.js';
 import type { EthereumAssetFields, EthereumChainFields, EthereumPayment } from './ethereum/answers.js';
+import type { SolanaAssetFields, SolanaChainFields, SolanaPayment } from './solana/answers.js';
 
 /** What a home is given to work with. */
 export interface HomeParts {
@@ -29,6 +30,8 @@ export interface HomeParts {
   pollMs: number;
   /** Milliseconds without a receipt after which a transaction is sent again at a higher fee. */
   stuckMs: number;
+  /** Where people reach this gateway. */
+  publicUrl: string;
 }
 
 /** How long things take on a chain, seconds. */
@@ -62,6 +65,8 @@ export interface Standing {
   paused: boolean;
   /** Whether deposits are taken. */
   open: boolean;
+  /** Why not, for people, where nobody decided it. */
+  why?: string;
   /** Least deposit. */
   minDeposit: bigint;
   /** The most that can be deposited still. */
@@ -75,6 +80,8 @@ export interface Purse {
   address: string;
   /** Name of what `balance` counts: the base unit of the chain's coin. */
   unit: string;
+  /** Below this it is filled up, or releases will stop; 0 where nobody has said. */
+  alarm: bigint;
   balance(): Promise<bigint>;
 }
 
@@ -84,12 +91,14 @@ export interface DepositRequest {
   /** AO address. */
   recipient: string;
   tags: { name: string; value: string }[];
+  /** Who will pay it in, on the home chain, where that is known. */
+  sender?: string | undefined;
 }
 
 /** What the answers about a chain, an asset and a deposit have of one family only. */
-export type ChainFields = EthereumChainFields | BitcoinChainFields;
-export type AssetFields = EthereumAssetFields | BitcoinAssetFields;
-export type Payment = EthereumPayment | BitcoinPayment;
+export type ChainFields = EthereumChainFields | BitcoinChainFields | SolanaChainFields;
+export type AssetFields = EthereumAssetFields | BitcoinAssetFields | SolanaAssetFields;
+export type Payment = EthereumPayment | BitcoinPayment | SolanaPayment;
 
 /** What a deposit address is asked for with; each field was read, none was held against the chain. */
 export interface AddressRequest {

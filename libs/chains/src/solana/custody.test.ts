@@ -1,6 +1,6 @@
 /** What is read of vaults on the real runtime, and the relayer's accounts at the addresses anybody can work out. */
 import { createFreezeAccountInstruction } from '@solana/spl-token';
-import { Keypair, PublicKey } from '@solana/web3.js';
+import { Keypair, PublicKey, SystemProgram } from '@solana/web3.js';
 import {
   custodyOf,
   makeMultisig,
@@ -71,6 +71,14 @@ test('nonces and multisigs stand where anybody finds them, made by the relayer a
   const set = { guardians: keys(world.guardians).toReversed(), threshold: 2 };
   const pool = world.pool();
   await pool.finalized();
+  // What somebody sends there first keeps nothing from being made.
+  await world.run([
+    SystemProgram.transfer({
+      fromPubkey: world.user.publicKey,
+      toPubkey: new PublicKey(nonceAddress(relayer, 0)),
+      lamports: 1_000_000,
+    }),
+  ]);
   const instructions = [...makeNonce(relayer, 0, NONCE_RENT), ...makeMultisig(relayer, set, TOKEN, MULTISIG_RENT)];
   const wire = signedByRelayer(relayer, seed, instructions, await pool.blockhash());
   expect(await pool.refusalOf(wire)).toBeNull();

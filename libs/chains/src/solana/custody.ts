@@ -101,7 +101,7 @@ export function makeNonce(relayer: string, index: number, lamports: number): Tra
   const authorizedPubkey = new PublicKey(relayer);
   const noncePubkey = new PublicKey(nonceAddress(relayer, index));
   return [
-    account(relayer, noncePubkey, nonceSeed(index), { space: NONCE_ACCOUNT_LENGTH, lamports, program: SYSTEM }),
+    ...accountAt(relayer, noncePubkey, nonceSeed(index), { space: NONCE_ACCOUNT_LENGTH, lamports, program: SYSTEM }),
     SystemProgram.nonceInitialize({ noncePubkey, authorizedPubkey }),
   ];
 }
@@ -115,7 +115,7 @@ export function makeMultisig(
 ): TransactionInstruction[] {
   const address = new PublicKey(multisigAddress(relayer, set, program));
   return [
-    account(relayer, address, multisigSeed(set), { space: MULTISIG_SIZE, lamports, program }),
+    ...accountAt(relayer, address, multisigSeed(set), { space: MULTISIG_SIZE, lamports, program }),
     createInitializeMultisigInstruction(
       address,
       set.guardians.map((g) => new PublicKey(g)),
@@ -155,20 +155,17 @@ function multisigSeed({ guardians, threshold }: Omit<Custody, 'multisig'>): stri
     .slice(0, 32);
 }
 
-function account(
+/** In two steps, for an account cannot be created where somebody has sent lamports before. */
+function accountAt(
   relayer: string,
-  newAccountPubkey: PublicKey,
+  at: PublicKey,
   seed: string,
   { space, lamports, program }: { space: number; lamports: number; program: string },
-): TransactionInstruction {
+): TransactionInstruction[] {
   const payer = new PublicKey(relayer);
-  return SystemProgram.createAccountWithSeed({
-    fromPubkey: payer,
-    basePubkey: payer,
-    newAccountPubkey,
-    seed,
-    lamports,
-    space,
-    programId: new PublicKey(program),
-  });
+  const programId = new PublicKey(program);
+  return [
+    SystemProgram.transfer({ fromPubkey: payer, toPubkey: at, lamports }),
+    SystemProgram.allocate({ accountPubkey: at, basePubkey: payer, seed, space, programId }),
+  ];
 }

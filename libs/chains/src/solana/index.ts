@@ -10,6 +10,7 @@ export * from './proposal.js';
 export * from './recipient.js';
 export * from './release.js';
 export {
+  MAX_ACCOUNTS,
   PAGE,
   SolanaPool,
   type ChainAccount,

@@ -59,7 +59,8 @@ const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 /** Transactions asked for at once. Each is below 64 KiB as JSON, most are of 4. */
 export const MAX_BATCH = 100;
 const MAX_BATCH_BYTES = 16 * 1024 * 1024;
-const MAX_ACCOUNTS = 100;
+/** Accounts in one answer, as validators allow. */
+export const MAX_ACCOUNTS = 100;
 /** Letters of a cluster's refusal that are told on. */
 const MAX_REFUSAL = 200;
 

@@ -11,6 +11,13 @@ export type SignedPart = `0x${string}`;
 const PRIVATE = Buffer.from('302e020100300506032b657004220420', 'hex');
 const PUBLIC = Buffer.from('302a300506032b6570032100', 'hex');
 
+/** Who pays for releases. */
+export interface RelayerKey {
+  address: string;
+  /** The 32 bytes of its secret key. */
+  seed: Uint8Array;
+}
+
 /** The address of a key by its 32 secret bytes. */
 export function publicKeyOf(seed: Uint8Array): string {
   const secret = createPrivateKey({ key: Buffer.concat([PRIVATE, seed]), format: 'der', type: 'pkcs8' });

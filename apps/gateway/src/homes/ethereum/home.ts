@@ -29,7 +29,12 @@ export function openEthereumHome(config: EthereumHomeConfig, parts: HomeParts): 
     new ChainIndex(config, parts.database, watcher, parts.store),
     new Relayer(config, parts, client, account),
     new VaultBooks(pool, watcher),
-    { address: account.address, unit: 'wei', balance: () => client.getBalance({ address: account.address }) },
+    {
+      address: account.address,
+      unit: 'wei',
+      alarm: 0n,
+      balance: () => client.getBalance({ address: account.address }),
+    },
     paceOf(config.chain, parts.pollMs),
   );
 }

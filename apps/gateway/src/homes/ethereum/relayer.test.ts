@@ -329,6 +329,7 @@ describe('X5 several relayers', () => {
       decisions: new DecisionStore(database),
       log,
       engine: world.gateway.engine,
+      publicUrl: world.config.publicUrl,
       pollMs,
       stuckMs,
     };

@@ -1,0 +1,60 @@
+/** What answers about a chain, an asset and a deposit have on Solana only. */
+import { z } from 'zod';
+
+const address = (what: string) =>
+  z
+    .string()
+    .regex(/^[1-9A-HJ-NP-Za-km-z]{32,44}$/)
+    .describe(what);
+const base64 = (what: string) =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9+/]*={0,2}$/)
+    .describe(what);
+
+export const solanaChain = {
+  relayer: address('Who pays for releases: fee payer, and authority of the nonces'),
+  nonces: z.array(address('A durable nonce account')).describe('Its pool of nonces, for guardians to configure'),
+};
+
+export const solanaAsset = {
+  vault: address('The token account that guardians hold together'),
+  mint: address('Its mint').nullable().describe('Null for SOL'),
+};
+
+const ROLES = ['sender', 'sender-account', 'vault', 'mint'] as const;
+
+export const solanaPayment = {
+  vault: address('Where it goes: a token account; for SOL too, by a plain transfer'),
+  memo: z.string().describe('What the second instruction says: whose it is on AO'),
+  instructions: z
+    .array(
+      z.strictObject({
+        program: address('The program that is called'),
+        accounts: z.array(
+          z.strictObject({
+            role: z.enum(ROLES).describe('sender: your wallet; sender-account: its token account of the mint'),
+            address: address('The account').nullable().describe('Null for yours while no sender is named'),
+            signer: z.boolean(),
+            writable: z.boolean(),
+          }),
+        ),
+        data: base64('What it is called with, base64'),
+      }),
+    )
+    .describe('In this order and with nothing between: a transfer, and its memo'),
+  transaction: base64('The whole transaction without signatures, base64')
+    .nullable()
+    .describe('Ready to be signed by the sender; null while none is named'),
+  link: z
+    .string()
+    .nullable()
+    .describe(
+      'Solana Pay transaction request: a wallet that opens it asks for the transaction here. Null when this gateway is not reached by https.',
+    ),
+};
+
+type Fields<S extends z.ZodRawShape> = z.infer<z.ZodObject<S>>;
+export type SolanaChainFields = Fields<typeof solanaChain>;
+export type SolanaAssetFields = Fields<typeof solanaAsset>;
+export type SolanaPayment = Fields<typeof solanaPayment>;

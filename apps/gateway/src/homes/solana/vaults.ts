@@ -1,0 +1,48 @@
+/** The vaults of a home as they stand on the chain, each checked before anything is sold for it: its mint, its decimals, and that guardians hold it. */
+import { solana, type AgreementLost } from '@isthmus/chains';
+import { mintOf, type SolanaAssetConfig } from './config.js';
+
+const { readVault, VaultUnfit } = solana;
+
+/** What is configured is not what stands on the chain. */
+export class VaultDiffers extends Error {
+  readonly code = 'vault-differs';
+}
+
+/** A vault that guardians hold. */
+export interface HeldVault extends solana.VaultState {
+  custody: solana.Custody;
+}
+
+export class Vaults {
+  /** What of a vault never changes, by asset. */
+  private readonly fixed = new Map<string, solana.DepositVault>();
+
+  constructor(private readonly pool: solana.SolanaPool) {}
+
+  /** As it stands in final state. @throws {@link VaultUnfit} for a mint that must not be bridged, VaultDiffers, {@link AgreementLost} */
+  async read(asset: SolanaAssetConfig): Promise<HeldVault> {
+    const state = await readVault(this.pool, asset.vault, mintOf(asset));
+    const { vault, custody } = state;
+    if (vault.decimals !== asset.decimals)
+      throw new VaultDiffers(
+        `${asset.id} has ${vault.decimals} decimals on the chain, and ${asset.decimals} are configured.`,
+      );
+    if (custody === null)
+      throw new VaultDiffers(
+        `The vault of ${asset.id} is held by no multisig: whoever holds it could take everything.`,
+      );
+    this.fixed.set(asset.id, vault);
+    return { ...state, custody };
+  }
+
+  /** What of it never changes. @throws as `read`, until it was read once */
+  async vaultOf(asset: SolanaAssetConfig): Promise<solana.DepositVault> {
+    return this.fixed.get(asset.id) ?? (await this.read(asset)).vault;
+  }
+}
+
+/** Why an asset cannot be bridged as it is, for people; null for other failures. */
+export function unfitness(error: unknown): string | null {
+  return error instanceof VaultUnfit || error instanceof VaultDiffers ? error.message : null;
+}
