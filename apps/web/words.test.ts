@@ -19,14 +19,17 @@ it.each([
   ['', ['']],
   [`0x${'Ab'.repeat(32)}`, [`&source=0x${'Ab'.repeat(32)}`, `&release=0x${'Ab'.repeat(32)}`]],
   [`0x${'ab'.repeat(20)}`, [`&address=0x${'ab'.repeat(20)}`]],
+  ['2'.repeat(88), [`&source=${'2'.repeat(88)}`, `&release=${'2'.repeat(88)}`]],
+  ['P'.repeat(44), [`&address=${'P'.repeat(44)}`]],
   [`${'P'.repeat(42)}A`, [`&address=${'P'.repeat(42)}A`, `&message=${'P'.repeat(42)}A`]],
 ])('%p may be %j', (text, marks) => expect(findMarks(text)).toEqual(marks));
 
 it.each([
   `0x${'ab'.repeat(19)}`,
   `0x${'ab'.repeat(33)}`,
-  'P'.repeat(43),
-  'P'.repeat(42),
+  'O'.repeat(43),
+  'O'.repeat(42),
+  '2'.repeat(63),
   "'or 1=1",
   `0x${'g'.repeat(40)}`,
   ' ',

@@ -13,6 +13,7 @@ const STOPPED = new Set(['orphaned', 'refused', 'held']);
 const STEP_NAMES = {
   seen: 'Seen on the chain',
   final: 'Final on the chain',
+  refused: 'For nobody: kept, and minted to no one',
   attested: 'Attested by a guardian',
   conflict: 'A guardian saw it differently',
   minted: 'Minted on AO',
@@ -29,7 +30,7 @@ const STEP_NAMES = {
 };
 
 /** How an address is written, by the family of its chain. */
-const ADDRESSES = { eip155: '0x with checksum' };
+const ADDRESSES = { eip155: '0x with checksum', solana: 'base58' };
 
 const byId = (id) => document.getElementById(id);
 const assets = new Map();
@@ -100,6 +101,7 @@ function describeForm() {
     ? '43 characters, or 0x with checksum'
     : (ADDRESSES[chain?.id.split(':')[0]] ?? '');
   byId('refund-line').hidden = byId('ask-address').hidden = !(deposit && chain?.id.startsWith('bip122:'));
+  byId('sender').hidden = !deposit || !chain?.id.startsWith('solana:');
 }
 
 // --- deposit addresses
@@ -178,7 +180,7 @@ async function quote(event) {
   event.preventDefault();
   const failure = byId('quote-failure');
   const button = quoteForm.querySelector('button');
-  const { direction, asset: id, amount: written, recipient } = Object.fromEntries(new FormData(quoteForm));
+  const { direction, asset: id, amount: written, recipient, sender } = Object.fromEntries(new FormData(quoteForm));
   const place = byId('quote-answer');
   button.disabled = true;
   try {
@@ -188,7 +190,8 @@ async function quote(event) {
     if (!asset) throw new Error('Choose an asset first.');
     const amount = toBaseUnits(written, asset.decimals);
     if (amount === null) throw new Error(`Write an amount above 0 with at most ${asset.decimals} decimals, like 0.5.`);
-    const answer = await ask('quotes', { direction, asset: id, amount, recipient: recipient.trim() });
+    const named = byId('sender').hidden || sender.trim() === '' ? {} : { sender: sender.trim() };
+    const answer = await ask('quotes', { direction, asset: id, amount, recipient: recipient.trim(), ...named });
     place.replaceChildren(...(direction === 'deposit' ? depositAnswer(answer) : withdrawalAnswer(answer)));
   } catch (error) {
     fail(failure, error);
@@ -208,6 +211,12 @@ function depositAnswer(q) {
       ['Least amount', money(q.minimum, q.asset)],
       ['Expected time', seconds(q.expectedSeconds)],
     ]),
+    ...(q.instructions ? solanaCall(q) : ethereumCall(q)),
+  ];
+}
+
+function ethereumCall(q) {
+  return [
     ...(q.approve
       ? [
           make('h3', {}, 'First, allow the vault to take the token'),
@@ -252,6 +261,33 @@ function bitcoinAnswer(q) {
           ]),
         ]
       : []),
+  ];
+}
+
+/** Whose an account of an instruction is, while nobody is named. */
+const ROLES = { sender: 'your wallet', 'sender-account': 'your token account' };
+
+function solanaCall(q) {
+  return [
+    make('h3', {}, 'With a wallet'),
+    facts([
+      ['Solana Pay', q.link ? make('a', { href: q.link }, 'Open in a wallet') : 'This gateway is not reached by https.'],
+      ['Link', q.link && code(q.link)],
+      ['Transaction to sign', q.transaction ? code(q.transaction) : 'Name your wallet above to have it ready.'],
+      ['Hint', 'Base64, without signatures. It is good for about a minute: then ask again.'],
+    ]),
+    make('h3', {}, `The instructions on ${chains.get(q.chain)?.name ?? q.chain}, with nothing between them`),
+    ...q.instructions.map(({ program, accounts, data }, i) =>
+      facts([
+        [`Program ${i + 1}`, code(program)],
+        ...accounts.map(({ role, address, signer, writable }) => [
+          [role, signer && 'signs', writable && 'writable'].filter(Boolean).join(', '),
+          address ? code(address) : (ROLES[role] ?? role),
+        ]),
+        ['Data, base64', code(data)],
+      ]),
+    ),
+    facts([['Memo', code(q.memo)]]),
   ];
 }
 

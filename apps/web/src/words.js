@@ -19,7 +19,13 @@ export function findMarks(text) {
   if (/^0x[0-9a-f]{40}$/i.test(text)) return [`&address=${text}`];
   if (/^[0-9a-f]{64}$/i.test(text)) return [`&source=${text}`, `&release=${text}`];
   if (/^(?:bc|tb|bcrt)1[a-z0-9]{8,87}$/.test(text)) return [`&address=${text}`];
+  if (/^[1-9A-HJ-NP-Za-km-z]{64,88}$/.test(text)) return [`&source=${text}`, `&release=${text}`];
+  return base58Or43(text);
+}
+
+/** An address of Solana, an id of AO's, or what may be either. */
+function base58Or43(text) {
   // The last of 43 characters carries four bits: others are of no 32 bytes.
   if (/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(text)) return [`&address=${text}`, `&message=${text}`];
-  return [];
+  return /^[1-9A-HJ-NP-Za-km-z]{32,44}$/.test(text) ? [`&address=${text}`] : [];
 }

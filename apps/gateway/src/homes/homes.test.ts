@@ -4,7 +4,6 @@ import { devAccount } from '@isthmus/devnet';
 import type { DataSource } from 'typeorm';
 import { zeroAddress, type Hex } from 'viem';
 import { CHAIN, COIN_ID, GatewayStage, until } from '../../harness.js';
-import { isEthereum } from './config.js';
 import { TransferStore } from '../transfers/transfer-store.js';
 import { isEthereum } from './config.js';
 

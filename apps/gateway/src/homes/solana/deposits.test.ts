@@ -3,9 +3,14 @@ import { depositId, depositReference, isSolanaAddress, type DepositObservation }
 import { solana } from '@isthmus/chains';
 import { VersionedTransaction } from '@solana/web3.js';
 import { until } from '../../../harness.js';
+import { createLogger } from '@isthmus/store';
 import { HOLDER, SolanaStage } from '../../../solana-stage.js';
 import type { DepositQuote, TransferDetail } from '../../api/schemas.js';
+import { DecisionStore } from '../../transfers/decision-store.js';
+import { TransferStore } from '../../transfers/transfer-store.js';
+import { isSolana } from '../config.js';
 import type { SolanaPayment } from './answers.js';
+import { openSolanaHome } from './home.js';
 
 let stage: SolanaStage;
 beforeAll(async () => {
@@ -222,6 +227,31 @@ describe('what is asked and refused', () => {
       expect(await quote({ direction: 'withdrawal', recipient })).toMatchObject({ code: 'forbidden-recipient' });
     const wallet = await quote({ direction: 'withdrawal', recipient: sender() });
     expect(wallet).toMatchObject({ status: 200, maxFee: '30000' });
+  });
+
+  test('S19 an asset is not sold whose mint is none, whose vault one key holds, or whose decimals differ: with the reason', async () => {
+    const { world, gateway, config } = stage;
+    const own = config.homes.find(isSolana);
+    const token = own?.assets[1];
+    if (!own || !token) throw new Error('The stage has a token.');
+    const plain = await world.makePlainAccount(world.mint.publicKey, world.user.publicKey);
+    await stage.finalize();
+    const log = createLogger('test', { write: () => undefined });
+    const { database, engine } = gateway;
+    const work = { database, engine, store: new TransferStore(database), decisions: new DecisionStore(database), log };
+    const standing = (over: Partial<typeof token>) => {
+      const changed = { ...token, ...over };
+      const home = openSolanaHome(
+        { ...own, assets: [changed] },
+        { ...work, pollMs: 20, stuckMs: 20, publicUrl: stage.url },
+      );
+      return home.standing(changed);
+    };
+    expect(await standing({})).toMatchObject({ open: true });
+    const closed = (why: string) => ({ open: false, room: 0n, why: expect.stringContaining(why) });
+    expect(await standing({ vault: plain.toBase58() })).toMatchObject(closed('held by no multisig'));
+    expect(await standing({ decimals: 7 })).toMatchObject(closed('6 decimals on the chain'));
+    expect(await standing({ id: `${stage.chain}/token:${sender()}` })).toMatchObject(closed('It is no mint'));
   });
 
   test('chains and assets say the relayer, its nonces, the vaults and the mint', async () => {

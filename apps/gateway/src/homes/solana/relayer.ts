@@ -21,7 +21,7 @@ export interface RelayerParts extends Pick<HomeParts, 'database' | 'store' | 'lo
   pool: solana.SolanaPool;
   vaults: Vaults;
   /** By asset id. */
-  indexes: ReadonlyMap<string, Pick<VaultIndex, 'catchUp'>>;
+  indexes: ReadonlyMap<string, Pick<VaultIndex, 'catchUp' | 'watchedTo'>>;
   relayer: solana.RelayerKey;
   accounts: Pick<RelayerAccounts, 'prepare'>;
 }
@@ -50,11 +50,15 @@ export class Relayer {
   private async settle(): Promise<void> {
     const open = await this.submissions.open();
     if (open.length === 0) return;
-    const values = await this.nonceValues(open.map((s) => s.nonce.account));
-    // The histories are read behind the nonces: what used one up is in them.
+    const { values, slot } = await this.nonceValues(open.map((s) => s.nonce.account));
+    // A history read as far as the nonces were has in it what used them up.
+    const behind = new Set<string>();
     const processes = new Set(open.map((s) => s.process));
-    for (const asset of this.parts.assets.filter((a) => processes.has(a.process)))
-      await this.parts.indexes.get(asset.id)?.catchUp();
+    for (const { id, process } of this.parts.assets.filter((a) => processes.has(a.process))) {
+      const index = this.parts.indexes.get(id);
+      await index?.catchUp();
+      if ((index?.watchedTo ?? 0) < slot) behind.add(process);
+    }
     for (const one of open) {
       const value = values.get(one.nonce.account);
       const payments = await this.submissions.paymentsOf(one.process, one.numbers);
@@ -62,7 +66,8 @@ export class Relayer {
       if (one.numbers.length > 0 && payments.size === one.numbers.length)
         await this.end(one, paidBy.has(one.signature) ? 'final' : 'superseded');
       else if (value === one.nonce.value) await this.again(one);
-      else if (value !== undefined) await this.end(one, one.numbers.length > 0 ? 'failed' : 'final');
+      else if (value !== undefined && !behind.has(one.process))
+        await this.end(one, one.numbers.length > 0 ? 'failed' : 'final');
     }
   }
 
@@ -117,7 +122,7 @@ export class Relayer {
       return one && one.plan.relayer === relayer.address ? [{ proposal, ...one }] : [];
     });
     if (made.length === 0) return;
-    const values = await this.nonceValues(made.map((m) => m.plan.nonce.account));
+    const { values } = await this.nonceValues(made.map((m) => m.plan.nonce.account));
     const isPaused = await pausedIn(database, asset.process);
     // The dearest first: of several over one nonce it is the one that goes.
     const best = made.toSorted((a, b) => Number(b.plan.price - a.plan.price));
@@ -203,19 +208,21 @@ export class Relayer {
     );
   }
 
-  /** Values of nonces in final state, by account; of one that is none of this relayer's, what no value is. */
-  private async nonceValues(accounts: readonly string[]): Promise<Map<string, string>> {
+  /** Values of nonces in final state, by account, and a slot by which they had them; of one that is none of this relayer's, what no value is. */
+  private async nonceValues(accounts: readonly string[]): Promise<{ values: Map<string, string>; slot: number }> {
     const { pool, relayer } = this.parts;
     const each = [...new Set(accounts)];
     await pool.finalized();
     const values = new Map<string, string>();
+    let slot = 0;
     for (let i = 0; i < each.length; i += solana.MAX_ACCOUNTS) {
       const some = each.slice(i, i + solana.MAX_ACCOUNTS);
-      const found = await pool.accounts(some);
+      const read = await pool.accountsAt(some);
+      slot = Math.max(slot, read.slot);
       for (const [at, account] of some.entries())
-        values.set(account, nonceValue(found[at] ?? null, relayer.address) ?? '');
+        values.set(account, nonceValue(read.accounts[at] ?? null, relayer.address) ?? '');
     }
-    return values;
+    return { values, slot };
   }
 
   /** Once, until it is otherwise. */

@@ -41,6 +41,11 @@ export class VaultIndex {
     private readonly parts: VaultIndexParts,
   ) {}
 
+  /** Final slot up to which the history was read since this was made. */
+  get watchedTo(): number {
+    return this.watcher?.watchedTo ?? 0;
+  }
+
   /** One look: what is final, then what is not yet. @throws what the watcher throws; VaultUnfit, VaultDiffers */
   look(): Promise<void> {
     return this.alone(async () => {

@@ -1,5 +1,5 @@
 /** The vaults of a home as they stand on the chain, each checked before anything is sold for it: its mint, its decimals, and that guardians hold it. */
-import { solana, type AgreementLost } from '@isthmus/chains';
+import { solana } from '@isthmus/chains';
 import { mintOf, type SolanaAssetConfig } from './config.js';
 
 const { readVault, VaultUnfit } = solana;
@@ -20,7 +20,7 @@ export class Vaults {
 
   constructor(private readonly pool: solana.SolanaPool) {}
 
-  /** As it stands in final state. @throws {@link VaultUnfit} for a mint that must not be bridged, VaultDiffers, {@link AgreementLost} */
+  /** As it stands in final state. @throws VaultUnfit for a mint that must not be bridged, VaultDiffers, AgreementLost */
   async read(asset: SolanaAssetConfig): Promise<HeldVault> {
     const state = await readVault(this.pool, asset.vault, mintOf(asset));
     const { vault, custody } = state;
