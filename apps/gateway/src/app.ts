@@ -155,6 +155,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       { provide: BookKeeper, useValue: books },
       { provide: Homes, useValue: homes },
       { provide: Health, useValue: health },
+      { provide: Selling, useValue: selling },
       { provide: Quoting, useValue: new Quoting(config.publicUrl, homes, books, selling) },
       RouteIndex,
     ],
