@@ -1,54 +1,16 @@
-/** For tests of the auditor: a real vault on anvil, and a token process in a schedule of the test's own, which may run any code and say anything. */
-import { createHash } from 'node:crypto';
-import {
-  assign,
-  createItem,
-  ed25519Signer,
-  ethereumSigner,
-  type AoNetwork,
-  type Item,
-  type ScheduleHead,
-  type ShownEntry,
-  type Tag,
-} from '@isthmus/ao';
+/** For tests of the auditor: a real vault on anvil, and a token process of its own. */
 import type { BundleSource, Candidate } from '@isthmus/arweave';
-import { devAccount, devKey } from '@isthmus/devnet';
-import { tokenSource } from '@isthmus/store';
-import { getAddress, keccak256, stringToHex, zeroAddress, type Hex } from 'viem';
+import { getAddress, zeroAddress, type Hex } from 'viem';
 import { COIN, RECIPIENT, Stage } from '../../contracts/ethereum/stage.js';
 import { sampleBundle } from '../arweave/harness.js';
-import { Auditor, type AuditorOptions } from './src/index.js';
-import { depositIdOf, processOf } from './src/domain/forms.js';
+import type { AuditorOptions } from './src/index.js';
+import { processOf } from './src/domain/forms.js';
+import { ALICE, SCHEDULER, TokenScene } from './token-scene.js';
+
+export { ALICE, SCHEDULER, TOKEN, TOKEN_CODE } from './token-scene.js';
 
 export const CHAIN = 'eip155:31337';
 export const COIN_ID = `${CHAIN}/slip44:60`;
-export const SCHEDULER = ed25519Signer(Buffer.alloc(32, 1));
-export const ALICE = devAccount(5).address;
-const ALICE_KEY = devKey(5);
-const DEPLOYER = ethereumSigner(devKey(0));
-const guardianKey = (index: number): Hex => keccak256(stringToHex(`guardian ${index}`));
-
-export const TOKEN = tokenSource().toString();
-export const TOKEN_CODE = createHash('sha256').update(TOKEN).digest('hex');
-
-const tagList = (tags: Record<string, string>): Tag[] => Object.entries(tags).map(([name, value]) => ({ name, value }));
-
-/** Schedules in memory, shown as they are. */
-class Schedules implements AoNetwork {
-  readonly items = new Map<string, Item>();
-  readonly entries = new Map<string, ShownEntry[]>();
-
-  schedule(process: string, head: ScheduleHead | null, limit: number): Promise<ShownEntry[]> {
-    const from = head?.nonce ?? 0;
-    return Promise.resolve((this.entries.get(process) ?? []).slice(from, from + limit));
-  }
-  item(id: string): Promise<Item | null> {
-    return Promise.resolve(this.items.get(id) ?? null);
-  }
-  send(): Promise<void> {
-    return Promise.reject(new Error('not here'));
-  }
-}
 
 /** What a guardian says of a deposit. */
 export interface SaidDeposit {
@@ -60,80 +22,30 @@ export interface SaidDeposit {
   tags?: string;
 }
 
-export class Scene {
-  readonly network = new Schedules();
-  private readonly heads = new Map<string, ScheduleHead>();
-  private sent = 0;
-  /** Milliseconds at which messages get their places. */
-  now = 0;
-  private readonly auditors: Auditor[] = [];
-
-  private constructor(
-    readonly stage: Stage,
-    readonly process: string,
-  ) {}
+export class Scene extends TokenScene {
+  private constructor(readonly stage: Stage) {
+    super();
+  }
 
   /** @param code of the token @param asset its contract, the zero address for the coin */
-  static async open(stage: Stage, { code = TOKEN, asset = COIN }: { code?: string; asset?: Hex } = {}): Promise<Scene> {
-    const module = await createItem(
-      { tags: tagList({ 'Data-Protocol': 'ao', Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' }), data: code },
-      DEPLOYER,
-    );
-    const spawn = await createItem(
-      {
-        tags: tagList({
-          'Data-Protocol': 'ao',
-          Variant: 'ao.TN.1',
-          Type: 'Process',
-          Module: module.id,
-          Scheduler: SCHEDULER.address,
-          Authority: SCHEDULER.address,
-          Name: 'Ether on AO',
-          Ticker: 'aETH',
-          Denomination: '18',
-          'Isthmus-Asset': asset === zeroAddress ? COIN_ID : `${CHAIN}/erc20:${asset}`,
-          'Isthmus-Chain': CHAIN,
-          'Isthmus-Vault': stage.vault,
-          'Isthmus-Guardians': stage.guardians.map((g) => g.address).join(','),
-          'Isthmus-Threshold': '2',
-          'Isthmus-Pause-Threshold': '1',
-          'Isthmus-Epoch': '1',
-          'Isthmus-Min-Withdrawal': '10',
-          'Isthmus-Limit': String(10n ** 24n),
-          'Isthmus-Limit-Window': '3600000',
-        }),
-        data: '',
-      },
-      DEPLOYER,
-    );
-    const scene = new Scene(stage, spawn.id);
-    scene.network.items.set(module.id, module);
+  static async open(stage: Stage, { code, asset = COIN }: { code?: string; asset?: Hex } = {}): Promise<Scene> {
+    const scene = new Scene(stage);
     scene.now = Number((await stage.client.getBlock()).timestamp) * 1000;
-    await scene.place(spawn);
+    const home = {
+      Name: 'Ether on AO',
+      Ticker: 'aETH',
+      Denomination: '18',
+      'Isthmus-Asset': asset === zeroAddress ? COIN_ID : `${CHAIN}/erc20:${asset}`,
+      'Isthmus-Chain': CHAIN,
+      'Isthmus-Vault': stage.vault,
+    };
+    await scene.spawn(home, code);
     return scene;
   }
 
-  async place(message: Item): Promise<void> {
-    const head = this.heads.get(this.process) ?? null;
-    const now = { timestamp: this.now, blockHeight: 1 };
-    const { item, head: next } = await assign(this.process, message.id, head, now, SCHEDULER);
-    this.heads.set(this.process, next);
-    this.network.entries.set(this.process, [
-      ...(this.network.entries.get(this.process) ?? []),
-      { assignment: item, message },
-    ]);
-  }
-
-  async message(key: Hex, tags: Record<string, string>, data = ''): Promise<void> {
-    this.sent += 1;
-    const anchor = String(this.sent).padStart(32, '0');
-    const all = tagList({ 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: 'Message', ...tags });
-    await this.place(await createItem({ target: this.process, anchor, tags: all, data }, ethereumSigner(key)));
-  }
-
-  /** Two of three guardians say the same. */
-  async agree(tags: Record<string, string>, data: string): Promise<void> {
-    for (const guardian of [0, 1]) await this.message(guardianKey(guardian), tags, data);
+  /** The newest block is final. */
+  protected chainOptions(): AuditorOptions['chain'] {
+    return { rpcUrls: [this.stage.anvil.url], finality: { confirmations: 1 } };
   }
 
   /** A deposit on the chain, to Alice unless told. */
@@ -145,15 +57,8 @@ export class Scene {
   }
 
   /** Has it minted by what the guardians say. */
-  async mint(
-    { sequence, tx, amount, recipient, sender = this.stage.account.address, tags = '-' }: SaidDeposit,
-    id?: Hex,
-  ): Promise<void> {
-    const reference = `${CHAIN}:${this.stage.vault}:${sequence}`;
-    await this.agree(
-      { Action: 'Attest-Deposits' },
-      [id ?? depositIdOf(reference), reference, tx, sender, recipient, amount, tags].join(' '),
-    );
+  mint({ sequence, sender = this.stage.account.address, ...rest }: SaidDeposit, id?: Hex): Promise<void> {
+    return this.mintLine({ reference: `${CHAIN}:${this.stage.vault}:${sequence}`, sender, ...rest }, id);
   }
 
   /** Deposits and has it minted. */
@@ -161,9 +66,8 @@ export class Scene {
     await this.mint(await this.deposit(amount));
   }
 
-  async withdraw(amount: bigint, maxFee = 1n, recipient: Hex = this.stage.other.address): Promise<void> {
-    const tags = { Action: 'Withdraw', Quantity: String(amount), 'Max-Fee': String(maxFee), Recipient: recipient };
-    await this.message(ALICE_KEY, tags);
+  withdraw(amount: bigint, maxFee = 1n, recipient: Hex = this.stage.other.address): Promise<void> {
+    return this.withdrawTo(recipient, amount, maxFee);
   }
 
   /** A release on the chain by the guardians' signatures; returns its transaction. */
@@ -180,32 +84,6 @@ export class Scene {
   ): Promise<Hex> {
     const statement = this.stage.statement({ process, number, amount, maxFee, recipient, asset });
     return (await this.stage.release(statement, fee)).transactionHash;
-  }
-
-  /** The guardians say that a withdrawal was paid. */
-  attest(number: bigint, tx: Hex, fee = 0n, outcome = 'paid'): Promise<void> {
-    return this.agree({ Action: 'Attest-Release' }, [number, tx, fee, outcome].join(' '));
-  }
-
-  transfer(amount: bigint, recipient: string): Promise<void> {
-    return this.message(ALICE_KEY, { Action: 'Transfer', Quantity: String(amount), Recipient: recipient });
-  }
-
-  /** An auditor that takes the newest block for final. */
-  async auditor(options: Partial<AuditorOptions> = {}): Promise<Auditor> {
-    const auditor = await Auditor.open({
-      chain: { rpcUrls: [this.stage.anvil.url], finality: { confirmations: 1 } },
-      processes: [this.process],
-      network: this.network,
-      patienceMs: 3_600_000,
-      ...options,
-    });
-    this.auditors.push(auditor);
-    return auditor;
-  }
-
-  async close(): Promise<void> {
-    for (const auditor of this.auditors) await auditor.close();
   }
 }
 

@@ -100,6 +100,7 @@ describe('a sound bridge', () => {
         unattested: '200',
         waiting: '7',
         unmintable: '11',
+        costs: '0',
         unshown: '0',
         surplus: '0',
         deposits: 4,

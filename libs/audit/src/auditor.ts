@@ -1,11 +1,12 @@
 /** An auditor: reads chain and schedules, each by itself, and makes reports. Going on reads and evaluates only what is new. */
 import { WorkerPool } from '@isthmus/ao';
-import { VaultReader, type Position, type VaultOptions } from './chain/vault-reader.js';
+import { openChain, type ChainOptions } from './chain/open.js';
 import { Books } from './domain/books.js';
+import type { HomeChain, Position } from './domain/chain.js';
 import { AuditError } from './domain/error.js';
 import { reportOf, type AuditReport } from './domain/report.js';
 import type { Standing } from './domain/standing.js';
-import { ProcessReader, type ShownSchedules } from './process/process-reader.js';
+import { ProcessReader, type ProcessSink, type ShownSchedules } from './process/process-reader.js';
 
 /** Blocks whose time is looked up for what waits; the oldest come first, so that what is late is among them. */
 const TIMES = 1000;
@@ -13,8 +14,8 @@ const TIMES = 1000;
 const LOOKS = 3;
 
 export interface AuditorOptions {
-  chain: Pick<VaultOptions, 'rpcUrls' | 'finality'> & { deployBlock?: bigint };
-  /** Token processes, of one vault. */
+  chain: ChainOptions;
+  /** Token processes of one home chain. */
   processes: readonly string[];
   network: ShownSchedules;
   scheduler?: string | undefined;
@@ -37,11 +38,11 @@ export class Auditor {
     private readonly options: AuditorOptions,
     private readonly workers: WorkerPool,
     private readonly readers: readonly ProcessReader[],
-    private readonly vault: VaultReader,
+    private readonly chain: HomeChain,
     private readonly books: Books,
   ) {}
 
-  /** @throws AuditError when the processes are none of a bridge, or of several vaults */
+  /** @throws AuditError when the processes are none of a bridge, or not of one home */
   static async open(options: AuditorOptions): Promise<Auditor> {
     const workers = new WorkerPool(1);
     try {
@@ -54,16 +55,12 @@ export class Auditor {
       const places = readers.map((r) => r.place);
       const [first] = places;
       if (!first) throw new AuditError('bad-request', 'Name the token processes to audit.');
-      if (places.some((p) => p.vault !== first.vault || p.chain !== first.chain))
-        throw new AuditError('bad-request', 'The processes are of several vaults: audit each vault by itself.');
       if (new Set(places.map((p) => p.asset)).size !== places.length)
         throw new AuditError(
           'bad-request',
           'Two of the processes are of one asset: only one of them can be its token.',
         );
-      const { rpcUrls, finality, deployBlock = 0n } = options.chain;
-      const vault = new VaultReader({ rpcUrls, finality, deployBlock, chain: first.chain, vault: first.vault });
-      return new Auditor(options, workers, readers, vault, new Books(places));
+      return new Auditor(options, workers, readers, openChain(options.chain, places), new Books(places));
     } catch (error) {
       await workers.stop();
       throw error;
@@ -90,16 +87,26 @@ export class Auditor {
   /** Schedules first, chain second: what was minted by then was final before. */
   private async look({ height, slot }: AuditAt): Promise<Position> {
     await this.readSchedules(slot);
-    const final = await this.vault.final();
+    const final = await this.chain.final();
     if (height !== undefined && height > final)
       throw new AuditError('bad-request', `Block ${height} is not final; ${final} is.`);
-    return this.vault.read(height ?? final, this.books);
+    return this.chain.read(height ?? final, this.books);
+  }
+
+  private get sink(): ProcessSink {
+    const { books, chain } = this;
+    return {
+      mint: (process, mint) => books.mint(process, mint),
+      burn: (process, burn) => books.burn(process, burn),
+      attested: (process, attested) => books.attested(process, attested),
+      said: (process, at, said) => chain.learn(process, at, said, books),
+    };
   }
 
   /** Slot by slot as a network shows them; one that reads in pieces is read to its end. */
   private async readSchedules(slot?: number): Promise<void> {
     const { network } = this.options;
-    do for (const reader of this.readers) await reader.read(this.books, slot);
+    do for (const reader of this.readers) await reader.read(this.sink, slot);
     while (await network.advance?.());
     if (slot !== undefined) for (const reader of this.readers) reader.assertReached(slot);
   }
@@ -107,15 +114,16 @@ export class Auditor {
   private async report(position: Position): Promise<AuditReport> {
     const { network, patienceMs, knownCode = [] } = this.options;
     const places = this.readers.map((r) => r.place);
-    const chain = await this.vault.state(places.map((p) => p.address));
+    const chain = await this.chain.state();
     const states = [];
     for (const reader of this.readers) states.push({ process: reader.place.process, state: await reader.state() });
     const standing: Standing = {
       now: position.at,
       patienceMs,
-      times: await this.vault.times(this.books.waitingBlocks(TIMES)),
+      times: await this.chain.times(this.books.waitingBlocks(TIMES)),
       vaultPaused: chain.paused,
       vault: chain.assets,
+      hopeless: chain.hopeless,
       processes: new Map(states.map(({ process, state }) => [process, state])),
       // What comes in pieces may be behind; what is asked for as it is now is not.
       shownUntil: new Map(network.advance ? states.map(({ process, state }) => [process, state.at]) : []),
@@ -123,7 +131,7 @@ export class Auditor {
     };
     const inputs = {
       chain: places[0]?.chain ?? '',
-      vault: places[0]?.vault ?? '',
+      vault: [...new Set(places.map((p) => p.vault))].join(','),
       height: String(position.height),
       blockHash: position.hash,
       blockTime: position.at,
@@ -140,7 +148,7 @@ export class Auditor {
     const slots = this.readers.map((r) => r.slot);
     const before = this.books.unexplained;
     await this.readSchedules();
-    await this.vault.read(await this.vault.final(), this.books);
+    await this.chain.read(await this.chain.final(), this.books);
     const after = new Set(this.books.unexplained);
     const explained = before.filter((subject) => !after.has(subject));
     if (explained.length > 0)

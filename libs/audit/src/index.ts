@@ -6,6 +6,6 @@ export * from './domain/error.js';
 export type * from './domain/facts.js';
 export * from './domain/findings.js';
 export * from './domain/report.js';
-export * from './chain/vault-reader.js';
+export type * from './chain/open.js';
 export * from './process/process-reader.js';
 export * from './process/settled-network.js';

@@ -20,8 +20,6 @@ export const exitCodeOf = (report: AuditReport): number =>
 
 /** Of a gateway's answer. */
 const MAX_ANSWER = 4 * 1024 * 1024;
-/** On the local stack a block is final after two more. */
-const LOCAL_FINALITY = { tag: 'finalized' } as const;
 
 export interface AuditOptions {
   rpc?: string[];
@@ -30,8 +28,10 @@ export interface AuditOptions {
   gateway?: string;
   process?: string[];
   scheduler?: string;
-  deployBlock?: bigint;
+  startHeight?: bigint;
   finality?: AuditorOptions['chain']['finality'];
+  minDeposit?: bigint;
+  sweepMargin?: number;
   height?: bigint;
   slot?: number;
   patience: number;
@@ -108,8 +108,17 @@ class Work {
 /** What a source says of the bridge; it decides nothing: what is wrong in it keeps an audit from being made. */
 interface Known {
   processes: string[];
-  deployBlock: bigint;
+  startHeight: bigint;
+  sweepMargin?: number | undefined;
   scheduler: string | undefined;
+}
+
+/** What a gateway shows of a home chain, as far as an audit has a use for it. */
+interface ShownChain {
+  id: string;
+  deployBlock?: number;
+  startHeight?: number;
+  sweepMargin?: number;
 }
 
 async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions> {
@@ -136,8 +145,10 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
   return () => ({
     chain: {
       rpcUrls,
-      finality: options.finality ?? LOCAL_FINALITY,
-      deployBlock: options.deployBlock ?? known?.deployBlock ?? 0n,
+      finality: options.finality,
+      startHeight: options.startHeight ?? known?.startHeight ?? 0n,
+      minDeposit: options.minDeposit,
+      sweepMargin: options.sweepMargin ?? known?.sweepMargin,
     },
     processes,
     network: network(),
@@ -158,28 +169,24 @@ function localStack(): Known {
   const spawns = items.map((item) => parseItem(Buffer.from(item, 'base64')));
   const processes = assets.map((a) => a.process);
   const spawn = spawns.find(({ id }) => id === processes[0]);
-  return { processes, deployBlock: BigInt(deployBlock), scheduler: spawn && tagOf(spawn, 'Scheduler') };
+  return { processes, startHeight: BigInt(deployBlock), scheduler: spawn && tagOf(spawn, 'Scheduler') };
 }
 
 /** What a gateway says of one home chain: an auditor looks at one vault. */
 async function toldBy(gateway: string, wanted: string | undefined): Promise<Known> {
-  const { chains, ao } = await ask<{ chains: { id: string; deployBlock?: number }[]; ao: { scheduler: string } }>(
-    gateway,
-    '/v1/chains',
-  );
+  const { chains, ao } = await ask<{ chains: ShownChain[]; ao: { scheduler: string } }>(gateway, '/v1/chains');
   const { assets } = await ask<{ assets: { process: string; chain: string }[] }>(gateway, '/v1/assets');
-  // The auditor reads vaults that are contracts of chains like Ethereum.
-  const readable = chains.filter((c) => c.id.startsWith('eip155:'));
-  const [chain, another] = readable.filter((c) => wanted === undefined || c.id === wanted);
+  const [chain, another] = chains.filter((c) => wanted === undefined || c.id === wanted);
   if (!chain || another) {
-    const ids = readable.map((c) => c.id).join(', ') || 'none';
+    const ids = chains.map((c) => c.id).join(', ') || 'none';
     throw new CommandError(
-      `Say with --chain which home chain of ${gateway} is audited; it has ${ids} that can be.`,
+      `Say with --chain which home chain of ${gateway} is audited; it has ${ids}.`,
       EXIT['not-made'],
     );
   }
   const processes = assets.filter((a) => a.chain === chain.id).map((a) => a.process);
-  return { processes, deployBlock: BigInt(chain.deployBlock ?? 0), scheduler: ao.scheduler };
+  const { startHeight = chain.deployBlock ?? 0, sweepMargin } = chain;
+  return { processes, startHeight: BigInt(startHeight), sweepMargin, scheduler: ao.scheduler };
 }
 
 async function ask<T>(gateway: string, route: string): Promise<T> {

@@ -18,10 +18,12 @@ export function auditCommand(): Command {
     .option('--from <url>', 'read schedules from this gateway of Arweave instead', gatewayUrl)
     .option('--process <id>', 'token process, all of one vault; without it those the gateway lists', several(anId))
     .option('--scheduler <address>', 'whose schedules count; without it the one the spawn names', anId)
-    .option('--deploy-block <n>', 'block of the vault’s deployment, or any before it', height)
+    .option('--start-height <n>', 'block of the vault’s deployment, or any before its first money', height)
+    .option('--min-deposit <satoshis>', 'on Bitcoin: what guardians credit at least, if not 10000', height)
+    .option('--sweep-margin <blocks>', 'on Bitcoin: before a refund opens nobody is credited, if not for 72', whole)
     .option(
       '--finality <word>',
-      'finalized, safe, or a number of confirmations: not less than the guardians wait for',
+      'finalized, safe, or a number of confirmations: not less than the guardians wait for; on Bitcoin as many as they want for the least money',
       finality,
     )
     .option('--height <n>', 'audit as of this block', height)

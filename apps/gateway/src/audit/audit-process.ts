@@ -17,7 +17,11 @@ async function answer(work: AuditWork): Promise<AuditAnswer> {
   let auditor = auditors.get(work.chain);
   try {
     auditor ??= await Auditor.open({
-      chain: { rpcUrls: work.rpcUrls, finality: work.finality, deployBlock: BigInt(work.deployBlock) },
+      chain: {
+        ...work.reading,
+        startHeight: BigInt(work.reading.startHeight),
+        minDeposit: BigInt(work.reading.minDeposit),
+      },
       processes: work.processes,
       network: networkAt(work.network),
       scheduler: work.scheduler,

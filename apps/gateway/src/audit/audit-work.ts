@@ -3,7 +3,6 @@ import type { NetworkPlace } from '@isthmus/ao';
 import type { AuditReport, AuditorOptions } from '@isthmus/audit';
 import { sourceHash, tokenSource } from '@isthmus/store';
 import type { GatewayConfig } from '../config.js';
-import { isEthereum } from '../homes/config.js';
 import { placeOf } from '../network-place.js';
 
 /** Everything the auditor of one home is told: nothing of what the gateway itself knows of transfers. */
@@ -13,31 +12,67 @@ export interface AuditWork {
   network: NetworkPlace;
   scheduler: string;
   processes: readonly string[];
-  rpcUrls: readonly string[];
-  finality: AuditorOptions['chain']['finality'];
-  deployBlock: number;
+  reading: {
+    rpcUrls: readonly string[];
+    finality: AuditorOptions['chain']['finality'];
+    /** Nothing before it is read. */
+    startHeight: number;
+    /** Base units. */
+    minDeposit: string;
+    sweepMargin?: number | undefined;
+  };
   patienceMs: number;
   knownCode: readonly string[];
 }
 
 export type AuditAnswer = { report: AuditReport } | { code: string; message: string };
 
-/** What there is to audit, home by home. The auditor knows the vaults of Ethereum only: a home of another family is told here once it knows that. */
+/** Of what a home of any family is configured with, what its auditor is told. */
+interface AuditedHome {
+  chain: {
+    id: string;
+    rpcUrls: readonly string[];
+    agreement: number;
+    /** On Bitcoin a table, of rising confirmations. */
+    finality?: AuditorOptions['chain']['finality'] | readonly { confirmations: number }[];
+    deployBlock?: number;
+    startHeight?: number;
+    sweepMargin?: number;
+  };
+  assets: readonly { process: string; minDeposit: bigint }[];
+}
+
+/** What there is to audit, home by home. */
 export function worksOf(
-  { ao, homes }: Pick<GatewayConfig, 'ao' | 'homes'>,
+  { ao, homes }: Pick<GatewayConfig, 'ao'> & { homes: readonly AuditedHome[] },
   audit: NonNullable<GatewayConfig['audit']>,
   gatewayUrl: string,
   scheduler: string,
 ): AuditWork[] {
-  return homes.filter(isEthereum).map(({ chain: { id, rpcUrls, agreement, finality, deployBlock }, assets }) => ({
-    chain: id,
+  return homes.map(({ chain, assets }) => ({
+    chain: chain.id,
     network: placeOf(ao, gatewayUrl),
     scheduler,
     processes: assets.map((a) => a.process),
-    rpcUrls: rpcUrls.slice(0, agreement),
-    finality,
-    deployBlock,
+    reading: readingOf(chain, assets),
     patienceMs: audit.patienceMs,
     knownCode: [sourceHash(tokenSource()), ...audit.tokenSources],
   }));
 }
+
+function readingOf(
+  { rpcUrls, agreement, finality, deployBlock, startHeight, sweepMargin }: AuditedHome['chain'],
+  [first]: AuditedHome['assets'],
+): AuditWork['reading'] {
+  return {
+    rpcUrls: rpcUrls.slice(0, agreement),
+    // What is minted soonest must be in a block that is read.
+    finality: isTable(finality) ? { confirmations: finality[0]?.confirmations ?? 1 } : finality,
+    startHeight: startHeight ?? deployBlock ?? 0,
+    minDeposit: String(first?.minDeposit ?? 0n),
+    sweepMargin,
+  };
+}
+
+const isTable = (finality: AuditedHome['chain']['finality']): finality is readonly { confirmations: number }[] =>
+  Array.isArray(finality);

@@ -2,7 +2,7 @@
 import { createLogger } from '@isthmus/store';
 import { Registry } from 'prom-client';
 import type { AuditStore } from './audit-store.js';
-import type { AuditWork } from './audit-work.js';
+import { worksOf, type AuditWork } from './audit-work.js';
 import { Audits } from './audits.js';
 
 const NOWHERE: AuditWork = {
@@ -10,9 +10,12 @@ const NOWHERE: AuditWork = {
   network: { isthmusUrl: 'http://127.0.0.1:1' },
   scheduler: 'S'.repeat(43),
   processes: ['P'.repeat(42) + 'A'],
-  rpcUrls: ['http://127.0.0.1:1'],
-  finality: { tag: 'finalized' },
-  deployBlock: 0,
+  reading: {
+    rpcUrls: ['http://127.0.0.1:1'],
+    finality: { tag: 'finalized' },
+    startHeight: 0,
+    minDeposit: '0',
+  },
   patienceMs: 1000,
   knownCode: [],
 };
@@ -73,4 +76,30 @@ it('a process that ends under way is begun again; stopping waits for none', asyn
   await idle.stop();
   expect(await failures()).toEqual({});
   expect(logged).toEqual([]);
+});
+
+it('each home is audited by what it is configured with, whatever its family', () => {
+  const rpcUrls = ['http://one.example', 'http://two.example', 'http://three.example'];
+  const on = (id: string, more: object) => ({
+    chain: { id, rpcUrls, agreement: 2, ...more },
+    assets: [{ process: 'P'.repeat(43), minDeposit: 7n }],
+  });
+  const table = [{ confirmations: 2 }, { confirmations: 6 }];
+  const homes = [
+    on('eip155:1', { finality: { tag: 'safe' }, deployBlock: 5 }),
+    on('bip122:00', { finality: table, startHeight: 9, sweepMargin: 30 }),
+    on('solana:1', {}),
+  ];
+  const works = worksOf(
+    { ao: null as never, homes },
+    { patienceMs: 1, tokenSources: [] } as never,
+    'http://gateway.example',
+    'S',
+  );
+  const told = { rpcUrls: rpcUrls.slice(0, 2), minDeposit: '7' };
+  expect(works.map((w) => w.reading)).toEqual([
+    { ...told, finality: { tag: 'safe' }, startHeight: 5 },
+    { ...told, finality: { confirmations: 2 }, startHeight: 9, sweepMargin: 30 },
+    { ...told, startHeight: 0 },
+  ]);
 });

@@ -41,6 +41,7 @@ const report = z.strictObject({
       unattested: units.describe('Of that, what the process does not know yet'),
       waiting: units.describe('Deposits not minted yet'),
       unmintable: units.describe('Deposits of which nobody can be credited'),
+      costs: units.describe('Fees the vault paid itself, out of that'),
       unshown: units.describe('Paid for burns in slots that are not shown yet; of a gateway’s own audits, 0'),
       surplus: z.string().describe('Beyond all that is owed; negative: short'),
       deposits: count,

@@ -2,7 +2,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { AuditError } from '../domain/error.js';
-import { Sources } from './sources.js';
+import { openClient, Sources } from './sources.js';
 
 let server: http.Server;
 let status: number;
@@ -18,7 +18,7 @@ afterAll(() => server.close());
 
 async function said(...urls: string[]): Promise<string> {
   try {
-    await new Sources(urls).same('the block', (client) => client.getBlockNumber());
+    await new Sources(urls, openClient).same('the block', (client) => client.getBlockNumber());
     return '';
   } catch (error) {
     if (error instanceof AuditError && error.code === 'unreachable') return error.message;

@@ -1,6 +1,7 @@
 /** The chain's RPC sources an auditor asks: every one of them, and all must say the same, or nothing is concluded. */
 import {
   BaseError,
+  createClient,
   createPublicClient,
   http,
   HttpRequestError,
@@ -12,22 +13,21 @@ import { AuditError } from '../domain/error.js';
 
 const TIMEOUT_MS = 20_000;
 
-export class Sources {
-  private readonly clients: readonly PublicClient[];
+/** @typeParam C what asks one source */
+export class Sources<C> {
+  private readonly clients: readonly C[];
   /** Hosts, by which sources are named: the rest of an address may hold a key. */
   private readonly hosts: readonly string[];
 
   /** @param urls at least one; they may hold keys and are never shown whole */
-  constructor(urls: readonly string[]) {
+  constructor(urls: readonly string[], open: (url: string) => C) {
     if (urls.length === 0) throw new AuditError('bad-request', 'Name at least one RPC source of the chain.');
     this.hosts = urls.map((url) => (URL.canParse(url) ? new URL(url).host : 'no address'));
-    this.clients = urls.map((url) =>
-      createPublicClient({ transport: http(url, { timeout: TIMEOUT_MS }), cacheTime: 0 }),
-    );
+    this.clients = urls.map(open);
   }
 
   /** What all sources answer alike. @throws AuditError `sources-differ`, `unreachable` */
-  async same<T>(what: string, ask: (client: PublicClient) => Promise<T>): Promise<T> {
+  async same<T>(what: string, ask: (client: C) => Promise<T>): Promise<T> {
     const answers = await this.each(what, ask);
     const [first] = answers;
     const texts = new Set(
@@ -38,7 +38,7 @@ export class Sources {
   }
 
   /** What each answers. @throws AuditError `unreachable` */
-  async each<T>(what: string, ask: (client: PublicClient) => Promise<T>): Promise<T[]> {
+  async each<T>(what: string, ask: (client: C) => Promise<T>): Promise<T[]> {
     return Promise.all(
       this.clients.map((client, i) =>
         ask(client).catch((error: unknown) => {
@@ -51,6 +51,26 @@ export class Sources {
       ),
     );
   }
+}
+
+/** What asks an Ethereum node. */
+export const openClient = (url: string): PublicClient =>
+  createPublicClient({ transport: http(url, { timeout: TIMEOUT_MS }), cacheTime: 0 });
+
+/** Asks a node of any other family by JSON-RPC. */
+export type Ask = (method: string, params: readonly unknown[]) => Promise<unknown>;
+
+/** @param url may have a login in it, as nodes of Bitcoin want: it goes where logins go */
+export function openRpc(url: string): Ask {
+  const place = URL.canParse(url) ? new URL(url) : null;
+  const login = place?.username ? `${decodeURIComponent(place.username)}:${decodeURIComponent(place.password)}` : null;
+  if (place) [place.username, place.password] = ['', ''];
+  const headers: Record<string, string> =
+    login === null ? {} : { authorization: `Basic ${Buffer.from(login).toString('base64')}` };
+  const client = createClient({
+    transport: http(place?.href ?? url, { timeout: TIMEOUT_MS, fetchOptions: { headers } }),
+  });
+  return (method, params) => client.request({ method, params } as never);
 }
 
 /** Why a source does not answer, and what to do. In our words: its own may hold its address, and that a key. */

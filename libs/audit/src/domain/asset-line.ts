@@ -1,7 +1,7 @@
 /** One asset's figures: what is there, what is owed, what is on its way. */
-import type { Account } from './account.js';
+import { lost, type Account } from './account.js';
 import type { Deposit } from './facts.js';
-import { ahead, type Standing } from './standing.js';
+import { isAhead, type Standing } from './standing.js';
 
 export interface AssetLine {
   asset: string;
@@ -21,6 +21,8 @@ export interface AssetLine {
   /** Deposits not minted yet, and those of which nobody can be credited. */
   waiting: bigint;
   unmintable: bigint;
+  /** Fees the vault paid itself, for moving its coins: out of what came for nobody. */
+  costs: bigint;
   /** Paid on the chain for what would be burned in slots that are not shown yet: nobody has seen that it was. */
   unshown: bigint;
   /** Real money beyond all that is owed. */
@@ -33,22 +35,27 @@ export interface AssetLine {
 
 /** @param deposits not minted yet, of all assets */
 export function lineOf(account: Account, deposits: Iterable<Deposit>, standing: Standing): AssetLine {
-  const { vault, processes } = standing;
+  const { vault, processes, hopeless } = standing;
   const { locked, balance, claimable } = vault.get(account.address) ?? { locked: 0n, balance: 0n, claimable: 0n };
   const state = processes.get(account.process);
   const { supply = 0n, inFlight = 0n, balances = 0n, holders = 0 } = state ?? {};
   const own = [...deposits].filter((d) => d.asset === account.address);
-  const waiting = sum(own.filter((d) => d.recipient !== null));
-  const unmintable = sum(own.filter((d) => d.recipient === null));
-  const unshown = sum(ahead(account, standing));
-  const unattested = sum(account.paid.values());
-  const { asset, process, minted: mintedSum, burned, released, counts } = account;
-  const surplus = balance - claimable - (supply + inFlight - unattested - unshown + waiting + unmintable);
+  const isDue = ({ reference, to }: Deposit): boolean => 'recipient' in to && !hopeless.has(reference);
+  const waiting = sum(own.filter(isDue).map((d) => d.amount));
+  const unmintable = sum(own.filter((d) => !isDue(d)).map((d) => d.amount));
+  const unshown = sum([
+    ...[...account.releases.values()].filter((r) => isAhead(account, standing, r)).map((r) => r.paid + (r.fee ?? 0n)),
+    ...[...account.spends.values()].filter((s) => isAhead(account, standing, s)).map(lost),
+  ]);
+  const unattested = sum([...account.paid.values()].map((p) => p.amount));
+  const { asset, process, minted: mintedSum, burned, released, costs, counts } = account;
+  const forNobody = unmintable > costs ? unmintable - costs : 0n;
+  const surplus = balance - claimable - (supply + inFlight - unattested - unshown + waiting + forNobody);
   return {
     asset,
     process,
     balance,
-    locked,
+    locked: locked ?? balance,
     claimable,
     supply,
     balances,
@@ -60,14 +67,11 @@ export function lineOf(account: Account, deposits: Iterable<Deposit>, standing: 
     unattested,
     waiting,
     unmintable,
+    costs,
     unshown,
     surplus,
     ...counts,
   };
 }
 
-function sum(list: Iterable<{ amount: bigint }>): bigint {
-  let total = 0n;
-  for (const { amount } of list) total += amount;
-  return total;
-}
+const sum = (list: readonly bigint[]): bigint => list.reduce((total, amount) => total + amount, 0n);

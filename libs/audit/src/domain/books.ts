@@ -3,17 +3,20 @@
  * on the chain. Facts come in any order and are forgotten once they are matched, so that going on costs what is new; what does not match, and
  * what is still unmatched when a report is made, are findings.
  */
-import { about, accountOf, minted, said, subject, type Account } from './account.js';
+import { about, accountOf, minted, said, subject, type Account, type Paid } from './account.js';
 import { lineOf, type AssetLine } from './asset-line.js';
-import type { AssetPlace, Attested, Burn, Deposit, Hex, Mint, Release } from './facts.js';
+import type { AssetPlace, Attested, Burn, Deposit, Mint, Proposed, Refund, Release, VaultSpend } from './facts.js';
 import { inOrder, type Finding, type FindingCode } from './findings.js';
-import { depositIdOf, isNoticeOf, sequenceOf, withdrawalIdOf } from './forms.js';
-import { NumberSet } from './number-set.js';
+import { isReferenceOf } from './families.js';
+import { depositIdOf, isNoticeOf, withdrawalIdOf } from './forms.js';
 import { openFindings } from './open-findings.js';
+import { ReferenceSet } from './reference-set.js';
 import type { Standing } from './standing.js';
 
 /** Mismatches kept; where there are more, the rest is counted. */
 const MAX_KEPT = 10_000;
+/** Lists of withdrawals kept for one proposed transaction: it has one, unless guardians lie. */
+const MAX_LISTS = 64;
 
 /** The books as things stand. */
 export interface Drawn {
@@ -27,12 +30,16 @@ export interface Drawn {
 
 export class Books {
   private readonly accounts = new Map<string, Account>();
-  private readonly byAddress = new Map<Hex, Account>();
-  private readonly deposits = new Map<bigint, Deposit>();
+  private readonly byAddress = new Map<string, Account>();
+  /** By reference, as all that follows. */
+  private readonly deposits = new Map<string, Deposit>();
+  /** Deposits of assets that are not audited. */
+  private readonly foreign = new ReferenceSet();
   /** Mints without a known deposit. */
-  private readonly mints = new Map<bigint, { mint: Mint; account: Account }>();
-  private readonly minted = new NumberSet();
-  private highest = 0n;
+  private readonly mints = new Map<string, { mint: Mint; account: Account }>();
+  private readonly minted = new ReferenceSet();
+  /** Deposits their depositors took back, before they were minted as far as is known. */
+  private readonly refunded = new Map<string, { refund: Refund; deposit: Deposit }>();
   private readonly kept: Finding[] = [];
   private notKept = 0;
 
@@ -47,24 +54,41 @@ export class Books {
   // What the chain says -----------------------------------------------------------------------------------------------
 
   deposit(deposit: Deposit): void {
-    if (deposit.sequence > this.highest) this.highest = deposit.sequence;
+    const { reference } = deposit;
     const account = this.byAddress.get(deposit.asset);
     if (account) {
       account.deposited += deposit.amount;
       account.counts.deposits += 1;
-    }
-    const waiting = this.mints.get(deposit.sequence);
+    } else this.foreign.add(reference);
+    const waiting = this.mints.get(reference);
     if (waiting) {
-      this.mints.delete(deposit.sequence);
+      this.mints.delete(reference);
       this.match(waiting.account, waiting.mint, deposit);
-    } else if (account) this.deposits.set(deposit.sequence, deposit);
+    } else if (account) this.deposits.set(reference, deposit);
+  }
+
+  /** Of a deposit that is known. */
+  refund(refund: Refund): void {
+    const { process, reference } = refund;
+    const deposit = this.deposits.get(reference);
+    if (deposit) {
+      this.deposits.delete(reference);
+      this.refunded.set(reference, { refund, deposit });
+    } else if (this.minted.has(reference)) this.takenBack(this.account(process), refund);
+  }
+
+  spend(spend: VaultSpend): void {
+    const account = this.account(spend.process);
+    const lists = account.proposals.get(spend.tx);
+    if (lists) this.carriedOut(account, spend, lists);
+    else account.spends.set(spend.tx, spend);
   }
 
   release(release: Release): void {
     const account = this.accounts.get(release.process);
     const asset = this.byAddress.get(release.asset);
     if (asset) {
-      asset.released += release.amount;
+      asset.released += release.paid + (release.fee ?? 0n);
       asset.counts.releases += 1;
     }
     const holder = account ?? asset;
@@ -94,24 +118,41 @@ export class Books {
     const account = this.account(process);
     account.minted += mint.amount;
     account.counts.mints += 1;
-    const sequence = sequenceOf(mint.reference, account);
-    if (sequence === null || depositIdOf(mint.reference) !== mint.id) {
+    const { reference } = mint;
+    if (!isReferenceOf(account, reference) || depositIdOf(reference) !== mint.id) {
       this.note(
         'mint-without-deposit',
         account,
-        mint.reference,
+        reference,
         `${minted(mint)}, which is no deposit of this vault, or not by this id (${mint.id}).`,
       );
       return;
     }
-    if (this.minted.has(sequence) || this.mints.has(sequence)) {
-      this.note('double-mint', account, mint.reference, `${minted(mint)}, and was minted before.`);
+    if (this.minted.has(reference) || this.mints.has(reference)) {
+      this.note('double-mint', account, reference, `${minted(mint)}, and was minted before.`);
       return;
     }
-    const deposit = this.deposits.get(sequence);
+    const before = this.refunded.get(reference);
+    const deposit = this.deposits.get(reference) ?? before?.deposit;
     if (deposit) this.match(account, mint, deposit);
-    else if (sequence <= this.highest) this.foreign(account, mint, sequence);
-    else this.mints.set(sequence, { mint, account });
+    else if (this.foreign.has(reference)) this.ofAnother(account, mint);
+    else this.mints.set(reference, { mint, account });
+    if (before) {
+      this.refunded.delete(reference);
+      this.takenBack(account, before.refund);
+    }
+  }
+
+  /** What a transaction pays if it is ever mined; said of it any number of times. */
+  proposed({ process, tx, numbers }: Proposed): void {
+    const account = this.account(process);
+    const lists = account.proposals.get(tx) ?? [];
+    account.proposals.set(tx, lists);
+    if (lists.length < MAX_LISTS) lists.push(numbers);
+    const spend = account.spends.get(tx);
+    if (!spend) return;
+    account.spends.delete(tx);
+    this.carriedOut(account, spend, lists);
   }
 
   burn(process: string, burn: Burn): void {
@@ -158,12 +199,13 @@ export class Books {
     return this.unexplained.length > 0;
   }
 
-  /** What that is: mints without a deposit, releases without a burn, attestations without a release. */
+  /** What that is: mints without a deposit, releases without a burn, coins spent by who knows, attestations without a release. */
   get unexplained(): string[] {
     const accounts = [...this.accounts.values()];
     return [
       ...[...this.mints.values()].map(({ mint }) => `the mint of ${mint.reference}`),
       ...accounts.flatMap((a) => [...a.releases.keys()].map((n) => `the release of withdrawal ${subject(a, n)}`)),
+      ...accounts.flatMap((a) => [...a.spends.keys()].map((tx) => `the transaction ${tx}`)),
       ...accounts.flatMap((a) =>
         [...a.attestations.keys()].map((n) => `the attestation of withdrawal ${subject(a, n)}`),
       ),
@@ -176,6 +218,7 @@ export class Books {
     const releases = [...this.accounts.values()].flatMap((a) => [
       ...[...a.paid.values()].map((p) => p.release),
       ...a.releases.values(),
+      ...a.spends.values(),
     ]);
     for (const { block } of [...this.deposits.values(), ...releases]) blocks.add(block);
     return [...blocks].toSorted((a, b) => (a < b ? -1 : 1)).slice(0, most);
@@ -200,11 +243,14 @@ export class Books {
   // Matching --------------------------------------------------------------------------------------------------------------
 
   private match(account: Account, mint: Mint, deposit: Deposit): void {
-    this.minted.add(deposit.sequence);
-    this.deposits.delete(deposit.sequence);
+    const { to } = deposit;
+    this.minted.add(deposit.reference);
+    this.deposits.delete(deposit.reference);
+    if ('refused' in to)
+      this.note('mint-of-refused', account, mint.reference, `${minted(mint)}, and nobody is credited: ${to.refused}.`);
     const differences = [
       ...difference('asset', account.address, deposit.asset),
-      ...difference('recipient', mint.recipient, deposit.recipient ?? 'nobody'),
+      ...('recipient' in to ? difference('recipient', mint.recipient, to.recipient) : []),
       ...difference('amount', mint.amount, deposit.amount),
       ...difference('sender', mint.sender, deposit.sender),
       ...difference('transaction', mint.tx, deposit.tx),
@@ -215,22 +261,67 @@ export class Books {
       this.note('mint-differs', account, mint.reference, `${minted(mint)}: ${differences.join('; ')}.`);
   }
 
-  private foreign(account: Account, mint: Mint, sequence: bigint): void {
-    this.minted.add(sequence);
+  private ofAnother(account: Account, mint: Mint): void {
+    this.minted.add(mint.reference);
     this.note('mint-differs', account, mint.reference, `${minted(mint)}: the deposit is of another asset.`);
   }
 
-  private pay(account: Account, burn: Burn, release: Release): void {
+  private takenBack(account: Account, { reference, block, tx }: Refund): void {
+    this.note('mint-refunded', account, reference, `It was minted, and block ${block} (${tx}) gives it back.`);
+  }
+
+  /**
+   * A transaction of the vault that was proposed: its first output is the vault's, the others pay the withdrawals in their order. Of several lists it is
+   * the first that it carries out to the letter, so that a guardian who names it for others changes nothing.
+   */
+  private carriedOut(account: Account, spend: VaultSpend, lists: readonly (readonly bigint[])[]): void {
+    const { process, tx, block, taken, outputs } = spend;
+    const [change, ...payments] = outputs;
+    const exact = lists.find(
+      (list) =>
+        list.length === payments.length &&
+        list.every((number, i) => account.burns.get(number)?.recipient === payments[i]?.recipient),
+    );
+    const numbers = exact ?? lists[0] ?? [];
+    for (const [i, number] of numbers.entries()) {
+      const payment = payments[i];
+      if (payment)
+        this.release({
+          process,
+          number,
+          asset: account.address,
+          recipient: payment.recipient,
+          paid: payment.amount,
+          fee: null,
+          held: false,
+          block,
+          tx,
+        });
+    }
+    const others = payments.slice(numbers.length).reduce((sum, { amount }) => sum + amount, 0n);
+    const gone = others + (change && !change.isVault ? change.amount : 0n);
+    if (gone > 0n)
+      this.note('unknown-spend', account, tx, `Block ${block}: beside what it was proposed for it pays ${gone}.`);
+    if (numbers.length === 0) {
+      const left = outputs.reduce((sum, { amount }) => sum + amount, 0n);
+      account.costs += taken > left ? taken - left : 0n;
+    }
+  }
+
+  private pay(account: Account, burn: Burn, onChain: Release): void {
     const { number } = burn;
     account.burns.delete(number);
+    const release = { ...onChain, fee: onChain.fee ?? burn.amount - onChain.paid };
+    if (onChain.fee === null) account.released += release.fee;
     const differences = [
       ...difference('asset', release.asset, account.address),
       ...difference('recipient', release.recipient, burn.recipient),
-      ...difference('amount', release.amount, burn.amount),
+      ...difference('amount', release.paid + release.fee, burn.amount),
       ...(release.fee > burn.maxFee ? [`fee ${release.fee} is above ${burn.maxFee}`] : []),
+      ...(release.fee < 0n ? [`${release.paid} is more than the ${burn.amount} that was burned`] : []),
     ];
     if (differences.length > 0)
-      this.note('release-differs', account, subject(account, number), `${said(release)}: ${differences.join('; ')}.`);
+      this.note('release-differs', account, subject(account, number), `${said(onChain)}: ${differences.join('; ')}.`);
     const attested = account.attestations.get(number);
     if (attested) {
       account.attestations.delete(number);
@@ -238,7 +329,7 @@ export class Books {
     } else account.paid.set(number, { release, amount: burn.amount });
   }
 
-  private settle(account: Account, release: Release, attested: Attested): void {
+  private settle(account: Account, release: Paid['release'], attested: Attested): void {
     const { number } = attested;
     account.paid.delete(number);
     account.settled.add(number);

@@ -1,35 +1,64 @@
-/** What an audit is made of: what the vault's logs say, and what a token process' schedule comes to. Amounts are in base units. */
+/** What an audit is made of: what a home chain shows of a vault, and what a token process' schedule comes to. Amounts are in base units. */
 
 export type Hex = `0x${string}`;
 
-/** `Deposited`, in a final block. */
+/** Money that came to a vault, in a final block. */
 export interface Deposit {
-  sequence: bigint;
-  /** The asset's contract; the zero address for the chain's coin. */
-  asset: Hex;
-  sender: Hex;
+  /** As docs/protocol.md section 1 writes it. */
+  reference: string;
+  /** As `AssetPlace.address` names it. */
+  asset: string;
+  /** `-` where coins come from no address. */
+  sender: string;
   amount: bigint;
-  /** AO address; null when the bytes are nobody's. */
-  recipient: string | null;
+  /** AO address; or why nobody can be credited. */
+  to: { recipient: string } | { refused: string };
   /** Bytes of its tags in hexadecimal, `-` for none. */
   tags: string;
   block: bigint;
-  tx: Hex;
+  tx: string;
 }
 
-/** `Released`, in a final block. */
+/** A payment for a withdrawal, in a final block. */
 export interface Release {
   /** Process the withdrawal is of. */
   process: string;
   number: bigint;
-  asset: Hex;
-  recipient: Hex;
-  amount: bigint;
-  fee: bigint;
+  asset: string;
+  recipient: string;
+  /** What the recipient got. */
+  paid: bigint;
+  /** What who submitted it got; null where the chain does not say: all that was burned beyond what was paid. */
+  fee: bigint | null;
   /** The recipient could not be paid: the money is claimable. */
   held: boolean;
   block: bigint;
-  tx: Hex;
+  tx: string;
+}
+
+/** A transaction that takes coins of a vault which only its guardians' keys hold, in a final block. */
+export interface VaultSpend {
+  process: string;
+  /** Of the vault's coins. */
+  taken: bigint;
+  outputs: readonly { recipient: string; amount: bigint; isVault: boolean }[];
+  block: bigint;
+  tx: string;
+}
+
+/** A depositor took a deposit back, in a final block. */
+export interface Refund {
+  process: string;
+  reference: string;
+  block: bigint;
+  tx: string;
+}
+
+/** A transaction that guardians proposed, for these withdrawals in this order. */
+export interface Proposed {
+  process: string;
+  tx: string;
+  numbers: readonly bigint[];
 }
 
 /** `deposit.minted`, with what the notice to the recipient says. */
@@ -39,8 +68,8 @@ export interface Mint {
   recipient: string;
   amount: bigint;
   reference: string;
-  tx: Hex;
-  sender: Hex;
+  tx: string;
+  sender: string;
   tags: string;
   /** The recipient's Credit-Notice: its fields by name, or null when there is none. */
   notice: ReadonlyMap<string, string> | null;
@@ -54,7 +83,7 @@ export interface Burn {
   number: bigint;
   id: Hex;
   holder: string;
-  recipient: Hex;
+  recipient: string;
   amount: bigint;
   maxFee: bigint;
 }
@@ -63,7 +92,7 @@ export interface Burn {
 export interface Attested {
   slot: number;
   number: bigint;
-  tx: Hex;
+  tx: string;
   fee: bigint;
   held: boolean;
 }
@@ -74,14 +103,19 @@ export interface AssetPlace {
   asset: string;
   /** CAIP-2 */
   chain: string;
-  vault: Hex;
-  address: Hex;
+  vault: string;
+  /** What the chain calls the asset: on Ethereum its contract, the zero address for the coin; elsewhere CAIP-19. */
+  address: string;
   process: string;
+  /** The guardians' keys on the chain the process was spawned with, in their order, and their threshold; none where a contract knows the guardians. */
+  keys: readonly string[];
+  threshold: number;
 }
 
 /** What the vault says of an asset at the audited height. */
 export interface VaultState {
-  locked: bigint;
+  /** What it counts for its own; null: it counts nothing, it has coins. */
+  locked: bigint | null;
   /** What the vault really has: the token's own word, or the chain's. */
   balance: bigint;
   /** What can be claimed by those the vault's events name. */

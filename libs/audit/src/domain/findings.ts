@@ -10,11 +10,17 @@ const KINDS = {
   'mint-without-deposit': 'safety',
   /** Of another recipient, amount, sender, asset … than the deposit. */
   'mint-differs': 'safety',
+  /** For money that names nobody to credit, or too little of it. */
+  'mint-of-refused': 'safety',
+  /** The depositor took the money back, and it was minted too. */
+  'mint-refunded': 'safety',
   'double-mint': 'safety',
   'double-burn': 'safety',
   'release-without-burn': 'safety',
   'release-differs': 'safety',
   'double-release': 'safety',
+  /** Money left the vault in a way that pays no withdrawal. */
+  'unknown-spend': 'safety',
   /** The process holds for paid what the chain did not pay. */
   'attested-without-release': 'safety',
   'attested-differs': 'safety',

@@ -1,20 +1,11 @@
 /** Ids, references and addresses as docs/protocol.md sections 1 and 3 write them, read here by the auditor's own code. */
 import { getAddress, keccak256, stringToHex, zeroAddress } from 'viem';
 import { AuditError } from './error.js';
-import type { AssetPlace, Hex, Mint } from './facts.js';
+import type { Hex, Mint } from './facts.js';
 
 export const depositIdOf = (reference: string): Hex => keccak256(stringToHex(`isthmus/deposit/1\n${reference}`));
 export const withdrawalIdOf = (process: string, number: bigint): Hex =>
   keccak256(stringToHex(`isthmus/withdrawal/1\n${process}\n${number}`));
-
-const SEQUENCE = /^[1-9][0-9]{0,18}$/;
-
-/** The sequence a reference names at this vault, or null when it names none. */
-export function sequenceOf(reference: string, { chain, vault }: Pick<AssetPlace, 'chain' | 'vault'>): bigint | null {
-  const before = `${chain}:${vault}:`;
-  const digits = reference.slice(before.length);
-  return reference.startsWith(before) && SEQUENCE.test(digits) ? BigInt(digits) : null;
-}
 
 /** The AO address that bytes in a deposit name, or null when they are nobody's. */
 export function recipientOf(bytes: Hex): string | null {
@@ -75,13 +66,4 @@ const AMOUNT = /^(0|[1-9][0-9]{0,38})$/;
 export function amountOf(text: unknown): bigint {
   if (typeof text === 'string' && AMOUNT.test(text)) return BigInt(text);
   throw new AuditError('malformed', `"${String(text).slice(0, 60)}" is no amount.`);
-}
-
-/** Asset of CAIP-19 as its contract on this chain; the zero address for the chain's coin. @throws AuditError `malformed` */
-export function addressOfAsset(asset: string, chain: string): Hex {
-  if (asset === `${chain}/slip44:60`) return zeroAddress;
-  const before = `${chain}/erc20:`;
-  const address = asset.slice(before.length);
-  if (asset.startsWith(before) && /^0x[0-9a-fA-F]{40}$/.test(address)) return getAddress(address);
-  throw new AuditError('malformed', `${asset.slice(0, 100)} is no asset of ${chain}.`);
 }

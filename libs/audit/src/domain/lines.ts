@@ -1,7 +1,8 @@
 /** What a token process says happened in a slot, read from its messages by the auditor's own reading of docs/protocol.md, section 3. */
-import { getAddress, isAddress } from 'viem';
+import type { SaidOfChain } from './chain.js';
 import { AuditError } from './error.js';
 import type { Attested, Burn, Hex, Mint } from './facts.js';
+import { addressOn, isTxOn } from './families.js';
 import { amountOf } from './forms.js';
 
 interface Sent {
@@ -14,6 +15,8 @@ export interface SlotFacts {
   mints: Mint[];
   burns: Burn[];
   attested: Attested[];
+  /** What must be known to read the chain. */
+  said: SaidOfChain[];
 }
 
 /** Events that move no money. Any other unknown word is a token newer than this auditor: it would not know what it misses. */
@@ -23,28 +26,35 @@ const NO_MONEY = new Set([
   'withdrawal.signed',
   'withdrawal.attested',
   'withdrawal.conflict',
-  'proposal.made',
   'proposal.signed',
   'proposal.dropped',
   'decision.attested',
   'decision.signed',
-  'decision.applied',
   'guardian.double-vote',
   'guardian.bad-line',
   'transfer',
 ]);
 
-/** @param at when the slot got its place, milliseconds @throws AuditError `malformed` */
-export function readSlot(slot: number, at: number, messages: readonly Sent[]): SlotFacts {
-  const facts: SlotFacts = { mints: [], burns: [], attested: [] };
+/** Where and when something was said. */
+export interface SaidAt {
+  /** CAIP-2 of the home chain. */
+  chain: string;
+  slot: number;
+  /** When the slot got its place, milliseconds. */
+  at: number;
+}
+
+/** @throws AuditError `malformed` */
+export function readSlot(said: SaidAt, messages: readonly Sent[]): SlotFacts {
+  const facts: SlotFacts = { mints: [], burns: [], attested: [], said: [] };
   for (const message of messages) {
     if (message.Target || tag(message, 'Action') !== 'Isthmus-Events' || message.Data === '') continue;
-    for (const line of message.Data.split('\n')) readLine(line, slot, at, messages, facts);
+    for (const line of message.Data.split('\n')) readLine(line, said, messages, facts);
   }
   return facts;
 }
 
-function readLine(line: string, slot: number, at: number, messages: readonly Sent[], facts: SlotFacts): void {
+function readLine(line: string, { chain, slot, at }: SaidAt, messages: readonly Sent[], facts: SlotFacts): void {
   const [type = '', ...words] = line.split(' ');
   if (NO_MONEY.has(type)) return;
   if (type === 'deposit.minted') {
@@ -56,8 +66,8 @@ function readLine(line: string, slot: number, at: number, messages: readonly Sen
       recipient,
       amount: amountOf(amount),
       reference,
-      tx: hash(tx),
-      sender: account(sender),
+      tx: txOf(chain, tx),
+      sender: sender === '-' ? sender : account(chain, sender),
       tags,
       notice: notice ? fieldsOf(notice) : null,
     });
@@ -70,15 +80,32 @@ function readLine(line: string, slot: number, at: number, messages: readonly Sen
       number: numberOf(number),
       id: hash(id),
       holder,
-      recipient: account(recipient),
+      recipient: account(chain, recipient),
       ...money,
     });
   } else if (type === 'withdrawal.released') {
     const [number, tx, fee, outcome] = exactly(words, 4, line);
     if (outcome !== 'paid' && outcome !== 'held') throw malformed(line);
-    facts.attested.push({ slot, number: numberOf(number), tx: hash(tx), fee: amountOf(fee), held: outcome === 'held' });
+    facts.attested.push({
+      slot,
+      number: numberOf(number),
+      tx: txOf(chain, tx),
+      fee: amountOf(fee),
+      held: outcome === 'held',
+    });
+  } else if (type === 'proposal.made') facts.said.push(proposalIn(line, words));
+  else if (type === 'decision.applied') {
+    const [, what, , threshold, , , keys = ''] = words;
+    if (what === 'rotate') facts.said.push({ kind: 'rotation', threshold: Number(threshold), keys: listed(keys) });
   } else throw malformed(line);
 }
+
+function proposalIn(line: string, words: readonly string[]): SaidOfChain {
+  const [, , , anchor, numbers, content] = exactly(words, 6, line);
+  return { kind: 'proposal', anchor, numbers: numbers === '-' ? [] : listed(numbers).map(numberOf), content };
+}
+
+const listed = (text: string): string[] => (text === '' ? [] : text.split(','));
 
 const tag = ({ Tags }: Sent, name: string): string | undefined => Tags.find((t) => t.name === name)?.value;
 
@@ -100,9 +127,15 @@ function hash(text: string): Hex {
   return text as Hex;
 }
 
-function account(text: string): Hex {
-  if (!isAddress(text, { strict: false })) throw malformed(text);
-  return getAddress(text);
+function txOf(chain: string, text: string): string {
+  if (!isTxOn(chain, text)) throw malformed(text);
+  return text;
+}
+
+function account(chain: string, text: string): string {
+  const address = addressOn(chain, text);
+  if (address === null) throw malformed(text);
+  return address;
 }
 
 function numberOf(text: string): bigint {

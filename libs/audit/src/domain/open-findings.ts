@@ -1,9 +1,9 @@
 /** Findings that are so as things stand, and may be so no longer when more is known: what has no counterpart, what is late, what does not add up. */
-import { about, minted, reference, said, subject, type Account } from './account.js';
+import { about, lost, minted, said, subject, type Account } from './account.js';
 import type { AssetLine } from './asset-line.js';
-import type { Deposit, Mint, Release } from './facts.js';
+import type { Deposit, Mint } from './facts.js';
 import type { Finding, FindingCode } from './findings.js';
-import { ahead, type Standing } from './standing.js';
+import { isAhead, type Standing } from './standing.js';
 
 /** What waits for its counterpart. */
 export interface Waiting {
@@ -28,7 +28,15 @@ function unmatched(account: Account, { mints }: Waiting, standing: Standing): Fi
     ...mints.map((mint) =>
       about('mint-without-deposit', account, mint.reference, `${minted(mint)}, and no final block has such a deposit.`),
     ),
-    ...unburned(account, standing).map((r) =>
+    ...unshownYet(account, standing, account.spends.values()).map((s) =>
+      about(
+        'unknown-spend',
+        account,
+        s.tx,
+        `Block ${s.block}: ${lost(s)} of the vault’s coins, and nobody proposed it.`,
+      ),
+    ),
+    ...unshownYet(account, standing, account.releases.values()).map((r) =>
       about(
         'release-without-burn',
         account,
@@ -47,32 +55,25 @@ function unmatched(account: Account, { mints }: Waiting, standing: Standing): Fi
   ];
 }
 
-/** Releases without a burn, but those whose burn may be in slots that are not shown yet. */
-function unburned(account: Account, standing: Standing): Release[] {
-  const early = new Set(ahead(account, standing));
-  return [...account.releases.values()].filter((r) => !early.has(r));
+/** What has no counterpart, but what may have it in slots that are not shown yet. */
+function unshownYet<T extends { block: bigint }>(account: Account, standing: Standing, list: Iterable<T>): T[] {
+  return [...list].filter((one) => !isAhead(account, standing, one));
 }
 
 /** What waits longer than it may. */
 function late(
   account: Account,
   { deposits }: Waiting,
-  { now, patienceMs, times, vaultPaused, processes }: Standing,
+  { now, patienceMs, times, hopeless, vaultPaused, processes }: Standing,
 ): Finding[] {
   const waits = (at: number | undefined): string | null =>
     at !== undefined && now - at > patienceMs ? `waits for ${Math.floor((now - at) / 60_000)} minutes` : null;
   const found: Finding[] = [];
   for (const d of deposits) {
     const long = waits(times.get(d.block));
-    if (d.asset === account.address && d.recipient !== null && long !== null)
-      found.push(
-        about(
-          'deposit-not-minted',
-          account,
-          reference(account, d.sequence),
-          `${d.amount} of block ${d.block} ${long}.`,
-        ),
-      );
+    const isDue = d.asset === account.address && 'recipient' in d.to && !hopeless.has(d.reference);
+    if (isDue && long !== null)
+      found.push(about('deposit-not-minted', account, d.reference, `${d.amount} of block ${d.block} ${long}.`));
   }
   for (const b of account.burns.values()) {
     const long = waits(b.at);
@@ -94,7 +95,7 @@ function late(
           'release-not-attested',
           account,
           subject(account, r.number),
-          `${r.amount} paid in block ${r.block} ${long}.`,
+          `${r.paid + r.fee} paid in block ${r.block} ${long}.`,
         ),
       );
   }
@@ -112,6 +113,7 @@ function amiss(account: Account, line: AssetLine, standing: Standing): Finding[]
     if (is !== must) found.push(about(code, account, what, `It is ${is} and must be ${must}.`));
   };
   const { balance, locked, claimable, supply, surplus } = line;
+  const counts = standing.vault.get(account.address)?.locked !== null;
   const owed = balance - claimable - surplus;
   const short = surplus < 0n ? -surplus : owed > locked ? owed - locked : 0n;
   if (short > 0n)
@@ -132,7 +134,7 @@ function amiss(account: Account, line: AssetLine, standing: Standing): Finding[]
         `It has ${balance} and counts ${locked} locked and ${claimable} claimable.`,
       ),
     );
-  differ('vault-count-differs', 'locked', locked, account.deposited - account.released);
+  if (counts) differ('vault-count-differs', 'locked', locked, account.deposited - account.released);
   if (!state) return found;
   differ('supply-differs', 'minted', state.minted, account.minted);
   differ('supply-differs', 'burned', state.burned, account.burned);

@@ -1,6 +1,6 @@
 /** How things stood at the block and the slots that are audited: what no fact of a transfer says. */
 import type { Account } from './account.js';
-import type { Hex, ProcessState, Release, VaultState } from './facts.js';
+import type { ProcessState, VaultState } from './facts.js';
 
 /** What a report is made of beside the facts. */
 export interface Standing {
@@ -11,7 +11,9 @@ export interface Standing {
   /** Times of blocks, milliseconds; of a block not among them nothing is said to be late. */
   times: ReadonlyMap<bigint, number>;
   vaultPaused: boolean;
-  vault: ReadonlyMap<Hex, VaultState>;
+  vault: ReadonlyMap<string, VaultState>;
+  /** References of deposits that guardians may refuse by now: their depositors can take them back, or only a set that left holds them. */
+  hopeless: ReadonlySet<string>;
   processes: ReadonlyMap<string, ProcessState>;
   /**
    * Up to when schedules are shown, by process, milliseconds; of one not among them, all there is. A release after that has its burn where nobody
@@ -25,15 +27,12 @@ export interface Standing {
 /** A block's time is its second: what is in it may have been at the end of that. */
 const SECOND_MS = 1000;
 
-/** Releases that may be after the last slot that is shown. */
-export function ahead(
-  { process, releases }: Pick<Account, 'process' | 'releases'>,
+/** Whether what a block shows may be of after the last slot that is shown. */
+export function isAhead(
+  { process }: Pick<Account, 'process'>,
   { shownUntil, times, now, patienceMs }: Pick<Standing, 'shownUntil' | 'times' | 'now' | 'patienceMs'>,
-): Release[] {
-  const until = shownUntil.get(process);
-  if (until === undefined) return [];
-  return [...releases.values()].filter(({ block }) => {
-    const at = times.get(block);
-    return at !== undefined && at + SECOND_MS > until && now - at <= patienceMs;
-  });
+  { block }: { block: bigint },
+): boolean {
+  const [until, at] = [shownUntil.get(process), times.get(block)];
+  return until !== undefined && at !== undefined && at + SECOND_MS > until && now - at <= patienceMs;
 }

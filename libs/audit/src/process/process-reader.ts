@@ -18,10 +18,11 @@ import {
   type ShownEntry,
   type WorkerPool,
 } from '@isthmus/ao';
-import { getAddress, isAddress } from 'viem';
+import type { SaidOfChain } from '../domain/chain.js';
 import { AuditError } from '../domain/error.js';
 import type { AssetPlace, Attested, Burn, Mint, ProcessState } from '../domain/facts.js';
-import { addressOfAsset, amountOf } from '../domain/forms.js';
+import { addressOfAsset, addressOn } from '../domain/families.js';
+import { amountOf } from '../domain/forms.js';
 import { readSlot } from '../domain/lines.js';
 
 /** Nobody, asking what anybody may. */
@@ -42,6 +43,8 @@ export interface ProcessSink {
   mint(process: string, mint: Mint): void;
   burn(process: string, burn: Burn): void;
   attested(process: string, attested: Attested): void;
+  /** @param at when the slot got its place, milliseconds */
+  said(process: string, at: number, said: SaidOfChain): void;
 }
 
 export interface ProcessOptions {
@@ -72,14 +75,15 @@ export class ProcessReader {
       const spawn = await spawnOf(options);
       if (!spawn || spawn.id !== process) throw new AuditError('bad-schedule', `Nobody shows the spawn of ${process}.`);
       const scheduler = options.scheduler ?? tagOf(spawn, 'Scheduler');
+      const place = placeOf(spawn);
       const told: Told = { last: null, sink: null, code: null };
       const store = new ModuleStore();
       const onResult = (entry: ScheduleEntry, result: EvaluationResult): void => {
-        learn(told, store, entry, result);
+        learn(told, store, place.chain, entry, result);
         options.onSlot?.(entry.nonce);
       };
       const replica = new Replica({ process, scheduler, store, workers, network, onResult });
-      return new ProcessReader(options, placeOf(spawn), network, store, replica, told);
+      return new ProcessReader(options, place, network, store, replica, told);
     });
   }
 
@@ -180,17 +184,26 @@ interface Told {
   code: string | null;
 }
 
-function learn(told: Told, store: ModuleStore, entry: ScheduleEntry, result: EvaluationResult): void {
+function learn(told: Told, store: ModuleStore, chain: string, entry: ScheduleEntry, result: EvaluationResult): void {
   const { process, nonce, assignment, message } = entry;
   told.last = entry;
   told.code ??= sourceOf(message, store.module0);
+  const at = Number(tagOf(assignment, 'Timestamp'));
+  // A deposit address needs no answer of the process.
+  if (isRegistration(message, process)) told.sink?.said(process, at, { kind: 'address', data: message.data });
   // A slot that failed had no effect, whatever it says it sent.
   if (result.Error !== undefined) return;
-  const at = Number(tagOf(assignment, 'Timestamp'));
-  const { mints, burns, attested } = readSlot(nonce, at, result.Messages);
+  const { mints, burns, attested, said } = readSlot({ chain, slot: nonce, at }, result.Messages);
   for (const mint of mints) told.sink?.mint(process, mint);
   for (const burn of burns) told.sink?.burn(process, burn);
   for (const one of attested) told.sink?.attested(process, one);
+  for (const one of said) told.sink?.said(process, at, one);
+}
+
+/** Whether somebody says that this registers a deposit address (docs/protocol.md, section 3). */
+function isRegistration({ target, tags }: Item, process: string): boolean {
+  const [action, another] = tags.filter(({ name }) => name === 'Action');
+  return target === process && action?.value === 'Deposit-Address' && another === undefined;
 }
 
 function sourceOf(spawn: Item, module: Item | null): string | null {
@@ -244,12 +257,22 @@ async function spawnOf({ process, network }: ProcessOptions): Promise<Item | nul
 
 function placeOf(spawn: Item): AssetPlace {
   const [asset, chain, vault] = ['Isthmus-Asset', 'Isthmus-Chain', 'Isthmus-Vault'].map((name) => tagOf(spawn, name));
-  if (!asset || !chain || !vault || !isAddress(vault, { strict: false }))
+  const address = vault && chain ? addressOn(chain, vault) : null;
+  if (!asset || !chain || address === null)
     throw new AuditError(
       'bad-request',
       `${spawn.id} was spawned for no asset of a vault: it is no token process of this bridge.`,
     );
-  return { process: spawn.id, asset, chain, vault: getAddress(vault), address: addressOfAsset(asset, chain) };
+  const keys = (tagOf(spawn, 'Isthmus-Guardian-Keys') || null)?.split(',') ?? [];
+  return {
+    process: spawn.id,
+    asset,
+    chain,
+    vault: address,
+    address: addressOfAsset(asset, chain),
+    keys,
+    threshold: Number(tagOf(spawn, 'Isthmus-Threshold')),
+  };
 }
 
 function parsed(text: string): Record<string, unknown> {

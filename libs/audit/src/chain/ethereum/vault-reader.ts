@@ -1,9 +1,10 @@
 /** The auditor's own reading of a vault: its logs in final blocks, each once, in order, and its state at one block. */
 import { getAddress, zeroAddress, type PublicClient } from 'viem';
-import { AuditError } from '../domain/error.js';
-import type { Deposit, Hex, Release, VaultState } from '../domain/facts.js';
-import { processOf, recipientOf, tagsOf } from '../domain/forms.js';
-import { Sources } from './sources.js';
+import type { ChainSink, ChainState, HomeChain, Position } from '../../domain/chain.js';
+import { AuditError } from '../../domain/error.js';
+import type { Hex, VaultState } from '../../domain/facts.js';
+import { processOf, recipientOf, tagsOf } from '../../domain/forms.js';
+import { openClient, Sources } from '../sources.js';
 import { tokenViews, vaultEvents, vaultViews } from './vault-abi.js';
 
 /** Blocks asked for at once to begin with, and at most; halved when a source refuses: it may bound blocks, logs or bytes. */
@@ -21,28 +22,16 @@ export interface VaultOptions {
   /** CAIP-2 */
   chain: string;
   vault: Hex;
+  /** Contracts of the assets, the zero address for the coin. */
+  assets: readonly Hex[];
   /** Block of the deployment, or any before it. */
   deployBlock: bigint;
   /** Must not be weaker than the guardians'. */
   finality: { tag: 'finalized' | 'safe' } | { confirmations: number };
 }
 
-/** A block, by number and hash. */
-export interface Position {
-  height: bigint;
-  hash: Hex;
-  /** Milliseconds. */
-  at: number;
-}
-
-/** Where facts go. */
-export interface ChainSink {
-  deposit(deposit: Deposit): void;
-  release(release: Release): void;
-}
-
-export class VaultReader {
-  private readonly sources: Sources;
+export class VaultReader implements HomeChain {
+  private readonly sources: Sources<PublicClient>;
   private position: Position | null = null;
   private next: bigint;
   private range = FIRST_RANGE;
@@ -51,9 +40,12 @@ export class VaultReader {
   private readonly claimants = new Map<Hex, Set<Hex>>();
 
   constructor(private readonly options: VaultOptions) {
-    this.sources = new Sources(options.rpcUrls);
+    this.sources = new Sources(options.rpcUrls, openClient);
     this.next = options.deployBlock;
   }
+
+  /** The vault says all of itself. */
+  learn(): void {}
 
   /** The newest final block. @throws AuditError */
   async final(): Promise<bigint> {
@@ -89,18 +81,18 @@ export class VaultReader {
   }
 
   /** The vault at the block read last. @throws AuditError */
-  async state(assets: readonly Hex[]): Promise<{ paused: boolean; assets: Map<Hex, VaultState> }> {
+  async state(): Promise<ChainState> {
     if (!this.position) throw new AuditError('bad-request', 'Nothing was read.');
     const { height, hash } = this.position;
-    const { vault } = this.options;
+    const { vault, assets } = this.options;
     const paused = await this.view<boolean>('whether the vault is paused', height, (client, blockNumber) =>
       client.readContract({ address: vault, abi: vaultViews, functionName: 'paused', blockNumber }),
     );
-    const states = new Map<Hex, VaultState>();
+    const states = new Map<string, VaultState>();
     for (const asset of assets) states.set(asset, await this.assetState(asset, height));
     if ((await this.block(height)).hash !== hash)
       throw new AuditError('incomplete', `Block ${height} was final and is another one now.`);
-    return { paused, assets: states };
+    return { paused, assets: states, hopeless: new Set() };
   }
 
   /** Times of blocks, milliseconds. @throws AuditError */
@@ -165,12 +157,22 @@ export class VaultReader {
       this.deposits += 1n;
       if (sequence !== this.deposits)
         throw new AuditError('incomplete', `Deposit ${sequence} follows ${this.deposits - 1n}: logs are missing.`);
-      const who = { sender: getAddress(sender), recipient: recipientOf(recipient) };
-      sink.deposit({ sequence, asset, amount, tags: tagsOf(tags), ...who, ...place });
+      const { chain, vault } = this.options;
+      const credited = recipientOf(recipient);
+      const to = credited === null ? { refused: 'its recipient is nobody' } : { recipient: credited };
+      const reference = `${chain}:${vault}:${sequence}`;
+      sink.deposit({ reference, asset, amount, sender: getAddress(sender), to, tags: tagsOf(tags), ...place });
     } else if (log.eventName === 'Released') {
       const { process, number, recipient, amount, fee, held } = log.args;
       if (held) this.claimantsOf(asset).add(getAddress(recipient));
-      const what = { process: processOf(process), number, recipient: getAddress(recipient), amount, fee, held };
+      const what = {
+        process: processOf(process),
+        number,
+        recipient: getAddress(recipient),
+        paid: amount - fee,
+        fee,
+        held,
+      };
       sink.release({ asset, ...what, ...place });
     } else this.claimantsOf(asset).delete(getAddress(log.args.recipient));
   }
