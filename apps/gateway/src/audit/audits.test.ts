@@ -91,7 +91,7 @@ it('each home is audited by what it is configured with, whatever its family', ()
     on('solana:1', {}),
   ];
   const works = worksOf(
-    { ao: null as never, homes },
+    { ao: { engine: 'embedded' } as never, homes },
     { patienceMs: 1, tokenSources: [] } as never,
     'http://gateway.example',
     'S',
