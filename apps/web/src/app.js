@@ -13,7 +13,6 @@ const STOPPED = new Set(['orphaned', 'refused', 'held']);
 const STEP_NAMES = {
   seen: 'Seen on the chain',
   final: 'Final on the chain',
-  refused: 'For nobody: kept, and minted to no one',
   attested: 'Attested by a guardian',
   conflict: 'A guardian saw it differently',
   minted: 'Minted on AO',
