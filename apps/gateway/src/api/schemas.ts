@@ -92,7 +92,6 @@ const timelineStep = z.strictObject({
     .enum([
       'seen',
       'final',
-      'refused',
       'attested',
       'conflict',
       'minted',
