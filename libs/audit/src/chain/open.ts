@@ -5,6 +5,7 @@ import type { AssetPlace, Hex } from '../domain/facts.js';
 import { familyOf } from '../domain/families.js';
 import { BitcoinReader } from './bitcoin/bitcoin-reader.js';
 import { VaultReader } from './ethereum/vault-reader.js';
+import { SolanaReader } from './solana/solana-reader.js';
 
 /** How a chain is read; what a family has no use for is passed over. */
 export interface ChainOptions {
@@ -47,5 +48,5 @@ export function openChain(options: ChainOptions, places: readonly AssetPlace[]):
       place: first,
     });
   }
-  throw new AuditError('bad-request', `${first.chain} cannot be audited yet.`);
+  return new SolanaReader(rpcUrls, places);
 }

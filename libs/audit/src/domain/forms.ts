@@ -1,5 +1,5 @@
 /** Ids, references and addresses as docs/protocol.md sections 1 and 3 write them, read here by the auditor's own code. */
-import { getAddress, keccak256, stringToHex, zeroAddress } from 'viem';
+import { getAddress, isAddress, keccak256, stringToHex, zeroAddress } from 'viem';
 import { AuditError } from './error.js';
 import type { Hex, Mint } from './facts.js';
 
@@ -13,6 +13,14 @@ export function recipientOf(bytes: Hex): string | null {
   if (raw.length === 32) return raw.toString('base64url');
   const address = raw.length === 20 ? getAddress(bytes) : zeroAddress;
   return address === zeroAddress ? null : address;
+}
+
+/** The bytes of an AO address in its one form; null for what is none. */
+export function recipientBytes(text: string): Buffer | null {
+  if (isAddress(text, { strict: true }) && getAddress(text) === text && text !== zeroAddress)
+    return Buffer.from(text.slice(2), 'hex');
+  const raw = Buffer.from(text, 'base64url');
+  return text.length === 43 && raw.length === 32 && raw.toString('base64url') === text ? raw : null;
 }
 
 export const tagsOf = (bytes: Hex): string => (bytes === '0x' ? '-' : bytes.slice(2).toLowerCase());

@@ -2,8 +2,7 @@
 import { createHash } from 'node:crypto';
 import { address as addresses, opcodes, script as scripts } from 'bitcoinjs-lib';
 import { isPointCompressed } from 'tiny-secp256k1';
-import { getAddress, isAddress, zeroAddress } from 'viem';
-import { forwardedTags } from '../../domain/forms.js';
+import { forwardedTags, recipientBytes } from '../../domain/forms.js';
 import type { Network } from './networks.js';
 
 /** The guardians of a set. */
@@ -90,13 +89,6 @@ function isTag(tag: unknown): tag is { name: string; value: string } {
 function hasExactly(value: unknown, names: readonly string[]): value is Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   return Object.keys(value).toSorted().join() === names.join();
-}
-
-function recipientBytes(text: string): Buffer | null {
-  if (isAddress(text, { strict: true }) && getAddress(text) === text && text !== zeroAddress)
-    return Buffer.from(text.slice(2), 'hex');
-  const raw = Buffer.from(text, 'base64url');
-  return text.length === 43 && raw.length === 32 && raw.toString('base64url') === text ? raw : null;
 }
 
 /** What only the depositor can answer: a key, or the hash of one. */
