@@ -7,7 +7,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { startAnvil, type Anvil } from './anvil.js';
 import { hexNumber, rpc } from './chain-keeper.js';
-import { devAccount } from './deploy.js';
+import { devAccount } from './accounts.js';
 
 const QUICK = 0.02;
 let folder: string;

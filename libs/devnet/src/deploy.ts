@@ -1,10 +1,6 @@
 /** What a local stack stands on: a vault with its guardians, a dollar to play with, both assets listed, and their token processes ready to be spawned. */
-import fs from 'node:fs';
-import path from 'node:path';
-import { createItem, ethereumSigner, type Tag } from '@isthmus/ao';
 import { assetId, listTypedData, packSignature, type Asset, type VaultDomain } from '@isthmus/bridge';
 import { joinSignatures, vaultAbi } from '@isthmus/chains';
-import { projectRoot } from '@isthmus/store';
 import {
   createPublicClient,
   createWalletClient,
@@ -17,9 +13,9 @@ import {
   type Hex,
   type PrivateKeyAccount,
 } from 'viem';
-import { mnemonicToAccount, type HDAccount } from 'viem/accounts';
-import { DEV_MNEMONIC } from './anvil.js';
+import { devAccount } from './accounts.js';
 import { receiptOf } from './receipt.js';
+import { tokenModule, tokenSpawn, type AosModule } from './token-processes.js';
 
 /** A listed asset with what the local stack decides about it. Amounts in base units. */
 export interface DevAsset extends Asset {
@@ -38,13 +34,6 @@ export interface Deployment {
   assets: DevAsset[];
   /** Module and spawn items, base64, to be sent to the scheduler (again, if need be). */
   items: string[];
-}
-
-/** A module of aos, on which token processes are booted with their source. */
-export interface AosModule {
-  /** Its Module-Format. */
-  format: string;
-  bytes: Uint8Array;
 }
 
 export interface DeployOptions {
@@ -83,44 +72,12 @@ export async function deploy(options: DeployOptions): Promise<Deployment> {
   return { chainId: options.chainId, vault: vault.address, deployBlock: vault.block, assets, items };
 }
 
-/** Accounts asked for so far, of the ten there are: deriving one takes a tenth of a second. */
-const accounts = new Map<number, HDAccount>();
-
-/** One of anvil's funded accounts. */
-export function devAccount(index: number): HDAccount {
-  let account = accounts.get(index);
-  if (!account) accounts.set(index, (account = mnemonicToAccount(DEV_MNEMONIC, { addressIndex: index })));
-  return account;
-}
-
-/** Private key of one of anvil's funded accounts. */
-export function devKey(index: number): Hex {
-  const key = devAccount(index).getHdKey().privateKey;
-  if (!key) throw new Error('The development mnemonic gives no private key.');
-  return `0x${Buffer.from(key).toString('hex')}`;
-}
-
 async function prepareProcesses(
   options: DeployOptions,
   vault: Hex,
   dollar: Hex,
 ): Promise<Pick<Deployment, 'assets' | 'items'>> {
-  const signer = ethereumSigner(devKey(0));
-  const source = fs.readFileSync(path.join(projectRoot(), 'contracts/ao/token.lua'));
-  const module = await createItem(
-    {
-      tags: tagList({
-        'Data-Protocol': 'ao',
-        Variant: 'ao.TN.1',
-        Type: 'Module',
-        'Module-Format': options.aos?.format ?? 'isthmus-lua-5.4',
-        'Input-Encoding': 'JSON-1',
-        'Output-Encoding': 'JSON-1',
-      }),
-      data: options.aos?.bytes ?? source,
-    },
-    signer,
-  );
+  const module = await tokenModule(options.aos);
   const chain = `eip155:${options.chainId}`;
   const plans = [
     {
@@ -144,39 +101,13 @@ async function prepareProcesses(
       relayFee: 250_000n,
     },
   ] as const;
+  const guardians = options.guardians.map((g) => g.address);
   const assets: DevAsset[] = [];
   const items = [module.raw.toString('base64')];
   for (const { limit, minDeposit, minWithdrawal, relayFee, ...plan } of plans) {
     const id = assetId(chain, plan.address);
-    const spawn = await createItem(
-      {
-        tags: tagList({
-          'Data-Protocol': 'ao',
-          Variant: 'ao.TN.1',
-          Type: 'Process',
-          Module: module.id,
-          Scheduler: options.scheduler,
-          Authority: options.messenger,
-          Name: plan.name,
-          Ticker: plan.symbol,
-          Denomination: String(plan.decimals),
-          'Isthmus-Asset': id,
-          'Isthmus-Chain': chain,
-          'Isthmus-Vault': vault,
-          'Isthmus-Guardians': options.guardians.map((g) => g.address).join(','),
-          'Isthmus-Threshold': String(options.threshold),
-          'Isthmus-Pause-Threshold': String(options.pauseThreshold),
-          'Isthmus-Epoch': '1',
-          'Isthmus-Min-Withdrawal': String(minWithdrawal),
-          'Isthmus-Limit': String(limit),
-          'Isthmus-Limit-Window': String(HOUR * 1000),
-          // On aos the process is live, and without an owner, from its first slot.
-          ...(options.aos ? { 'On-Boot': 'Data' } : {}),
-        }),
-        data: options.aos ? source : '',
-      },
-      signer,
-    );
+    const token = { ...plan, id, chain, vault, limit, minWithdrawal };
+    const spawn = await tokenSpawn(module, token, { ...options, guardians, keys: [] }, options.aos !== undefined);
     items.push(spawn.raw.toString('base64'));
     assets.push({
       id,
@@ -189,10 +120,6 @@ async function prepareProcesses(
     });
   }
   return { assets, items };
-}
-
-function tagList(tags: Record<string, string>): Tag[] {
-  return Object.entries(tags).map(([name, value]) => ({ name, value }));
 }
 
 async function list(

@@ -15,7 +15,9 @@ import { privateKeyToAccount } from 'viem/accounts';
 import type { Hex } from 'viem';
 import { startAnvil, type Anvil } from './anvil.js';
 import { addressOfWallet, walletOf } from './arweave/index.js';
-import { deploy, devKey, type AosModule, type Deployment } from './deploy.js';
+import { devKey } from './accounts.js';
+import { deploy, type Deployment } from './deploy.js';
+import type { AosModule } from './token-processes.js';
 import { SupervisedChild } from './supervisor.js';
 
 export const CHAIN_ID = 31_337;

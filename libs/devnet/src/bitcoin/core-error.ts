@@ -8,6 +8,7 @@ export const CODE = {
   misc: -1,
   type: -3,
   invalidAddressOrKey: -5,
+  insufficientFunds: -6,
   invalidParameter: -8,
   deserialization: -22,
   /** What it spends is missing or spent, or its fee is beyond what was allowed. */

@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Answer, Asked } from '../http.js';
 import { CODE, CoreError } from './core-error.js';
-import { METHODS } from './methods.js';
+import { METHODS, type Method } from './methods.js';
 import type { BitcoinNode } from './node.js';
 
 /** Two blocks in hex. */
@@ -16,6 +16,8 @@ export class Front {
     private readonly node: BitcoinNode,
     /** `user:password`. */
     private readonly credentials: string,
+    /** What it answers besides, when it has a wallet. */
+    private readonly wallet: Readonly<Record<string, Method>> = {},
   ) {}
 
   /** Whoever changes the chain or looks at it has the node alone meanwhile. */
@@ -26,6 +28,8 @@ export class Front {
   }
 
   async answer(asked: Asked): Promise<Answer> {
+    if (asked.method === 'GET' && asked.path.join('/') === 'rest/chaininfo.json')
+      return { status: 200, body: await this.alone(() => METHODS.getblockchaininfo(this.node)) };
     if (asked.method !== 'POST') return { status: 405, body: 'JSONRPC server handles only POST requests' };
     if (!this.mayEnter(asked.authorization)) return { status: 401, body: '' };
     const body = (await asked.body(MAX_BODY)).toString('utf8');
@@ -51,7 +55,8 @@ export class Front {
     try {
       if (typeof method !== 'string') throw new CoreError(CODE.invalidRequest, 'Missing method');
       if (!Array.isArray(params)) throw new CoreError(CODE.invalidRequest, 'Params must be an array');
-      const run = Object.hasOwn(METHODS, method) ? METHODS[method] : undefined;
+      const table: Readonly<Record<string, Method>> = { ...METHODS, ...this.wallet };
+      const run = Object.hasOwn(table, method) ? table[method] : undefined;
       if (!run) throw new CoreError(CODE.methodNotFound, 'Method not found');
       return reply(id, await this.alone(() => run(this.node, params)), null, strict);
     } catch (error) {

@@ -16,7 +16,7 @@
  *
  * With a folder it goes on from there, also after kill -9; what waited in the mempool is kept by an orderly end only, as with Core.
  *
- * Not as Core: no peers, no wallet; taproot is not checked by its consensus, so a P2TR output may be paid but proves nothing when spent.
+ * Not as Core: no peers, no wallet but one that pays (`wallet`); taproot is not checked by its consensus, so a P2TR output may be paid but proves nothing when spent.
  */
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs/promises';
@@ -27,6 +27,8 @@ import { serve } from '../http.js';
 import { Outages } from '../outages.js';
 import type { FeeLevel } from './acceptance.js';
 import { Front } from './front.js';
+import { Purse } from './purse.js';
+import { walletMethods } from './wallet.js';
 import { BitcoinNode, type BranchOptions, type MineOptions } from './node.js';
 
 export type { FeeLevel } from './acceptance.js';
@@ -49,6 +51,8 @@ export interface BitcoinOptions {
   blockMs?: number;
   /** Whom a new chain's first rewards go to: nearly all coins there will be. */
   reward?: Uint8Array;
+  /** Has those rewards, and pays from them by `sendtoaddress`. */
+  wallet?: Purse;
   /** `user:password`; else made up, and left in the folder's `.cookie`. */
   credentials?: string;
 }
@@ -72,7 +76,8 @@ export async function startBitcoin({
   dir,
   port = 0,
   blockMs,
-  reward,
+  wallet,
+  reward = wallet?.script,
   credentials,
 }: BitcoinOptions = {}): Promise<LocalBitcoin> {
   // Looked at before the folder is: whoever has the port may be at work in it.
@@ -82,7 +87,7 @@ export async function startBitcoin({
     );
   const node = await BitcoinNode.open(dir === undefined ? null : path.resolve(dir), reward);
   const login = credentials ?? `__cookie__:${randomBytes(32).toString('hex')}`;
-  const front = new Front(node, login);
+  const front = new Front(node, login, wallet && walletMethods(wallet));
   const outages = new Outages();
   const served = await serve(port, outages, (asked) => front.answer(asked)).catch(async (error: unknown) => {
     await node.close();

@@ -10,7 +10,7 @@ import { unspentOf } from './scan.js';
 import { blockJson, coins, difficulty, headerJson, hex, scriptJson, txJson, type BlockPlace } from './shapes.js';
 
 type Params = readonly unknown[];
-type Method = (node: BitcoinNode, params: Params) => Promise<unknown>;
+export type Method = (node: BitcoinNode, params: Params) => Promise<unknown>;
 
 const HEADER_BYTES = 80;
 /** Transactions of one `testmempoolaccept`, one `gettxoutproof`. */
@@ -18,7 +18,7 @@ const MAX_LISTED = 25;
 /** Coins per 1,000 virtual bytes above which `sendrawtransaction` refuses, unless told otherwise. */
 const DEFAULT_MAX_RATE = 0.1;
 
-export const METHODS: Readonly<Record<string, Method>> = {
+export const METHODS = {
   getblockchaininfo: async (node) => {
     const { tip } = node.chain;
     return {
@@ -175,7 +175,7 @@ export const METHODS: Readonly<Record<string, Method>> = {
       throw new CoreError(CODE.invalidParameter, `From 0 to ${MAX_BLOCKS_AT_ONCE} blocks at a time`);
     return blocks === 0 ? [] : node.mine(blocks, { script: payTo(to) });
   },
-};
+} as const satisfies Readonly<Record<string, Method>>;
 
 const wrongType = (what: string): CoreError => new CoreError(CODE.type, `JSON value is not a ${what} as expected`);
 

@@ -58,6 +58,8 @@ async function respond(node: Node, request: http.IncomingMessage, response: http
     'access-control-allow-headers': '*',
   };
   if (request.method === 'OPTIONS') return void response.writeHead(204, headers).end();
+  if (request.method === 'GET' && request.url === '/health')
+    return void response.writeHead(200, { ...headers, 'content-type': 'text/plain' }).end('ok');
   if (request.method !== 'POST') return void response.writeHead(405, headers).end();
   const body = await read(request).catch(() => null);
   if (body === null) return void response.writeHead(413, { ...headers, connection: 'close' }).end();

@@ -1,0 +1,55 @@
+/** What the local stack needs on Bitcoin: a vault of the guardians' keys with a first coin, from whose change every batch is made. */
+import { NETWORKS, vaultKeys, vaultScript } from '@isthmus/chains';
+import { pointFromScalar } from 'tiny-secp256k1';
+
+export interface BitcoinDeployment {
+  /** The vault's own address. */
+  vault: string;
+  /** Block from which on it may have been paid. */
+  startHeight: number;
+}
+
+export interface BitcoinDeployOptions {
+  /** With its login. */
+  rpcUrl: string;
+  /** Compressed, hex. */
+  keys: readonly string[];
+  threshold: number;
+}
+
+/** In coins: what sweeps and the vault's moves are paid from, and the first batch's anchor. */
+const FIRST_COIN = 0.05;
+
+/** A guardian's public key on Bitcoin, compressed, in hex. @throws Error for 32 bytes that are no secret */
+export function bitcoinKeyOf(secret: Uint8Array): string {
+  const point = pointFromScalar(secret, true);
+  if (!point) throw new Error('These bytes are no secret key of secp256k1.');
+  return Buffer.from(point).toString('hex');
+}
+
+/** Pays the vault its first coin. @throws Error when the node refuses */
+export async function deployBitcoin({ rpcUrl, keys, threshold }: BitcoinDeployOptions): Promise<BitcoinDeployment> {
+  const own = keys.map((key) => Buffer.from(key, 'hex'));
+  const { address: vault } = vaultScript(vaultKeys(own, threshold), NETWORKS.regtest);
+  const startHeight = (await call<number>(rpcUrl, 'getblockcount')) + 1;
+  await call(rpcUrl, 'sendtoaddress', vault, FIRST_COIN);
+  return { vault, startHeight };
+}
+
+/** Whether the chain is the one this was deployed on: a fresh one ends below. */
+export async function hasBitcoin(rpcUrl: string, { startHeight }: BitcoinDeployment): Promise<boolean> {
+  return (await call<number>(rpcUrl, 'getblockcount')) >= startHeight - 1;
+}
+
+/** One call of the local node. @throws Error with its words */
+export async function call<T>(rpcUrl: string, method: string, ...params: unknown[]): Promise<T> {
+  const { username, password, origin } = new URL(rpcUrl);
+  const response = await fetch(origin, {
+    method: 'POST',
+    headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` },
+    body: JSON.stringify({ id: 1, method, params }),
+  });
+  const { result, error } = (await response.json()) as { result: T; error: { message: string } | null };
+  if (error) throw new Error(`The local Bitcoin refuses ${method}: ${error.message}`);
+  return result;
+}
