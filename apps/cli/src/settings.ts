@@ -13,6 +13,8 @@ export const PORT_VARIABLES: Readonly<Record<keyof StackPorts, string>> = {
   postgres: 'ISTHMUS_POSTGRES_PORT',
   guardians: 'ISTHMUS_GUARDIAN_PORT',
   arweave: 'ISTHMUS_ARWEAVE_PORT',
+  bitcoin: 'ISTHMUS_BITCOIN_PORT',
+  solana: 'ISTHMUS_SOLANA_PORT',
 };
 
 const STANDARD: Readonly<Required<StackPorts>> = {
@@ -20,6 +22,8 @@ const STANDARD: Readonly<Required<StackPorts>> = {
   anvil: 4601,
   postgres: 4602,
   arweave: 4603,
+  bitcoin: 4604,
+  solana: 4605,
   guardians: 4611,
 };
 
@@ -42,6 +46,8 @@ function portsOver(otherwise: Readonly<Required<StackPorts>>, env: NodeJS.Proces
     anvil: of('anvil'),
     postgres: of('postgres'),
     arweave: of('arweave'),
+    bitcoin: of('bitcoin'),
+    solana: of('solana'),
     guardians: of('guardians'),
   };
 }
@@ -56,7 +62,10 @@ const gatewayFile = withPort.extend({ homes: z.array(z.unknown()), databaseUrl: 
 function portsTaken(home: string): Partial<StackPorts> {
   const gateway = gatewayFile.safeParse(configIn(home, 'gateway')).data;
   const anvil = gateway?.homes.map((one) => ethereum.safeParse(one).data?.chain.rpcUrls[0]).find((url) => url);
-  const arweave = withPort.safeParse(configIn(home, 'arweave')).data;
+  const nodes = (['arweave', 'bitcoin', 'solana'] as const).flatMap((name) => {
+    const { data } = withPort.safeParse(configIn(home, name));
+    return data ? [[name, data.port] as const] : [];
+  });
   const guardian = withPort.safeParse(configIn(home, guardianNames()[0] ?? '')).data;
   return {
     ...(gateway && {
@@ -64,7 +73,7 @@ function portsTaken(home: string): Partial<StackPorts> {
       postgres: Number(new URL(gateway.databaseUrl).port),
     }),
     ...(anvil !== undefined && { anvil: Number(new URL(anvil).port) }),
-    ...(arweave && { arweave: arweave.port }),
+    ...Object.fromEntries(nodes),
     ...(guardian && { guardians: guardian.port }),
   };
 }
@@ -87,13 +96,13 @@ function port(env: NodeJS.ProcessEnv, part: keyof StackPorts, otherwise: number)
   return Number(value);
 }
 
-function refuseSamePort({ gateway, anvil, postgres, arweave, guardians }: Required<StackPorts>): void {
+function refuseSamePort({ guardians, ...single }: Required<StackPorts>): void {
   const taken = new Map<number, string>();
   const all: [number, keyof StackPorts][] = [
-    [gateway, 'gateway'],
-    [anvil, 'anvil'],
-    [postgres, 'postgres'],
-    [arweave, 'arweave'],
+    ...(Object.entries(single) as [keyof typeof single, number][]).map(([name, at]): [number, keyof StackPorts] => [
+      at,
+      name,
+    ]),
     ...guardianNames().map((_, i): [number, keyof StackPorts] => [guardians + i, 'guardians']),
   ];
   for (const [number, part] of all) {

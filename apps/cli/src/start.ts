@@ -59,6 +59,8 @@ async function assertPortsFree(ports: Required<StackPorts>, ranBefore: boolean):
   const wanted: [keyof StackPorts, number][] = [
     ['gateway', ports.gateway],
     ['arweave', ports.arweave],
+    ['bitcoin', ports.bitcoin],
+    ['solana', ports.solana],
     ...guardianNames().map((_, i): [keyof StackPorts, number] => ['guardians', ports.guardians + i]),
     ...(ranBefore ? [] : (['anvil', 'postgres'] as const).map((p): [keyof StackPorts, number] => [p, ports[p]])),
   ];
@@ -92,7 +94,7 @@ async function unitsOf(gatewayUrl: string): Promise<Units> {
   return (await fetch(`${gatewayUrl}/~meta@1.0/info`)).json() as Promise<Units>;
 }
 
-function summary({ gatewayUrl, rpcUrl, arweave, deployment }: Stack, ports: StackPorts, units: Units): string {
+function summary({ gatewayUrl, rpcUrl, arweave, deployment, homes }: Stack, ports: StackPorts, units: Units): string {
   const rows: [string, string][] = [
     ['Page', `${gatewayUrl}/`],
     ['REST, OpenAPI', `${gatewayUrl}/v1  ${gatewayUrl}/docs`],
@@ -107,8 +109,10 @@ function summary({ gatewayUrl, rpcUrl, arweave, deployment }: Stack, ports: Stac
     ],
     ['Ethereum RPC', `${rpcUrl}  (chain ${deployment.chainId})`],
     ...(arweave ? [['Arweave', `${arweave.url}  (wallet ${arweave.walletFile})`] as [string, string]] : []),
+    ...homes.map((h): [string, string] => [h.name, `${h.rpcUrl}  vault ${h.vault}`]),
     ['Vault', deployment.vault],
     ...deployment.assets.map((a): [string, string] => [a.symbol, `${a.address}  process ${a.process}`]),
+    ...homes.flatMap((h) => h.assets.map((a): [string, string] => [a.symbol, `${a.id}  process ${a.process}`])),
     ['Dev accounts', '10,000 ETH and 1,000,000 dUSD each; keys are anvil’s well-known ones'],
     ...[0, 1, 2].map((i): [string, string] => [`  account ${i}`, `${devAccount(i).address}  ${devKey(i)}`]),
   ];

@@ -17,7 +17,10 @@ import { startAnvil, type Anvil } from './anvil.js';
 import { addressOfWallet, walletOf } from './arweave/index.js';
 import { devKey } from './accounts.js';
 import { deploy, type Deployment } from './deploy.js';
-import type { AosModule } from './token-processes.js';
+import { tokenModule, type AosModule } from './token-processes.js';
+import { startLocalBitcoin } from './local-bitcoin.js';
+import { deployOnce, type LocalHome, type LocalHomeParts } from './local-home.js';
+import { startLocalSolana } from './local-solana.js';
 import { SupervisedChild } from './supervisor.js';
 
 export const CHAIN_ID = 31_337;
@@ -37,6 +40,10 @@ export interface StackPorts {
   guardians: number;
   /** None: no local Arweave. */
   arweave?: number;
+  /** None: no local Bitcoin, and nothing of it bridged. */
+  bitcoin?: number;
+  /** None: no local Solana, and nothing of it bridged. */
+  solana?: number;
 }
 
 export interface StackOptions {
@@ -74,6 +81,8 @@ export interface Stack {
   postgres: EmbeddedPostgres;
   anvil: Anvil;
   arweave: StackArweave | null;
+  /** Home chains besides Ethereum. */
+  homes: LocalHome[];
   gateway: SupervisedChild;
   guardians: SupervisedChild[];
   stop(): Promise<void>;
@@ -106,6 +115,13 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
     ),
   );
 
+  const keys = makeKeys(home);
+  const startingHomes = startHomes(options, keys);
+  stops.push(async () => {
+    for (const started of await Promise.allSettled(startingHomes))
+      if (started.status === 'fulfilled') await started.value.child.stop();
+  });
+
   const postgres = await startEmbeddedPostgres({ dataDir: file('postgres'), port: ports.postgres });
   stops.push(() => postgres.stop());
   for (const name of ['gateway', ...(options.elsewhere ? ['ao'] : []), ...guardianNames()])
@@ -123,8 +139,7 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   stops.push(() => anvil.stop());
   part('Ethereum (anvil)');
 
-  const keys = makeKeys(home);
-  const deployment = await deployOnce(options, anvil, keys, file('deployment.json'));
+  const deployment = await deployEthereum(options, anvil, keys, file('deployment.json'));
   part('contracts');
 
   const startChild = async (
@@ -142,12 +157,19 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   };
   const arweave = await startingArweave;
   if (arweave) part('Arweave');
+  const homes: LocalHome[] = [];
+  for (const starting of startingHomes) {
+    const started = await starting;
+    homes.push(started);
+    part(started.name);
+  }
 
-  const configs = writeConfigs(options, postgres, anvil, keys, deployment, arweave);
+  const configs = writeConfigs(options, postgres, anvil, keys, deployment, homes, arweave);
   const startGateway = (name: string, port: number, config: string): Promise<SupervisedChild> =>
     startChild(name, built('apps/gateway/src'), port, config);
   const spawnProcesses = async (port: number): Promise<void> => {
-    for (const item of deployment.items) await post(`http://127.0.0.1:${port}/mu`, Buffer.from(item, 'base64'));
+    for (const item of [...deployment.items, ...homes.flatMap((h) => h.items)])
+      await post(`http://127.0.0.1:${port}/mu`, Buffer.from(item, 'base64'));
     part('token processes');
   };
   if (options.elsewhere) {
@@ -166,7 +188,7 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
     guardians.push(await startChild(name, built('apps/guardian/src'), ports.guardians + i, config));
     part(name);
   }
-  return { gatewayUrl, rpcUrl: anvil.url, deployment, postgres, anvil, arweave, gateway, guardians, stop };
+  return { gatewayUrl, rpcUrl: anvil.url, deployment, postgres, anvil, arweave, homes, gateway, guardians, stop };
 }
 
 export function guardianNames(): string[] {
@@ -206,6 +228,10 @@ interface Keys {
   operator: string;
   receipt: string;
   guardians: string[];
+  /** Of each guardian and the relayer, on chains where they have keys of their own. */
+  bitcoin: string[];
+  solana: string[];
+  solanaRelayer: string;
 }
 
 function makeKeys(home: string): Keys {
@@ -222,31 +248,59 @@ function makeKeys(home: string): Keys {
     operator: make('operator', random),
     receipt: make('receipt', random),
     guardians: guardianNames().map((name) => make(name, random)),
+    bitcoin: guardianNames().map((name) => make(`${name}.bitcoin`, random)),
+    solana: guardianNames().map((name) => make(`${name}.solana`, random)),
+    solanaRelayer: make('relayer.solana', random),
   };
 }
 
-async function deployOnce(options: StackOptions, anvil: Anvil, keys: Keys, file: string): Promise<Deployment> {
-  if (fs.existsSync(file)) {
-    const kept = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
-    if (await hasCode(anvil.url, kept.vault)) return kept;
-    throw new ConfigError(
-      'The local chain has lost the vault that was deployed on it: "npm run reset" clears the local state, then start again.',
-    );
-  }
-  const deployment = await deploy({
-    rpcUrl: anvil.url,
-    chainId: CHAIN_ID,
-    guardians: keys.guardians.map((k) => privateKeyToAccount(readKeyFile(k))),
+/** Home chains besides Ethereum; they come up while other parts do. */
+function startHomes({ home, ports, pollMs = 500 }: StackOptions, keys: Keys): Promise<LocalHome>[] {
+  const starting = async (): Promise<Omit<LocalHomeParts, 'port' | 'keyFiles'>> => ({
+    home,
     threshold: THRESHOLD,
-    pauseThreshold: PAUSE_THRESHOLD,
-    scheduler: signerOfFile(keys.scheduler).address,
-    messenger: signerOfFile(keys.messenger).address,
-    ...(options.elsewhere ? { aos: options.elsewhere.aos } : {}),
-    contracts: options.contracts,
+    set: {
+      guardians: keys.guardians.map((k) => privateKeyToAccount(readKeyFile(k)).address),
+      threshold: THRESHOLD,
+      pauseThreshold: PAUSE_THRESHOLD,
+      scheduler: signerOfFile(keys.scheduler).address,
+      messenger: signerOfFile(keys.messenger).address,
+    },
+    module: await tokenModule(),
+    pollMs,
   });
-  fs.writeFileSync(`${file}.new`, JSON.stringify(deployment, null, 2));
-  fs.renameSync(`${file}.new`, file);
-  return deployment;
+  const { bitcoin, solana } = ports;
+  const homes: Promise<LocalHome>[] = [];
+  if (bitcoin !== undefined)
+    homes.push(starting().then((parts) => startLocalBitcoin({ ...parts, port: bitcoin, keyFiles: keys.bitcoin })));
+  if (solana !== undefined)
+    homes.push(
+      starting().then((parts) =>
+        startLocalSolana({ ...parts, port: solana, keyFiles: keys.solana, relayerKeyFile: keys.solanaRelayer }),
+      ),
+    );
+  for (const one of homes) one.catch(() => undefined); // told where it is awaited
+  return homes;
+}
+
+function deployEthereum(options: StackOptions, anvil: Anvil, keys: Keys, file: string): Promise<Deployment> {
+  return deployOnce(
+    file,
+    'Ethereum',
+    (kept: Deployment) => hasCode(anvil.url, kept.vault),
+    () =>
+      deploy({
+        rpcUrl: anvil.url,
+        chainId: CHAIN_ID,
+        guardians: keys.guardians.map((k) => privateKeyToAccount(readKeyFile(k))),
+        threshold: THRESHOLD,
+        pauseThreshold: PAUSE_THRESHOLD,
+        scheduler: signerOfFile(keys.scheduler).address,
+        messenger: signerOfFile(keys.messenger).address,
+        ...(options.elsewhere ? { aos: options.elsewhere.aos } : {}),
+        contracts: options.contracts,
+      }),
+  );
 }
 
 async function hasCode(rpcUrl: string, address: Hex): Promise<boolean> {
@@ -262,6 +316,7 @@ function writeConfigs(
   anvil: Anvil,
   keys: Keys,
   deployment: Deployment,
+  locals: readonly LocalHome[],
   arweave: StackArweave | null,
 ): { gateway: string; ao: string; guardians: string[] } {
   const { home, ports, pollMs = 500 } = options;
@@ -310,6 +365,7 @@ function writeConfigs(
           relayFee === null ? asset : { ...asset, relayFee },
         ),
       },
+      ...locals.map((h) => h.gateway),
     ],
   });
   const guardians = guardianNames().map((name, i) =>
@@ -320,7 +376,11 @@ function writeConfigs(
       port: ports.guardians + i,
       ...(elsewhere ? { network } : { gatewayUrl: `http://127.0.0.1:${ports.gateway}` }),
       scheduler,
-      homes: [{ chain, assets: deployment.assets.map(({ id, address, process }) => ({ id, address, process })) }],
+      homes: [
+        { chain, assets: deployment.assets.map(({ id, address, process }) => ({ id, address, process })) },
+        ...locals.map((h) => h.guardian(i)),
+      ],
+      ...(locals.length > 0 ? { turnMs: 4 * pollMs } : {}),
       modules: [parseItem(Buffer.from(deployment.items[0] as string, 'base64')).id],
       pollMs,
     }),

@@ -1,0 +1,94 @@
+/** Bitcoin as a home of the local stack. */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { chainOf, NETWORKS } from '@isthmus/chains';
+import { readKeyFile } from '@isthmus/store';
+import { bitcoinKeyOf, deployBitcoin, hasBitcoin } from './deploy-bitcoin.js';
+import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts, type LocalPlan } from './local-home.js';
+
+/** Between two blocks while something waits; on the public network ten minutes. */
+const BLOCK_MS = 2_000;
+/** What a transaction is said to cost, satoshis per 1,000 virtual bytes: 5 a byte. */
+const FEE_ESTIMATE = '5000';
+/** Words the local wallet follows from; it pays by `sendtoaddress`. */
+const WALLET = 'faucet';
+const CONFIRMATIONS = [
+  { upTo: '100000000', confirmations: 2 },
+  { upTo: null, confirmations: 3 },
+];
+
+/** Starts the node and deploys what is not there yet. @throws ChildFailed, ConfigError */
+export async function startLocalBitcoin(parts: LocalHomeParts): Promise<LocalHome> {
+  const { home, port, keyFiles, threshold, set, module, pollMs } = parts;
+  const credentials = credentialsIn(path.join(home, 'keys', 'bitcoin.login'));
+  const url = `http://127.0.0.1:${port}`;
+  const rpcUrl = url.replace('http://', `http://${credentials}@`);
+  const config = {
+    dir: path.join(home, 'bitcoin'),
+    port,
+    blockMs: BLOCK_MS,
+    credentials,
+    wallet: WALLET,
+    feeEstimate: FEE_ESTIMATE,
+  };
+  const child = childOf(home, 'bitcoin', config, `${url}/rest/chaininfo.json`);
+  await child.start();
+  const keys = keyFiles.map((file) => bitcoinKeyOf(Buffer.from(readKeyFile(file).slice(2), 'hex')));
+  const deployed = await deployOnce(
+    path.join(home, 'bitcoin-deployment.json'),
+    'Bitcoin',
+    (kept) => hasBitcoin(rpcUrl, kept),
+    () => deployBitcoin({ rpcUrl, keys, threshold }),
+  );
+  const id = chainOf(NETWORKS.regtest);
+  const plan: LocalPlan = {
+    id: `${id}/slip44:0`,
+    chain: id,
+    vault: deployed.vault,
+    name: 'Bitcoin on AO',
+    symbol: 'aBTC',
+    decimals: 8,
+    limit: 10n * 10n ** 8n,
+    minDeposit: 10_000n,
+    minWithdrawal: 20_000n,
+  };
+  const { assets, items } = await processesOf(module, { ...set, keys }, [plan]);
+  const chain = {
+    id,
+    rpcUrls: [rpcUrl],
+    agreement: 1,
+    finality: CONFIRMATIONS,
+    startHeight: deployed.startHeight,
+    minDeposit: String(plan.minDeposit),
+  };
+  return {
+    name: 'Bitcoin (local regtest)',
+    chain: id,
+    rpcUrl,
+    vault: deployed.vault,
+    child,
+    assets,
+    items,
+    gateway: {
+      chain: { ...chain, name: 'Bitcoin (local regtest)', finalitySeconds: (2 * BLOCK_MS) / 1000 },
+      assets: assets.map((asset) => ({
+        ...asset,
+        minDeposit: String(plan.minDeposit),
+        minWithdrawal: String(plan.minWithdrawal),
+      })),
+    },
+    guardian: (index) => ({
+      chain: { ...chain, batchMs: 2 * pollMs, reserve: '1000000' },
+      keyFile: keyFiles[index],
+      assets: assets.map(({ id: asset, process }) => ({ id: asset, process })),
+    }),
+  };
+}
+
+/** `user:password` of the node, made once. */
+function credentialsIn(file: string): string {
+  if (!fs.existsSync(file))
+    fs.writeFileSync(file, `isthmus:${randomBytes(16).toString('hex')}`, { mode: 0o600, flag: 'wx' });
+  return fs.readFileSync(file, 'utf8');
+}
