@@ -22,7 +22,12 @@ export interface TransferAnswer {
 
 export interface AssetAnswer {
   id: string;
-  address: `0x${string}`;
+  /** CAIP-2 */
+  chain: string;
+  /** On Ethereum the token's contract. */
+  address?: string;
+  /** On Solana the token's mint; null for SOL. */
+  mint?: string | null;
   symbol: string;
   decimals: number;
   process: string;

@@ -47,7 +47,7 @@ export function program(): Command {
   isthmus
     .command('demo')
     .description('send money to AO and back through a running stack, and show the proofs')
-    .action(async () => (await import('./demo.js')).demo());
+    .action(async () => (await import('./demo/demo.js')).demo());
   isthmus
     .command('status')
     .description('how a running stack does')

@@ -6,6 +6,7 @@ export * from './bitcoin/index.js';
 export * from './deploy.js';
 export * from './deploy-bitcoin.js';
 export * from './deploy-solana.js';
+export * from './local-bitcoin.js';
 export * from './local-home.js';
 export * from './receipt.js';
 export * from './solana/index.js';

@@ -21,9 +21,9 @@ const CONFIRMATIONS = [
 /** Starts the node and deploys what is not there yet. @throws ChildFailed, ConfigError */
 export async function startLocalBitcoin(parts: LocalHomeParts): Promise<LocalHome> {
   const { home, port, keyFiles, threshold, set, module, pollMs } = parts;
-  const credentials = credentialsIn(path.join(home, 'keys', 'bitcoin.login'));
+  const credentials = credentialsIn(home);
   const url = `http://127.0.0.1:${port}`;
-  const rpcUrl = url.replace('http://', `http://${credentials}@`);
+  const rpcUrl = localBitcoinUrl(home, port);
   const config = {
     dir: path.join(home, 'bitcoin'),
     port,
@@ -86,8 +86,14 @@ export async function startLocalBitcoin(parts: LocalHomeParts): Promise<LocalHom
   };
 }
 
+/** Where the local node answers, with its login. */
+export function localBitcoinUrl(home: string, port: number): string {
+  return `http://${credentialsIn(home)}@127.0.0.1:${port}`;
+}
+
 /** `user:password` of the node, made once. */
-function credentialsIn(file: string): string {
+function credentialsIn(home: string): string {
+  const file = path.join(home, 'keys', 'bitcoin.login');
   if (!fs.existsSync(file))
     fs.writeFileSync(file, `isthmus:${randomBytes(16).toString('hex')}`, { mode: 0o600, flag: 'wx' });
   return fs.readFileSync(file, 'utf8');

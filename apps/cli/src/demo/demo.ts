@@ -1,18 +1,15 @@
-/** `isthmus demo`: both assets there and back through the running stack, every figure read back from the chain and the processes. */
+/** `isthmus demo`: every asset there and back through the running stack, every figure read back from the chains and the processes. */
 import { randomBytes } from 'node:crypto';
 import { createItem, ethereumSigner, type Tag } from '@isthmus/ao';
-import { formatUnits, parseUnits } from '@isthmus/bridge';
-import { devAccount, devKey, receiptOf } from '@isthmus/devnet';
-import { createPublicClient, createWalletClient, defineChain, http, parseAbi, zeroAddress, type Hex } from 'viem';
-import { GatewayClient, type AssetAnswer, type BooksAnswer, type TransferAnswer } from './gateway-client.js';
-import { portsInUse } from './settings.js';
-
-interface DepositQuote {
-  call: { to: Hex; value: string; data: Hex };
-  approve: { token: Hex; spender: Hex; amount: string } | null;
-  minimum: string;
-  fee: string;
-}
+import { familyOf, formatUnits, parseUnits, type ChainFamily } from '@isthmus/bridge';
+import { devAccount, devKey, localBitcoinUrl } from '@isthmus/devnet';
+import { stateFolder } from '@isthmus/store';
+import { GatewayClient, type AssetAnswer, type BooksAnswer, type TransferAnswer } from '../gateway-client.js';
+import { portsInUse } from '../settings.js';
+import { BitcoinDemo } from './bitcoin.js';
+import type { DemoChain } from './demo-chain.js';
+import { EthereumDemo } from './ethereum.js';
+import { SolanaDemo } from './solana.js';
 
 interface WithdrawalQuote {
   maxFee: string;
@@ -20,46 +17,34 @@ interface WithdrawalQuote {
   message: { target: string; tags: Tag[] };
 }
 
-/** Accounts of the demo: the depositor pays on Ethereum, Alice and Bob hold on AO. */
-const DEPOSITOR = 0;
+/** Alice and Bob hold on AO. */
 const ALICE = 1;
 const BOB = 2;
 
 export async function demo(): Promise<void> {
   const ports = portsInUse(process.env);
   const gateway = new GatewayClient(`http://127.0.0.1:${ports.gateway}`);
-  const run = new Demo(gateway, `http://127.0.0.1:${ports.anvil}`);
-  await run.play();
+  const chains: Record<ChainFamily, () => DemoChain> = {
+    eip155: () => new EthereumDemo(gateway, `http://127.0.0.1:${ports.anvil}`, devAccount(BOB).address),
+    bip122: () => new BitcoinDemo(gateway, localBitcoinUrl(stateFolder(), ports.bitcoin)),
+    solana: () => new SolanaDemo(gateway, `http://127.0.0.1:${ports.solana}`),
+  };
+  await new Demo(gateway, (asset) => chains[familyOf(asset.chain)]()).play();
 }
 
 class Demo {
   /** Id of the withdrawal shown last. */
   private last = '';
-  private readonly client;
-  private readonly wallet;
 
   constructor(
     private readonly gateway: GatewayClient,
-    rpcUrl: string,
-  ) {
-    const chain = defineChain({
-      id: 31_337,
-      name: 'devnet',
-      nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
-      rpcUrls: { default: { http: [rpcUrl] } },
-    });
-    this.client = createPublicClient({ chain, transport: http(), cacheTime: 0, pollingInterval: 100 });
-    this.wallet = createWalletClient({ chain, transport: http(), account: devAccount(DEPOSITOR) });
-  }
+    /** The home chain of an asset. */
+    private readonly homeOf: (asset: AssetAnswer) => DemoChain,
+  ) {}
 
   async play(): Promise<void> {
     const { assets } = await this.gateway.get<{ assets: AssetAnswer[] }>('/v1/assets');
-    for (const [asset, text, back] of [
-      [this.pick(assets, true), '1', '0.4'],
-      [this.pick(assets, false), '250', '100'],
-    ] as const) {
-      await this.thereAndBack(asset, parseUnits(text, asset.decimals), parseUnits(back, asset.decimals));
-    }
+    for (const asset of assets) await this.thereAndBack(asset, this.homeOf(asset));
     await this.showBooks(assets);
     await this.showNext();
   }
@@ -87,17 +72,13 @@ class Demo {
       );
   }
 
-  private pick(assets: AssetAnswer[], coin: boolean): AssetAnswer {
-    const asset = assets.find((a) => (a.address === zeroAddress) === coin);
-    if (!asset) throw new Error('The gateway does not bridge the assets of the demo.');
-    return asset;
-  }
-
-  private async thereAndBack(asset: AssetAnswer, amount: bigint, back: bigint): Promise<void> {
+  private async thereAndBack(asset: AssetAnswer, home: DemoChain): Promise<void> {
     const [alice, bob] = [devAccount(ALICE).address, devAccount(BOB).address];
-    console.log(`\n━━ ${formatUnits(amount, asset.decimals)} ${asset.symbol}: Ethereum → AO → Ethereum`);
+    const units = home.amounts(asset);
+    const [amount, back] = [parseUnits(units.there, asset.decimals), parseUnits(units.back, asset.decimals)];
+    console.log(`\n━━ ${units.there} ${asset.symbol}: ${home.name} → AO → ${home.name}`);
     const before = await this.balance(asset, alice);
-    const deposit = await this.deposit(asset, amount, alice);
+    const deposit = await this.deposit(asset, home, amount, alice);
     this.show(asset, deposit);
     const credited = (await this.balance(asset, alice)) - before;
     console.log(`   Alice’s balance on AO rose by ${formatUnits(credited, asset.decimals)} ${asset.symbol}`);
@@ -107,43 +88,25 @@ class Demo {
     const received = (await this.balance(asset, bob)) - bobBefore;
     console.log(`   Alice sent Bob ${formatUnits(received, asset.decimals)} ${asset.symbol} on AO`);
 
-    const paidBefore = await this.chainBalance(asset, bob);
-    const withdrawal = await this.withdraw(asset, back, bob);
+    const paidBefore = await home.paid(asset);
+    const withdrawal = await this.withdraw(asset, back, home.payee);
     this.show(asset, withdrawal);
-    const paid = (await this.chainBalance(asset, bob)) - paidBefore;
+    const paid = (await home.paid(asset)) - paidBefore;
     console.log(
-      `   Bob’s balance on Ethereum rose by ${formatUnits(paid, asset.decimals)} (fee ${formatUnits(BigInt(withdrawal.fee), asset.decimals)})`,
+      `   Bob’s balance on ${home.name} rose by ${formatUnits(paid, asset.decimals)} (fee ${formatUnits(BigInt(withdrawal.fee), asset.decimals)})`,
     );
     if (credited !== amount || paid + BigInt(withdrawal.fee) !== back)
       throw new Error('What arrived is not what was sent.');
   }
 
-  private async deposit(asset: AssetAnswer, amount: bigint, recipient: string): Promise<TransferAnswer> {
-    const quote = await this.gateway.post<DepositQuote>('/v1/quotes', {
-      direction: 'deposit',
-      asset: asset.id,
-      amount: String(amount),
-      recipient,
-      tags: [{ name: 'X-Demo', value: 'there and back' }],
-    });
-    if (quote.approve) {
-      const { token, spender, amount: allowed } = quote.approve;
-      await this.mined(
-        await this.wallet.writeContract({
-          address: token,
-          abi: parseAbi(['function approve(address,uint256) returns (bool)']),
-          functionName: 'approve',
-          args: [spender, BigInt(allowed)],
-        }),
-      );
-    }
-    const hash = await this.wallet.sendTransaction({
-      to: quote.call.to,
-      value: BigInt(quote.call.value),
-      data: quote.call.data,
-    });
-    await this.mined(hash);
-    const { id } = await this.gateway.find(`source=${hash}`);
+  private async deposit(
+    asset: AssetAnswer,
+    home: DemoChain,
+    amount: bigint,
+    recipient: string,
+  ): Promise<TransferAnswer> {
+    const tx = await home.deposit(asset, amount, recipient);
+    const { id } = await this.gateway.find(`source=${tx}`);
     console.log(`   deposit ${id}`);
     await this.gateway.follow(id, (state) => console.log(`     … ${state}`));
     return this.gateway.proven(id, 'final');
@@ -192,21 +155,6 @@ class Demo {
         { name: 'Target', value: account },
       ]),
     );
-  }
-
-  private chainBalance(asset: AssetAnswer, account: Hex): Promise<bigint> {
-    if (asset.address === zeroAddress) return this.client.getBalance({ address: account });
-    return this.client.readContract({
-      address: asset.address,
-      abi: parseAbi(['function balanceOf(address) view returns (uint256)']),
-      functionName: 'balanceOf',
-      args: [account],
-    });
-  }
-
-  private async mined(hash: Hex): Promise<void> {
-    const receipt = await receiptOf(this.client, hash);
-    if (receipt.status !== 'success') throw new Error(`Transaction ${hash} reverted.`);
   }
 
   private show(asset: AssetAnswer, t: TransferAnswer): void {
