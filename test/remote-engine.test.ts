@@ -14,7 +14,7 @@ let stage: Stage;
 beforeAll(async () => {
   const aos = aosModules().find((m) => m.format.startsWith('wasm32'));
   if (!aos?.module) throw new Error('There is no 32-bit aos module in .cache/aos: run node scripts/aos-module.mjs.');
-  stage = await Stage.open({ format: aos.format, bytes: aos.module });
+  stage = await Stage.open({ aos: { format: aos.format, bytes: aos.module } });
 });
 afterAll(() => stage.close());
 

@@ -15,7 +15,7 @@ let scheduler: string;
 let from: string;
 
 beforeAll(async () => {
-  stage = await Stage.open(undefined, 200);
+  stage = await Stage.open({ arweaveBlockMs: 200 });
   const { ao } = await stage.get<{ ao: { scheduler: string } }>('/v1/chains');
   scheduler = ao.scheduler;
   from = stage.stack.arweave?.url ?? '';

@@ -32,8 +32,17 @@ export interface Transfer {
   amount: string;
   fee: string;
   waiting: { reason: string; detail: string; expected: string | null } | null;
-  releaseTx: Hex | null;
+  releaseTx: string | null;
   timeline: { kind: string; proof: Record<string, string> }[];
+}
+
+export interface StageOptions {
+  /** Has the processes live on another gateway's units, on this module of aos. */
+  aos?: AosModule;
+  /** Has everything settled on a local Arweave whose blocks come so often. */
+  arweaveBlockMs?: number;
+  /** Bitcoin and Solana as well; their blocks come by the clock. */
+  homes?: boolean;
 }
 
 export class Stage {
@@ -44,11 +53,7 @@ export class Stage {
     readonly guardianUrls: readonly string[],
   ) {}
 
-  /**
-   * @param aos has the processes live on another gateway's units, on this module of aos
-   * @param arweaveBlockMs has everything settled on a local Arweave whose blocks come so often
-   */
-  static async open(aos?: AosModule, arweaveBlockMs?: number): Promise<Stage> {
+  static async open({ aos, arweaveBlockMs, homes = false }: StageOptions = {}): Promise<Stage> {
     const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-e2e-'));
     fs.chmodSync(home, 0o755);
     const ports = {
@@ -58,10 +63,11 @@ export class Stage {
       guardians: await freePorts(guardianNames().length),
     };
     const arweave = arweaveBlockMs === undefined ? {} : { arweave: await freePort() };
+    const others = homes ? { bitcoin: await freePort(), solana: await freePort() } : {};
     const elsewhere = aos ? { elsewhere: { port: await freePort(), aos } } : {};
     const stack = await startStack({
       home,
-      ports: { ...ports, ...arweave },
+      ports: { ...ports, ...arweave, ...others },
       contracts: compileContracts(),
       pollMs: 50,
       ...(arweaveBlockMs === undefined ? {} : { arweaveBlockMs }),
@@ -127,8 +133,9 @@ export class Stage {
   async withdrawal(
     account: number,
     amount: bigint,
-    recipient: Hex,
+    recipient: string,
     maxFee = 10n ** 15n,
+    process = this.coin.process,
   ): Promise<{ id: string; raw: Buffer }> {
     const tags = {
       'Data-Protocol': 'ao',
@@ -141,7 +148,7 @@ export class Stage {
     };
     return createItem(
       {
-        target: this.coin.process,
+        target: process,
         anchor: randomBytes(16).toString('hex'),
         tags: Object.entries(tags).map(([name, value]) => ({ name, value })),
         data: '',
@@ -171,18 +178,18 @@ export class Stage {
     });
   }
 
-  async balance(account: string): Promise<bigint> {
+  async balance(account: string, process = this.coin.process): Promise<bigint> {
     const body = JSON.stringify({
       Id: 'x',
       Owner: devAccount(5).address,
-      Target: this.coin.process,
+      Target: process,
       Data: '',
       Tags: [
         { name: 'Action', value: 'Balance' },
         { name: 'Target', value: account },
       ],
     });
-    const response = await fetch(`${this.stack.gatewayUrl}/cu/dry-run?process-id=${this.coin.process}`, {
+    const response = await fetch(`${this.stack.gatewayUrl}/cu/dry-run?process-id=${process}`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body,
@@ -191,9 +198,9 @@ export class Stage {
     return BigInt(Messages[0]?.Data ?? '-1');
   }
 
-  async books(): Promise<{ locked: string; supply: string; inFlight: string; ok: boolean }> {
+  async books(asset = this.coin.id): Promise<{ locked: string; supply: string; inFlight: string; ok: boolean }> {
     const { books } = await this.get<{ books: { locked: string; supply: string; inFlight: string; ok: boolean }[] }>(
-      `/v1/books?asset=${encodeURIComponent(this.coin.id)}`,
+      `/v1/books?asset=${encodeURIComponent(asset)}`,
     );
     return books[0] as { locked: string; supply: string; inFlight: string; ok: boolean };
   }

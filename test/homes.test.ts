@@ -1,0 +1,73 @@
+/** Bitcoin and Solana on the real stack: there and back by what people are given, whoever is killed on the way. */
+import { devAccount } from '@isthmus/devnet';
+import { GatewayClient, type AssetAnswer } from '../apps/cli/src/gateway-client.js';
+import { BitcoinDemo } from '../apps/cli/src/demo/bitcoin.js';
+import type { DemoChain } from '../apps/cli/src/demo/demo-chain.js';
+import { SolanaDemo } from '../apps/cli/src/demo/solana.js';
+import { Stage } from './stage.js';
+
+const HOLDER = 3;
+let stage: Stage;
+let assets: AssetAnswer[];
+
+beforeAll(async () => {
+  stage = await Stage.open({ homes: true });
+  ({ assets } = await stage.get<{ assets: AssetAnswer[] }>('/v1/assets'));
+});
+afterAll(() => stage.close());
+
+function homeOf(chain: string): DemoChain {
+  const gateway = new GatewayClient(stage.stack.gatewayUrl);
+  const home = stage.stack.homes.find((h) => h.chain === chain);
+  if (!home) throw new Error(`The stack has no ${chain}.`);
+  return chain.startsWith('bip122:') ? new BitcoinDemo(gateway, home.rpcUrl) : new SolanaDemo(gateway, home.rpcUrl);
+}
+
+function assetOf(symbol: string): AssetAnswer {
+  const asset = assets.find((a) => a.symbol === symbol);
+  if (!asset) throw new Error(`${symbol} is not bridged.`);
+  return asset;
+}
+
+const suggestedFee = async (asset: AssetAnswer, amount: bigint, recipient: string): Promise<bigint> => {
+  const request = { direction: 'withdrawal', asset: asset.id, amount: String(amount), recipient };
+  const gateway = new GatewayClient(stage.stack.gatewayUrl);
+  return BigInt((await gateway.post<{ maxFee: string }>('/v1/quotes', request)).maxFee);
+};
+
+/** Kills one as `kill -9` does; its supervisor starts it again. */
+function kill({ pid }: { pid: number | undefined }): void {
+  if (pid !== undefined) process.kill(pid, 'SIGKILL');
+}
+
+describe.each([
+  ['aBTC', 50_000_000n, 20_000_000n],
+  ['aSOL', 2_000_000_000n, 800_000_000n],
+  ['asUSD', 250_000_000n, 100_000_000n],
+])('%s', (symbol, there, back) => {
+  it('I1 I2 I3 I12 X4 goes to AO and back, exact to the base unit, though gateway and guardians are killed on the way', async () => {
+    const asset = assetOf(symbol);
+    const home = homeOf(asset.chain);
+    const holder = devAccount(HOLDER).address;
+
+    const tx = await home.deposit(asset, there, holder);
+    kill(stage.stack.guardians[0] as { pid: number });
+    const minted = await stage.transfer(`source=${tx}`, 'minted');
+    expect(minted.amount).toBe(String(there));
+    expect(await stage.balance(holder, asset.process)).toBe(there);
+
+    const maxFee = await suggestedFee(asset, back, home.payee);
+    const { id, raw } = await stage.withdrawal(HOLDER, back, home.payee, maxFee, asset.process);
+    await stage.send(raw);
+    kill(stage.stack.gateway);
+    kill(stage.stack.guardians[1] as { pid: number });
+    const released = await stage.transfer(`message=${id}`, 'released');
+    const fee = BigInt(released.fee);
+    expect(fee <= maxFee).toBe(true);
+    expect(await home.paid(asset)).toBe(back - fee);
+    expect(released.releaseTx).not.toBeNull();
+
+    const { supply, inFlight, ok } = await stage.books(asset.id);
+    expect({ supply, inFlight, ok }).toEqual({ supply: String(there - back), inFlight: '0', ok: true });
+  });
+});
