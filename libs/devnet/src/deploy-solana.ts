@@ -1,4 +1,4 @@
-/** What the local stack needs on Solana: the guardians' multisig, a vault of SOL and one of a dollar to play with, and nonces for releases. */
+/** What the local stack needs on Solana: the guardians' multisig, a vault of SOL and one of a dollar to play with. The relayer's nonces are the gateway's to make. */
 import {
   ACCOUNT_SIZE,
   createAssociatedTokenAccountIdempotentInstruction,
@@ -16,7 +16,6 @@ import {
   Connection,
   Keypair,
   LAMPORTS_PER_SOL,
-  NONCE_ACCOUNT_LENGTH,
   PublicKey,
   SystemProgram,
   Transaction,
@@ -30,8 +29,6 @@ export interface SolanaDeployment {
   /** Token accounts that hold SOL and the dollar. */
   vaults: { sol: string; dollar: string };
   mint: string;
-  /** Durable nonces, the relayer's. */
-  nonces: string[];
   /** The relayer's address. */
   relayer: string;
 }
@@ -46,8 +43,6 @@ export interface SolanaDeployOptions {
 }
 
 export const SOLANA_DOLLAR_DECIMALS = 6;
-/** Releases under way at once. */
-const NONCES = 4;
 const GIFT = 1_000 * LAMPORTS_PER_SOL;
 const DOLLARS = 1_000_000n * 10n ** 6n;
 /** Wallets that begin with something. */
@@ -78,19 +73,11 @@ export async function deploySolana(options: SolanaDeployOptions): Promise<Solana
     deployer.make(ACCOUNT_SIZE, TOKEN_PROGRAM_ID, (at) => createInitializeAccount3Instruction(at, asset, multisig));
   const vaults = { sol: (await vaultOf(NATIVE_MINT)).toBase58(), dollar: (await vaultOf(mint)).toBase58() };
   for (const wallet of [...wallets, relayer]) await deployer.give(mint, wallet);
-  const nonces: string[] = [];
-  for (let i = 0; i < NONCES; i += 1) {
-    const nonce = await deployer.make(NONCE_ACCOUNT_LENGTH, SystemProgram.programId, (at) =>
-      SystemProgram.nonceInitialize({ noncePubkey: at, authorizedPubkey: relayer }),
-    );
-    nonces.push(nonce.toBase58());
-  }
   return {
     genesisHash: await deployer.connection.getGenesisHash(),
     multisig: multisig.toBase58(),
     vaults,
     mint: mint.toBase58(),
-    nonces,
     relayer: options.relayer,
   };
 }

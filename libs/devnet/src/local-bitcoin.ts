@@ -19,8 +19,8 @@ const CONFIRMATIONS = [
 ];
 
 /** Starts the node and deploys what is not there yet. @throws ChildFailed, ConfigError */
-export async function startLocalBitcoin(parts: LocalHomeParts): Promise<LocalHome> {
-  const { home, port, keyFiles, threshold, set, module, pollMs } = parts;
+export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFile: string }): Promise<LocalHome> {
+  const { home, port, keyFiles, threshold, set, module, pollMs, registrarKeyFile } = parts;
   const credentials = credentialsIn(home);
   const url = `http://127.0.0.1:${port}`;
   const rpcUrl = localBitcoinUrl(home, port);
@@ -60,7 +60,6 @@ export async function startLocalBitcoin(parts: LocalHomeParts): Promise<LocalHom
     agreement: 1,
     finality: CONFIRMATIONS,
     startHeight: deployed.startHeight,
-    minDeposit: String(plan.minDeposit),
   };
   return {
     name: 'Bitcoin (local regtest)',
@@ -71,7 +70,7 @@ export async function startLocalBitcoin(parts: LocalHomeParts): Promise<LocalHom
     assets,
     items,
     gateway: {
-      chain: { ...chain, name: 'Bitcoin (local regtest)', finalitySeconds: (2 * BLOCK_MS) / 1000 },
+      chain: { ...chain, name: 'Bitcoin (local regtest)', finalitySeconds: (3 * BLOCK_MS) / 1000, registrarKeyFile },
       assets: assets.map((asset) => ({
         ...asset,
         minDeposit: String(plan.minDeposit),
@@ -79,7 +78,7 @@ export async function startLocalBitcoin(parts: LocalHomeParts): Promise<LocalHom
       })),
     },
     guardian: (index) => ({
-      chain: { ...chain, batchMs: 2 * pollMs, reserve: '1000000' },
+      chain: { ...chain, minDeposit: String(plan.minDeposit), batchMs: 2 * pollMs, reserve: '1000000' },
       keyFile: keyFiles[index],
       assets: assets.map(({ id: asset, process }) => ({ id: asset, process })),
     }),

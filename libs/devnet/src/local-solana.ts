@@ -1,5 +1,6 @@
 /** Solana as a home of the local stack. */
 import path from 'node:path';
+import { solana } from '@isthmus/chains';
 import { readKeyFile } from '@isthmus/store';
 import { deploySolana, hasSolana, solanaKeyOf, SOLANA_DOLLAR_DECIMALS } from './deploy-solana.js';
 import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts, type LocalPlan } from './local-home.js';
@@ -8,6 +9,8 @@ import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts, 
 const SLOT_MS = 400;
 /** Blocks on top until final: on the cluster 31. */
 const FINALIZED_AFTER = 8;
+/** Releases under way at once; the gateway makes them at addresses that follow from the relayer's. */
+const NONCES = 4;
 /** What a release costs in each asset: lamports, and a quarter of a dollar. */
 const RELAY_FEES = { sol: 20_000n, dollar: 250_000n };
 
@@ -26,7 +29,8 @@ export async function startLocalSolana(parts: LocalHomeParts & { relayerKeyFile:
     () => deploySolana({ rpcUrl, keys, threshold, relayer: keyIn(relayerKeyFile) }),
   );
   const id = `solana:${deployed.genesisHash.slice(0, 32)}`;
-  const { vaults, mint, nonces, relayer } = deployed;
+  const { vaults, mint, relayer } = deployed;
+  const nonces = Array.from({ length: NONCES }, (_, i) => solana.nonceAddress(relayer, i));
   const plans: (LocalPlan & { relayFee: bigint })[] = [
     {
       id: `${id}/slip44:501`,
@@ -54,7 +58,7 @@ export async function startLocalSolana(parts: LocalHomeParts & { relayerKeyFile:
     },
   ];
   const { assets, items } = await processesOf(module, { ...set, keys }, plans);
-  const chain = { id, rpcUrls: [rpcUrl], agreement: 1, nonces };
+  const chain = { id, rpcUrls: [rpcUrl], agreement: 1 };
   const own = (i: number) => {
     const { vault, relayFee } = plans[i] as (typeof plans)[number]; // one for each asset
     return { vault, relayFee: String(relayFee) };
@@ -73,6 +77,7 @@ export async function startLocalSolana(parts: LocalHomeParts & { relayerKeyFile:
         name: 'Solana (local)',
         finalitySeconds: (SLOT_MS * FINALIZED_AFTER) / 1000,
         relayerKeyFile,
+        nonces: NONCES,
       },
       assets: assets.map((asset, i) => ({
         ...asset,
@@ -82,7 +87,7 @@ export async function startLocalSolana(parts: LocalHomeParts & { relayerKeyFile:
       })),
     },
     guardian: (index) => ({
-      chain: { ...chain, relayer },
+      chain: { ...chain, relayer, nonces },
       keyFile: keyFiles[index],
       assets: assets.map(({ id: asset, process }, i) => ({ id: asset, process, ...own(i) })),
     }),

@@ -232,6 +232,8 @@ interface Keys {
   bitcoin: string[];
   solana: string[];
   solanaRelayer: string;
+  /** Signs registrations of deposit addresses. */
+  registrar: string;
 }
 
 function makeKeys(home: string): Keys {
@@ -251,6 +253,7 @@ function makeKeys(home: string): Keys {
     bitcoin: guardianNames().map((name) => make(`${name}.bitcoin`, random)),
     solana: guardianNames().map((name) => make(`${name}.solana`, random)),
     solanaRelayer: make('relayer.solana', random),
+    registrar: make('registrar', random),
   };
 }
 
@@ -272,7 +275,11 @@ function startHomes({ home, ports, pollMs = 500 }: StackOptions, keys: Keys): Pr
   const { bitcoin, solana } = ports;
   const homes: Promise<LocalHome>[] = [];
   if (bitcoin !== undefined)
-    homes.push(starting().then((parts) => startLocalBitcoin({ ...parts, port: bitcoin, keyFiles: keys.bitcoin })));
+    homes.push(
+      starting().then((parts) =>
+        startLocalBitcoin({ ...parts, port: bitcoin, keyFiles: keys.bitcoin, registrarKeyFile: keys.registrar }),
+      ),
+    );
   if (solana !== undefined)
     homes.push(
       starting().then((parts) =>
