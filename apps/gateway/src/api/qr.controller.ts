@@ -1,9 +1,9 @@
 /** Payment links as QR codes, drawn here: the page takes no image from elsewhere. */
 import { Controller, Get, Header, Query } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import { toString } from 'qrcode';
 import { qrQuery, readQuery } from './input.js';
-import { QueryOf } from './openapi.js';
+import { Answers, QueryOf } from './openapi.js';
 
 @ApiTags('bridge')
 @Controller('v1/qr')
@@ -11,8 +11,7 @@ export class QrController {
   @Get()
   @Header('content-type', 'image/svg+xml')
   @Header('cache-control', 'public, max-age=86400, immutable')
-  @ApiOperation({ summary: 'A payment link as a QR code' })
-  @ApiOkResponse({ description: 'The code', content: { 'image/svg+xml': { schema: { type: 'string' } } } })
+  @Answers('Picture', 'A payment link as a QR code', 'image/svg+xml')
   @QueryOf(qrQuery)
   draw(@Query() query: unknown): Promise<string> {
     const { link } = readQuery(qrQuery, query);

@@ -292,9 +292,12 @@ const problem = z
       .join(', ')}`,
   );
 
+const picture = z.string().describe('SVG');
+
 /** By the name each has in the documentation. */
 export const schemas = {
   Index: index,
+  Picture: picture,
   Chains: chains,
   Assets: assets,
   Asset: asset,
