@@ -25,7 +25,7 @@ import {
   type VaultScript,
 } from '@isthmus/chains';
 import { Purse, startBitcoin, type LocalBitcoin } from '@isthmus/devnet';
-import { tokenSource } from '@isthmus/store';
+import { tokenSource, writeKeyFile } from '@isthmus/store';
 import { Transaction } from 'bitcoinjs-lib';
 import type { DataSource } from 'typeorm';
 import { ALICE, ALICE_KEY } from './harness.js';
@@ -137,7 +137,7 @@ export class BitcoinScene {
   /** A guardian with a database of its own, and the key the set names unless `key` says another. */
   async guardian(index: number, change: Record<string, unknown> = {}, key = `${this.name} ${index}`): Promise<Subject> {
     const keyFile = path.join(this.world.folder, `${key}.key`);
-    if (!fs.existsSync(keyFile)) fs.writeFileSync(keyFile, secretOf(key).toString('hex'), { mode: 0o600 });
+    if (!fs.existsSync(keyFile)) writeKeyFile(keyFile, `0x${secretOf(key).toString('hex')}`);
     const configure = (later: Record<string, unknown> = change) => this.configOf(index, keyFile, later);
     const subject = await Subject.open(this, index, configure, await this.world.guardianDatabase());
     this.subjects.push(subject);

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { solanaAssetId, solanaChain, type OpenProposal, type ProcessView } from '@isthmus/bridge';
 import { solana } from '@isthmus/chains';
-import { tokenSource } from '@isthmus/store';
+import { tokenSource, writeKeyFile } from '@isthmus/store';
 import { NATIVE_MINT } from '@solana/spl-token';
 import { Keypair, type PublicKey } from '@solana/web3.js';
 import type { DataSource } from 'typeorm';
@@ -50,7 +50,7 @@ export class SolanaHomeWorld extends Units {
   /** Writes down a guardian's key on Solana. */
   keyFile(pair: Keypair): string {
     const file = path.join(this.folder, addressOf(pair));
-    if (!fs.existsSync(file)) fs.writeFileSync(file, Buffer.from(seedOf(pair)).toString('hex'), { mode: 0o600 });
+    if (!fs.existsSync(file)) writeKeyFile(file, `0x${Buffer.from(seedOf(pair)).toString('hex')}`);
     return file;
   }
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { keyIdOf, signerOfKey } from '@isthmus/ao';
+import { publicKeyOf as bitcoinKeyOf, solana } from '@isthmus/chains';
 import { writeKeyFile } from '@isthmus/store';
 import type { Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -9,16 +10,21 @@ import { CommandError } from './said.js';
 
 /**
  * What of a key is shown. Guardians and relayers are Ethereum accounts; the units sign with ed25519, named by their AO address, receipts by the
- * public key itself. An operator shows the key: nothing of it is public.
+ * public key itself. `bitcoin` and `solana` are keys of a guardian on its home chains (`solana` of a relayer, too). An operator shows the key: nothing of it is public.
  */
 const SHOWN: Readonly<Record<string, ((key: Hex) => string) | null>> = {
   guardian: accountAddress,
   relayer: accountAddress,
   scheduler: unitAddress,
   messenger: unitAddress,
+  registrar: unitAddress,
+  bitcoin: (key) => `public key ${bitcoinKeyOf(bytesOf(key))}`,
+  solana: (key) => `address ${solana.publicKeyOf(bytesOf(key))}`,
   receipt: (key) => `public key ${keyIdOf(signerOfKey(key))}`,
   operator: null,
 };
+
+const bytesOf = (key: Hex): Buffer => Buffer.from(key.slice(2), 'hex');
 
 function accountAddress(key: Hex): string {
   return `address ${privateKeyToAccount(key).address}`;

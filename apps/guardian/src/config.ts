@@ -116,7 +116,7 @@ const solanaChain = z
 const solanaHome = z
   .strictObject({
     chain: solanaChain,
-    /** File of this guardian's key there: 32 secret bytes (ed25519) as hex, mode 0600. */
+    /** File of this guardian's key there: a key file as "isthmus keys" makes them (its 32 bytes are an ed25519 seed). */
     keyFile: z.string().min(1),
     /** CAIP-19 id, token process on AO, the vault (a token account), what the relayer keeps of each release. */
     assets: assetsOf(
@@ -205,7 +205,7 @@ const bitcoinChain = z
 const bitcoinHome = z
   .strictObject({
     chain: bitcoinChain,
-    /** File of this guardian's key there: 32 secret bytes as hex, mode 0600. */
+    /** File of this guardian's key there: a key file as "isthmus keys" makes them. */
     keyFile: z.string().min(1),
     /** The coin, and its token process on AO. */
     assets: assetsOf(z.strictObject({ id: z.string().min(1), process: aoId }), 1),

@@ -270,7 +270,10 @@ function solanaCall(q) {
   return [
     make('h3', {}, 'With a wallet'),
     facts([
-      ['Solana Pay', q.link ? make('a', { href: q.link }, 'Open in a wallet') : 'This gateway is not reached by https.'],
+      [
+        'Solana Pay',
+        q.link ? make('a', { href: q.link }, 'Open in a wallet') : 'This gateway is not reached by https.',
+      ],
       ['Link', q.link && code(q.link)],
       ['Transaction to sign', q.transaction ? code(q.transaction) : 'Name your wallet above to have it ready.'],
       ['Hint', 'Base64, without signatures. It is good for about a minute: then ask again.'],

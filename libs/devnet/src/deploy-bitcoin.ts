@@ -1,6 +1,5 @@
 /** What the local stack needs on Bitcoin: a vault of the guardians' keys with a first coin, from whose change every batch is made. */
 import { NETWORKS, vaultKeys, vaultScript } from '@isthmus/chains';
-import { pointFromScalar } from 'tiny-secp256k1';
 
 export interface BitcoinDeployment {
   /** The vault's own address. */
@@ -19,13 +18,6 @@ export interface BitcoinDeployOptions {
 
 /** In coins: what sweeps and the vault's moves are paid from, and the first batch's anchor. */
 const FIRST_COIN = 0.05;
-
-/** A guardian's public key on Bitcoin, compressed, in hex. @throws Error for 32 bytes that are no secret */
-export function bitcoinKeyOf(secret: Uint8Array): string {
-  const point = pointFromScalar(secret, true);
-  if (!point) throw new Error('These bytes are no secret key of secp256k1.');
-  return Buffer.from(point).toString('hex');
-}
 
 /** Pays the vault its first coin. @throws Error when the node refuses */
 export async function deployBitcoin({ rpcUrl, keys, threshold }: BitcoinDeployOptions): Promise<BitcoinDeployment> {

@@ -1,10 +1,11 @@
 /** What the local stack deploys on Bitcoin and Solana, on their real nodes. */
 import { createHash } from 'node:crypto';
+import { publicKeyOf, solana } from '@isthmus/chains';
 import { AccountLayout, MultisigLayout } from '@solana/spl-token';
 import { Connection, PublicKey } from '@solana/web3.js';
 import { Purse, startBitcoin } from './bitcoin/index.js';
-import { bitcoinKeyOf, call, deployBitcoin, hasBitcoin } from './deploy-bitcoin.js';
-import { deploySolana, hasSolana, solanaKeyOf } from './deploy-solana.js';
+import { call, deployBitcoin, hasBitcoin } from './deploy-bitcoin.js';
+import { deploySolana, hasSolana } from './deploy-solana.js';
 import { devWallet } from './accounts.js';
 import { Solana } from './solana/index.js';
 
@@ -14,7 +15,7 @@ it('Bitcoin: the wallet pays the vault of the guardians’ keys its first coin, 
   const bitcoin = await startBitcoin({ wallet: Purse.of('faucet') });
   try {
     const rpcUrl = bitcoin.url.replace('http://', `http://${bitcoin.credentials}@`);
-    const keys = ['a', 'b', 'c'].map((name) => bitcoinKeyOf(secret(name)));
+    const keys = ['a', 'b', 'c'].map((name) => publicKeyOf(secret(name)));
     const deployed = await deployBitcoin({ rpcUrl, keys, threshold: 2 });
     expect(deployed).toEqual({ vault: expect.stringMatching(/^bcrt1q[a-z0-9]{58}$/), startHeight: 433 });
     const [hash] = await bitcoin.mine();
@@ -47,12 +48,12 @@ it('Bitcoin: the wallet pays the vault of the guardians’ keys its first coin, 
 });
 
 it('Solana: vaults belong to a multisig of exactly the guardians, and wallets have something to spend', async () => {
-  const solana = await Solana.start({ finalizedAfter: 4 });
+  const chain = await Solana.start({ finalizedAfter: 4 });
   try {
-    const keys = ['a', 'b', 'c'].map((name) => solanaKeyOf(secret(name)));
-    const relayer = solanaKeyOf(secret('relayer'));
-    const deployed = await deploySolana({ rpcUrl: solana.url, keys, threshold: 2, relayer });
-    const connection = new Connection(solana.url, 'processed');
+    const keys = ['a', 'b', 'c'].map((name) => solana.publicKeyOf(secret(name)));
+    const relayer = solana.publicKeyOf(secret('relayer'));
+    const deployed = await deploySolana({ rpcUrl: chain.url, keys, threshold: 2, relayer });
+    const connection = new Connection(chain.url, 'processed');
     const dataOf = async (address: string): Promise<Buffer> =>
       (await connection.getAccountInfo(new PublicKey(address)))?.data ?? Buffer.alloc(0);
     const { m, n, signer1, signer2, signer3 } = MultisigLayout.decode(await dataOf(deployed.multisig));
@@ -60,11 +61,11 @@ it('Solana: vaults belong to a multisig of exactly the guardians, and wallets ha
     for (const vault of Object.values(deployed.vaults))
       expect(AccountLayout.decode(await dataOf(vault)).owner.toBase58()).toBe(deployed.multisig);
     expect(await connection.getBalance(devWallet(0).publicKey)).toBe(1_000_000_000_000);
-    expect(await hasSolana(solana.url, deployed)).toBe(true);
+    expect(await hasSolana(chain.url, deployed)).toBe(true);
     const nowhere = { ...deployed.vaults, sol: devWallet(9).publicKey.toBase58() };
-    expect(await hasSolana(solana.url, { ...deployed, vaults: nowhere })).toBe(false);
-    expect(await (await fetch(`${solana.url}/health`)).text()).toBe('ok');
+    expect(await hasSolana(chain.url, { ...deployed, vaults: nowhere })).toBe(false);
+    expect(await (await fetch(`${chain.url}/health`)).text()).toBe('ok');
   } finally {
-    await solana.stop();
+    await chain.stop();
   }
 });

@@ -48,9 +48,6 @@ const DOLLARS = 1_000_000n * 10n ** 6n;
 /** Wallets that begin with something. */
 const WALLETS = [0, 1, 2];
 
-/** A guardian's key on Solana, base58. */
-export const solanaKeyOf = (seed: Uint8Array): string => Keypair.fromSeed(seed).publicKey.toBase58();
-
 /** @throws Error when the chain refuses */
 export async function deploySolana(options: SolanaDeployOptions): Promise<SolanaDeployment> {
   const { rpcUrl, keys, threshold } = options;

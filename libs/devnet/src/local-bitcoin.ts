@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { chainOf, NETWORKS } from '@isthmus/chains';
-import { readKeyFile } from '@isthmus/store';
-import { bitcoinKeyOf, deployBitcoin, hasBitcoin } from './deploy-bitcoin.js';
+import { chainOf, NETWORKS, publicKeyOf } from '@isthmus/chains';
+import { readSecret } from '@isthmus/store';
+import { deployBitcoin, hasBitcoin } from './deploy-bitcoin.js';
 import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts, type LocalPlan } from './local-home.js';
 
 /** Between two blocks while something waits; on the public network ten minutes. */
@@ -34,7 +34,7 @@ export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFi
   };
   const child = childOf(home, 'bitcoin', config, `${url}/rest/chaininfo.json`);
   await child.start();
-  const keys = keyFiles.map((file) => bitcoinKeyOf(Buffer.from(readKeyFile(file).slice(2), 'hex')));
+  const keys = keyFiles.map((file) => publicKeyOf(readSecret(file)));
   const deployed = await deployOnce(
     path.join(home, 'bitcoin-deployment.json'),
     'Bitcoin',

@@ -1,8 +1,8 @@
 /** Solana as a home of the local stack. */
 import path from 'node:path';
 import { solana } from '@isthmus/chains';
-import { readKeyFile } from '@isthmus/store';
-import { deploySolana, hasSolana, solanaKeyOf, SOLANA_DOLLAR_DECIMALS } from './deploy-solana.js';
+import { readSecret } from '@isthmus/store';
+import { deploySolana, hasSolana, SOLANA_DOLLAR_DECIMALS } from './deploy-solana.js';
 import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts, type LocalPlan } from './local-home.js';
 
 /** As on the cluster. */
@@ -94,4 +94,4 @@ export async function startLocalSolana(parts: LocalHomeParts & { relayerKeyFile:
   };
 }
 
-const keyIn = (file: string): string => solanaKeyOf(Buffer.from(readKeyFile(file).slice(2), 'hex'));
+const keyIn = (file: string): string => solana.publicKeyOf(readSecret(file));

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
 import { z } from 'zod';
-import { ConfigError, loadConfig, readKeyFile, readSecretFile, writeKeyFile } from './config.js';
+import { ConfigError, loadConfig, readKeyFile, readSecret, writeKeyFile } from './config.js';
 
 const schema = z.strictObject({
   port: z.number().int().min(0).max(65_535),
@@ -40,23 +40,12 @@ it('refuses any garbage with its own error', () => {
   expect(() => loadConfig(schema, path.join(folder, 'missing.json'))).toThrow(/ISTHMUS_CONFIG/);
 });
 
-it('reads a file of secret bytes only its owner can read', () => {
-  const name = path.join(folder, 'a.seed');
-  fs.writeFileSync(name, `${'0f'.repeat(32)}\n`, { mode: 0o600 });
-  expect(readSecretFile(name)).toEqual(Buffer.alloc(32, 15));
-  fs.chmodSync(name, 0o640);
-  expect(() => readSecretFile(name)).toThrow(/chmod 600/);
-  fs.chmodSync(name, 0o600);
-  fs.writeFileSync(name, '0f'.repeat(31));
-  expect(() => readSecretFile(name)).toThrow(/64 lower-case/);
-  expect(() => readSecretFile(path.join(folder, 'b.seed'))).toThrow(/missing/);
-});
-
 it('reads a key file only its owner can read, and never overwrites one', () => {
   const name = path.join(folder, 'a.key');
   const key = `0x${'1'.repeat(64)}` as const;
   writeKeyFile(name, key);
   expect(readKeyFile(name)).toBe(key);
+  expect(readSecret(name)).toEqual(Buffer.alloc(32, 0x11));
   expect(() => writeKeyFile(name, key)).toThrow(/EEXIST/);
   fs.chmodSync(name, 0o644);
   expect(() => readKeyFile(name)).toThrow(/chmod 600/);

@@ -55,13 +55,9 @@ export function readKeyFile(file: string): `0x${string}` {
   return key as `0x${string}`;
 }
 
-/** Reads a file of 32 secret bytes as 64 hex digits. @throws ConfigError when it is missing, malformed, or readable by others. */
-export function readSecretFile(file: string): Buffer {
-  assertPrivate(file, 'write 32 random bytes into it, as 64 hex digits');
-  const hex = fs.readFileSync(file, 'utf8').trim();
-  if (!/^[0-9a-f]{64}$/.test(hex))
-    throw new ConfigError(`Key file ${file} does not hold 32 bytes as 64 lower-case hex digits.`);
-  return Buffer.from(hex, 'hex');
+/** The bytes of a key file. @throws ConfigError as `readKeyFile` does */
+export function readSecret(file: string): Buffer {
+  return Buffer.from(readKeyFile(file).slice(2), 'hex');
 }
 
 function assertPrivate(file: string, remedy: string): void {

@@ -1,7 +1,7 @@
 /** Opens the home chain an entry of the configuration names. */
 import { chainIdOf } from '@isthmus/bridge';
 import { RpcPool, solana, VaultWatcher } from '@isthmus/chains';
-import { readSecretFile } from '@isthmus/store';
+import { readSecret } from '@isthmus/store';
 import { isBitcoinHome, isSolanaHome, type HomeConfig } from '../config.js';
 import { openBitcoinHome } from './bitcoin/open.js';
 import { EthereumHome } from './ethereum/ethereum-home.js';
@@ -16,7 +16,7 @@ export async function openHome(config: HomeConfig, surroundings: HomeSurrounding
   if (isSolanaHome(config)) {
     const { id, rpcUrls, agreement } = config.chain;
     const pool = new solana.SolanaPool({ urls: rpcUrls, agreement, chain: id });
-    const seed = readSecretFile(config.keyFile);
+    const seed = readSecret(config.keyFile);
     const home = new SolanaHome({ config, pool, ledger, store: new SolanaStore(database), self, seed, log });
     return { home, calls: () => pool.calls };
   }

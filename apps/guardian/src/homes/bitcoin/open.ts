@@ -1,6 +1,6 @@
 /** Puts the parts of a Bitcoin home together, as configuration names them. */
 import { BitcoinPool, BitcoinWatcher, HeaderChain, HeaderTable, networkOf } from '@isthmus/chains';
-import { readSecretFile } from '@isthmus/store';
+import { readSecret } from '@isthmus/store';
 import type { BitcoinHomeConfig } from '../../config.js';
 import type { HomeSurroundings, OpenedHome } from '../home.js';
 import { Batches } from './batches.js';
@@ -18,7 +18,7 @@ export async function openBitcoinHome(
   const [asset] = assets;
   if (!asset) throw new Error('A Bitcoin home has its coin.'); // the configuration was checked
   const { process } = asset;
-  const secret = readSecretFile(keyFile);
+  const secret = readSecret(keyFile);
   const network = networkOf(chain.id);
   const { finality, minDeposit: minimum, sweepMargin, reserve, batchMs, startHeight } = chain;
   const pool = new BitcoinPool({ urls: chain.rpcUrls, agreement: chain.agreement, network });
