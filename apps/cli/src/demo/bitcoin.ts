@@ -26,7 +26,7 @@ export class BitcoinDemo implements DemoChain {
   }
 
   async deposit(asset: AssetAnswer, amount: bigint, recipient: string): Promise<string> {
-    const refund = { key: Buffer.from(publicKeyOf(randomBytes(32))).toString('hex') };
+    const refund = { key: publicKeyOf(randomBytes(32)) };
     const request = { asset: asset.id, recipient, tags: DEMO_TAGS, refund };
     const { address, uri } = await this.gateway.post<DepositAddress>('/v1/deposit-addresses', request);
     console.log(`   pay ${uri}`);

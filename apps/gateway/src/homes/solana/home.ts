@@ -1,7 +1,7 @@
 /** A home on Solana: token accounts that guardians hold by an SPL multisig, read from several sources, with a relayer that pays the cluster. */
 import { isRecipientOn } from '@isthmus/bridge';
 import { solana } from '@isthmus/chains';
-import { readKeyFile } from '@isthmus/store';
+import { readSecret } from '@isthmus/store';
 import type { HomeAsset } from '../asset-config.js';
 import type { DepositRequest, Holdings, Home, HomeParts, OpenWithdrawal, Pace, Purse, Standing } from '../home.js';
 import type { SolanaAssetFields, SolanaPayment } from './answers.js';
@@ -25,7 +25,7 @@ const RELEASE_UNITS = 8_000n;
 /** @throws ConfigError for a key file that is none */
 export function openSolanaHome(config: SolanaHomeConfig, parts: HomeParts): SolanaHome {
   const { chain, assets } = config;
-  const seed = Buffer.from(readKeyFile(chain.relayerKeyFile).slice(2), 'hex');
+  const seed = readSecret(chain.relayerKeyFile);
   const relayer = { address: solana.publicKeyOf(seed), seed };
   const pool = new solana.SolanaPool({ urls: chain.rpcUrls, agreement: chain.agreement, chain: chain.id });
   const vaults = new Vaults(pool);
