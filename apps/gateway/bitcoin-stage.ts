@@ -43,7 +43,12 @@ export class BitcoinGateway extends Served {
     super(...served);
   }
 
-  static async open(chain: Record<string, unknown> = {}, more: Record<string, unknown> = {}): Promise<BitcoinGateway> {
+  /** @param before what happens while the gateway is up and the token process is not spawned yet */
+  static async open(
+    chain: Record<string, unknown> = {},
+    more: Record<string, unknown> = {},
+    before: (world: BitcoinGateway) => Promise<void> = () => Promise.resolve(),
+  ): Promise<BitcoinGateway> {
     const folder = unitKeys();
     writeKeyFile(path.join(folder, 'registrar.key'), `0x${'33'.repeat(32)}`);
     const [cluster, bitcoin] = await Promise.all([testCluster(), startBitcoin({ reward: Purse.of('payer').script })]);
@@ -117,6 +122,7 @@ export class BitcoinGateway extends Served {
     });
     const gateway = await startGateway(config, Served.log());
     const world = new BitcoinGateway(cluster, bitcoin, vault, secrets, config, spawn.id, gateway, folder);
+    await before(world);
     await world.post(module);
     await world.post(spawn);
     return world;

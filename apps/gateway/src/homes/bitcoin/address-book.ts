@@ -57,10 +57,13 @@ export class AddressBook implements ScriptIndex<AddressTerms> {
     this.chain = chainOf(network);
   }
 
-  /** Takes in what was registered since, as far as the process is projected: the set of a slot is known then. */
-  async follow(): Promise<void> {
+  /**
+   * Takes in what was registered since, as far as the process is projected: the set of a slot is known then. False while the process is not
+   * known here, or its slots are not: a block would be read without knowing what pays the vault.
+   */
+  async follow(): Promise<boolean> {
     await this.sets.refresh();
-    if (!this.sets.current) return;
+    if (!this.sets.current) return false;
     const [place]: { followed: string | null; projected: string | null }[] = await this.database.query(
       'select (select slot from bitcoin_followed where process = $1) as followed, (select nonce from projection where process = $1) as projected',
       [this.process],
@@ -69,7 +72,7 @@ export class AddressBook implements ScriptIndex<AddressTerms> {
     for (let from = Number(place?.followed ?? -1) + 1; from <= end;) {
       const slots = (await this.engine.slots(this.process, from, PAGE)).filter(({ nonce }) => nonce <= end);
       const last = slots.at(-1);
-      if (!last) return;
+      if (!last) return false;
       for (const { nonce, message, result } of slots)
         // A registration changes nothing in its process, which says nothing to it.
         if (result.Messages.length === 0 && result.Error === undefined) await this.take(nonce, message);
@@ -80,6 +83,7 @@ export class AddressBook implements ScriptIndex<AddressTerms> {
       );
       from = last.nonce + 1;
     }
+    return true;
   }
 
   private async take(slot: number, id: string): Promise<void> {

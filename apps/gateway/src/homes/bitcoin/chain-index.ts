@@ -93,13 +93,13 @@ export class BitcoinIndex implements CoinIndex {
   }
 
   private async look(): Promise<void> {
-    // Before any block: what was registered before it was paid is known in time.
-    await this.addresses.follow();
     const { finality, sweepMargin } = this.config.chain;
     const headers = await this.open();
     const policy = { finality, minimum: this.asset.minDeposit, sweepMargin };
     const watcher = new BitcoinWatcher<AddressTerms>(this.pool, headers, this.addresses, this, policy);
     await watcher.sync();
+    // After the headers and before any block: what was registered before it was paid is known in time, and the vault itself before all.
+    if (!(await this.addresses.follow())) return;
     const begin = (this.cursor ??= await this.begin(headers));
     if (!begin) return; // the headers do not reach so far yet
     for (let blocks = 0, cursor = begin; blocks < MAX_BLOCKS; blocks += 1) {
