@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
-import type { OpenProposal, ProcessView } from '@isthmus/bridge';
+import { encodeDecision, type GuardianSet, type OpenProposal, type ProcessView } from '@isthmus/bridge';
 import {
   chainOf,
   combine,
@@ -14,7 +14,9 @@ import {
   memoScript,
   NETWORKS,
   outpointOf,
+  planSweep,
   publicKeyOf,
+  signBatch,
   unsigned,
   vaultKeys,
   vaultScript,
@@ -41,6 +43,13 @@ export const SMALL = 1_000_000n;
 export const SWEEP_MARGIN = 5;
 
 export const secretOf = (words: string): Buffer => createHash('sha256').update(words).digest();
+
+const keysOf = ({ keys, threshold }: GuardianSet): VaultKeys =>
+  vaultKeys(
+    keys.map((key) => Buffer.from(key, 'hex')),
+    threshold,
+  );
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 /** One node for all tests of a file. */
 export class BitcoinWorld extends Units {
@@ -210,15 +219,21 @@ export class BitcoinScene {
   }
 
   /** What M guardians have signed, as a relayer puts it together; null while they have not. */
-  combined(view: ProcessView, proposal: OpenProposal, vault = this.vault, set = view.set): string | null {
-    if (proposal.signatures.size < vault.threshold) return null;
+  combined(view: ProcessView, proposal: OpenProposal): string | null {
+    const set = [view.set, view.outgoing].find((s) => s?.epoch === proposal.epoch);
+    if (!set || proposal.signatures.size < set.threshold) return null;
     const { spends, outputs, hex } = decodeProposal(proposal);
     const inputs = spends.map((s) => this.coins.get(s) as VaultCoin);
     const [change, ...paid] = outputs as [{ script: Uint8Array; value: bigint }, ...typeof outputs];
+    const vault = keysOf(set);
+    const lock = [set, view.set]
+      .map((s) => vaultScript(keysOf(s), REGTEST))
+      .find((l) => isSame(l.script, change.script));
+    if (!lock) throw new Error('The change goes to no vault.');
     const batch = {
       vault,
       inputs,
-      change: { lock: { ...this.lock, script: change.script }, value: change.value },
+      change: { lock, value: change.value },
       payouts: paid.map(({ script, value }, i) => ({ number: BigInt(i), script, amount: value, maxFee: 0n, fee: 0n })),
     } as unknown as Batch;
     if (unsigned(batch).toHex() !== hex) throw new Error('The proposal is not put together as it was meant.');
@@ -227,8 +242,34 @@ export class BitcoinScene {
     );
     const signed = combine(batch, partials);
     const txid = Transaction.fromHex(signed).getId();
-    this.coins.set(`${txid}:0`, { txid, vout: 0, value: change.value, lock: this.lock, deposit: false });
+    this.coins.set(`${txid}:0`, { txid, vout: 0, value: change.value, lock, deposit: false });
     return signed;
+  }
+
+  /** A coin of the vault, as it was paid or made. */
+  coin(outpoint: string): VaultCoin {
+    const coin = this.coins.get(outpoint);
+    if (!coin) throw new Error(`${outpoint} is no coin of this scene.`);
+    return coin;
+  }
+
+  /** What these guardians' keys sign when nobody asks AO: all of a coin to the payer. */
+  stolen(coin: VaultCoin, by: readonly number[] = [0, 1]): string {
+    const { vault, lock, name } = this;
+    const changeTo = { ...lock, script: this.world.purse.script };
+    const facts = { vault, changeTo, anchor: coin, coins: [], unconfirmed: 0, feeRate: 3_000n, reserve: 100_000n };
+    const batch = planSweep(facts);
+    return combine(
+      batch,
+      by.map((i) => signBatch(batch, secretOf(`${name} ${i}`))),
+    );
+  }
+
+  /** The decision that these guardians take over, two of them for every transaction. */
+  rotation(epoch: bigint, indices: readonly number[]): string {
+    const guardians = indices.map(guardianAddress);
+    const keys = indices.map((i) => publicKeyOf(secretOf(`${this.name} ${i}`)));
+    return encodeDecision({ kind: 'rotate', epoch, threshold: 2, pauseThreshold: 1, guardians, keys });
   }
 
   /** Rounds until a proposal that is not `known` has enough signatures; put together. */

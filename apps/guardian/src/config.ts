@@ -192,8 +192,11 @@ const bitcoinChain = z
     maxFeeRate: baseUnits
       .refine((rate) => rate >= 1_000n && rate <= MAX_FEE_RATE, `a fee rate lies between 1000 and ${MAX_FEE_RATE}`)
       .default(MAX_FEE_RATE),
-    /** Satoshis a transaction that pays nobody may cost: paid from what the vault has beyond what AO owes. */
-    reserve: baseUnits.default(0n),
+    /**
+     * Satoshis a transaction that pays nobody may cost: paid from what the vault has beyond what AO owes. With 0 no vault could be handed over; the
+     * default hands over some coins of two of three guardians at 200 satoshis a virtual byte, and all 100 a transaction takes at 9.
+     */
+    reserve: baseUnits.default(100_000n),
   })
   .refine(enoughSources, TOO_FEW)
   .refine((c) => (c.headerAnchor?.height ?? 0) < c.startHeight, {

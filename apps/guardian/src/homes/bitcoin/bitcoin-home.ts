@@ -65,6 +65,8 @@ export class BitcoinHome implements ProposingHome {
   private learned: number | null = null;
   /** Output script of the vault of the set that decides, as far as the schedule was read. */
   private deciding: string | null = null;
+  /** The coin that was last said to be stolen. */
+  private stolen: string | null = null;
 
   constructor(private readonly parts: BitcoinHomeParts) {
     this.key = publicKeyOf(parts.secret);
@@ -88,9 +90,15 @@ export class BitcoinHome implements ProposingHome {
     return this.parts.scanner.hasSeenAll;
   }
 
-  holdings(): Promise<bigint> {
-    const { store, scanner, sweepMargin } = this.parts;
-    return store.holdings(scanner.height, scanner.finalHeight, sweepMargin);
+  /** Nothing is safe in the hands of keys that were misused: then the vault counts for nothing, until other keys hold it. */
+  async holdings(): Promise<bigint> {
+    const { store, log } = this.parts;
+    const last = await store.lastAnchor();
+    const stolen = last && (await store.stolen(last.coin.vault));
+    if (stolen && stolen.outpoint !== this.stolen)
+      log.error(stolen, 'a coin of the vault is spent by what nobody proposed: hand the vault over to other keys');
+    this.stolen = stolen?.outpoint ?? null;
+    return stolen ? 0n : this.held();
   }
 
   /** Any standard address of the network that is not the vault itself. */
@@ -190,6 +198,11 @@ export class BitcoinHome implements ProposingHome {
     return 'unsure';
   }
 
+  private held(): Promise<bigint> {
+    const { store, scanner, sweepMargin } = this.parts;
+    return store.holdings(scanner.height, scanner.finalHeight, sweepMargin);
+  }
+
   private places(view: ProcessView): Promise<Place[]> {
     return places(this.parts.store, this.parts.batches, view);
   }
@@ -217,7 +230,7 @@ export class BitcoinHome implements ProposingHome {
     const open = [...view.open.values()].filter((w) => !released.has(w.number));
     const owed = open.reduce((sum, w) => sum + w.amount, view.minted - view.burned);
     const going = all.reduce((sum, { signed }) => sum + (signed?.row.payouts.length === 0 ? signed.batch.fee : 0n), 0n);
-    const surplus = (await this.holdings()) - owed - going;
+    const surplus = (await this.held()) - owed - going;
     return surplus < 0n ? 0n : surplus < reserve ? surplus : reserve;
   }
 

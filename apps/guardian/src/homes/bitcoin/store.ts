@@ -343,17 +343,29 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
   }
 
   /**
-   * Satoshis that are there for good: credited deposits, and the chain of anchors. What a transaction spends counts until it is final at
-   * `final`, and its change from then on. A deposit whose refund opens within `margin` blocks does not count.
+   * Satoshis that are there for good: credited deposits, and the chain of anchors. What a transaction of the vault spends counts until it is final at
+   * `final`, and its change from then on. A deposit that its depositor took back, or whose refund opens within `margin` blocks, does not count.
    */
   async holdings(height: number, final: number, margin: number): Promise<bigint> {
     const rows: { sum: string }[] = await this.database.query(
       `select coalesce(sum(value), 0) as sum from bitcoin_coin where process = $1
        and (state in ('credited', 'anchor') or state = 'change' and height <= $3) and (spent_height is null or spent_height > $3)
-       and (refund_after is null or spent_by is not null or $2::int - height + 1 + $4::int < refund_after)`,
+       and spent_refund is not true and (refund_after is null or spent_by is not null or $2::int - height + 1 + $4::int < refund_after)`,
       [this.process, height, final, margin],
     );
     return BigInt(rows[0]?.sum ?? 0);
+  }
+
+  /** A coin of these keys that is spent by a transaction nobody proposed, and not by its depositor; null when there is none. */
+  async stolen(vault: string): Promise<{ outpoint: string; by: string } | null> {
+    const rows: { outpoint: string; by: string }[] = await this.database.query(
+      `select c.txid || ':' || c.vout as outpoint, c.spent_by as by from bitcoin_coin c
+       where c.process = $1 and c.vault = $2 and c.spent_by is not null and not c.spent_refund
+       and not exists (select 1 from bitcoin_proposal p where p.process = c.process and p.txid = c.spent_by)
+       order by c.spent_height, c.txid, c.vout limit 1`,
+      [this.process, vault],
+    );
+    return rows[0] ?? null;
   }
 
   async proposal(txid: string, manager: EntityManager = this.database.manager): Promise<ProposalRow | null> {
