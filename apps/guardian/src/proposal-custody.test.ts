@@ -4,6 +4,7 @@ import {
   parseProposalLine,
   proposalId,
   viewOfSpawn,
+  type OpenProposal,
   type OpenWithdrawal,
   type ProcessView,
 } from '@isthmus/bridge';
@@ -15,7 +16,7 @@ import type { DataSource } from 'typeorm';
 import { getAddress, type Hex } from 'viem';
 import type { Write } from './custody.js';
 import type { FollowedAsset } from './followed-asset.js';
-import type { AnchorStanding, ProposingHome } from './homes/home.js';
+import type { AnchorStanding, ProposalRefusal, ProposingHome } from './homes/home.js';
 import { Ledger } from './ledger.js';
 import { ProposalCustody } from './proposal-custody.js';
 
@@ -74,7 +75,11 @@ function proposed(view: ProcessView, anchor: string, withdrawals: readonly bigin
 }
 
 /** A home that would sign anything, whose anchors are as the test says. */
-function custodyOver(standings: Map<string, AnchorStanding>, own: readonly string[] = []) {
+function custodyOver(
+  standings: Map<string, AnchorStanding>,
+  own: readonly string[] = [],
+  flawOf: (proposal: OpenProposal) => ProposalRefusal | null = () => null,
+) {
   const home: ProposingHome = {
     custody: 'proposals',
     height: 1n,
@@ -88,7 +93,10 @@ function custodyOver(standings: Map<string, AnchorStanding>, own: readonly strin
     followed: () => undefined,
     holder: async () => 'set',
     propose: async () => [...own],
-    sign: async () => ({ signatures: 'ab' }),
+    sign: async (_asset, _view, proposal) => {
+      const refused = flawOf(proposal);
+      return refused ? { refused } : { signatures: 'ab' };
+    },
     anchor: async (_, anchor) => standings.get(anchor) ?? 'open',
   };
   const write: Write = (process, action, data) =>
@@ -149,6 +157,15 @@ it('what pays a withdrawal that is not payable now is not signed, what pays nobo
   expect(await custody.sign(one, view, [first])).toEqual(new Map([[first.id, 'not-payable']]));
   expect(await ledger.hasSignedProposal(PROCESS, mixed)).toBe(false);
   expect(await ledger.hasSignedProposal(PROCESS, none)).toBe(true);
+});
+
+it('I13 one that proposes what nobody signs keeps nothing from being signed', async () => {
+  const view = viewWith(1);
+  const custody = custodyOver(new Map(), [], (p) => (p.content.startsWith('junk') ? 'differs' : null));
+  for (let i = 0; i < 32; i += 1) proposed(view, `J${i}:0`, [], `junk${i}`);
+  const good = proposed(view, 'A:0', [1n]);
+  for (let round = 0; round < 2; round += 1) await custody.sign(one, view, [...view.open.values()]);
+  expect(await ledger.hasSignedProposal(PROCESS, good)).toBe(true);
 });
 
 it('A6 proposes the same once, also after a restart', async () => {

@@ -36,6 +36,8 @@ export class ProposalCustody implements Custody {
   private readonly turns: Turns;
   /** Proposals the ledger has a signature of, so that it is not asked again; of those that are open. */
   private readonly signed = new Set<string>();
+  /** Id of the proposal looked at last, by process. */
+  private readonly looked = new Map<string, string>();
 
   constructor(private readonly parts: ProposalCustodyParts) {
     this.turns = new Turns(parts.turnMs, parts.now);
@@ -89,8 +91,9 @@ export class ProposalCustody implements Custody {
     const byNumber = new Map(payable.map((w) => [w.number, w]));
     const over = new Map<string, boolean>();
     let left = SIGN_AT_ONCE;
-    for (const proposal of view.proposals.values()) {
+    for (const proposal of this.inTurn(one, view)) {
       if (left === 0) break;
+      this.looked.set(one.asset.process, proposal.id);
       if (proposal.epoch !== set.epoch || (await this.isSigned(one, proposal))) continue;
       // What can never be any more keeps none of the others waiting.
       const { anchor } = proposal;
@@ -105,6 +108,13 @@ export class ProposalCustody implements Custody {
       }
     }
     return refused;
+  }
+
+  /** All proposals, those not looked at in the last round first: however many are refused, they keep none from being looked at. */
+  private inTurn({ asset }: FollowedAsset, { proposals }: ProcessView): OpenProposal[] {
+    const all = [...proposals.values()];
+    const at = all.findIndex((p) => p.id === this.looked.get(asset.process)) + 1;
+    return [...all.slice(at), ...all.slice(0, at)];
   }
 
   private async propose(

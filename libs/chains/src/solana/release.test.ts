@@ -1,4 +1,5 @@
 /** Releases on the real runtime: what guardians sign, what the cluster takes, and when it may be tried again. */
+import { createHash } from 'node:crypto';
 import {
   ACCOUNT_SIZE,
   createAssociatedTokenAccountIdempotentInstruction,
@@ -11,6 +12,7 @@ import {
   MINT_SIZE,
   MULTISIG_SIZE,
   TOKEN_2022_PROGRAM_ID,
+  TOKEN_PROGRAM_ID,
 } from '@solana/spl-token';
 import { Keypair, PublicKey, SystemProgram } from '@solana/web3.js';
 import type { DepositVault } from './build.js';
@@ -122,6 +124,21 @@ describe('a release', () => {
       { type: 'released', process: PROCESS, number: a.number, to: a.recipient, amount: 4_980_000n },
       { type: 'released', process: PROCESS, number: b.number, to: b.recipient, amount: 7_000_000n },
     ]);
+  });
+
+  test('S6 lamports sent before to where SOL passes through keep nobody from being paid, and are the relayer’s', async () => {
+    const one = await plan(world.sol, [payout()]);
+    const seed = createHash('sha256').update(one.nonce.value).digest('hex').slice(0, 32);
+    const passing = await PublicKey.createWithSeed(world.relayer.publicKey, seed, TOKEN_PROGRAM_ID);
+    const { publicKey: fromPubkey } = world.user;
+    await world.run([SystemProgram.transfer({ fromPubkey, toPubkey: passing, lamports: 890_880 })]);
+    const before = await lamports(world.relayer.publicKey.toBase58());
+    const { err } = await unitsOf(await release(one));
+    expect(err).toBeNull();
+    const [paid] = one.payouts;
+    expect(await lamports(paid?.recipient ?? '')).toBe(5_000_000);
+    const fee = 3 * 5_000 + Math.ceil((1_000 * 8_000) / 1_000_000);
+    expect((await lamports(world.relayer.publicKey.toBase58())) - before).toBe(890_880 - fee);
   });
 
   test('S20 a token is paid with the account made when it is missing, the fee to the relayer', async () => {

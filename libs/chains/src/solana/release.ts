@@ -240,12 +240,12 @@ function solPayments(plan: ReleasePlan): TransactionInstruction[] {
   const total = payouts.reduce((sum, { amount }) => sum + amount, 0n);
   return [
     createSyncNativeInstruction(key(vault.address)), // deposits may have come as plain SOL
-    SystemProgram.createAccountWithSeed({
-      fromPubkey: payer,
-      newAccountPubkey: passing,
+    // Its address is known before: created at once it would fail when somebody has sent a lamport there.
+    SystemProgram.transfer({ fromPubkey: payer, toPubkey: passing, lamports: Number(TOKEN_ACCOUNT_RENT) }),
+    SystemProgram.allocate({
+      accountPubkey: passing,
       basePubkey: payer,
       seed,
-      lamports: Number(TOKEN_ACCOUNT_RENT),
       space: ACCOUNT_SIZE,
       programId: TOKEN_PROGRAM_ID,
     }),

@@ -41,7 +41,7 @@ export async function openBitcoinHome(
     watcher,
     log,
   });
-  const planner = new Planner({ store, batches, network, fees, batchMs, log, now: () => performance.now() });
+  const planner = new Planner({ store, batches, network, fees, self, batchMs, log, now: () => performance.now() });
   const home = new BitcoinHome({
     network,
     asset,

@@ -26,6 +26,8 @@ import type { Place } from './tip.js';
 
 /** Payouts that do not wait for more. */
 const FULL = 50;
+/** Batches tried in one round, of other payouts each. */
+const MAX_TRIES = 100;
 /** Blocks after which a batch that is signed and not mined may be lifted. */
 const STUCK_BLOCKS = 3;
 /** Milliseconds others' proposal over an anchor is given to be signed, at least. */
@@ -38,6 +40,8 @@ export interface PlannerParts {
   batches: Batches;
   network: BitcoinNetwork;
   fees: Fees;
+  /** AO address of this guardian. */
+  self: string;
   /** Milliseconds a payment waits for others. */
   batchMs: number;
   log: Logger;
@@ -143,9 +147,10 @@ export class Planner {
   private async release(top: Place, due: readonly OpenWithdrawal[], sweep: VaultCoin[]): Promise<Planned | null> {
     const { store, batches, fees, network, log } = this.parts;
     const coins = this.usable(top, await batches.coins(await store.spendable(hexOf(top.coin.lock.script))));
-    let payouts: Payout[] = due.slice(0, FULL).map((w) => payoutFor(w, network));
     const feeRate = fees.rate;
-    while (payouts.length > 0) {
+    let waiting = due.map((w) => payoutFor(w, network));
+    let payouts: Payout[] = waiting.slice(0, FULL);
+    for (let tries = 0; payouts.length > 0 && tries < MAX_TRIES; tries += 1) {
       const built = attempt(() =>
         planRelease({
           ...planOf(top, top.coin.lock),
@@ -158,9 +163,11 @@ export class Planner {
       );
       if (!(built instanceof BitcoinError)) return { batch: built.batch, feeRate };
       log.info({ why: built.code, payouts: payouts.length }, 'no batch can be built of these payouts');
-      if (built.code !== 'not-enough-coins') return null;
-      const [largest] = payouts.toSorted((a, b) => (a.amount < b.amount ? 1 : -1));
-      payouts = payouts.filter((p) => p !== largest);
+      // Those that do not allow what they cost keep none behind them from being paid; nor does one too large for what is there.
+      if (built.code === 'fee-limit') waiting = waiting.slice(FULL);
+      else if (built.code === 'not-enough-coins') waiting = waiting.filter((p) => p !== largestOf(payouts));
+      else return null;
+      payouts = waiting.slice(0, FULL);
     }
     return null;
   }
@@ -193,14 +200,18 @@ export class Planner {
     return coins.filter((c) => outpointOf(c) !== top.anchor && !top.spent.has(outpointOf(c)));
   }
 
-  /** Whether a proposal of this set over the anchor is young enough to be signed yet; of those above a rate. */
+  /**
+   * Whether a proposal of this set over the anchor that this guardian stands behind, as its own or by its signature, is young enough to be signed
+   * by others yet; of those above a rate. What others only claim serves nobody.
+   */
   private isServed({ view, epoch }: Situation, anchor: string, above = 0n): boolean {
-    const { batchMs, now } = this.parts;
+    const { batchMs, now, self } = this.parts;
     const young = now() - Math.max(2 * batchMs, YOUNG_MS);
     return [...view.proposals.values()].some(
       (p) =>
         p.anchor === anchor &&
         p.epoch === epoch &&
+        (p.guardian === self || [...p.signatures.keys()].some((g) => g === self)) &&
         BigInt(/^r([0-9]{1,10})t/.exec(p.content)?.[1] ?? 0) > above &&
         this.first(`proposal ${p.id}`, now()) > young,
     );
@@ -234,6 +245,9 @@ export class Planner {
     return encodeProposalLine({ epoch, withdrawals, ...encodeProposal(batch, feeRate) });
   }
 }
+
+const largestOf = (payouts: readonly Payout[]): Payout | undefined =>
+  payouts.toSorted((a, b) => (a.amount < b.amount ? 1 : -1))[0];
 
 const planOf = ({ coin, unconfirmed }: Place, changeTo: VaultScript) => ({ anchor: coin, unconfirmed, changeTo });
 

@@ -46,6 +46,9 @@ export interface SolanaHomeParts {
 /** Recipients looked up at once: two accounts each, and one of the relayer. */
 const RECIPIENTS_AT_ONCE = 48;
 
+/** Recipients looked up for one transaction: ten requests. */
+const MAX_LOOKED_UP = 10 * RECIPIENTS_AT_ONCE;
+
 export class SolanaHome implements ProposingHome {
   readonly custody = 'proposals';
   private readonly vaults: ReadonlyMap<string, SolanaVault>;
@@ -165,8 +168,11 @@ export class SolanaHome implements ProposingHome {
     }
   }
 
+  /** What is no nonce was never one: nothing can be signed over it. */
   async anchor(asset: Asset, anchor: string): Promise<AnchorStanding> {
-    const { account, value } = solana.nonceOf(anchor);
+    const nonce = nonceNamed(anchor);
+    if (!nonce) return 'void';
+    const { account, value } = nonce;
     const read = await this.nonces.of(account);
     if (read.value === value) return 'open';
     return this.complete && this.vaultFor(asset).watchedTo >= read.slot ? 'void' : 'unsure';
@@ -220,12 +226,27 @@ export class SolanaHome implements ProposingHome {
       price ??= await this.price(place);
       const { custody, vault, relayer } = place;
       const plan = { vault, custody, signers: anySigners(custody), relayer, nonce, price };
-      const payouts = packed(plan, await this.payouts(asset, place, withdrawals), this.parts.log);
+      const payouts = packed(plan, await this.firstPayable(asset, place, withdrawals), this.parts.log);
       if (payouts.length === 0) continue;
       const fields = lineFor(place, set, author, { nonce, price, wanted: { payouts }, live });
       if (fields) lines.push(encodeProposalLine({ epoch: set.epoch, ...fields }));
     }
     return lines;
+  }
+
+  /** Payments of the first withdrawals that can be paid now: however many cannot, they keep none that can from being paid. */
+  private async firstPayable(
+    asset: Asset,
+    place: Place,
+    withdrawals: readonly OpenWithdrawal[],
+  ): Promise<solana.Payout[]> {
+    const { relayFee } = this.assetOf(asset);
+    const paying = withdrawals.filter((w) => w.maxFee >= relayFee);
+    for (let at = 0; at < Math.min(paying.length, MAX_LOOKED_UP); at += RECIPIENTS_AT_ONCE) {
+      const found = await this.payouts(asset, place, paying.slice(at, at + RECIPIENTS_AT_ONCE));
+      if (found.length > 0) return found;
+    }
+    return [];
   }
 
   /** Payments of those withdrawals whose recipients can be paid now, and that pay the relayer. */
@@ -236,7 +257,7 @@ export class SolanaHome implements ProposingHome {
   ): Promise<solana.Payout[]> {
     const { pool, store, log } = this.parts;
     const fee = this.assetOf(asset).relayFee;
-    const some = withdrawals.slice(0, RECIPIENTS_AT_ONCE);
+    const some = withdrawals;
     const known = await store.paidAmong(
       process,
       some.map((w) => w.number),
@@ -344,6 +365,15 @@ export class SolanaHome implements ProposingHome {
     const asset = this.parts.config.assets.find((a) => a.process === process);
     if (!asset) throw new Error(`${id} is not locked on ${this.parts.config.chain.id}.`);
     return asset;
+  }
+}
+
+function nonceNamed(anchor: string): solana.Nonce | null {
+  try {
+    return solana.nonceOf(anchor);
+  } catch (error) {
+    if (error instanceof solana.BadPlan) return null;
+    throw error;
   }
 }
 
