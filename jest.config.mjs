@@ -29,7 +29,7 @@ export default {
   globalTeardown: './scripts/jest/teardown.mjs',
   testSequencer: './scripts/jest/sequencer.cjs',
   // A bound, not a wait: real processes start in each of many tests, and machines are shared.
-  testTimeout: 240_000,
+  testTimeout: 600_000,
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,contracts}/**/*.test.ts'] },
     { ...common, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.test.ts'] },
