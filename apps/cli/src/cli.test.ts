@@ -31,7 +31,8 @@ afterEach(() => {
 
 describe('ports', () => {
   it('are the standard ones unless told', () => {
-    expect(portsOf({})).toEqual({ gateway: 4600, anvil: 4601, postgres: 4602, arweave: 4603, guardians: 4611 });
+    const nodes = { anvil: 4601, arweave: 4603, bitcoin: 4604, solana: 4605 };
+    expect(portsOf({})).toEqual({ gateway: 4600, postgres: 4602, ...nodes, guardians: 4611 });
     expect(portsOf({ ISTHMUS_GATEWAY_PORT: '5000' }).gateway).toBe(5000);
   });
 
@@ -39,6 +40,8 @@ describe('ports', () => {
     ['ISTHMUS_GATEWAY_PORT', '0'],
     ['ISTHMUS_ANVIL_PORT', '65536'],
     ['ISTHMUS_POSTGRES_PORT', '1e3'],
+    ['ISTHMUS_BITCOIN_PORT', '-1'],
+    ['ISTHMUS_SOLANA_PORT', 'x'],
     ['ISTHMUS_GUARDIAN_PORT', '65534'], // the third guardian's would be too high
   ])('a wrong %s is refused by its name', (name, value) => {
     expect(() => portsOf({ [name]: value })).toThrow(name);
@@ -58,8 +61,11 @@ describe('ports', () => {
       databaseUrl: 'postgres://x@127.0.0.1:5602/g',
     });
     write('arweave', { port: 5603 });
+    write('bitcoin', { port: 5604 });
+    write('solana', { port: 5605 });
     write('guardian_1', { port: 5611 });
-    const taken = { gateway: 5600, anvil: 5601, postgres: 5602, arweave: 5603, guardians: 5611 };
+    const nodes = { anvil: 5601, arweave: 5603, bitcoin: 5604, solana: 5605 };
+    const taken = { gateway: 5600, postgres: 5602, ...nodes, guardians: 5611 };
     expect(portsInUse(home)).toEqual(taken);
     expect(portsInUse({ ...home, ISTHMUS_ANVIL_PORT: '7000' })).toEqual({ ...taken, anvil: 7000 });
     write('gateway', '{"port":');
