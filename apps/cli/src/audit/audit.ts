@@ -5,7 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
-import type { Deployment } from '@isthmus/devnet';
+import { familyOf, type ChainFamily } from '@isthmus/bridge';
+import { localBitcoinUrl, type Deployment } from '@isthmus/devnet';
 import { sourceHash, stateFolder, tokenSource } from '@isthmus/store';
 import { answerIn, askGateway } from '../ask-gateway.js';
 import { CommandError } from '../said.js';
@@ -124,14 +125,18 @@ interface ShownChain {
 async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions> {
   const { gateway, from } = options;
   const isLocal = gateway === undefined && options.process === undefined;
-  const known = isLocal ? localStack() : gateway === undefined ? null : await toldBy(gateway, options.chain);
+  const known = isLocal
+    ? await localStack(options.chain)
+    : gateway === undefined
+      ? null
+      : await toldBy(gateway, options.chain);
   const processes = options.process ?? known?.processes ?? [];
   if (processes.length === 0)
     throw new CommandError(
       'Which processes are audited? Name them with --process, or a --gateway that lists them.',
       EXIT['not-made'],
     );
-  const rpcUrls = options.rpc ?? (isLocal ? [`http://127.0.0.1:${portsInUse(process.env).anvil}`] : []);
+  const rpcUrls = options.rpc ?? (isLocal ? [localNode(options.chain)] : []);
   if (rpcUrls.length === 0) throw new CommandError('Name RPC sources of the chain with --rpc.', EXIT['not-made']);
   const scheduler = options.scheduler ?? known?.scheduler;
   if (from !== undefined && scheduler === undefined)
@@ -158,18 +163,38 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
   });
 }
 
-function localStack(): Known {
+/** Ethereum's home is told by what was deployed, so that an audit needs no gateway; the others by the local gateway. */
+async function localStack(chain: string | undefined): Promise<Known> {
   const file = path.join(stateFolder(), 'deployment.json');
   if (!fs.existsSync(file))
     throw new CommandError(
       `There is no local stack in ${stateFolder()}: start one with "npm start", or name --rpc and --gateway or --from.`,
       EXIT['not-made'],
     );
+  if (chain !== undefined && familyIn(chain) !== 'eip155')
+    return toldBy(`http://127.0.0.1:${portsInUse(process.env).gateway}`, chain);
   const { assets, deployBlock, items } = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
   const spawns = items.map((item) => parseItem(Buffer.from(item, 'base64')));
   const processes = assets.map((a) => a.process);
   const spawn = spawns.find(({ id }) => id === processes[0]);
   return { processes, startHeight: BigInt(deployBlock), scheduler: spawn && tagOf(spawn, 'Scheduler') };
+}
+
+/** The local stack's own node of a chain, with its login where it has one. */
+function localNode(chain: string | undefined): string {
+  const { anvil, bitcoin, solana } = portsInUse(process.env);
+  const family = chain === undefined ? 'eip155' : familyIn(chain);
+  if (family === 'bip122') return localBitcoinUrl(stateFolder(), bitcoin);
+  return `http://127.0.0.1:${family === 'solana' ? solana : anvil}`;
+}
+
+/** @throws CommandError for what names no chain */
+function familyIn(chain: string): ChainFamily {
+  try {
+    return familyOf(chain);
+  } catch (error) {
+    throw new CommandError(`--chain: ${(error as Error).message}`, EXIT['not-made']);
+  }
 }
 
 /** What a gateway says of one home chain: an auditor looks at one vault. */
