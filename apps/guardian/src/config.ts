@@ -1,7 +1,14 @@
 /** A guardian's configuration: one JSON file (ISTHMUS_CONFIG), checked whole at start. */
 import { coreSchema, networkAt, networkSchema, unitUrl, type AoNetwork } from '@isthmus/ao';
 import { ArweaveClient, SettledSlots } from '@isthmus/arweave';
-import { assetId, isArweaveAddress, isEthereumAddress, isSolanaAddress, solanaAssetId } from '@isthmus/bridge';
+import {
+  assetId,
+  isArweaveAddress,
+  isEthereumAddress,
+  isSolanaAddress,
+  solanaAssetId,
+  solanaMintOf,
+} from '@isthmus/bridge';
 import {
   checkFinality,
   DEFAULT_FINALITY,
@@ -125,8 +132,7 @@ const solanaHome = z
   })
   .superRefine(({ chain, assets }, context) => {
     for (const [i, { id }] of assets.entries()) {
-      const mint = mintOf(id);
-      if (id !== solanaAssetId(chain.id, null) && !(isSolanaAddress(mint) && id === solanaAssetId(chain.id, mint)))
+      if (!id.startsWith(`${chain.id}/`) || solanaMintOf(id) === undefined)
         context.addIssue({
           code: 'custom',
           path: ['assets', i, 'id'],
@@ -137,7 +143,7 @@ const solanaHome = z
 
 /** The mint a CAIP-19 id of Solana names; null: SOL. */
 export function mintOf(id: string): string | null {
-  return id.split('/token:')[1] ?? null;
+  return solanaMintOf(id) ?? null;
 }
 
 /** Whether reading it throws nothing. */

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { decodeMemo, encodeMemo, solanaAssetId, solanaChain } from './solana.js';
+import { toBase58 } from './base58.js';
+import { decodeMemo, encodeMemo, solanaAssetId, solanaChain, solanaMintOf } from './solana.js';
 
 const ADDRESS = Buffer.alloc(32, 7).toString('base64url');
 
@@ -33,4 +34,21 @@ describe('S15 memos', () => {
     for (const rest of ['\n', '\nX-A', '\nX-A=1\nX-A=2'])
       expect(decodeMemo(Buffer.from(`ao:${ADDRESS}${rest}`))).toEqual({ recipient: ADDRESS, tags: null });
   });
+});
+
+it('an asset’s id names its mint, or SOL, and nothing else is an asset of Solana', () => {
+  const chain = 'solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp';
+  const mint = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => toBase58(bytes));
+  fc.assert(fc.property(mint, (m) => expect(solanaMintOf(solanaAssetId(chain, m))).toBe(m)));
+  expect(solanaMintOf(solanaAssetId(chain, null))).toBeNull();
+  for (const id of [
+    '',
+    '/',
+    chain,
+    `${chain}/token:`,
+    `${chain}/token:0`,
+    `${chain}/slip44:60`,
+    `${chain}/slip44:501/`,
+  ])
+    expect(solanaMintOf(id)).toBeUndefined();
 });

@@ -21,6 +21,14 @@ export function solanaAssetId(chain: string, mint: string | null): string {
   return `${chain}/token:${mint}`;
 }
 
+/** The inverse of `solanaAssetId`: the mint an asset's id names, null for SOL; undefined for what is no asset of Solana. */
+export function solanaMintOf(id: string): string | null | undefined {
+  const chain = id.slice(0, Math.max(id.indexOf('/'), 0));
+  if (id === solanaAssetId(chain, null)) return null;
+  const mint = id.slice(`${chain}/token:`.length);
+  return isSolanaAddress(mint) && id === solanaAssetId(chain, mint) ? mint : undefined;
+}
+
 /** Whether `text` is base58 of 32 bytes. */
 export function isSolanaAddress(text: unknown): text is string {
   return isBase58(text, 32);

@@ -19,7 +19,7 @@ import { devKey } from './accounts.js';
 import { deploy, type Deployment } from './deploy.js';
 import { tokenModule, type AosModule } from './token-processes.js';
 import { startLocalBitcoin } from './local-bitcoin.js';
-import { deployOnce, type LocalHome, type LocalHomeParts } from './local-home.js';
+import { childOf, deployOnce, type LocalHome, type LocalHomeParts } from './local-home.js';
 import { startLocalSolana } from './local-solana.js';
 import { SupervisedChild } from './supervisor.js';
 
@@ -413,16 +413,8 @@ async function startArweaveNode({ home, ports, arweaveBlockMs }: StackOptions): 
   const walletFile = path.join(home, 'keys', 'arweave.json');
   const fund = { [addressOfWallet(await walletOf(walletFile))]: String(WALLET_WINSTON) };
   const config = { dir: path.join(home, 'arweave'), port: ports.arweave, blockMs: arweaveBlockMs, fund };
-  const file = path.join(home, 'arweave.json');
-  fs.writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });
   const url = `http://127.0.0.1:${ports.arweave}`;
-  const child = new SupervisedChild({
-    name: 'arweave',
-    entry: built('libs/devnet/src/arweave'),
-    config: file,
-    logFile: path.join(home, 'logs', 'arweave.log'),
-    healthUrl: `${url}/health`,
-  });
+  const child = childOf(home, 'arweave', config, `${url}/health`);
   await child.start();
   return { url, walletFile, child };
 }

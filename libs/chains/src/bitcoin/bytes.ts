@@ -6,6 +6,9 @@ export function sha256(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
 }
 
+/** Scripts and keys as they are written and kept. */
+export const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
 /** SHA-256 of SHA-256, what Bitcoin names everything by. */
 export const hash256 = (bytes: Uint8Array): Buffer => sha256(sha256(bytes));
 

@@ -15,6 +15,7 @@ export {
 } from './block.js';
 export * from './deposit-request.js';
 export * from './deposit-terms.js';
+export { hexOf } from './bytes.js';
 export * from './errors.js';
 export * from './finality.js';
 export * from './header-table.js';

@@ -5,7 +5,7 @@
 import { Psbt, script as scripts, Transaction } from 'bitcoinjs-lib';
 import * as curve from 'tiny-secp256k1';
 import { unsigned, type Batch } from './batch.js';
-import { unhex } from './bytes.js';
+import { hexOf, unhex } from './bytes.js';
 import { BitcoinError } from './errors.js';
 import { pairOf } from './keys.js';
 
@@ -142,6 +142,5 @@ function parsePsbt(base64: string): Psbt {
   throw bad('This is no PSBT.');
 }
 
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 const bad = (why: string): BitcoinError => new BitcoinError('bad-signature', why);

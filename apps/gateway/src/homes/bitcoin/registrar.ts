@@ -17,6 +17,7 @@ import {
   writeRefundOwner,
   type BitcoinNetwork,
   type DepositTerms,
+  hexOf,
 } from '@isthmus/chains';
 import type { DataSource } from 'typeorm';
 import type { Hex } from 'viem';
@@ -218,8 +219,6 @@ export class Registrar {
     return asset;
   }
 }
-
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 /** What refuses a field is said of that field. */
 function fieldOf<T>(name: string, check: () => T): T {

@@ -1,7 +1,7 @@
 /** The guardian sets a token process ever had, and the vault of each: what the keys of a slot or an epoch are. All from the process itself. */
 import type { AoEngine } from '@isthmus/ao';
 import { parseDecision, viewOfSpawn, type GuardianSet } from '@isthmus/bridge';
-import { vaultKeys, vaultScript, type BitcoinNetwork, type VaultKeys, type VaultScript } from '@isthmus/chains';
+import { vaultKeys, vaultScript, type BitcoinNetwork, type VaultKeys, type VaultScript, hexOf } from '@isthmus/chains';
 import type { DataSource } from 'typeorm';
 
 export interface VaultSet {
@@ -71,5 +71,3 @@ export class VaultSets {
     return { set, slot, keys, lock: vaultScript(keys, this.network) };
   }
 }
-
-const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');

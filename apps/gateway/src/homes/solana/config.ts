@@ -1,5 +1,5 @@
 /** What is configured of a home on Solana. Mint, decimals and guardians are read from the chain; what is said here must be as there. */
-import { isSolanaAddress, solanaAssetId } from '@isthmus/bridge';
+import { isSolanaAddress, solanaAssetId, solanaMintOf } from '@isthmus/bridge';
 import { z } from 'zod';
 import { amount, MAX_ASSETS, sharedAsset } from '../asset-config.js';
 
@@ -47,7 +47,7 @@ export const solanaHomeSchema = z
     if (agreement > rpcUrls.length) wrong(['chain', 'agreement'], 'at most as many can agree as are named');
     const vaults = new Set<string>();
     for (const [i, { id, vault, relayFee }] of assets.entries()) {
-      const mint = mintNamed(id, on);
+      const mint = id.startsWith(`${on}/`) ? solanaMintOf(id) : undefined;
       if (mint === undefined)
         wrong(['assets', i, 'id'], `write ${solanaAssetId(on, null)} for SOL, or ${on}/token:<mint> for a token`);
       else if (mint !== null && relayFee === undefined)
@@ -61,15 +61,7 @@ export type SolanaHomeConfig = z.output<typeof solanaHomeSchema>;
 export type SolanaChainConfig = SolanaHomeConfig['chain'];
 export type SolanaAssetConfig = SolanaHomeConfig['assets'][number];
 
-/** The mint an asset's id names, null for SOL; undefined for what is no asset of the cluster. */
-function mintNamed(id: string, on: string): string | null | undefined {
-  if (id === solanaAssetId(on, null)) return null;
-  const mint = id.slice(`${on}/token:`.length);
-  return isSolanaAddress(mint) && id === solanaAssetId(on, mint) ? mint : undefined;
-}
-
 /** The mint of a configured asset; null for SOL. */
 export function mintOf({ id }: Pick<SolanaAssetConfig, 'id'>): string | null {
-  const [, mint] = /\/token:(.+)$/.exec(id) ?? [];
-  return mint ?? null;
+  return solanaMintOf(id) ?? null;
 }

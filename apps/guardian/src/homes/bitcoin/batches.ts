@@ -21,6 +21,7 @@ import {
   type VaultCoin,
   type VaultKeys,
   type VaultScript,
+  hexOf,
 } from '@isthmus/chains';
 import type { BitcoinStore, CoinRow, ProposalRow, VaultRow } from './store.js';
 
@@ -141,8 +142,6 @@ export class Batches {
     return true;
   }
 }
-
-export const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 export const payoutOf = ({ number, script, amount, maxFee }: ProposalRow['payouts'][number]): Payout => ({
   number,

@@ -22,11 +22,12 @@ import {
   type ProposedBatch,
   type RebuildFacts,
   type VaultCoin,
+  hexOf,
 } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
 import type { Ledger } from '../../ledger.js';
 import type { AnchorStanding, Asset, ProposalRefusal, ProposingHome } from '../home.js';
-import { hexOf, type Batches } from './batches.js';
+import type { Batches } from './batches.js';
 import { factsOf, payoutFor } from './facts.js';
 import type { Fees } from './fees.js';
 import type { Planner, Situation } from './planner.js';

@@ -19,8 +19,9 @@ import {
   type BitcoinNetwork,
   type Payout,
   type ProposedBatch,
+  hexOf,
 } from '@isthmus/chains';
-import { hexOf, type Batches } from './batches.js';
+import type { Batches } from './batches.js';
 import type { AddressRow, BitcoinStore, ProposalRow, ProposedPayout, SlotFacts, VaultRow } from './store.js';
 
 export interface Reading {

@@ -16,9 +16,10 @@ import {
   type Payout,
   type VaultCoin,
   type VaultScript,
+  hexOf,
 } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
-import { hexOf, type Batches } from './batches.js';
+import type { Batches } from './batches.js';
 import { payoutFor } from './facts.js';
 import type { Fees } from './fees.js';
 import type { BitcoinStore } from './store.js';
