@@ -3,8 +3,8 @@ import pg from 'pg';
 
 const PLAIN_NAME = /^[a-z][a-z0-9_]{0,62}$/;
 
-/** PostgreSQL's code for a name that is taken. */
-const DUPLICATE_DATABASE = '42P04';
+/** PostgreSQL's codes for a name that is taken: seen before it is written, or as it is, when another takes it at the same moment. */
+const TAKEN = new Set<unknown>(['42P04', '23505']);
 
 export class Databases {
   /** @param server URL of any database there, of a user who may make others. */
@@ -23,7 +23,11 @@ export class Databases {
    */
   async create(name: string, template = 'template1'): Promise<void> {
     if (await this.has(name)) return;
-    await this.run(`create database ${plain(name)} template ${plain(template)} strategy file_copy`);
+    try {
+      await this.run(`create database ${plain(name)} template ${plain(template)} strategy file_copy`);
+    } catch (error) {
+      if (!isTaken(error)) throw error;
+    }
   }
 
   async has(name: string): Promise<boolean> {
@@ -36,7 +40,7 @@ export class Databases {
       await this.run(`alter database ${plain(from)} rename to ${plain(to)}`);
       return true;
     } catch (error) {
-      if ((error as { code?: unknown }).code === DUPLICATE_DATABASE) return false;
+      if (isTaken(error)) return false;
       throw error;
     }
   }
@@ -56,6 +60,8 @@ export class Databases {
     }
   }
 }
+
+const isTaken = (error: unknown): boolean => error instanceof pg.DatabaseError && TAKEN.has(error.code);
 
 function plain(name: string): string {
   if (PLAIN_NAME.test(name)) return name;

@@ -58,3 +58,22 @@ it('a name is plain, or refused; one that is taken is not given again', async ()
   expect(await databases.rename(nameOf(one), nameOf(two))).toBe(false);
   await cluster.close();
 });
+
+it('a name that another is just taking is taken: who wants it too is told, when that is so', async () => {
+  const cluster = await testCluster();
+  const server = await cluster.fresh();
+  const nameOf = (url: string) => new URL(url).pathname.slice(1);
+  const [one, two] = [nameOf(await cluster.fresh()), nameOf(await cluster.fresh())];
+  const first = new pg.Client({ connectionString: server });
+  await first.connect();
+  await first.query('begin');
+  await first.query(`alter database ${one} rename to ${one}_wanted`);
+  const second = new Databases(server).rename(two, `${one}_wanted`);
+  const waits = `select from pg_stat_activity where wait_event_type = 'Lock' and query like 'alter database ${two} %'`;
+  while ((await query(server, waits)).length === 0); // each look is a connection of its own: within one, what is seen stays
+  await first.query('commit');
+  expect(await second).toBe(false);
+  await first.end();
+  await new Databases(server).drop([`${one}_wanted`]);
+  await cluster.close();
+});
