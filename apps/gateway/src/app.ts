@@ -35,6 +35,7 @@ import { AO_ADDRESSES, CONFIG, RECEIPT_KEYS, type AoAddresses } from './api/toke
 import { TransfersController } from './api/transfers.controller.js';
 import { assetsOf, type GatewayConfig } from './config.js';
 import { openEngine } from './engine.js';
+import { HttpAdapter } from './http-adapter.js';
 import { Health } from './health.js';
 import { Homes, partsOf } from './homes/homes.js';
 import { openHome } from './homes/open.js';
@@ -163,7 +164,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   class GatewayModule {}
 
   const options: NestApplicationOptions = { logger: ['error', 'warn'], bodyParser: false };
-  const app = await NestFactory.create<NestExpressApplication>(GatewayModule, options);
+  const app = await NestFactory.create<NestExpressApplication>(GatewayModule, new HttpAdapter(), options);
   app.disable('x-powered-by');
   app.use(securityHeaders);
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy);

@@ -42,7 +42,7 @@ export class PackedEntries {
       (sum, { assignment, message }) => sum + 16 + assignment.raw.length + message.raw.length,
       0,
     );
-    const packed = Buffer.allocUnsafe(size);
+    const packed = Buffer.allocUnsafeSlow(size); // kept for long, of its own memory
     let at = 0;
     for (const { nonce, assignment, message } of entries) {
       at = packed.writeBigInt64BE(BigInt(nonce), at);

@@ -4,7 +4,7 @@ import { openDatabase, runMigrations, testCluster, type TestCluster } from '@ist
 import type { DataSource } from 'typeorm';
 import { createItem, ed25519Signer } from '../items/index.js';
 import { AoPipeline } from '../pipeline.js';
-import type { Outcome } from './packed.js';
+import { PackedEntries, type Outcome } from './packed.js';
 import { Rerun, type RerunOptions } from './rerun.js';
 import { WorkerLost, WorkerPool } from './worker-pool.js';
 
@@ -68,7 +68,7 @@ async function again(more: Partial<RerunOptions> = {}): Promise<{ rerun: Rerun; 
     expect(first).toBe(texts.get(process)?.length);
     texts.get(process)?.push(...outcomes.map((o) => `${o.failed} ${o.text.toString()}`));
   };
-  const rerun = new Rerun({ database, workers, onOutcomes, ...more }, 2);
+  const rerun = new Rerun({ database, workers, onOutcomes, ...more });
   await Promise.all(processes.map((p) => rerun.giveStored(p)));
   await rerun.finish();
   return { rerun, texts };
@@ -144,4 +144,32 @@ it('what the caller refuses ends the run', async () => {
     throw new Error('not as it was sealed');
   };
   await expect(again({ onOutcomes })).rejects.toThrow('not as it was sealed');
+});
+
+it('a run that was ended goes no further than what it was at, and opens nothing any more', async () => {
+  const [first, second] = processes as [string, string];
+  const real = workers.evaluateSome.bind(workers);
+  workers.evaluateSome = (process, entries) => real(process, entries.subarray(0, PackedEntries.end(entries, 0, 1)));
+  let [met, goOn] = [(): void => undefined, (): void => undefined];
+  const [begun, held] = [new Promise<void>((r) => (met = r)), new Promise<void>((r) => (goOn = r))];
+  let outcomes = 0;
+  const onOutcomes = async () => {
+    outcomes += 1;
+    met();
+    await held;
+  };
+  const rerun = new Rerun({ database, workers, onOutcomes });
+  await rerun.giveStored(first);
+  await begun;
+  const order: string[] = [];
+  const ended = rerun.end().then(() => order.push('ended'));
+  await new Promise(setImmediate);
+  order.push('let go');
+  goOn();
+  await ended;
+  expect(order).toEqual(['let go', 'ended']);
+  expect(outcomes).toBe(2); // the next one was under way
+  await workers.close(first);
+  await expect(rerun.giveStored(second)).rejects.toThrow('The run was ended.');
+  expect(workers.usage().size).toBe(0);
 });

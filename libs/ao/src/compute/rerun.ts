@@ -77,10 +77,7 @@ export class Rerun {
   private failure: { error: unknown } | null = null;
   private wakers: (() => void)[] = [];
 
-  constructor(
-    private readonly options: RerunOptions,
-    private readonly threads: number,
-  ) {
+  constructor(private readonly options: RerunOptions) {
     this.checkpoints = new CheckpointStore(options.database);
   }
 
@@ -119,6 +116,12 @@ export class Rerun {
   async finish(): Promise<void> {
     while (!this.failure && (this.working > 0 || this.ready.length > 0)) await this.woken();
     this.check();
+  }
+
+  /** Ends it, however far it has come: resolves when nothing of it is under way any more. */
+  async end(): Promise<void> {
+    this.failure ??= { error: new Error('The run was ended.') };
+    while (this.working > 0) await this.woken();
   }
 
   /** Evaluates a message on the state a process has come to, without effect; null when it goes no further. */
@@ -173,7 +176,7 @@ export class Rerun {
   }
 
   private dispatch(): void {
-    while (!this.failure && this.working < AT_WORK * this.threads) {
+    while (!this.failure && this.working < AT_WORK * this.options.workers.size) {
       const lane = this.ready.shift();
       if (!lane) break;
       this.working += 1;
@@ -217,7 +220,7 @@ export class Rerun {
       lane.tries = 0;
       this.waitingBytes -= bytes;
       if (piece.bytes.length === 0) lane.pieces.shift();
-      piece = lane.alone ? undefined : lane.pieces[0];
+      piece = lane.alone || this.failure ? undefined : lane.pieces[0];
       asked = piece && this.ask(lane, piece);
       asked?.catch(() => undefined); // met when it is waited for
       await new Promise(setImmediate); // the thread has it before this one is at work again

@@ -86,7 +86,7 @@ export class WorkerPool {
    * @param script what a thread runs: answers `Request`s with `Response`s
    */
   constructor(
-    private readonly size: number,
+    readonly size: number,
     private readonly timeoutMs = REQUEST_TIMEOUT_MS,
     readTimeoutMs = READ_TIMEOUT_MS,
     script = path.join(projectRoot(), 'dist/libs/ao/src/compute/worker.js'),

@@ -4,6 +4,7 @@ import type { Item, Signer, Tag } from '../types.js';
 import { ItemError } from './error.js';
 import { partsOf, SIGNATURE_LAYOUT, signatureType, signedMessage, type ItemParts } from './layout.js';
 import { addressOfOwner } from './address.js';
+import { joined } from './own-memory.js';
 import { decodeItemTags, encodeItemTags } from './tags.js';
 
 /** Largest item taken, as AO's scheduler units do. */
@@ -22,7 +23,7 @@ export interface ItemContent {
 export async function createItem(content: ItemContent, signer: Signer): Promise<Item> {
   const data = typeof content.data === 'string' ? Buffer.from(content.data) : Buffer.from(content.data);
   const { head } = await signItem({ ...content, data }, signer);
-  return parseItem(Buffer.concat([head, data]));
+  return parseItem(joined([head, data]));
 }
 
 /**
@@ -58,7 +59,7 @@ export interface SignedContent {
 /** Puts an item together; its signature is not checked (see `verifyItem`). @throws ItemError when a part has no place in one. */
 export function joinItem(parts: SignedContent): Item {
   const head = headOf({ ...parts, tags: encodeItemTags(parts.tags) }, parts.tags.length);
-  return parseItem(Buffer.concat([head, parts.data]));
+  return parseItem(joined([head, parts.data]));
 }
 
 /** What comes before the data. */

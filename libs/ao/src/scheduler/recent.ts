@@ -9,10 +9,10 @@ import type { ScheduleEntry } from '../types.js';
 
 /** What is kept of an entry besides its bytes: the objects and places in maps that find it, measured at some 350 bytes. */
 const OVERHEAD = 512;
-/** Entries of the last moment, kept as they are: two statements of the scheduler. Compute and index take them within that. */
-const AT_ONCE = 512;
+/** Entries of the last moment, kept as they are: who follows takes them within that. What lives longer is moved to the old of the heap first. */
+const AT_ONCE = 64;
 /** Entries that become bytes together, in one piece of memory. */
-const PIECE = 256;
+const PIECE = 32;
 /** An entry of more bytes than this stays as it is: its objects are little beside them, and a piece of memory lives until its last entry goes. */
 const LARGE = 16 * 1024;
 

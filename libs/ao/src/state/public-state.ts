@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { ResultSink } from '../compute/result-sink.js';
 import type { EvaluationResult } from '../types.js';
-import { Overlay } from './overlay.js';
+import { Overlay, type Writes } from './overlay.js';
 import { patchesOf, writePath, type Change } from './patch.js';
 
 /** Most leaves of one process: a token with a million holders, twice. */
@@ -60,6 +60,11 @@ interface Place {
   path: string;
 }
 
+/** What the patches of a process come to. */
+interface ProcessWrites extends Writes {
+  process: string;
+}
+
 interface NewLeaf extends Place {
   value: string;
   nonce: number;
@@ -81,14 +86,21 @@ export class PublicState implements ResultSink {
   async take(manager: EntityManager, batches: readonly SaidBatch[]): Promise<void> {
     const pending = batches.map(read).filter((p) => p !== null);
     if (pending.length === 0) return;
-    const stored = await sizesOf(manager, pending);
-    const sizes = new Map(pending.map((p) => [p.process, sizeBefore(stored.get(p.process), p.refused)]));
-    const roomy = pending.filter((p) => this.hasRoom(p, sizes.get(p.process) as Size));
-    await this.merge(manager, roomy, sizes);
+    const writes = pending.map(writesOf);
+    const stored = await readStored(manager, pending, writes.flatMap(leavesOf));
+    const sizes = new Map(pending.map((p) => [p.process, sizeBefore(stored.sizes.get(p.process), p.refused)]));
+    const roomy = new Set(pending.filter((p) => this.hasRoom(p, sizes.get(p.process) as Size)).map((p) => p.process));
+    const together = writes.filter((w) => roomy.has(w.process));
+    const written = await this.merge(manager, together, sizes, stored.bytes);
     // Near its bounds a process is taken slot by slot, so that what is refused does not depend on which slots came together.
-    for (const { process, said, refused } of pending.filter((p) => !roomy.includes(p)))
-      for (const one of said) await this.merge(manager, [{ process, said: [one], refused }], sizes);
-    await saveSizes(manager, stored, sizes);
+    for (const { process, said, refused } of pending.filter((p) => !roomy.has(p.process)))
+      for (const one of said) {
+        const slot = writesOf({ process, said: [one], refused });
+        const { bytes } = await readStored(manager, [], leavesOf(slot));
+        await save(manager, await this.merge(manager, [slot], sizes, bytes), []);
+      }
+    const changed = [...sizes].filter(([process, size]) => !isDeepStrictEqual(size, stored.sizes.get(process)));
+    await save(manager, written, changed);
   }
 
   /** Whether a process keeps its bounds even if all it says is new. */
@@ -101,19 +113,27 @@ export class PublicState implements ResultSink {
     return leaves <= this.limits.leaves && bytes <= this.limits.bytes;
   }
 
-  private async merge(manager: EntityManager, pending: readonly Pending[], sizes: Map<string, Size>): Promise<void> {
-    const writes = pending.map(({ process, said }) => ({ process, ...overlaid(said).writes() }));
-    const at = (paths: (w: (typeof writes)[number]) => string[]): Place[] =>
+  /**
+   * Takes away what these changes take away, and says which leaves are to be written.
+   * @param bytes what is stored at the leaves they set
+   */
+  private async merge(
+    manager: EntityManager,
+    writes: readonly ProcessWrites[],
+    sizes: Map<string, Size>,
+    bytes: ReadonlyMap<string, number>,
+  ): Promise<NewLeaf[]> {
+    const at = (paths: (w: ProcessWrites) => string[]): Place[] =>
       writes.flatMap((w) => paths(w).map((path) => ({ process: w.process, path })));
-    const removed = at((w) => w.remove);
-    const cleared = at((w) => w.clear);
+    const [removed, cleared, wanted] = [at((w) => w.remove), at((w) => w.clear), writes.flatMap(leavesOf)];
     await removeAt(manager, removed, sizes);
     await removeBelow(manager, cleared, sizes);
-    const wanted = writes.flatMap((w) => w.set.map((leaf) => ({ process: w.process, ...leaf })));
-    const fresh = await this.write(manager, wanted, sizes);
+    const left = removed.length + cleared.length > 0 ? (await readStored(manager, [], wanted)).bytes : bytes;
+    const { written, fresh } = this.admit(wanted, sizes, left);
     // What was there already has nothing above or below it; a new leaf may take the place of a table, or of a value on its way.
     await removeBelow(manager, fresh, sizes);
     await removeAt(manager, fresh.flatMap(above), sizes);
+    return written;
   }
 
   /** The newest slot of a process, and the last one evaluated (-1 before the first); null when there is no such process. */
@@ -191,9 +211,12 @@ export class PublicState implements ResultSink {
     return found === undefined ? { kind: 'nothing' } : { kind: 'value', json: JSON.stringify(found) };
   }
 
-  /** Values within the process' bounds; those it had are changed all the same. Returns those that are new. */
-  private async write(manager: EntityManager, wanted: NewLeaf[], sizes: Map<string, Size>): Promise<NewLeaf[]> {
-    const before = await storedBytes(manager, wanted);
+  /** Values within the process' bounds; those it had are changed all the same. `fresh` are those of them that are new. */
+  private admit(
+    wanted: readonly NewLeaf[],
+    sizes: ReadonlyMap<string, Size>,
+    before: ReadonlyMap<string, number>,
+  ): { written: NewLeaf[]; fresh: NewLeaf[] } {
     const fresh: NewLeaf[] = [];
     const written: NewLeaf[] = [];
     for (const leaf of wanted) {
@@ -213,18 +236,7 @@ export class PublicState implements ResultSink {
       written.push(leaf);
       if (isNew) fresh.push(leaf);
     }
-    if (written.length > 0)
-      await manager.query(
-        `insert into process_state (process, path, value, nonce) select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-         on conflict (process, path) do update set value = excluded.value, nonce = excluded.nonce`,
-        [
-          written.map((l) => l.process),
-          written.map((l) => l.path),
-          written.map((l) => l.value),
-          written.map((l) => l.nonce),
-        ],
-      );
-    return fresh;
+    return { written, fresh };
   }
 }
 
@@ -233,6 +245,16 @@ type Answer =
   | { kind: 'table'; json: string; next: string | null }
   | { kind: 'too-large' }
   | { kind: 'nothing' };
+
+/** The size of a process (path null), or what is stored at a path of it. */
+interface StoredRow {
+  process: string;
+  path: string | null;
+  bytes: string;
+  leaves: string | null;
+  refused_nonce: string | null;
+  refused: string | null;
+}
 
 interface HeadRow {
   evaluated: string;
@@ -256,11 +278,14 @@ function read({ process, results }: SaidBatch): Pending | null {
   return pending.said.length > 0 ? pending : null;
 }
 
-function overlaid(said: readonly Said[]): Overlay {
+function writesOf({ process, said }: Pending): ProcessWrites {
   const overlay = new Overlay();
   for (const { nonce, changes } of said) for (const change of changes) overlay.apply(change, nonce);
-  return overlay;
+  return { process, ...overlay.writes() };
 }
+
+/** What is set, each with whose it is. */
+const leavesOf = ({ process, set }: ProcessWrites): NewLeaf[] => set.map((leaf) => ({ process, ...leaf }));
 
 function member(value: unknown, key: string): unknown {
   if (Array.isArray(value)) return /^[1-9][0-9]{0,8}$/.test(key) ? (value[Number(key) - 1] as unknown) : undefined;
@@ -299,25 +324,27 @@ function above({ process, path }: Place): Place[] {
   return keys.slice(1).map((_, i) => ({ process, path: keys.slice(0, i + 1).join('/') }));
 }
 
-/** As stored, of those that have shown something before. */
-async function sizesOf(manager: EntityManager, pending: readonly Pending[]): Promise<Map<string, Size>> {
-  const rows: {
-    process: string;
-    leaves: string;
-    bytes: string;
-    refused_nonce: string | null;
-    refused: string | null;
-  }[] = await manager.query(
-    'select process, leaves, bytes, refused_nonce, refused from process_state_size where process = any($1)',
-    [pending.map((p) => p.process)],
+/** Sizes of processes that have shown something before, and the bytes of those of these leaves that are stored, in one look. */
+async function readStored(
+  manager: EntityManager,
+  pending: readonly Pending[],
+  leaves: readonly NewLeaf[],
+): Promise<{ sizes: Map<string, Size>; bytes: Map<string, number> }> {
+  const rows: StoredRow[] = await manager.query(
+    `select process, null as path, bytes, leaves, refused_nonce, refused from process_state_size where process = any($1)
+     union all select s.process, s.path, octet_length(s.path) + octet_length(s.value), null, null, null
+     from unnest($2::text[], $3::text[]) as w(process, path) join process_state s on s.process = w.process and s.path = w.path`,
+    [pending.map((p) => p.process), leaves.map((l) => l.process), leaves.map((l) => l.path)],
   );
-  return new Map(
-    rows.map((row) => {
-      const refused =
-        row.refused_nonce === null ? null : { nonce: Number(row.refused_nonce), reason: row.refused ?? '' };
-      return [row.process, { leaves: Number(row.leaves), bytes: Number(row.bytes), refused }];
-    }),
-  );
+  const stored = { sizes: new Map<string, Size>(), bytes: new Map<string, number>() };
+  for (const { process, path, bytes, leaves: count, refused_nonce: nonce, refused } of rows) {
+    if (path !== null) stored.bytes.set(keyOf({ process, path }), Number(bytes));
+    else {
+      const incomplete = nonce === null ? null : { nonce: Number(nonce), reason: refused ?? '' };
+      stored.sizes.set(process, { leaves: Number(count), bytes: Number(bytes), refused: incomplete });
+    }
+  }
+  return stored;
 }
 
 /** What a process shows before these patches, of which some are refused whole. */
@@ -327,36 +354,33 @@ const sizeBefore = (stored: Size | undefined, refused: Incomplete | null): Size 
   refused: refused ?? stored?.refused ?? null,
 });
 
-/** Writes the sizes that have changed: few of the messages that move a balance make it longer. */
-async function saveSizes(
+/** Writes leaves, and the sizes that have changed: few of the messages that move a balance make it longer. */
+async function save(
   manager: EntityManager,
-  stored: ReadonlyMap<string, Size>,
-  sizes: ReadonlyMap<string, Size>,
+  leaves: readonly NewLeaf[],
+  sizes: readonly (readonly [string, Size])[],
 ): Promise<void> {
-  const rows = [...sizes].filter(([process, size]) => !isDeepStrictEqual(size, stored.get(process)));
-  if (rows.length === 0) return;
+  if (leaves.length + sizes.length === 0) return;
   await manager.query(
-    `insert into process_state_size (process, leaves, bytes, refused_nonce, refused)
-     select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
-     on conflict (process) do update set leaves = excluded.leaves, bytes = excluded.bytes, refused_nonce = excluded.refused_nonce, refused = excluded.refused`,
+    `with sized as (
+       insert into process_state_size (process, leaves, bytes, refused_nonce, refused)
+       select * from unnest($5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[])
+       on conflict (process) do update set leaves = excluded.leaves, bytes = excluded.bytes, refused_nonce = excluded.refused_nonce, refused = excluded.refused
+     )
+     insert into process_state (process, path, value, nonce) select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+     on conflict (process, path) do update set value = excluded.value, nonce = excluded.nonce`,
     [
-      rows.map(([process]) => process),
-      rows.map(([, s]) => s.leaves),
-      rows.map(([, s]) => s.bytes),
-      rows.map(([, s]) => s.refused?.nonce ?? null),
-      rows.map(([, s]) => s.refused?.reason ?? null),
+      leaves.map((l) => l.process),
+      leaves.map((l) => l.path),
+      leaves.map((l) => l.value),
+      leaves.map((l) => l.nonce),
+      sizes.map(([process]) => process),
+      sizes.map(([, s]) => s.leaves),
+      sizes.map(([, s]) => s.bytes),
+      sizes.map(([, s]) => s.refused?.nonce ?? null),
+      sizes.map(([, s]) => s.refused?.reason ?? null),
     ],
   );
-}
-
-async function storedBytes(manager: EntityManager, leaves: readonly NewLeaf[]): Promise<Map<string, number>> {
-  if (leaves.length === 0) return new Map();
-  const rows: { process: string; path: string; bytes: number }[] = await manager.query(
-    `select s.process, s.path, octet_length(s.path) + octet_length(s.value) as bytes
-     from unnest($1::text[], $2::text[]) as w(process, path) join process_state s on s.process = w.process and s.path = w.path`,
-    [leaves.map((l) => l.process), leaves.map((l) => l.path)],
-  );
-  return new Map(rows.map((row) => [keyOf(row), row.bytes]));
 }
 
 const removeAt = (manager: EntityManager, places: readonly Place[], sizes: Map<string, Size>): Promise<void> =>

@@ -4,6 +4,7 @@
  */
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { MAX_ITEM_BYTES } from '../items/index.js';
+import { joined } from '../items/own-memory.js';
 import { clientOf } from './client.js';
 import { UnitError } from './errors.js';
 import { Shares } from './shares.js';
@@ -85,7 +86,7 @@ export function bodyReader({ limit, refuse, bodies = ALL, deadlineMs = DEADLINE_
       clearTimeout(timer);
       request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
       if (why === null) {
-        request.body = Buffer.concat(chunks);
+        request.body = joined(chunks);
         response.once('close', give);
         return next();
       }
