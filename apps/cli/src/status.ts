@@ -39,6 +39,8 @@ interface GuardianHealth {
     chain: string;
     parts: Record<string, Part>;
     sets: { asset: string; epoch: string; member: boolean }[];
+    /** Minted, and taken back by the chain for good. */
+    lostDeposits: number;
   }[];
 }
 
@@ -77,11 +79,14 @@ async function guardianLines(name: string, url: string): Promise<Line[]> {
     () => null,
   );
   if (!answer) return [line(name, { ok: false, code: 'unreachable', detail: `${url} does not answer` })];
-  return answer.homes.flatMap(({ chain, parts, sets }) => [
+  return answer.homes.flatMap(({ chain, parts, sets, lostDeposits }) => [
     ...Object.entries(parts).map(([part, health]) => line(`${name} ${chain} ${part}`, health)),
     ...sets
       .filter((s) => !s.member)
       .map((s) => line(`${name} set`, { ok: false, code: 'not-in-set', detail: `${s.asset}, epoch ${s.epoch}` })),
+    ...(lostDeposits > 0
+      ? [line(`${name} ${chain}`, { ok: false, code: 'lost-deposits', detail: `${lostDeposits}, see its log` })]
+      : []),
   ]);
 }
 

@@ -127,6 +127,9 @@ async function askAddress() {
   }
 }
 
+const qrCode = (link) =>
+  make('img', { class: 'qr', src: `v1/qr?link=${encodeURIComponent(link)}`, alt: 'The payment link as a QR code' });
+
 function addressAnswer(a) {
   const file = new Blob([a.recovery.content], { type: 'application/json' });
   const needs = a.confirmations.map(
@@ -135,12 +138,13 @@ function addressAnswer(a) {
   );
   return [
     make('h3', {}, 'Your deposit address'),
-    make('img', { class: 'qr', src: `v1/qr?link=${encodeURIComponent(a.qr)}`, alt: 'The payment link as a QR code' }),
+    qrCode(a.qr),
     facts([
       ['Address', code(a.address)],
       ['Payment link', make('a', { href: a.uri }, a.uri)],
       ['Credits', code(a.recipient)],
       ['Least amount', money(a.minimum, a.asset)],
+      ['Fee', `${money(a.sweepFee, a.asset)} of each payment: what it holds beyond that is credited`],
       ['Confirmations', needs.join(', ')],
       ['Refund', `possible after ${a.refundAfter} confirmations of a payment, by ${a.refund}`],
       ['Keep this', make('a', { href: URL.createObjectURL(file), download: a.recovery.fileName }, 'the recovery file')],
@@ -170,9 +174,14 @@ async function showPayments() {
 }
 
 function paymentLine(p, asset) {
-  const count = `${Math.min(p.confirmations, p.required)} of ${p.required} confirmations`;
   const link = make('a', { href: `#/transfers/${p.transfer}` }, money(p.amount, asset));
-  return make('li', {}, link, ` ${p.state}, ${count}${p.refunded ? ', taken back' : ''}`);
+  return make('li', {}, link, `: ${paymentState(p, asset)}${p.refunded ? '; taken back' : ''}`);
+}
+
+function paymentState(p, asset) {
+  if (p.minted) return `minted, ${money(p.credited, asset)} credited`;
+  const count = `${Math.min(p.confirmations, p.required)} of ${p.required} confirmations`;
+  return p.state === 'final' ? `final, ${count}; it is being credited` : `${p.state}, ${count}`;
 }
 
 async function quote(event) {
@@ -269,6 +278,7 @@ const ROLES = { sender: 'your wallet', 'sender-account': 'your token account' };
 function solanaCall(q) {
   return [
     make('h3', {}, 'With a wallet'),
+    ...(q.link ? [qrCode(q.link)] : []),
     facts([
       [
         'Solana Pay',
@@ -276,7 +286,7 @@ function solanaCall(q) {
       ],
       ['Link', q.link && code(q.link)],
       ['Transaction to sign', q.transaction ? code(q.transaction) : 'Name your wallet above to have it ready.'],
-      ['Hint', 'Base64, without signatures. It is good for about a minute: then ask again.'],
+      ['Hint', q.transaction && 'Base64, without signatures. It is good for about a minute: then ask again.'],
     ]),
     make('h3', {}, `The instructions on ${chains.get(q.chain)?.name ?? q.chain}, with nothing between them`),
     ...q.instructions.map(({ program, accounts, data }, i) =>
@@ -323,7 +333,11 @@ function row(transfer) {
       stateOf(transfer),
       make('span', { class: 'amount' }, `${direction === 'deposit' ? 'To AO' : 'From AO'}: ${money(amount, asset)}`),
       make('span', { class: 'small' }, time(updatedAt)),
-      make('span', { class: 'small why' }, waiting ? waiting.detail : `for ${short(recipient)}`),
+      make(
+        'span',
+        { class: 'small why' },
+        waiting ? waiting.detail : `for ${recipient === '-' ? 'nobody' : short(recipient)}`,
+      ),
     ),
   );
 }
@@ -406,8 +420,8 @@ async function showDetail(id) {
         ['Amount', money(t.amount, t.asset)],
         ['Fee', money(t.fee, t.asset)],
         ['Fee, at most', t.maxFee && money(t.maxFee, t.asset)],
-        ['From', code(t.sender)],
-        ['To', code(t.recipient)],
+        ['From', t.sender === '-' ? null : code(t.sender)],
+        ['To', t.recipient === '-' ? 'nobody' : code(t.recipient)],
         ['Id', code(t.id)],
         ['Number', t.number],
         ['Reference', t.reference && code(t.reference)],

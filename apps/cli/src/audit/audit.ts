@@ -31,8 +31,6 @@ export interface AuditOptions {
   scheduler?: string;
   startHeight?: bigint;
   finality?: AuditorOptions['chain']['finality'];
-  minDeposit?: bigint;
-  sweepMargin?: number;
   height?: bigint;
   slot?: number;
   patience: number;
@@ -48,14 +46,48 @@ export async function audit(options: AuditOptions): Promise<void> {
   if (options.every !== undefined && (options.height !== undefined || options.slot !== undefined))
     throw new CommandError('--every goes on with what is new: it takes no --height and no --slot.', EXIT['not-made']);
   const { every } = options;
-  const work = new Work(await whatToAudit(options));
+  const works: Work[] = [];
+  for (const chain of await homesOf(options)) works.push(new Work(await whatToAudit({ ...options, chain })));
+  const all = async (): Promise<void> => {
+    const codes: number[] = [];
+    for (const work of works) codes.push(await work.once(options));
+    process.exitCode = worstOf(codes);
+  };
   try {
-    if (every === undefined) return await work.once(options);
-    await again(every, () => work.once(options));
+    if (every === undefined) return await all();
+    await again(every, all);
   } finally {
-    await work.close();
+    for (const work of works) await work.close();
   }
 }
+
+/** Of several audits the worst is said. */
+const worstOf = (codes: readonly number[]): number =>
+  [EXIT.safety, EXIT['not-made'], EXIT.liveness].find((code) => codes.includes(code)) ?? EXIT.fine;
+
+/** The home chains that are audited, one after another: the one that is named, or all that the local stack has. */
+async function homesOf({
+  chain,
+  gateway,
+  process: processes,
+  rpc,
+  height,
+  slot,
+}: AuditOptions): Promise<(string | undefined)[]> {
+  if (chain !== undefined || gateway !== undefined || processes !== undefined || rpc !== undefined) return [chain];
+  const { chains } = await ask<{ chains: ShownChain[] }>(localGateway(), '/v1/chains').catch(() => ({ chains: [] }));
+  const ids = chains.map((c) => c.id);
+  if (ids.length > 1 && (height !== undefined || slot !== undefined))
+    throw new CommandError(
+      `--height and --slot are of one home: name it with --chain; there are ${ids.join(', ')}.`,
+      EXIT['not-made'],
+    );
+  if (ids.length > 0) return ids;
+  console.error('The local gateway does not answer: only Ethereum, whose home the deployment tells, is audited.');
+  return [chain];
+}
+
+const localGateway = (): string => `http://127.0.0.1:${portsInUse(process.env).gateway}`;
 
 /** Until the process is told to end. */
 async function again(seconds: number, act: () => Promise<void>): Promise<void> {
@@ -78,12 +110,13 @@ class Work {
 
   constructor(private readonly what: () => AuditorOptions) {}
 
-  async once(options: AuditOptions): Promise<void> {
+  /** The exit code it comes to. @throws CommandError */
+  async once(options: AuditOptions): Promise<number> {
     try {
       const report = await this.report(options);
       const settled = this.network instanceof SettledNetwork ? this.network.last : null;
       console.log(options.csv ? csvOf(report) : options.json ? jsonOf(report, settled) : inWords(report, settled));
-      process.exitCode = exitCodeOf(report);
+      return exitCodeOf(report);
     } catch (error) {
       await this.close();
       if (!(error instanceof AuditError)) throw error;
@@ -110,7 +143,6 @@ class Work {
 interface Known {
   processes: string[];
   startHeight: bigint;
-  sweepMargin?: number | undefined;
   scheduler: string | undefined;
 }
 
@@ -118,8 +150,6 @@ interface Known {
 interface ShownChain {
   id: string;
   deployBlock?: number;
-  startHeight?: number;
-  sweepMargin?: number;
 }
 
 async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions> {
@@ -141,7 +171,7 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
   const scheduler = options.scheduler ?? known?.scheduler;
   if (from !== undefined && scheduler === undefined)
     throw new CommandError('Whose bundles are read? Name the scheduler’s address with --scheduler.', EXIT['not-made']);
-  const url = gateway ?? `http://127.0.0.1:${portsInUse(process.env).gateway}`;
+  const url = gateway ?? localGateway();
   const network = (): AuditorOptions['network'] =>
     from === undefined
       ? new IsthmusNetwork(url)
@@ -152,8 +182,6 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
       rpcUrls,
       finality: options.finality,
       startHeight: options.startHeight ?? known?.startHeight ?? 0n,
-      minDeposit: options.minDeposit,
-      sweepMargin: options.sweepMargin ?? known?.sweepMargin,
     },
     processes,
     network: network(),
@@ -171,8 +199,7 @@ async function localStack(chain: string | undefined): Promise<Known> {
       `There is no local stack in ${stateFolder()}: start one with "npm start", or name --rpc and --gateway or --from.`,
       EXIT['not-made'],
     );
-  if (chain !== undefined && familyIn(chain) !== 'eip155')
-    return toldBy(`http://127.0.0.1:${portsInUse(process.env).gateway}`, chain);
+  if (chain !== undefined && familyIn(chain) !== 'eip155') return toldBy(localGateway(), chain);
   const { assets, deployBlock, items } = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
   const spawns = items.map((item) => parseItem(Buffer.from(item, 'base64')));
   const processes = assets.map((a) => a.process);
@@ -210,8 +237,7 @@ async function toldBy(gateway: string, wanted: string | undefined): Promise<Know
     );
   }
   const processes = assets.filter((a) => a.chain === chain.id).map((a) => a.process);
-  const { startHeight = chain.deployBlock ?? 0, sweepMargin } = chain;
-  return { processes, startHeight: BigInt(startHeight), sweepMargin, scheduler: ao.scheduler };
+  return { processes, startHeight: BigInt(chain.deployBlock ?? 0), scheduler: ao.scheduler };
 }
 
 async function ask<T>(gateway: string, route: string): Promise<T> {

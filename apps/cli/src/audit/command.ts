@@ -13,14 +13,15 @@ export function auditCommand(): Command {
       'trace every mint to a deposit and every release to a burn; exit code 0 fine, 1 safety findings, 2 no audit could be made, 3 liveness findings only',
     )
     .option('--rpc <url>', 'RPC source of the chain; several must say the same', several(gatewayUrl))
-    .option('--chain <id>', 'which home chain --rpc is of (CAIP-2), where the gateway has several')
+    .option(
+      '--chain <id>',
+      'which home chain is audited (CAIP-2), where there are several; without it all of the local stack',
+    )
     .option('--gateway <url>', 'where schedules are read, checked here; without it the local stack’s', gatewayUrl)
     .option('--from <url>', 'read schedules from this gateway of Arweave instead', gatewayUrl)
     .option('--process <id>', 'token process, all of one vault; without it those the gateway lists', several(anId))
     .option('--scheduler <address>', 'whose schedules count; without it the one the spawn names', anId)
-    .option('--start-height <n>', 'block of the vault’s deployment, or any before its first money', height)
-    .option('--min-deposit <satoshis>', 'on Bitcoin: what guardians credit at least, if not 10000', height)
-    .option('--sweep-margin <blocks>', 'on Bitcoin: before a refund opens nobody is credited, if not for 72', whole)
+    .option('--start-height <n>', 'on Ethereum: block of the vault’s deployment, or any before its first money', height)
     .option(
       '--finality <word>',
       'finalized, safe, or a number of confirmations: not less than the guardians wait for; on Bitcoin as many as they want for the least money',

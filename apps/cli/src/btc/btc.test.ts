@@ -1,5 +1,7 @@
 /** What a depositor of Bitcoin does with no server of ours, on a real regtest node: checks an address, takes money back, loses a race to the guardians. */
 import fs from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { jest } from '@jest/globals';
@@ -82,6 +84,113 @@ describe('new-refund-key', () => {
       exit: 1,
       error: expect.stringContaining('never overwritten'),
     });
+  });
+});
+
+describe('deposit-address', () => {
+  const ASSET = `${texts.chain}/slip44:0`;
+  const KEY = publicKeyOf(Buffer.alloc(32, 21));
+  const servers: http.Server[] = [];
+  afterEach(async () => {
+    for (const server of servers.splice(0)) await new Promise((closed) => server.close(closed));
+  });
+
+  type Answer = Pick<DepositRequest, 'address' | 'recovery'>;
+  interface Request {
+    asset: string;
+    recipient: string;
+    tags: DepositTexts['tags'];
+    refund: { key?: string; address?: string };
+    refundAfter?: number;
+  }
+
+  /** A gateway that gives what was asked for, as far as it is honest; what it was asked, too. */
+  async function gateway({
+    lies = {},
+    gives = (answer) => answer,
+    assets = [ASSET, 'eip155:1/slip44:60'],
+  }: { lies?: Partial<DepositTexts>; gives?: (answer: Answer) => Answer; assets?: string[] } = {}) {
+    const requests: Request[] = [];
+    const server = http.createServer((request, response) => {
+      const say = (status: number, body: unknown): void => {
+        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+      };
+      if (request.url === '/v1/assets') return say(200, { assets: assets.map((id) => ({ id })) });
+      let written = '';
+      request.on('data', (part: Buffer) => (written += part.toString()));
+      request.on('end', () => {
+        const asked = JSON.parse(written) as Request;
+        requests.push(asked);
+        if (asked.recipient === 'me') return say(400, { code: 'bad-request', detail: 'recipient: none of AO' });
+        const { recipient, tags, refund, refundAfter = LOCK } = asked;
+        const owner = refund.key ?? refund.address ?? '';
+        const made = depositRequest(depositTerms({ ...texts, recipient, tags, refund: owner, refundAfter, ...lies }));
+        say(200, { ...gives(made), message: PROCESS, minimum: '10000', sweepFee: '700' });
+      });
+    });
+    servers.push(server);
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests };
+  }
+  const askFor = (recipient: string, url: string, ...more: string[]) =>
+    isthmus('deposit-address', recipient, '--gateway', url, '--out', file('r.json'), ...more);
+  const ask = (url: string, ...more: string[]) => askFor(RECIPIENT, url, ...more);
+  const byKey = ['--refund-key', KEY];
+
+  it('asks a gateway, and writes the recovery file for its owner alone, which says the same as the answer', async () => {
+    const { url, requests } = await gateway();
+    const { out, exit } = await ask(url, ...byKey, '--tag', 'X-Action=Swap', '--refund-after', '40');
+    expect(exit).toBe(0);
+    const terms = { ...texts, refund: KEY, refundAfter: 40 };
+    const { address, recovery } = depositRequest(depositTerms(terms));
+    expect(requests).toEqual([
+      { asset: ASSET, recipient: RECIPIENT, tags: texts.tags, refund: { key: KEY }, refundAfter: 40 },
+    ]);
+    expect(fs.readFileSync(file('r.json'), 'utf8')).toBe(recovery.content);
+    expect(fs.statSync(file('r.json')).mode & 0o777).toBe(0o600);
+    expect(out).toMatch(new RegExp(`${address}[^]*${RECIPIENT}[^]*10000 satoshis[^]*700 satoshis[^]*40 confirmations`));
+    expect((await isthmus('verify-address', file('r.json'), '--address', address)).exit).toBe(0);
+  });
+
+  it('takes an address for the refund, an asset by its name, and says all in JSON', async () => {
+    const { url, requests } = await gateway({ assets: [ASSET, 'bip122:other/slip44:0'] });
+    const { out } = await ask(url, '--refund-address', purse.address, '--asset', ASSET, '--json');
+    expect(requests[0]?.refund).toEqual({ address: purse.address });
+    const said = JSON.parse(out) as { address: string };
+    expect(said).toMatchObject({ recovery: file('r.json'), message: PROCESS, uri: `bitcoin:${said.address}` });
+  });
+
+  it.each<[string, Parameters<typeof gateway>[0]]>([
+    ['another recipient\\.$', { lies: { recipient: Buffer.alloc(32, 8).toString('base64url') } }],
+    ['another tags\\.$', { lies: { tags: [] } }],
+    ['another refund\\.$', { lies: { refund: publicKeyOf(Buffer.alloc(32, 22)) } }],
+    ['another refund after', { lies: { refundAfter: 41 } }],
+    [
+      'another address\\.$',
+      { gives: (a) => ({ ...a, address: depositRequest(depositTerms({ ...texts, refund: KEY })).address }) },
+    ],
+    ['no address that can be checked', { gives: (a) => ({ ...a, recovery: { ...a.recovery, content: '{}' } }) }],
+  ])('X1: writes nothing and says not to pay when the gateway gives: %s', async (what, lying) => {
+    const { url } = await gateway(lying);
+    const { error, exit, out } = await ask(url, ...byKey, '--tag', 'X-Action=Swap', '--refund-after', '40');
+    expect([exit, out]).toEqual([1, '']);
+    expect(error).toMatch(new RegExp(`Do not pay it[^]*${what}`));
+    expect(fs.existsSync(file('r.json'))).toBe(false);
+  });
+
+  it('X1: asks nothing when it is not said who may take money back, or the file is there; and says what a gateway refuses', async () => {
+    const { url, requests } = await gateway();
+    for (const words of [[], [...byKey, '--refund-address', purse.address]])
+      expect((await ask(url, ...words)).error).toContain('--refund-key or --refund-address');
+    fs.writeFileSync(file('r.json'), 'kept');
+    expect((await ask(url, ...byKey)).error).toContain('is there already');
+    expect(fs.readFileSync(file('r.json'), 'utf8')).toBe('kept');
+    fs.rmSync(file('r.json'));
+    expect(requests).toEqual([]);
+    expect((await askFor('me', url, ...byKey)).error).toContain('none of AO');
+    const two = await gateway({ assets: [ASSET, 'bip122:other/slip44:0'] });
+    expect((await ask(two.url, ...byKey)).error).toContain('2 assets of Bitcoin');
+    expect(fs.existsSync(file('r.json'))).toBe(false);
   });
 });
 

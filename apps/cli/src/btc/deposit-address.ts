@@ -34,6 +34,7 @@ interface Given {
   address: string;
   message: string;
   minimum: string;
+  sweepFee: string;
   recovery: { content: string };
 }
 
@@ -56,6 +57,7 @@ export async function depositAddress(recipient: string, options: DepositAddressO
       `address   ${address}`,
       `credits   ${terms.recipient}`,
       `least     ${plain(given.minimum)} satoshis`,
+      `fee       ${plain(given.sweepFee)} satoshis of each payment: what it holds beyond that is credited`,
       `refund    after ${terms.refundAfter} confirmations, by ${writeRefundOwner(terms.refund, terms.network)}`,
       `keep      ${out}: with it and your key nobody is needed to take a payment back`,
     ].join('\n'),

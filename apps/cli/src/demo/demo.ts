@@ -77,6 +77,16 @@ class Demo {
     const units = home.amounts(asset);
     const [amount, back] = [parseUnits(units.there, asset.decimals), parseUnits(units.back, asset.decimals)];
     console.log(`\n━━ ${units.there} ${asset.symbol}: ${home.name} → AO → ${home.name}`);
+    const quote = await this.gateway.post<{ fee: string; receive: string }>('/v1/quotes', {
+      direction: 'deposit',
+      asset: asset.id,
+      amount: String(amount),
+      recipient: alice,
+    });
+    if (quote.fee !== '0')
+      console.log(
+        `   what is credited is less by ${formatUnits(BigInt(quote.fee), asset.decimals)}, for moving it later`,
+      );
     const before = await this.balance(asset, alice);
     const deposit = await this.deposit(asset, home, amount, alice);
     this.show(asset, deposit);
@@ -95,7 +105,7 @@ class Demo {
     console.log(
       `   Bob’s balance on ${home.name} rose by ${formatUnits(paid, asset.decimals)} (fee ${formatUnits(BigInt(withdrawal.fee), asset.decimals)})`,
     );
-    if (credited !== amount || paid + BigInt(withdrawal.fee) !== back)
+    if (credited !== BigInt(quote.receive) || paid + BigInt(withdrawal.fee) !== back)
       throw new Error('What arrived is not what was sent.');
   }
 
