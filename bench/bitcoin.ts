@@ -125,7 +125,12 @@ async function growing(stage: BitcoinStage): Promise<number> {
 function watching(stage: BitcoinStage, addresses: number): BitcoinWatcher<number> {
   const index = new MemoryIndex<number>();
   for (let i = 0; i < addresses; i += 1)
-    index.add(addressScript('p2wsh', digest(`address ${i}`)), { kind: 'deposit', terms: i, refundAfter: 1_000 });
+    index.add(addressScript('p2wsh', digest(`address ${i}`)), {
+      kind: 'deposit',
+      since: 0,
+      terms: i,
+      refundAfter: 1_000,
+    });
   return new BitcoinWatcher(stage.pool, stage.headers, index, stage.coins, POLICY);
 }
 

@@ -1,23 +1,32 @@
 /**
- * Releases on the real runtime, and a watcher that comes to 10,000 deposits at once. The backlog's source is on loopback: it
- * answers in a fraction of a millisecond, one across the sea in a hundred; pages and batches are those a real one would be asked for.
+ * Releases on the real runtime, and a backlog of deposits, minted by guardians that come up. Its source is on loopback: it answers in a
+ * fraction of a millisecond, one across the sea in a hundred; pages and batches are those a real one would be asked for.
  */
-import { catchUp, PROCESS, SolanaWorld } from '../libs/chains/src/solana/harness.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { PROCESS, SolanaWorld } from '../libs/chains/src/solana/harness.js';
 import { solana } from '@isthmus/chains';
-import { Keypair, type PublicKey } from '@solana/web3.js';
-import { atLeast, atMost, type Figure } from './figure.js';
+import { devAccount, type Stack } from '@isthmus/devnet';
+import { freePort } from '@isthmus/store';
+import { Connection, Keypair, LAMPORTS_PER_SOL, VersionedTransaction, type PublicKey } from '@solana/web3.js';
+import { measureBacklog } from './backlog.js';
+import { atMost, type Figure } from './figure.js';
 
 const DEPOSITS = 10_000;
+const AT_ONCE = 50;
+/** Lamports; above the least deposit of the local stack. */
+const LEAST = 2_000_000n;
 const SIGNERS = 2;
-const { assemble, pack, releaseMessage, signPart, wireSize } = solana;
+const { assemble, releaseMessage, signPart, wireSize } = solana;
 
 export async function run(): Promise<Figure[]> {
-  const world = await SolanaWorld.open(SIGNERS, 3, DEPOSITS + 1_000);
+  const figures: Figure[] = [];
+  const world = await SolanaWorld.open(SIGNERS);
   try {
-    return [...(await releases(world)), ...(await backlog(world))];
+    figures.push(...(await releases(world)));
   } finally {
     await world.chain.stop();
   }
+  return [...figures, ...(await backlog())];
 }
 
 async function releases(world: SolanaWorld): Promise<Figure[]> {
@@ -27,7 +36,7 @@ async function releases(world: SolanaWorld): Promise<Figure[]> {
   const token = await release(world, nonce, 'token', [await payout(world, true)]);
   const sol = await release(world, nonce, 'sol', [await payout(world, false)]);
   const many = await Promise.all(Array.from({ length: 12 }, () => payout(world, false)));
-  const [together = []] = pack(await planOf(world, nonce, 'sol', []), many);
+  const { together } = solana.together(await planOf(world, nonce, 'sol', []), many);
   const batch = await release(world, nonce, 'sol', together);
   return [
     atMost('solana', 'cu.release', Math.max(token.units, sol.units), 'CU', 6_000),
@@ -38,24 +47,51 @@ async function releases(world: SolanaWorld): Promise<Figure[]> {
   ];
 }
 
-async function backlog(world: SolanaWorld): Promise<Figure[]> {
-  await world.chain.finalize();
-  const { cursor } = await catchUp(world.watcher(world.token));
-  for (let i = 1; i <= DEPOSITS; i += 1) {
-    await world.deposit(world.token, BigInt(i));
-    if (i % 200 === 0) await world.chain.tick();
+/** SOL from one wallet, each deposit a transaction of its own. */
+async function backlog(): Promise<Figure[]> {
+  return measureBacklog({
+    area: 'solana',
+    deposits: DEPOSITS,
+    homes: { solana: await freePort() },
+    callsOfEach: 1,
+    fill,
+    processOf: (stack) => solanaOf(stack).assets[0]?.process ?? '',
+  });
+}
+
+function solanaOf(stack: Stack): Stack['homes'][number] {
+  const [home] = stack.homes;
+  if (!home) throw new Error('The stack has no Solana.');
+  return home;
+}
+
+async function fill(stack: Stack): Promise<void> {
+  const { rpcUrl, vault } = solanaOf(stack);
+  const connection = new Connection(rpcUrl, 'confirmed');
+  const wallet = Keypair.generate();
+  await connection.requestAirdrop(wallet.publicKey, 900_000 * LAMPORTS_PER_SOL);
+  const held = { address: vault, mint: solana.NATIVE, program: solana.TOKEN, decimals: 9 };
+  const request = { sender: wallet.publicKey.toBase58(), recipient: devAccount(1).address };
+  let last = '';
+  for (let sent = 0; sent < DEPOSITS; sent += AT_ONCE) {
+    const { blockhash } = await connection.getLatestBlockhash();
+    const calls = Array.from({ length: AT_ONCE }, (_, i) => {
+      const amount = LEAST + BigInt(sent + i); // no two transactions alike
+      const text = solana.depositTransaction(held, { ...request, amount }, blockhash);
+      const transaction = VersionedTransaction.deserialize(Buffer.from(text, 'base64'));
+      transaction.sign([wallet]);
+      const wire = Buffer.from(transaction.serialize()).toString('base64');
+      return { jsonrpc: '2.0', id: i, method: 'sendTransaction', params: [wire, { encoding: 'base64' }] };
+    });
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(rpcUrl, { method: 'POST', headers, body: JSON.stringify(calls) });
+    const answers = (await answer.json()) as { result?: string; error?: { message: string } }[];
+    const failed = answers.find((a) => a.error);
+    if (failed?.error) throw new Error(`The chain refused the load: ${failed.error.message}`);
+    last = answers.at(-1)?.result ?? '';
   }
-  await world.chain.finalize();
-  const pool = world.pool();
-  const began = performance.now();
-  const { events } = await catchUp(world.watcher(world.token, pool), cursor);
-  const seconds = (performance.now() - began) / 1_000;
-  const whole = events.filter((e, i) => e.type === 'deposited' && e.amount === BigInt(i + 1)).length;
-  if (whole !== DEPOSITS) throw new Error(`${whole} of ${DEPOSITS} deposits were found in order.`);
-  return [
-    atLeast('solana', 'backlog.per_second', DEPOSITS / seconds, 'deposits/s', 300),
-    atMost('solana', 'backlog.rpc_per_deposit', (pool.calls - DEPOSITS) / DEPOSITS, 'calls', 0.05),
-  ];
+  const status = async () => (await connection.getSignatureStatuses([last])).value[0]?.confirmationStatus;
+  while ((await status()) !== 'finalized') await delay(100);
 }
 
 async function payout(world: SolanaWorld, account: boolean): Promise<solana.Payout> {

@@ -18,12 +18,16 @@ import { AuditedChain1700000001600 } from './gateway/1700000001600-audited-chain
 import { OpenProposals1700000001700 } from './gateway/1700000001700-open-proposals.js';
 import { Bitcoin1700000001800 } from './gateway/1700000001800-bitcoin.js';
 import { Bitcoin1700000000500 } from './guardian/1700000000500-bitcoin.js';
+import { BitcoinProposals1700000000700 } from './guardian/1700000000700-bitcoin-proposals.js';
 import { Solana1700000001900 } from './gateway/1700000001900-solana.js';
+import { LateAddresses1700000002000 } from './gateway/1700000002000-late-addresses.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
 import { Motions1700000000200 } from './guardian/1700000000200-motions.js';
 import { Proposals1700000000400 } from './guardian/1700000000400-proposals.js';
 import { Solana1700000000600 } from './guardian/1700000000600-solana.js';
+import { LateScripts1700000000800 } from './guardian/1700000000800-late-scripts.js';
+import { LostDeposits1700000000900 } from './guardian/1700000000900-lost-deposits.js';
 
 export const gatewayMigrations = [
   AoPipeline1700000000100,
@@ -45,6 +49,7 @@ export const gatewayMigrations = [
   OpenProposals1700000001700,
   Bitcoin1700000001800,
   Solana1700000001900,
+  LateAddresses1700000002000,
 ];
 export const guardianMigrations = [
   Guardian1700000000100,
@@ -53,4 +58,7 @@ export const guardianMigrations = [
   Proposals1700000000400,
   Bitcoin1700000000500,
   Solana1700000000600,
+  BitcoinProposals1700000000700,
+  LateScripts1700000000800,
+  LostDeposits1700000000900,
 ];

@@ -25,6 +25,8 @@ import { compileContracts } from '../contracts/ethereum/compile.js';
 /** Bound on one wait; far above what anything here takes. */
 const PATIENCE_MS = 180_000;
 const LOOK_MS = 60;
+/** Of gateway and guardians: at half of it four processes that look keep most of a core busy, and transfers are no faster. */
+const POLL_MS = 100;
 
 export interface Transfer {
   id: string;
@@ -69,7 +71,7 @@ export class Stage {
       home,
       ports: { ...ports, ...arweave, ...others },
       contracts: compileContracts(),
-      pollMs: 50,
+      pollMs: POLL_MS,
       ...(arweaveBlockMs === undefined ? {} : { arweaveBlockMs }),
       ...elsewhere,
     });

@@ -11,7 +11,7 @@ import {
   type VaultKeys,
   type VaultScript,
 } from '@isthmus/chains';
-import { encodeProposalLine, encodeProposalSignLine, proposalId } from '@isthmus/bridge';
+import { encodeBitcoinTerms, encodeProposalLine, encodeProposalSignLine, proposalId, TERMS_TAG } from '@isthmus/bridge';
 import { Purse, startBitcoin, type LocalBitcoin } from '@isthmus/devnet';
 import { testCluster, writeKeyFile, type TestCluster } from '@isthmus/store';
 import { Transaction } from 'bitcoinjs-lib';
@@ -27,6 +27,18 @@ export const BITCOIN = 'bip122:0f9188f13cb7b2c71f2a335e3a4fc328';
 export const BTC = `${BITCOIN}/slip44:0`;
 export const NETWORK = networkOf(BITCOIN);
 const LIMIT = 10n ** 12n;
+/** Satoshis each deposit is credited with less. */
+export const SWEEP_FEE = 700n;
+const TERMS = {
+  minDeposit: 30_000n,
+  sweepFee: SWEEP_FEE,
+  sweepMargin: 10,
+  leastRefund: 15,
+  finality: [
+    { upTo: 1_000_000n, confirmations: 2 },
+    { upTo: null, confirmations: 4 },
+  ],
+};
 
 export class BitcoinGateway extends Served {
   readonly purse = Purse.of('payer');
@@ -68,6 +80,7 @@ export class BitcoinGateway extends Served {
         'Isthmus-Vault': lock.address,
         'Isthmus-Guardians': guardians.join(','),
         'Isthmus-Guardian-Keys': secrets.map((s) => Buffer.from(keyOf(s)).toString('hex')).join(','),
+        [TERMS_TAG]: encodeBitcoinTerms({ ...TERMS, startHeight: bitcoin.node.height }),
         'Isthmus-Threshold': '2',
         'Isthmus-Pause-Threshold': '1',
         'Isthmus-Epoch': '1',
@@ -93,13 +106,7 @@ export class BitcoinGateway extends Served {
             id: BITCOIN,
             name: 'regtest',
             rpcUrls: [urlOf(bitcoin)],
-            finality: [
-              { upTo: '1000000', confirmations: 2 },
-              { upTo: null, confirmations: 4 },
-            ],
             finalitySeconds: 4,
-            startHeight: bitcoin.node.height,
-            sweepMargin: 10,
             refundAfter: 100,
             registrarKeyFile: file('registrar'),
             addressLimit: 1000,
@@ -112,7 +119,6 @@ export class BitcoinGateway extends Served {
               name: 'Bitcoin',
               decimals: 8,
               process: spawn.id,
-              minDeposit: '30000',
               minWithdrawal: '1000',
             },
           ],

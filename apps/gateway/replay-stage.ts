@@ -35,6 +35,7 @@ import {
 import type { DataSource } from 'typeorm';
 import type { Hex } from 'viem';
 import { CHAIN, SPAWN_TAGS, TOKEN, tokenSource, VAULT } from '../../contracts/ao/harness.js';
+import { SpareThreads } from '../../libs/ao/spare-threads.js';
 import { rebuild, type Rebuilt, type RebuildOptions } from './src/replay/rebuild.js';
 import { publishAssets } from './src/state/asset-notices.js';
 import { StateStore } from './src/state/state-store.js';
@@ -190,6 +191,7 @@ export class ReplayStage {
   private sent = 0;
   private deposits = 0;
   private readonly databases: DataSource[] = [];
+  private readonly threads = new SpareThreads(2);
 
   private constructor(
     readonly cluster: TestCluster,
@@ -209,6 +211,7 @@ export class ReplayStage {
 
   async close(): Promise<void> {
     for (const database of this.databases) if (database.isInitialized) await database.destroy();
+    await this.threads.stop();
     await this.arweave.stop();
     await this.cluster.close();
     fs.rmSync(this.folder, { recursive: true, force: true });
@@ -229,9 +232,17 @@ export class ReplayStage {
   /** What is on Arweave, in an empty database. */
   async rebuilt(more: Partial<RebuildOptions> = {}): Promise<Rebuilt & { database: DataSource }> {
     const database = more.database ?? (await this.database());
-    const source = new ArweaveSource(this.arweave.url);
-    const rebuilt = await rebuild({ source, scheduler: SCHEDULER.address, database, workers: 2, ...more });
-    return { ...rebuilt, database };
+    return { ...(await this.rebuild({ scheduler: SCHEDULER.address, ...more, database })), database };
+  }
+
+  /** What a scheduler has settled to Arweave, by threads that others had before. */
+  async rebuild(options: Partial<RebuildOptions> & Pick<RebuildOptions, 'scheduler' | 'database'>): Promise<Rebuilt> {
+    const workers = this.threads.take();
+    try {
+      return await rebuild({ source: new ArweaveSource(this.arweave.url), workers, ...options });
+    } finally {
+      await this.threads.give(workers);
+    }
   }
 
   module(data: Buffer | string, format = 'isthmus-lua-5.4'): Promise<Item> {

@@ -3,7 +3,15 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
-import { encodeDecision, type GuardianSet, type OpenProposal, type ProcessView } from '@isthmus/bridge';
+import {
+  encodeBitcoinTerms,
+  encodeDecision,
+  TERMS_TAG,
+  type BitcoinTerms,
+  type GuardianSet,
+  type OpenProposal,
+  type ProcessView,
+} from '@isthmus/bridge';
 import {
   chainOf,
   combine,
@@ -83,10 +91,10 @@ export class BitcoinWorld extends Units {
   }
 
   /** A new vault with its process, its first coin final: one test's own. */
-  async scene(): Promise<BitcoinScene> {
+  async scene({ squatted = 0n, ...terms }: Partial<BitcoinTerms> & { squatted?: bigint } = {}): Promise<BitcoinScene> {
     this.made += 1;
     this.bitcoin.fees.estimate = 3_000n;
-    const scene = await BitcoinScene.open(this, `scene ${this.made}`);
+    const scene = await BitcoinScene.open(this, `scene ${this.made}`, terms, squatted);
     this.scenes.push(scene);
     return scene;
   }
@@ -103,17 +111,35 @@ export class BitcoinScene {
     readonly process: string,
     readonly module: string,
     readonly vault: VaultKeys,
-    readonly startHeight: number,
+    readonly terms: BitcoinTerms,
     readonly gateway: Door,
     readonly source: Door,
   ) {}
 
-  static async open(world: BitcoinWorld, name: string): Promise<BitcoinScene> {
+  /** @param squatted what somebody pays the vault before its first coin, satoshis */
+  static async open(
+    world: BitcoinWorld,
+    name: string,
+    change: Partial<BitcoinTerms>,
+    squatted: bigint,
+  ): Promise<BitcoinScene> {
     const keys = [0, 1, 2].map((i) => publicKeyOf(secretOf(`${name} ${i}`)));
     const vault = vaultKeys(
       keys.map((key) => Buffer.from(key, 'hex')),
       2,
     );
+    const terms: BitcoinTerms = {
+      startHeight: world.bitcoin.node.height + 1,
+      minDeposit: 10_000n,
+      sweepFee: 0n,
+      sweepMargin: SWEEP_MARGIN,
+      leastRefund: SWEEP_MARGIN + DEEP + 1,
+      finality: [
+        { upTo: SMALL, confirmations: 1 },
+        { upTo: null, confirmations: DEEP },
+      ],
+      ...change,
+    };
     const { process, module } = await world.spawnProcess(
       {
         'Isthmus-Chain': CHAIN,
@@ -121,14 +147,16 @@ export class BitcoinScene {
         'Isthmus-Vault': vaultScript(vault, REGTEST).address,
         'Isthmus-Guardians': [0, 1, 2].map(guardianAddress).join(','),
         'Isthmus-Guardian-Keys': keys.join(','),
+        [TERMS_TAG]: encodeBitcoinTerms(terms),
         Denomination: '8',
         'Isthmus-Limit': String(10n ** 12n),
       },
       lean(tokenSource().toString()),
     );
-    const startHeight = world.bitcoin.node.height + 1;
     const [gateway, source] = [await Door.open(world.unitsUrl), await Door.open(world.bitcoin.url)];
-    const scene = new BitcoinScene(world, name, process, module, vault, startHeight, gateway, source);
+    const scene = new BitcoinScene(world, name, process, module, vault, terms, gateway, source);
+    if (squatted > 0n) await scene.pay(squatted, scene.lock);
+    if (squatted > 0n) await world.bitcoin.mine();
     await scene.pay(50_000n, scene.lock);
     await world.bitcoin.mine(DEEP);
     return scene;
@@ -136,6 +164,12 @@ export class BitcoinScene {
 
   get lock(): VaultScript {
     return vaultScript(this.vault, REGTEST);
+  }
+
+  /** Of the vault that these guardians hold, two of them for every transaction. */
+  lockOf(indices: readonly number[]): VaultScript {
+    const keys = indices.map((i) => Buffer.from(publicKeyOf(secretOf(`${this.name} ${i}`)), 'hex'));
+    return vaultScript(vaultKeys(keys, 2), REGTEST);
   }
 
   async close(): Promise<DataSource[]> {
@@ -148,7 +182,7 @@ export class BitcoinScene {
     const keyFile = path.join(this.world.folder, `${key}.key`);
     if (!fs.existsSync(keyFile)) writeKeyFile(keyFile, `0x${secretOf(key).toString('hex')}`);
     const configure = (later: Record<string, unknown> = change) => this.configOf(index, keyFile, later);
-    const subject = await Subject.open(this, index, configure, await this.world.guardianDatabase());
+    const subject = await Subject.open(this, index, configure, await this.world.room());
     this.subjects.push(subject);
     return subject;
   }
@@ -172,7 +206,15 @@ export class BitcoinScene {
 
   /** A deposit address that credits Alice, said on the schedule. */
   async address(change: Partial<DepositTerms> = {}): Promise<{ lock: VaultScript; terms: DepositTerms }> {
-    const terms: DepositTerms = {
+    const terms = this.termsOf(change);
+    const { tags, data } = encodeRegistration(terms);
+    await this.world.message(ALICE_KEY, this.process, Object.fromEntries(tags.map((t) => [t.name, t.value])), data);
+    return { lock: depositScript(terms), terms };
+  }
+
+  /** Terms that credit Alice, not registered. */
+  termsOf(change: Partial<DepositTerms> = {}): DepositTerms {
+    return {
       network: REGTEST,
       vault: this.vault,
       process: this.process,
@@ -182,9 +224,6 @@ export class BitcoinScene {
       refundAfter: 60,
       ...change,
     };
-    const { tags, data } = encodeRegistration(terms);
-    await this.world.message(ALICE_KEY, this.process, Object.fromEntries(tags.map((t) => [t.name, t.value])), data);
-    return { lock: depositScript(terms), terms };
   }
 
   /** Pays a script of the vault; not mined. */
@@ -195,6 +234,15 @@ export class BitcoinScene {
     const coin = { txid: Transaction.fromHex(hex).getId(), vout: 0, value, lock, deposit };
     this.coins.set(outpointOf(coin), coin);
     return { hex, coin };
+  }
+
+  /** Pays a deposit address this many times at once; mined in the next block. */
+  async payMany(value: bigint, lock: VaultScript, count: number): Promise<VaultCoin[]> {
+    const more = Array.from({ length: count - 1 }, () => ({ script: lock.script, value }));
+    const { coin } = await this.pay(value, lock, true, ...more);
+    const coins = Array.from({ length: count }, (_, vout) => ({ ...coin, vout }));
+    for (const one of coins) this.coins.set(outpointOf(one), one);
+    return coins;
   }
 
   /** A payment to the vault that names Alice. */
@@ -208,7 +256,9 @@ export class BitcoinScene {
     await this.rounds(subjects, 1);
     const { coin } = await this.pay(value, lock, true);
     await this.world.bitcoin.mine(DEEP);
-    await this.until(subjects, () => subjects.every((s) => s.guardian.viewOf(this.process)?.minted === value));
+    await this.until(subjects, () =>
+      subjects.every((s) => s.guardian.viewOf(this.process)?.minted === value - this.terms.sweepFee),
+    );
     await this.rounds(subjects);
     return { coin, terms };
   }
@@ -234,7 +284,10 @@ export class BitcoinScene {
       vault,
       inputs,
       change: { lock, value: change.value },
-      payouts: paid.map(({ script, value }, i) => ({ number: BigInt(i), script, amount: value, maxFee: 0n, fee: 0n })),
+      payouts: proposal.withdrawals.map((number, i) => {
+        const { script, value } = paid[i] as { script: Uint8Array; value: bigint };
+        return { number, script, amount: value, maxFee: 0n, fee: 0n };
+      }),
     } as unknown as Batch;
     if (unsigned(batch).toHex() !== hex) throw new Error('The proposal is not put together as it was meant.');
     const partials = [...proposal.signatures].map(([g, text]) =>
@@ -296,13 +349,6 @@ export class BitcoinScene {
         id: CHAIN,
         rpcUrls: [this.world.url],
         agreement: 1,
-        finality: [
-          { upTo: String(SMALL), confirmations: 1 },
-          { upTo: null, confirmations: DEEP },
-        ],
-        startHeight: this.startHeight,
-        minDeposit: '10000',
-        sweepMargin: SWEEP_MARGIN,
         batchMs: 0,
         reserve: '20000',
         ...(chain as object),

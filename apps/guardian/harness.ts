@@ -161,7 +161,7 @@ export class Scene {
       this,
       index,
       (later = change) => configOf(this, index, later),
-      await this.world.guardianDatabase(),
+      await this.world.room(),
     );
     this.subjects.push(subject);
     return subject;

@@ -131,7 +131,7 @@ export class SolanaScene {
   async guardian(index: number, change: Record<string, unknown> = {}, pair?: Keypair): Promise<Subject> {
     const keyFile = this.world.keyFile(pair ?? (this.world.solana.guardians[index] as Keypair));
     const configure = (later: Record<string, unknown> = change) => this.configOf(index, keyFile, later);
-    const subject = await Subject.open(this, index, configure, await this.world.guardianDatabase());
+    const subject = await Subject.open(this, index, configure, await this.world.room());
     this.subjects.push(subject);
     return subject;
   }

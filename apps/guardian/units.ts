@@ -12,9 +12,9 @@ import {
   ethereumSigner,
   parseItem,
   tagOf,
-  WorkerPool,
   type Item,
   type Tag,
+  type WorkerPool,
 } from '@isthmus/ao';
 import { eventsOf, type BridgeEvent } from '@isthmus/bridge';
 import { devKey } from '@isthmus/devnet';
@@ -25,8 +25,11 @@ import { NestFactory } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
+import { SpareThreads } from '../../libs/ao/spare-threads.js';
 import { networkOf, settledSlotsOf, type GuardianConfig } from './src/config.js';
 import { Guardian } from './src/guardian.js';
+import type { CrashPoint } from './src/crash-point.js';
+import type { Home } from './src/homes/home.js';
 import { openHome } from './src/homes/open.js';
 import { Ledger } from './src/ledger.js';
 import { Motions } from './src/motions.js';
@@ -98,6 +101,7 @@ export interface Scenery {
   /** The process most is about. */
   process: string;
   logged: string[];
+  /** Gives back the guardians' databases, emptied. */
   close(): Promise<DataSource[]>;
 }
 
@@ -109,10 +113,18 @@ export interface UnitParts {
   url: string;
 }
 
-/** The units and the database all tests of a file share. */
+/** What a guardian under test lives in. */
+export interface Room {
+  /** An empty one. */
+  database: DataSource;
+  threads: SpareThreads;
+}
+
+/** The units, databases and threads all tests of a file share. */
 export class Units {
   protected readonly scenes: Scenery[] = [];
   private readonly emptied: DataSource[] = [];
+  private readonly threads = new SpareThreads();
   private sent = 0;
 
   readonly cluster: TestCluster;
@@ -153,6 +165,7 @@ export class Units {
   async close(): Promise<void> {
     await this.clear();
     for (const database of this.emptied) await database.destroy();
+    await this.threads.stop();
     await this.units.app.close();
     await this.pipeline.stop();
     await this.database.destroy();
@@ -164,12 +177,14 @@ export class Units {
     for (const scene of this.scenes.splice(0)) this.emptied.push(...(await scene.close()));
   }
 
-  /** An empty guardian's database: a new one, or one that a test before has left. */
-  async guardianDatabase(): Promise<DataSource> {
+  /** With a new database, or one that a test before has left. */
+  async room(): Promise<Room> {
+    const { threads } = this;
     const left = this.emptied.pop();
-    if (left) return left;
+    if (left) return { database: left, threads };
     const url = await this.cluster.fresh(guardianMigrations);
-    return openDatabase({ url, migrations: guardianMigrations, applicationName: 'guardian', poolSize: 5 });
+    const options = { url, migrations: guardianMigrations, applicationName: 'guardian', poolSize: 5 };
+    return { database: await openDatabase(options), threads };
   }
 
   async post(item: Item): Promise<void> {
@@ -236,6 +251,31 @@ export const lean = (source: string): Machine => ({ format: 'isthmus-lua-5.4', m
 /** The subject's configuration, and as a test changes it. */
 export type Configure = (change?: Record<string, unknown>) => GuardianConfig;
 
+/** A guardian under test has stopped between two durable steps. */
+export class Stopped extends Error {}
+
+/** Fail-stop of one guardian: once it has stopped nothing durable is done any more, until it is begun again. */
+class FailStop {
+  private plan: { point: CrashPoint; left: number } | null = null;
+  stopped = false;
+
+  /** It stops the `nth` time it comes by this point. */
+  at(point: CrashPoint, nth: number): void {
+    this.plan = { point, left: nth };
+  }
+
+  revive(): void {
+    this.plan = null;
+    this.stopped = false;
+  }
+
+  readonly onStep = (point: CrashPoint): void => {
+    if (this.plan?.point === point) this.plan.left -= 1;
+    this.stopped ||= this.plan?.left === 0;
+    if (this.stopped) throw new Stopped(`It has stopped at ${point}.`);
+  };
+}
+
 /** One guardian under test. */
 export class Subject {
   private constructor(
@@ -243,36 +283,52 @@ export class Subject {
     readonly index: number,
     private readonly configure: Configure,
     readonly database: DataSource,
+    private readonly threads: SpareThreads,
     readonly ledger: Ledger,
     readonly motions: Motions,
     readonly log: Logger,
+    private readonly failStop: FailStop,
   ) {}
   config!: GuardianConfig;
   workers!: WorkerPool;
   guardian!: Guardian;
+  home!: Home;
 
   static async open(
     scene: Pick<Scenery, 'process' | 'logged'>,
     index: number,
     configure: Configure,
-    database: DataSource,
+    { database, threads }: Room,
   ): Promise<Subject> {
     const config = configure();
     const log = createLogger(config.name, { write: (line: string) => void scene.logged.push(line) });
-    const subject = new Subject(scene, index, configure, database, new Ledger(database), new Motions(database), log);
+    const failStop = new FailStop();
+    const [ledger, motions] = [new Ledger(database, failStop.onStep), new Motions(database)];
+    const subject = new Subject(scene, index, configure, database, threads, ledger, motions, log, failStop);
     await subject.start(config);
     return subject;
   }
 
   /** As after a restart: nothing but the database is left of what it knew. `change` when its configuration was changed meanwhile. */
   async restart(change?: Record<string, unknown>): Promise<void> {
-    await this.workers.stop();
+    await this.threads.give(this.workers);
+    this.failStop.revive();
     await this.start(change ? this.configure(change) : this.config);
+  }
+
+  /** It will stop, as by a power cut, the `nth` time it comes by this point from now on. */
+  stopAt(point: CrashPoint, nth = 1): void {
+    this.failStop.at(point, nth);
+  }
+
+  /** Whether it has stopped so; only `restart` helps. */
+  get stopped(): boolean {
+    return this.failStop.stopped;
   }
 
   /** Gives back its database, emptied. */
   async close(): Promise<DataSource> {
-    await this.workers.stop();
+    await this.threads.give(this.workers);
     const tables: { name: string }[] = await this.database.query(
       `select quote_ident(tablename) as name from pg_tables where schemaname = 'public' and tablename <> 'migrations'`,
     );
@@ -326,13 +382,14 @@ export class Subject {
     const [own] = config.homes;
     if (!own) throw new Error('A guardian has a home chain.');
     const key = guardianKey(this.index);
-    this.workers = new WorkerPool(1);
+    this.workers = this.threads.take();
     const { home } = await openHome(own, {
       ledger: this.ledger,
       database: this.database,
       self: guardianAddress(this.index),
       log: this.log,
     });
+    this.home = home;
     this.guardian = new Guardian({
       config,
       chain: own.chain.id,

@@ -5,6 +5,8 @@ import {
   depositReference,
   encodeDepositLine,
   isRecipientOn,
+  NOBODYS,
+  RESERVED_KEYS,
   toBase58,
   type DepositObservation,
   type DepositPlace,
@@ -145,6 +147,7 @@ it('every recipient the rules take, the process takes, and no other: whatever le
       .map(([b, v, p]) => bitcoin.toBech32(b, v, p)),
     fc.tuple(bytes(20), fc.constantFrom(0, 5, 0x6f, 0xc4)).map(([b, v]) => bitcoin.toBase58Check(b, v)),
     fc.uint8Array({ minLength: 30, maxLength: 34 }).map(toBase58),
+    fc.constantFrom(...RESERVED_KEYS, ...NOBODYS),
     fc.string({ maxLength: 95 }),
   );
   const tokens = await Promise.all(homes.map((home) => spawn(home)));
@@ -170,6 +173,15 @@ it('every recipient the rules take, the process takes, and no other: whatever le
     ),
     { numRuns: 300 },
   );
+});
+
+it('S20 A10 burns nothing for a key of Solana’s runtime, whatever the key', async () => {
+  const token = await spawn(homes[1] as Home);
+  const codes = [];
+  for (const key of [...RESERVED_KEYS, ...NOBODYS]) codes.push(tag((await withdraw(token, key)).sent[0], 'Error'));
+  expect(new Set(codes)).toEqual(new Set(['bad-recipient']));
+  const near = toBase58(fill(6));
+  expect(tag((await withdraw(token, near)).sent[0], 'Error')).toBe('insufficient-balance');
 });
 
 /** Whether the process would burn for a recipient: other refusals are of something else, such as the balance. */

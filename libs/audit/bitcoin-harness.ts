@@ -8,7 +8,7 @@ import {
   encodeRegistration,
   memoScript,
   NETWORKS,
-  planRelease,
+  planPayment,
   signBatch,
   vaultKeys,
   vaultScript,
@@ -43,6 +43,8 @@ export class BitcoinScene extends TokenScene {
   private constructor(
     readonly bitcoin: LocalBitcoin,
     purse: Purse,
+    /** The sweep fee. */
+    readonly fee: bigint,
   ) {
     super();
     this.purse = purse;
@@ -52,8 +54,8 @@ export class BitcoinScene extends TokenScene {
   }
 
   /** A vault of keys of its own. */
-  static async open(bitcoin: LocalBitcoin, purse: Purse): Promise<BitcoinScene> {
-    const scene = new BitcoinScene(bitcoin, purse);
+  static async open(bitcoin: LocalBitcoin, purse: Purse, fee = 0n): Promise<BitcoinScene> {
+    const scene = new BitcoinScene(bitcoin, purse, fee);
     scene.now = bitcoin.node.chain.tip.time * 1000;
     await scene.spawn({
       Name: 'Bitcoin on AO',
@@ -62,6 +64,7 @@ export class BitcoinScene extends TokenScene {
       'Isthmus-Asset': BTC,
       'Isthmus-Chain': BITCOIN,
       'Isthmus-Vault': scene.lock.address,
+      'Isthmus-Home-Terms': `start=${scene.startHeight} least=1000 fee=${fee} margin=1 refund=3 final=*:1`,
       'Isthmus-Guardian-Keys': scene.secrets.map((s) => Buffer.from(keyOf(s)).toString('hex')).join(','),
     });
     await bitcoin.mine();
@@ -78,10 +81,6 @@ export class BitcoinScene extends TokenScene {
   chainOptions(): AuditorOptions['chain'] {
     return {
       rpcUrls: [urlOf(this.bitcoin)],
-      finality: { confirmations: 1 },
-      startHeight: BigInt(this.startHeight),
-      minDeposit: 1_000n,
-      sweepMargin: 2,
     };
   }
 
@@ -131,7 +130,7 @@ export class BitcoinScene extends TokenScene {
     change: { recipient?: string; amount?: bigint; tags?: string } = {},
   ): Promise<void> {
     const reference = `${BITCOIN}:${txid}:${vout}`;
-    return this.mintLine({ reference, tx: txid, sender: '-', recipient: ALICE, amount: value, ...change });
+    return this.mintLine({ reference, tx: txid, sender: '-', recipient: ALICE, amount: value - this.fee, ...change });
   }
 
   /** A coin of the vault that is minted, with which the next batch begins. */
@@ -150,10 +149,10 @@ export class BitcoinScene extends TokenScene {
   }
 
   /** The batch that pays, from the anchor and these coins. */
-  plan(payouts: readonly Payout[], sweep: readonly VaultCoin[] = []): Batch {
+  plan(payouts: readonly Payout[], coins: readonly VaultCoin[] = []): Batch {
     if (!this.anchor) throw new Error('Fund the vault first.');
     const { vault, lock: changeTo, anchor } = this;
-    return planRelease({ vault, changeTo, anchor, unconfirmed: 0, feeRate: RATE, payouts, coins: [], sweep }).batch;
+    return planPayment({ vault, changeTo, inputs: [anchor, ...coins], feeRate: RATE, payouts });
   }
 
   async propose(batch: Batch, numbers: readonly bigint[], guardian = 0): Promise<void> {
@@ -175,8 +174,8 @@ export class BitcoinScene extends TokenScene {
   }
 
   /** Proposes, mines and attests. */
-  async release(payouts: readonly Payout[], sweep: readonly VaultCoin[] = []): Promise<Batch> {
-    const batch = this.plan(payouts, sweep);
+  async release(payouts: readonly Payout[], coins: readonly VaultCoin[] = []): Promise<Batch> {
+    const batch = this.plan(payouts, coins);
     await this.propose(
       batch,
       payouts.map((p) => p.number),

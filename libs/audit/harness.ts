@@ -7,7 +7,7 @@ import type { AuditorOptions } from './src/index.js';
 import { processOf } from './src/domain/forms.js';
 import { ALICE, SCHEDULER, TokenScene } from './token-scene.js';
 
-export { ALICE, SCHEDULER, TOKEN, TOKEN_CODE } from './token-scene.js';
+export { ALICE, SCHEDULER, threads, TOKEN, TOKEN_CODE } from './token-scene.js';
 
 export const CHAIN = 'eip155:31337';
 export const COIN_ID = `${CHAIN}/slip44:60`;

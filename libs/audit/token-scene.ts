@@ -10,11 +10,13 @@ import {
   type ScheduleHead,
   type ShownEntry,
   type Tag,
+  type WorkerPool,
 } from '@isthmus/ao';
 import { devAccount, devKey } from '@isthmus/devnet';
 import { tokenSource } from '@isthmus/store';
 import { keccak256, stringToHex, type Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
+import { SpareThreads } from '../ao/spare-threads.js';
 import { Auditor, type AuditorOptions } from './src/index.js';
 import { depositIdOf } from './src/domain/forms.js';
 
@@ -46,6 +48,9 @@ class Schedules implements AoNetwork {
   }
 }
 
+/** Of the auditors of all scenes of a file, which stops them when it is done. */
+export const threads = new SpareThreads();
+
 /** A deposit as guardians say it, but for its id. */
 export interface SaidLine {
   reference: string;
@@ -67,6 +72,7 @@ export abstract class TokenScene {
   /** Milliseconds at which messages get their places. */
   now = 0;
   private readonly auditors: Auditor[] = [];
+  private readonly taken: WorkerPool[] = [];
 
   protected abstract chainOptions(): AuditorOptions['chain'];
 
@@ -144,11 +150,14 @@ export abstract class TokenScene {
   }
 
   async auditor(options: Partial<AuditorOptions> = {}): Promise<Auditor> {
+    const workers = threads.take();
+    this.taken.push(workers);
     const auditor = await Auditor.open({
       chain: this.chainOptions(),
       processes: [this.process],
       network: this.network,
       patienceMs: 3_600_000,
+      workers,
       ...options,
     });
     this.auditors.push(auditor);
@@ -157,5 +166,6 @@ export abstract class TokenScene {
 
   async close(): Promise<void> {
     for (const auditor of this.auditors) await auditor.close();
+    for (const workers of this.taken) await threads.give(workers);
   }
 }

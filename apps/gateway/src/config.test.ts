@@ -83,7 +83,7 @@ it('takes several homes, with what may be left out, and knows the assets of all'
     ['eip155:1', 1],
     ['eip155:10', 1],
   ]);
-  expect(data && assetsOf(data).map((a) => [a.id, a.minDeposit])).toEqual([
+  expect(data && assetsOf(data).map((a) => [a.id, a.minWithdrawal])).toEqual([
     ['eip155:1/slip44:60', 1n],
     ['eip155:10/slip44:60', 1n],
   ]);

@@ -137,6 +137,6 @@ export const gatewaySchema = shape.refine((c) => c.settlement === undefined || c
 });
 
 export type GatewayConfig = z.output<typeof gatewaySchema>;
-/** Every bridged asset, whatever its home. */
-export const assetsOf = ({ homes }: Pick<GatewayConfig, 'homes'>): HomeAsset[] =>
-  homes.flatMap((h): HomeAsset[] => h.assets);
+/** What is configured of every bridged asset, whatever its home. */
+export const assetsOf = ({ homes }: Pick<GatewayConfig, 'homes'>): Omit<HomeAsset, 'minDeposit'>[] =>
+  homes.flatMap((h): Omit<HomeAsset, 'minDeposit'>[] => h.assets);

@@ -6,6 +6,8 @@ import { collectDefaultMetrics, Counter, Registry } from 'prom-client';
 import type { PartHealth } from './api/schemas.js';
 
 const MAX_BACKOFF_MS = 30_000;
+/** What is done often is tried again often: never later than it would have been done this many times. */
+const MAX_BACKOFF_STEPS = 30;
 
 export class Health {
   readonly registry = new Registry();
@@ -72,7 +74,7 @@ export class Health {
         this.bad(part, error);
         failed += 1;
       }
-      const wait = Math.min(everyMs * 2 ** Math.min(failed, 10), MAX_BACKOFF_MS);
+      const wait = Math.min(everyMs * Math.min(2 ** Math.min(failed, 10), MAX_BACKOFF_STEPS), MAX_BACKOFF_MS);
       await delay(wait, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
   }

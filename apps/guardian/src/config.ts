@@ -9,14 +9,7 @@ import {
   solanaAssetId,
   solanaMintOf,
 } from '@isthmus/bridge';
-import {
-  checkFinality,
-  DEFAULT_FINALITY,
-  MAX_FEE_RATE,
-  networkOf as bitcoinNetwork,
-  PERIOD,
-  solana,
-} from '@isthmus/chains';
+import { MAX_FEE_RATE, networkOf as bitcoinNetwork, PERIOD, solana } from '@isthmus/chains';
 import { ConfigError } from '@isthmus/store';
 import { zeroAddress } from 'viem';
 import { z } from 'zod';
@@ -166,19 +159,7 @@ const bitcoinChain = z
         'name a network of Bitcoin as bip122:<first 32 digits of its first block>',
       ),
     ...sources,
-    /** How many confirmations so much money waits for: rising, the last step for any amount. What the last says is final for all. */
-    finality: z
-      .array(z.strictObject({ upTo: baseUnits.nullable(), confirmations: z.int().min(1).max(144) }))
-      .min(1)
-      .max(16)
-      .refine(
-        (steps) => isGood(() => checkFinality(steps)),
-        'steps rise in money and confirmations, and the last is for any amount (upTo: null)',
-      )
-      .default([...DEFAULT_FINALITY]),
-    /** Block to look for payments from: one before the vault was first paid, the same for every guardian. */
-    startHeight: z.int().min(1),
-    /** A block people have looked up, to begin the header chain at; without it, the first block. */
+    /** A block people have looked up, below the vault's first, to begin the header chain at; without it, the first block. */
     headerAnchor: z
       .strictObject({
         height: z
@@ -188,10 +169,6 @@ const bitcoinChain = z
         header: z.string().regex(/^[0-9a-f]{160}$/, 'write the header as 160 small hex digits'),
       })
       .optional(),
-    /** Satoshis; less is not credited. */
-    minDeposit: baseUnits.default(10_000n),
-    /** Blocks before a refund opens in which nothing is credited any more. Deposits are gathered twice as early. */
-    sweepMargin: z.int().min(1).max(10_000).default(72),
     /** Milliseconds a payment waits for others to share its fee. */
     batchMs: z.int().min(0).max(3_600_000).default(30_000),
     /** Satoshis per 1,000 virtual bytes this guardian signs at most. */
@@ -204,11 +181,7 @@ const bitcoinChain = z
      */
     reserve: baseUnits.default(100_000n),
   })
-  .refine(enoughSources, TOO_FEW)
-  .refine((c) => (c.headerAnchor?.height ?? 0) < c.startHeight, {
-    path: ['startHeight'],
-    error: 'payments are looked for above headerAnchor',
-  });
+  .refine(enoughSources, TOO_FEW);
 
 /** A network of Bitcoin: one vault, held by the guardians' keys there. */
 const bitcoinHome = z

@@ -38,6 +38,11 @@ export class ContractCustody implements Custody {
     return this.parts.home.isAs(decision, one.asset);
   }
 
+  /** Addresses are all a contract needs. */
+  accepts(): boolean {
+    return true;
+  }
+
   mayDecide(): Promise<boolean> {
     return Promise.resolve(true); // the vault takes decisions one after another by its own count
   }

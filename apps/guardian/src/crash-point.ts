@@ -13,7 +13,11 @@ export const CRASH_POINTS = [
   'sign.before-commit',
   'sign.after-commit',
 ] as const;
-export type CrashPoint = (typeof CRASH_POINTS)[number];
+/** Those a guardian passes besides where keys alone hold the vault, and releases are proposed. */
+export const PROPOSAL_CRASH_POINTS = ['propose.before-commit', 'propose.after-commit'] as const;
+export type CrashPoint = (typeof CRASH_POINTS | typeof PROPOSAL_CRASH_POINTS)[number];
+/** Is told of each durable step as it is passed; what it throws ends the work there. */
+export type OnStep = (point: CrashPoint) => void;
 
 /** Ends this process when a test says so. */
-export const crashPoint: (point: CrashPoint) => void = crashAt;
+export const crashPoint: OnStep = crashAt;

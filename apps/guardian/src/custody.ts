@@ -10,6 +10,8 @@ export type SignRefusal =
   | 'not-in-set'
   | 'behind'
   | 'rotation'
+  /** The vault has less than is owed. */
+  | 'books'
   | 'already-released'
   | 'bad-withdrawal'
   /** It is above what is signed before it can be read on Arweave. */
@@ -24,6 +26,8 @@ export type Write = (process: string, action: string, data: string, more?: reado
 export interface Custody {
   /** Whether the vault is as a decision wants it. @throws VaultDiverged */
   isAs(decision: Decision, one: FollowedAsset, view: ProcessView): Promise<boolean>;
+  /** Whether the vault could ever be as a decision wants it: what could not be is not voted for. */
+  accepts(decision: Decision, one: FollowedAsset): boolean;
   /** Whether this may be voted on now: a rotation waits for the one before it. */
   mayDecide(decision: Decision, one: FollowedAsset, view: ProcessView): Promise<boolean>;
   /** Signs for the vault what was decided on AO and does not hold there yet. @throws VaultDiverged, RotationConflict */

@@ -270,7 +270,8 @@ export class FollowedAsset {
     };
     for (const [name, value] of Object.entries(expected)) {
       const is = message.tags.find((t) => t.name === name)?.value;
-      if (is !== value) throw new WrongProcess(asset, name, is, value);
+      if (is !== value)
+        throw new WrongProcess(asset, name, is, value ?? 'none: the keys of its guardians make no vault');
     }
     this.authorities = new Set(message.tags.filter((t) => t.name === 'Authority').map((t) => t.value));
     return view;

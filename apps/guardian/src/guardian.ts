@@ -15,7 +15,6 @@ import {
 import { sourceHash, tokenSource, type Logger } from '@isthmus/store';
 import type { PrivateKeyAccount } from 'viem';
 import type { GuardianConfig } from './config.js';
-import { crashPoint } from './crash-point.js';
 import { ContractCustody } from './contract-custody.js';
 import type { Custody, SignRefusal, Write } from './custody.js';
 import { FollowedAsset } from './followed-asset.js';
@@ -31,7 +30,10 @@ const SENDS_AT_ONCE = 50;
 /** Large releases of one asset looked for on Arweave in one round, the oldest first; three requests each. */
 const LOOKS_AT_ONCE = 20;
 
-/** The vault holds less than AO owes: this guardian signs nothing for the asset and asks for a pause. */
+/** What keeps this guardian from signing anything at all, not only payments. */
+const IDLE: ReadonlySet<SignRefusal> = new Set(['not-in-set', 'behind', 'rotation']);
+
+/** The vault holds less than AO owes: this guardian signs no payment of the asset and asks for a pause. */
 export class ConservationBroken extends Error {
   readonly code = 'conservation';
   constructor(asset: string, short: bigint) {
@@ -113,6 +115,11 @@ export class Guardian {
     return this.parts.home.height;
   }
 
+  /** Deposits that were minted and that the home chain has taken back for good. */
+  get lostDeposits(): number {
+    return this.parts.home.lostDeposits ?? 0;
+  }
+
   /** Whether there is an asset for which nothing is in the way. */
   get serving(): boolean {
     return this.parts.home.watched && this.followed.some((f) => f.view !== null);
@@ -184,14 +191,14 @@ export class Guardian {
     const due = await ledger.toSend(sound, RESEND_MS, SENDS_AT_ONCE);
     const refusals: MessageRefused[] = [];
     for (const { item_id: id, item } of due) {
-      crashPoint('post.before-send');
+      ledger.onStep('post.before-send');
       try {
         await postItem(network, id, item);
       } catch (error) {
         if (!(error instanceof MessageRefused)) throw error;
         refusals.push(error); // what it will not take keeps nothing else back
       }
-      crashPoint('post.after-send');
+      ledger.onStep('post.after-send');
       await ledger.markTried(id);
     }
     throwAll(refusals);
@@ -235,11 +242,10 @@ export class Guardian {
     if ((isDecided || isMoot(decision, view)) && (await this.custody.isAs(decision, one, view)))
       return motions.close(motion, 'done');
     if (isDecided || !this.isMember(view)) return;
-    if (decision.kind === 'rotate' && decision.epoch !== view.set.epoch + 1n) {
-      log.warn(
-        { process, decision: motion.line, epoch: String(view.set.epoch) },
-        'no such rotation can be decided now',
-      );
+    const isNext = decision.kind !== 'rotate' || decision.epoch === view.set.epoch + 1n;
+    if (!isNext || !this.custody.accepts(decision, one)) {
+      const why = isNext ? 'these keys could not hold the vault' : 'no such rotation can be decided now';
+      log.warn({ process, decision: motion.line, epoch: String(view.set.epoch) }, why);
       return motions.close(motion, 'withdrawn');
     }
     if (!(await this.custody.mayDecide(decision, one, view))) return;
@@ -262,7 +268,7 @@ export class Guardian {
     if (!view) return;
     const process = one.asset.process;
     const released = await ledger.releasedAmong(process, [...view.open.keys()]);
-    const reason = await this.refusal(one, view, released);
+    const { reason, broken } = await this.orBroken(this.refusal(one, view, released));
     const { open, doubled } = await this.custody.unsigned(one, view);
     const sound: OpenWithdrawal[] = [];
     const looks = { left: LOOKS_AT_ONCE };
@@ -273,10 +279,21 @@ export class Guardian {
       if (why === null) sound.push(w);
       else refused.set(w.id, why);
     }
-    // While it is paused, what pays nobody goes on: deposits are gathered before their refund opens.
-    if (reason === null || reason === 'paused')
+    // Whatever payments wait for, what pays nobody goes on: deposits are gathered before their refund opens, or the books were shorter still.
+    if (reason === null || !IDLE.has(reason))
       for (const [id, why] of await this.custody.sign(one, view, sound)) refused.set(id, why);
-    throwAll(doubled);
+    throwAll([...broken, ...doubled]);
+  }
+
+  private async orBroken(
+    asked: Promise<SignRefusal | null>,
+  ): Promise<{ reason: SignRefusal | null; broken: ConservationBroken[] }> {
+    try {
+      return { reason: await asked, broken: [] };
+    } catch (error) {
+      if (error instanceof ConservationBroken) return { reason: 'books', broken: [error] };
+      throw error;
+    }
   }
 
   /** Why nothing of this asset is signed now; null when all is in order. @throws ConservationBroken */

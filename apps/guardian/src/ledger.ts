@@ -4,7 +4,7 @@ import { parseItem, TAIL_PAGE_BYTES, tagOf, type Item } from '@isthmus/ao';
 import type { VaultCursor } from '@isthmus/chains';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { Hex } from 'viem';
-import { crashPoint } from './crash-point.js';
+import { crashPoint, type OnStep } from './crash-point.js';
 
 export interface DepositRow {
   id: Hex;
@@ -53,7 +53,10 @@ export class DoubleSignRefused extends Error {
 export const otherContent = (epoch: bigint): string => `with another content in epoch ${epoch}`;
 
 export class Ledger implements ReplicaStore {
-  constructor(private readonly database: DataSource) {}
+  constructor(
+    private readonly database: DataSource,
+    readonly onStep: OnStep = crashPoint,
+  ) {}
 
   /** Where a scan stands; its name says what is scanned. */
   async cursor(scan: string): Promise<VaultCursor | null> {
@@ -104,9 +107,9 @@ export class Ledger implements ReplicaStore {
           releases.map((r) => String(r.amount)),
         ],
       );
-      crashPoint('scan.before-commit');
+      this.onStep('scan.before-commit');
     });
-    crashPoint('scan.after-commit');
+    this.onStep('scan.after-commit');
   }
 
   /** Where a scan stands now, in the transaction that keeps what it found. */
@@ -172,9 +175,9 @@ export class Ledger implements ReplicaStore {
           'update observed_release set item_id = $1 where process = $2 and number = any($3::bigint[])',
           [item.id, process, keys],
         );
-      crashPoint('attest.before-commit');
+      this.onStep('attest.before-commit');
     });
-    crashPoint('attest.after-commit');
+    this.onStep('attest.after-commit');
   }
 
   /** What was signed in this epoch among these numbers: the digest of its content by number. */
@@ -204,21 +207,32 @@ export class Ledger implements ReplicaStore {
         if (rows[0]?.digest !== digest) throw new DoubleSignRefused(process, number, otherContent(epoch));
       }
       await insertOutbox(manager, process, item);
-      crashPoint('sign.before-commit');
+      this.onStep('sign.before-commit');
     });
-    crashPoint('sign.after-commit');
+    this.onStep('sign.after-commit');
   }
 
   /** Notes that a proposal is this guardian's own; false when it was before. */
   async keepProposed(process: string, id: Hex, item: Item): Promise<boolean> {
-    return this.database.transaction(async (manager) => {
+    const isNew = await this.database.transaction(async (manager) => {
       const rows: unknown[] = await manager.query(
         'insert into own_proposal (process, id) values ($1, $2) on conflict do nothing returning 1',
         [process, id],
       );
       if (rows.length > 0) await insertOutbox(manager, process, item);
+      this.onStep('propose.before-commit');
       return rows.length > 0;
     });
+    this.onStep('propose.after-commit');
+    return isNew;
+  }
+
+  async hasProposed(process: string, id: Hex): Promise<boolean> {
+    const rows: unknown[] = await this.database.query('select 1 from own_proposal where process = $1 and id = $2', [
+      process,
+      id,
+    ]);
+    return rows.length > 0;
   }
 
   async hasSignedProposal(process: string, id: Hex): Promise<boolean> {
@@ -258,9 +272,9 @@ export class Ledger implements ReplicaStore {
       if (bound) throw new DoubleSignRefused(process, BigInt(bound.number), `under the anchor ${bound.anchor}`);
       await insertSigned(manager, process, [proposal]);
       await insertOutbox(manager, process, item);
-      crashPoint('sign.before-commit');
+      this.onStep('sign.before-commit');
     });
-    crashPoint('sign.after-commit');
+    this.onStep('sign.after-commit');
   }
 
   /** Takes back from the schedule what this guardian has signed: a database that was lost, or is an old copy, does not have it. */
@@ -362,7 +376,7 @@ export class Ledger implements ReplicaStore {
   }
 
   async append(process: string, entries: readonly ScheduleEntry[]): Promise<void> {
-    crashPoint('follow.before-keep');
+    this.onStep('follow.before-keep');
     await this.database.query(
       'insert into schedule_entry (process, nonce, message_id, assignment, message) select $1, * from unnest($2::bigint[], $3::text[], $4::bytea[], $5::bytea[])',
       [
@@ -373,7 +387,7 @@ export class Ledger implements ReplicaStore {
         entries.map((e) => e.message.raw),
       ],
     );
-    crashPoint('follow.after-keep');
+    this.onStep('follow.after-keep');
   }
 
   async module(id: string): Promise<Buffer | null> {

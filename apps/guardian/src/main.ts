@@ -53,6 +53,7 @@ class HealthController {
       chain: runner.chain,
       ready: runner.isReady(),
       sets: guardian.sets(),
+      lostDeposits: guardian.lostDeposits,
       parts: runner.health,
     }));
     return { ...this.about, ready: this.isReady(), homes };

@@ -89,6 +89,7 @@ function custodyOver(
     holdings: async () => 0n,
     canPay: () => true,
     vaultOf: () => '',
+    acceptsSet: () => true,
     learn: async () => undefined,
     followed: () => undefined,
     holder: async () => 'set',

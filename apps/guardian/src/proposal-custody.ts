@@ -32,6 +32,13 @@ export interface ProposalCustodyParts {
 /** Proposals signed in one round: each is rebuilt. */
 const SIGN_AT_ONCE = 20;
 
+interface Bindings {
+  /** By number of what this guardian has signed: the anchors that may still pay it. */
+  bound: Map<bigint, string[]>;
+  /** Anchors that cannot any more. */
+  voided: string[];
+}
+
 export class ProposalCustody implements Custody {
   private readonly turns: Turns;
   /** Proposals the ledger has a signature of, so that it is not asked again; of those that are open. */
@@ -47,6 +54,10 @@ export class ProposalCustody implements Custody {
   async isAs(decision: Decision, one: FollowedAsset, view: ProcessView): Promise<boolean> {
     if (decision.kind !== 'rotate') return true;
     return view.set.epoch >= decision.epoch && (await this.isHeldBySet(one, view));
+  }
+
+  accepts(decision: Decision, { asset }: FollowedAsset): boolean {
+    return decision.kind !== 'rotate' || this.parts.home.acceptsSet(asset, decision);
   }
 
   /** The set before last could not hand over what it still held. */
@@ -85,8 +96,8 @@ export class ProposalCustody implements Custody {
     payable: readonly OpenWithdrawal[],
   ): Promise<Map<string, SignRefusal>> {
     for (const id of this.signed) if (!view.proposals.has(id as OpenProposal['id'])) this.signed.delete(id);
-    const free = await this.unbound(one, payable);
-    await this.propose(one, view, set, free);
+    const bindings = await this.bindings(one, payable);
+    await this.propose(one, view, set, payable, bindings);
     const refused = new Map<string, SignRefusal>();
     const byNumber = new Map(payable.map((w) => [w.number, w]));
     const over = new Map<string, boolean>();
@@ -100,7 +111,7 @@ export class ProposalCustody implements Custody {
       if (!over.has(anchor)) over.set(anchor, (await this.parts.home.anchor(one.asset, anchor)) === 'void');
       if (over.get(anchor) === true) continue;
       left -= 1;
-      const why = await this.signOne(one, view, proposal, byNumber);
+      const why = await this.signOne(one, view, proposal, byNumber, bindings);
       if (why === null) continue;
       for (const number of proposal.withdrawals) {
         const w = byNumber.get(number);
@@ -122,14 +133,20 @@ export class ProposalCustody implements Custody {
     view: ProcessView,
     set: ProcessView['set'],
     payable: readonly OpenWithdrawal[],
+    { bound }: Bindings,
   ): Promise<void> {
     const { home, ledger, log, self, write } = this.parts;
     const { asset } = one;
     const index = set.guardians.findIndex((g) => g === self);
     const isTurn = (anchor: string): boolean => this.turns.isMine(anchor, index, set.guardians.length);
-    for (const line of await home.propose(asset, view, payable, isTurn)) {
+    const free = payable.filter((w) => !bound.has(w.number));
+    const held = payable.flatMap((withdrawal) => {
+      const [anchor, ...others] = bound.get(withdrawal.number) ?? [];
+      return anchor === undefined || others.length > 0 ? [] : { withdrawal, anchor };
+    });
+    for (const line of await home.propose(asset, view, free, isTurn, held)) {
       const id = proposalId(asset.process, line);
-      if (view.proposals.has(id)) continue;
+      if (view.proposals.has(id) || (await ledger.hasProposed(asset.process, id))) continue;
       if (await ledger.keepProposed(asset.process, id, await write(asset.process, 'Propose-Release', line)))
         log.info({ process: asset.process, proposal: id }, 'proposed a transaction of the vault');
     }
@@ -149,13 +166,14 @@ export class ProposalCustody implements Custody {
     view: ProcessView,
     proposal: OpenProposal,
     payable: ReadonlyMap<bigint, OpenWithdrawal>,
+    { bound, voided }: Bindings,
   ): Promise<SignRefusal | null> {
     const { home, ledger, log, write } = this.parts;
     const { process } = one.asset;
     const paid = proposal.withdrawals.flatMap((n) => payable.get(n) ?? []);
     if (paid.length < proposal.withdrawals.length) return 'not-payable';
-    const { bound, voided } = await this.bindings(one, paid);
-    if ([...bound.values()].some((anchors) => anchors.some((a) => a !== proposal.anchor))) return 'other-anchor';
+    const elsewhere = paid.some((w) => bound.get(w.number)?.some((a) => a !== proposal.anchor));
+    if (elsewhere) return 'other-anchor';
     const made = await home.sign(one.asset, view, proposal, paid);
     if ('refused' in made) {
       if (made.refused !== 'not-named')
@@ -167,21 +185,12 @@ export class ProposalCustody implements Custody {
     const message = await write(process, 'Sign-Release', line);
     await ledger.keepProposalSigned(process, { id, anchor, numbers: paid.map((w) => w.number) }, voided, message);
     this.signed.add(id);
+    for (const w of paid) bound.set(w.number, [anchor]);
     for (const w of paid) log.info({ transfer: w.id, number: String(w.number), proposal: id }, 'signed a release');
     return null;
   }
 
-  /** Those that may be proposed under any anchor: bound to none that is still open. */
-  private async unbound(one: FollowedAsset, payable: readonly OpenWithdrawal[]): Promise<OpenWithdrawal[]> {
-    const { bound } = await this.bindings(one, payable);
-    return payable.filter((w) => (bound.get(w.number) ?? []).length === 0);
-  }
-
-  /** By number, the anchors this guardian has signed it under that may still pay it; and those that cannot. */
-  private async bindings(
-    one: FollowedAsset,
-    among: readonly OpenWithdrawal[],
-  ): Promise<{ bound: Map<bigint, string[]>; voided: string[] }> {
+  private async bindings(one: FollowedAsset, among: readonly OpenWithdrawal[]): Promise<Bindings> {
     const { home, ledger } = this.parts;
     const numbers = among.map((w) => w.number);
     const known = await ledger.anchorsAmong(one.asset.process, numbers);
@@ -189,6 +198,6 @@ export class ProposalCustody implements Custody {
     for (const anchor of new Set([...known.values()].flat()))
       if ((await home.anchor(one.asset, anchor)) === 'void') voided.push(anchor);
     const bound = [...known].map(([n, anchors]) => [n, anchors.filter((a) => !voided.includes(a))] as const);
-    return { bound: new Map(bound), voided };
+    return { bound: new Map(bound.filter(([, anchors]) => anchors.length > 0)), voided };
   }
 }

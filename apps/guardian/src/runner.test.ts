@@ -31,6 +31,7 @@ function steps(fails: Partial<Record<string, Error>>, serving = true) {
       return serving;
     },
     height: 7n,
+    lostDeposits: 2,
     outbox: async () => 3,
   };
   return { guardian, calls };
@@ -58,6 +59,7 @@ describe('a round', () => {
     expect(runner.health.sign).toMatchObject({ ok: true, waiting: { paused: 2, behind: 1 } });
     const metrics = await counted.registry.metrics();
     expect(metrics).toMatch(/isthmus_guardian_height\{chain="eip155:1"\} 7/);
+    expect(metrics).toMatch(/isthmus_guardian_lost_deposits\{chain="eip155:1"\} 2/);
     expect(metrics).toMatch(/isthmus_guardian_outbox\{chain="eip155:1"\} 3/);
     for (const part of ALL)
       expect(metrics).toMatch(new RegExp(`isthmus_guardian_seconds_total{chain="eip155:1",part="${part}"} [0-9.e-]+`));
@@ -134,5 +136,10 @@ describe('the wait between rounds', () => {
     expect([0, 1, 9].map((failed) => backoffMs(500, failed, true))).toEqual([500, 1000, 2000]);
     expect([0, 9].map((failed) => backoffMs(60_000, failed, true))).toEqual([60_000, 60_000]);
     expect(backoffMs(60_000, 9, false)).toBe(60_000);
+  });
+
+  it('ends soon where rounds are close together', () => {
+    expect([0, 1, 9].map((failed) => backoffMs(100, failed, false))).toEqual([100, 200, 3000]);
+    expect(backoffMs(20, 9, true)).toBe(600);
   });
 });

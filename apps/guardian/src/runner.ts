@@ -9,7 +9,7 @@ const PARTS = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'] as const;
 type Part = (typeof PARTS)[number];
 
 /** What a runner drives: a guardian's steps, and what they came to. */
-export type Steps = Pick<Guardian, Part | 'height' | 'serving' | 'outbox'>;
+export type Steps = Pick<Guardian, Part | 'height' | 'serving' | 'outbox' | 'lostDeposits'>;
 
 export interface PartHealth {
   ok: boolean;
@@ -22,6 +22,8 @@ export interface PartHealth {
 }
 
 const MAX_BACKOFF_MS = 30_000;
+/** What is looked at often is tried again often: never later than this many rounds would have taken. */
+const MAX_BACKOFF_ROUNDS = 30;
 /** What fails for one asset does not make the others wait longer than this. */
 const MAX_PARTIAL_BACKOFF_MS = 2_000;
 /** A round that ended longer ago than this says nothing about now. */
@@ -29,7 +31,10 @@ const STALE_MS = 120_000;
 
 /** Milliseconds until the next round, after this many failed in a row; `partial` when some assets are still served. */
 export function backoffMs(pollMs: number, failedRounds: number, partial: boolean): number {
-  const most = Math.max(pollMs, partial ? MAX_PARTIAL_BACKOFF_MS : MAX_BACKOFF_MS);
+  const most = Math.max(
+    pollMs,
+    Math.min(pollMs * MAX_BACKOFF_ROUNDS, partial ? MAX_PARTIAL_BACKOFF_MS : MAX_BACKOFF_MS),
+  );
   return Math.min(pollMs * 2 ** Math.min(failedRounds, 20), most);
 }
 
@@ -57,6 +62,12 @@ export class GuardianMetrics {
   readonly outbox = new Gauge({
     name: 'isthmus_guardian_outbox',
     help: 'Messages the schedule does not hold yet',
+    labelNames: ['chain'],
+    registers: [this.registry],
+  });
+  readonly lostDeposits = new Gauge({
+    name: 'isthmus_guardian_lost_deposits',
+    help: 'Deposits that were minted and that the home chain has taken back for good',
     labelNames: ['chain'],
     registers: [this.registry],
   });
@@ -141,6 +152,7 @@ export class Runner {
       if (part === 'watch' ? !good : part === 'follow' && !this.guardian.serving) return false;
     }
     this.metrics.height.set({ chain }, Number(this.guardian.height));
+    this.metrics.lostDeposits.set({ chain }, this.guardian.lostDeposits);
     this.metrics.outbox.set({ chain }, await this.guardian.outbox().catch(() => Number.NaN));
     return good;
   }

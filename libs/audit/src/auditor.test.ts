@@ -1,7 +1,19 @@
 /** The auditor on a real vault and a token it computes itself: nothing to say of a sound bridge, and every finding made to happen. */
 import { keccak256, stringToHex, toHex, zeroAddress, type Hex } from 'viem';
 import { Source } from '../../chains/src/ethereum/harness.js';
-import { ALICE, CHAIN, COIN, RECIPIENT, Scene, SCHEDULER, Shelf, Stage, TOKEN, TOKEN_CODE } from '../harness.js';
+import {
+  ALICE,
+  CHAIN,
+  COIN,
+  RECIPIENT,
+  Scene,
+  SCHEDULER,
+  Shelf,
+  Stage,
+  threads,
+  TOKEN,
+  TOKEN_CODE,
+} from '../harness.js';
 import {
   AuditError,
   csvOf,
@@ -27,7 +39,10 @@ beforeAll(async () => {
   stage = await Stage.open();
   await stage.list(COIN);
 });
-afterAll(() => stage.anvil.stop());
+afterAll(async () => {
+  await stage.anvil.stop();
+  await threads.stop();
+});
 beforeEach(async () => {
   fresh = await stage.chain.snapshot();
   await begin();

@@ -24,6 +24,8 @@ export interface AuditorOptions {
   /** SHA-256 of the sources a token may run, hexadecimal; none: any. */
   knownCode?: readonly string[];
   onSlot?: ((process: string, slot: number) => void) | undefined;
+  /** Where the processes are evaluated, for whoever gives it to close them there; the auditor's own, which ends with it, unless told. */
+  workers?: WorkerPool | undefined;
 }
 
 /** What to look at: absent, all that is final. */
@@ -36,7 +38,8 @@ export interface AuditAt {
 export class Auditor {
   private constructor(
     private readonly options: AuditorOptions,
-    private readonly workers: WorkerPool,
+    /** Its own. */
+    private readonly workers: WorkerPool | null,
     private readonly readers: readonly ProcessReader[],
     private readonly chain: HomeChain,
     private readonly books: Books,
@@ -44,7 +47,8 @@ export class Auditor {
 
   /** @throws AuditError when the processes are none of a bridge, or not of one home */
   static async open(options: AuditorOptions): Promise<Auditor> {
-    const workers = new WorkerPool(1);
+    const workers = options.workers ?? new WorkerPool(1);
+    const own = options.workers ? null : workers;
     try {
       const { network, scheduler, onSlot } = options;
       const readers: ProcessReader[] = [];
@@ -60,9 +64,9 @@ export class Auditor {
           'bad-request',
           'Two of the processes are of one asset: only one of them can be its token.',
         );
-      return new Auditor(options, workers, readers, openChain(options.chain, places), new Books(places));
+      return new Auditor(options, own, readers, openChain(options.chain, places), new Books(places));
     } catch (error) {
-      await workers.stop();
+      await own?.stop();
       throw error;
     }
   }
@@ -81,7 +85,7 @@ export class Auditor {
   }
 
   async close(): Promise<void> {
-    await this.workers.stop();
+    await this.workers?.stop();
   }
 
   /** Schedules first, chain second: what was minted by then was final before. */

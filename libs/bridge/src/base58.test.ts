@@ -16,6 +16,19 @@ describe('base58', () => {
     );
   });
 
+  test('of text too, whatever its length: each has the bytes whose one form it is', () => {
+    const text = fc.string({ unit: fc.constantFrom('1', '9', 'A', 'z', '2', 'Z', 'a', 'R', '7', 'm'), maxLength: 100 });
+    fc.assert(fc.property(text, (written) => toBase58(fromBase58(written)) === written));
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (bytes) => {
+        const full = bytes.with(0, 255);
+        expect(BigInt(`0x${Buffer.from(fromBase58(toBase58(full))).toString('hex')}`)).toBe(
+          BigInt(`0x${Buffer.from(full).toString('hex')}`),
+        );
+      }),
+    );
+  });
+
   test('zero bytes in front are ones, and nothing is nothing', () => {
     expect(toBase58(new Uint8Array(32))).toBe('1'.repeat(32));
     expect(fromBase58('')).toEqual(new Uint8Array());

@@ -7,6 +7,7 @@ export type BridgeErrorCode =
   | 'bad-reference'
   | 'bad-line'
   | 'bad-signature'
+  | 'bad-terms'
   | 'bad-process'
   | 'bad-transition';
 

@@ -10,6 +10,7 @@ import {
   familyOf,
   parseDepositReference,
 } from './home-chain.js';
+import { NOBODYS, RESERVED_KEYS } from './solana.js';
 import { toBase58 } from './base58.js';
 import { BridgeError } from './errors.js';
 
@@ -83,6 +84,10 @@ it('a Solana address is 32 bytes in base58, and not the system program', () => {
   );
   expect(isRecipientOn(SOLANA, '1'.repeat(32))).toBe(false);
   expect(isRecipientOn(SOLANA, '0'.repeat(44))).toBe(false);
+});
+
+it.each([...RESERVED_KEYS, ...NOBODYS])('S20 %s is an address of Solana, and nobody is paid there', (key) => {
+  expect([isSenderOn(SOLANA, key), isRecipientOn(SOLANA, key)]).toEqual([true, false]);
 });
 
 it('a chain is of a family there is', () => {

@@ -7,7 +7,7 @@ import { isEthereumAddress } from './address.js';
 import { isBase58 } from './base58.js';
 import { BITCOIN_PREFIXES, readBitcoinAddress } from './bitcoin-address.js';
 import { BridgeError } from './errors.js';
-import { isSolanaAddress } from './solana.js';
+import { isSolanaAddress, isSolanaRecipient } from './solana.js';
 
 /** CAIP-2 namespaces of the chains there are vaults on. */
 export type ChainFamily = 'eip155' | 'bip122' | 'solana';
@@ -95,9 +95,8 @@ const families: Readonly<Record<ChainFamily, Family>> = {
         : null,
     isTx: (text) => isBase58(text, 64),
     isSender: isSolanaAddress,
-    // The system program's address, all zeros, is nobody's.
-    isRecipient: (text) => isSolanaAddress(text) && !/^1+$/.test(text),
-    recipient: 'a Solana address',
+    isRecipient: isSolanaRecipient,
+    recipient: 'a Solana address, and no program or sysvar of the cluster',
     // As many as SPL's multisig takes.
     proposes: { isKey: isSolanaAddress, mostGuardians: 11 },
   },

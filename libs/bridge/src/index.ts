@@ -5,6 +5,7 @@ export * from './asset.js';
 export * from './attestation.js';
 export * from './base58.js';
 export * from './bitcoin-address.js';
+export * from './bitcoin-terms.js';
 export * from './conservation.js';
 export * from './decision.js';
 export * from './errors.js';

@@ -34,6 +34,61 @@ export function isSolanaAddress(text: unknown): text is string {
   return isBase58(text, 32);
 }
 
+/**
+ * Keys no transaction may write, so that no payment to them ever succeeds: native programs, precompiles, sysvars and their owners, as
+ * anza-xyz/agave names them (reserved-account-keys/src/lib.rs, spelled in sdk-ids), those a feature has still to reserve too.
+ */
+export const RESERVED_KEYS: readonly string[] = [
+  'AddressLookupTab1e1111111111111111111111111',
+  'BPFLoader1111111111111111111111111111111111',
+  'BPFLoader2111111111111111111111111111111111',
+  'BPFLoaderUpgradeab1e11111111111111111111111',
+  'ComputeBudget111111111111111111111111111111',
+  'Config1111111111111111111111111111111111111',
+  'Ed25519SigVerify111111111111111111111111111',
+  'Feature111111111111111111111111111111111111',
+  'KeccakSecp256k11111111111111111111111111111',
+  'LoaderV411111111111111111111111111111111111',
+  'NativeLoader1111111111111111111111111111111',
+  'Secp256r1SigVerify1111111111111111111111111',
+  'Stake11111111111111111111111111111111111111',
+  'StakeConfig11111111111111111111111111111111',
+  '11111111111111111111111111111111',
+  'Sysvar1111111111111111111111111111111111111',
+  'Sysvar1nstructions1111111111111111111111111',
+  'SysvarC1ock11111111111111111111111111111111',
+  'SysvarEpochRewards1111111111111111111111111',
+  'SysvarEpochSchedu1e111111111111111111111111',
+  'SysvarFees111111111111111111111111111111111',
+  'SysvarLastRestartS1ot1111111111111111111111',
+  'SysvarRecentB1ockHashes11111111111111111111',
+  'SysvarRent111111111111111111111111111111111',
+  'SysvarRewards111111111111111111111111111111',
+  'SysvarS1otHashes111111111111111111111111111',
+  'SysvarS1otHistory11111111111111111111111111',
+  'SysvarStakeHistory1111111111111111111111111',
+  'Vote111111111111111111111111111111111111111',
+  'ZkE1Gama1Proof11111111111111111111111111111',
+  'ZkTokenProof1111111111111111111111111111111',
+];
+
+/** Where nobody is paid on any cluster: what destroys what it gets, and the programs of tokens and memos. */
+export const NOBODYS: readonly string[] = [
+  '1nc1nerator11111111111111111111111111111111',
+  'ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL',
+  'Memo1UhkJRfHyvLMcVucJwxXeuD728EqVDDwQDxFMNo',
+  'MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr',
+  'TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA',
+  'TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb',
+];
+
+const UNPAYABLE: ReadonlySet<string> = new Set([...RESERVED_KEYS, ...NOBODYS]);
+
+/** Whether a withdrawal may go there, as far as the key alone says. contracts/ao/token.lua has the same keys. */
+export function isSolanaRecipient(text: unknown): text is string {
+  return isSolanaAddress(text) && !UNPAYABLE.has(text);
+}
+
 /** Whose a deposit is; `tags` null when they break the rules, which never stops the money. */
 export interface DepositMemo {
   recipient: string;

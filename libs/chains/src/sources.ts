@@ -112,7 +112,7 @@ export abstract class SourcePool<S extends Source> {
     const { agreement } = this;
     const keyed = async (_: S, ask: Ask) => {
       const value = await question(ask);
-      return { key: content(value), value };
+      return { key: sources.length === 1 ? '' : content(value), value }; // one has nobody to be compared with
     };
     const { good, bad } = await this.each(sources, keyed, (given, open) => {
       const [first = 0, second = 0] = sizes(given);

@@ -1,5 +1,5 @@
 /** What the local stack needs on Bitcoin: a vault of the guardians' keys with a first coin, from whose change every batch is made. */
-import { NETWORKS, vaultKeys, vaultScript } from '@isthmus/chains';
+import { NETWORKS, vaultKeys, vaultScript, type VaultKeys } from '@isthmus/chains';
 
 export interface BitcoinDeployment {
   /** The vault's own address. */
@@ -19,10 +19,16 @@ export interface BitcoinDeployOptions {
 /** In coins: what sweeps and the vault's moves are paid from, and the first batch's anchor. */
 const FIRST_COIN = 0.05;
 
+/** The vault of these keys, compressed, in hex. */
+export const vaultOf = (keys: readonly string[], threshold: number): VaultKeys =>
+  vaultKeys(
+    keys.map((key) => Buffer.from(key, 'hex')),
+    threshold,
+  );
+
 /** Pays the vault its first coin. @throws Error when the node refuses */
 export async function deployBitcoin({ rpcUrl, keys, threshold }: BitcoinDeployOptions): Promise<BitcoinDeployment> {
-  const own = keys.map((key) => Buffer.from(key, 'hex'));
-  const { address: vault } = vaultScript(vaultKeys(own, threshold), NETWORKS.regtest);
+  const { address: vault } = vaultScript(vaultOf(keys, threshold), NETWORKS.regtest);
   const startHeight = (await call<number>(rpcUrl, 'getblockcount')) + 1;
   await call(rpcUrl, 'sendtoaddress', vault, FIRST_COIN);
   return { vault, startHeight };

@@ -2,10 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { chainOf, NETWORKS, publicKeyOf } from '@isthmus/chains';
+import { chainOf, NETWORKS, publicKeyOf, sweepCost } from '@isthmus/chains';
 import { readSecret } from '@isthmus/store';
-import { deployBitcoin, hasBitcoin } from './deploy-bitcoin.js';
-import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts, type LocalPlan } from './local-home.js';
+import { deployBitcoin, hasBitcoin, vaultOf } from './deploy-bitcoin.js';
+import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts } from './local-home.js';
+import type { TokenPlan } from './token-processes.js';
 
 /** Between two blocks while something waits; on the public network ten minutes. */
 const BLOCK_MS = 2_000;
@@ -13,8 +14,9 @@ const BLOCK_MS = 2_000;
 const FEE_ESTIMATE = '5000';
 /** Words the local wallet follows from; it pays by `sendtoaddress`. */
 const WALLET = 'faucet';
+/** Two confirmations for any amount at the least: what one block alone takes back was not minted yet. */
 const CONFIRMATIONS = [
-  { upTo: '100000000', confirmations: 2 },
+  { upTo: 100_000_000n, confirmations: 2 },
   { upTo: null, confirmations: 3 },
 ];
 
@@ -42,7 +44,7 @@ export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFi
     () => deployBitcoin({ rpcUrl, keys, threshold }),
   );
   const id = chainOf(NETWORKS.regtest);
-  const plan: LocalPlan = {
+  const plan: TokenPlan = {
     id: `${id}/slip44:0`,
     chain: id,
     vault: deployed.vault,
@@ -50,16 +52,22 @@ export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFi
     symbol: 'aBTC',
     decimals: 8,
     limit: 10n * 10n ** 8n,
-    minDeposit: 10_000n,
     minWithdrawal: 20_000n,
+    terms: {
+      startHeight: deployed.startHeight,
+      minDeposit: 10_000n,
+      // What a deposit takes that must be swept alone.
+      sweepFee: sweepCost(vaultOf(keys, threshold), NETWORKS.regtest, BigInt(FEE_ESTIMATE)),
+      sweepMargin: 72,
+      leastRefund: 144,
+      finality: CONFIRMATIONS,
+    },
   };
   const { assets, items } = await processesOf(module, { ...set, keys }, [plan]);
   const chain = {
     id,
     rpcUrls: [rpcUrl],
     agreement: 1,
-    finality: CONFIRMATIONS,
-    startHeight: deployed.startHeight,
   };
   return {
     name: 'Bitcoin (local regtest)',
@@ -73,12 +81,11 @@ export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFi
       chain: { ...chain, name: 'Bitcoin (local regtest)', finalitySeconds: (3 * BLOCK_MS) / 1000, registrarKeyFile },
       assets: assets.map((asset) => ({
         ...asset,
-        minDeposit: String(plan.minDeposit),
         minWithdrawal: String(plan.minWithdrawal),
       })),
     },
     guardian: (index) => ({
-      chain: { ...chain, minDeposit: String(plan.minDeposit), batchMs: 2 * pollMs, reserve: '1000000' },
+      chain: { ...chain, batchMs: 2 * pollMs, reserve: '1000000' },
       keyFile: keyFiles[index],
       assets: assets.map(({ id: asset, process }) => ({ id: asset, process })),
     }),

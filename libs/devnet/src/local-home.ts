@@ -90,7 +90,7 @@ export async function deployOnce<D>(
 export async function processesOf(
   module: Item,
   set: TokenSet,
-  plans: readonly LocalPlan[],
+  plans: readonly TokenPlan[],
 ): Promise<{ assets: LocalAsset[]; items: string[] }> {
   const spawns = await Promise.all(plans.map((plan) => tokenSpawn(module, plan, set, false)));
   return {

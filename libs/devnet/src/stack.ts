@@ -182,12 +182,13 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   part(options.elsewhere ? 'gateway' : 'gateway with AO units');
   if (!options.elsewhere) await spawnProcesses(ports.gateway);
 
-  const guardians: SupervisedChild[] = [];
-  for (const [i, name] of guardianNames().entries()) {
-    const config = configs.guardians[i] as string;
-    guardians.push(await startChild(name, built('apps/guardian/src'), ports.guardians + i, config));
-    part(name);
-  }
+  // All at once: most of a start is one thread loading code.
+  const starting = guardianNames().map((name, i) =>
+    startChild(name, built('apps/guardian/src'), ports.guardians + i, configs.guardians[i] as string),
+  );
+  await Promise.allSettled(starting); // whoever came up is known to be stopped, also when another did not
+  const guardians = await Promise.all(starting);
+  part('guardians');
   return { gatewayUrl, rpcUrl: anvil.url, deployment, postgres, anvil, arweave, homes, gateway, guardians, stop };
 }
 

@@ -1,5 +1,6 @@
 /** The token processes of a local stack, as signed items that are ready to be sent to a scheduler. */
 import { createItem, ethereumSigner, type Item, type Tag } from '@isthmus/ao';
+import { encodeBitcoinTerms, TERMS_TAG, type BitcoinTerms } from '@isthmus/bridge';
 import { tokenSource } from '@isthmus/store';
 import { devKey } from './accounts.js';
 
@@ -35,6 +36,8 @@ export interface TokenPlan {
   decimals: number;
   limit: bigint;
   minWithdrawal: bigint;
+  /** Of a home on Bitcoin. */
+  terms?: BitcoinTerms;
 }
 
 /** A limit's window. */
@@ -70,6 +73,7 @@ export function tokenSpawn(module: Item, plan: TokenPlan, set: TokenSet, isAos: 
     'Isthmus-Vault': plan.vault,
     'Isthmus-Guardians': set.guardians.join(','),
     ...(set.keys.length > 0 ? { 'Isthmus-Guardian-Keys': set.keys.join(',') } : {}),
+    ...(plan.terms ? { [TERMS_TAG]: encodeBitcoinTerms(plan.terms) } : {}),
     'Isthmus-Threshold': String(set.threshold),
     'Isthmus-Pause-Threshold': String(set.pauseThreshold),
     'Isthmus-Epoch': '1',

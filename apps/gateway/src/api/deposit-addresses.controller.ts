@@ -82,14 +82,11 @@ export class DepositAddressesController {
 
   /** @throws Problem `too-many-requests` */
   private async count(addresses: DepositAddresses, request: Request): Promise<void> {
-    try {
-      await this.limiters.get(addresses)?.consume(clientOf(request.ip ?? ''));
-      await this.all.consume('all');
-    } catch {
-      throw new Problem(
-        'too-many-requests',
-        `At most ${addresses.perMinute} deposit addresses a minute; wait a moment.`,
-      );
-    }
+    const refuse = (most: number, whose: string) => (): never => {
+      throw new Problem('too-many-requests', `At most ${most} deposit addresses a minute${whose}; wait a moment.`);
+    };
+    const own = this.limiters.get(addresses);
+    await own?.consume(clientOf(request.ip ?? '')).catch(refuse(addresses.perMinute, ' for one client'));
+    await this.all.consume('all').catch(refuse(ALL_PER_MINUTE, ' for all together'));
   }
 }

@@ -28,6 +28,19 @@ it('X14 counts each client by itself', async () => {
   expect(await asked.give(body, from('198.51.100.7'))).toBe('given');
 });
 
+it('X14 counts all clients together too, and who is refused for himself takes nothing from them', async () => {
+  const asked = controller();
+  const most = 600;
+  for (let i = 0; i < most - 2; i += 1) await asked.give(body, from(`192.0.${i >> 8}.${i & 255}`));
+  await asked.give(body, from('192.0.0.0'));
+  await expect(asked.give(body, from('192.0.0.0'))).rejects.toMatchObject({ code: 'too-many-requests' });
+  await asked.give(body, from('203.0.113.1'));
+  await expect(asked.give(body, from('198.51.100.7'))).rejects.toMatchObject({
+    code: 'too-many-requests',
+    message: expect.stringContaining(`${most} deposit addresses a minute`),
+  });
+});
+
 it('gives none where there are none, and none while deposits are not taken', async () => {
   await expect(controller().give({ ...body, asset: ETH }, from('192.0.2.1'))).rejects.toMatchObject({
     code: 'bad-request',

@@ -36,7 +36,7 @@ export class Quoting {
   private async depositQuote(
     asset: HomeAsset,
     request: Asked<'deposit'>,
-    { open, why, minDeposit, room }: Standing,
+    { open, why, minDeposit, depositFee, room }: Standing,
   ): Promise<DepositQuote> {
     const wanted = BigInt(request.amount);
     if (!open)
@@ -63,8 +63,8 @@ export class Quoting {
       direction: 'deposit',
       asset: asset.id,
       amount: String(wanted),
-      fee: '0',
-      receive: String(wanted),
+      fee: String(depositFee),
+      receive: String(wanted - depositFee),
       minimum: String(minimum),
       expectedSeconds: depositSeconds(home.pace),
       chain: home.chain.id,

@@ -17,11 +17,7 @@ async function answer(work: AuditWork): Promise<AuditAnswer> {
   let auditor = auditors.get(work.chain);
   try {
     auditor ??= await Auditor.open({
-      chain: {
-        ...work.reading,
-        startHeight: BigInt(work.reading.startHeight),
-        minDeposit: BigInt(work.reading.minDeposit),
-      },
+      chain: { ...work.reading, startHeight: BigInt(work.reading.startHeight) },
       processes: work.processes,
       network: networkAt(work.network),
       scheduler: work.scheduler,

@@ -17,9 +17,6 @@ export interface AuditWork {
     finality: AuditorOptions['chain']['finality'];
     /** Nothing before it is read. */
     startHeight: number;
-    /** Base units. */
-    minDeposit: string;
-    sweepMargin?: number | undefined;
   };
   patienceMs: number;
   knownCode: readonly string[];
@@ -33,13 +30,10 @@ interface AuditedHome {
     id: string;
     rpcUrls: readonly string[];
     agreement: number;
-    /** On Bitcoin a table, of rising confirmations. */
-    finality?: AuditorOptions['chain']['finality'] | readonly { confirmations: number }[];
+    finality?: AuditorOptions['chain']['finality'];
     deployBlock?: number;
-    startHeight?: number;
-    sweepMargin?: number;
   };
-  assets: readonly { process: string; minDeposit: bigint }[];
+  assets: readonly { process: string }[];
 }
 
 /** What there is to audit, home by home. */
@@ -54,25 +48,12 @@ export function worksOf(
     network: placeOf(ao, gatewayUrl),
     scheduler,
     processes: assets.map((a) => a.process),
-    reading: readingOf(chain, assets),
+    reading: readingOf(chain),
     patienceMs: audit.patienceMs,
     knownCode: [sourceHash(tokenSource()), ...audit.tokenSources],
   }));
 }
 
-function readingOf(
-  { rpcUrls, agreement, finality, deployBlock, startHeight, sweepMargin }: AuditedHome['chain'],
-  [first]: AuditedHome['assets'],
-): AuditWork['reading'] {
-  return {
-    rpcUrls: rpcUrls.slice(0, agreement),
-    // What is minted soonest must be in a block that is read.
-    finality: isTable(finality) ? { confirmations: finality[0]?.confirmations ?? 1 } : finality,
-    startHeight: startHeight ?? deployBlock ?? 0,
-    minDeposit: String(first?.minDeposit ?? 0n),
-    sweepMargin,
-  };
+function readingOf({ rpcUrls, agreement, finality, deployBlock = 0 }: AuditedHome['chain']): AuditWork['reading'] {
+  return { rpcUrls: rpcUrls.slice(0, agreement), finality, startHeight: deployBlock };
 }
-
-const isTable = (finality: AuditedHome['chain']['finality']): finality is readonly { confirmations: number }[] =>
-  Array.isArray(finality);

@@ -14,7 +14,6 @@ const NOWHERE: AuditWork = {
     rpcUrls: ['http://127.0.0.1:1'],
     finality: { tag: 'finalized' },
     startHeight: 0,
-    minDeposit: '0',
   },
   patienceMs: 1000,
   knownCode: [],
@@ -82,12 +81,11 @@ it('each home is audited by what it is configured with, whatever its family', ()
   const rpcUrls = ['http://one.example', 'http://two.example', 'http://three.example'];
   const on = (id: string, more: object) => ({
     chain: { id, rpcUrls, agreement: 2, ...more },
-    assets: [{ process: 'P'.repeat(43), minDeposit: 7n }],
+    assets: [{ process: 'P'.repeat(43) }],
   });
-  const table = [{ confirmations: 2 }, { confirmations: 6 }];
   const homes = [
     on('eip155:1', { finality: { tag: 'safe' }, deployBlock: 5 }),
-    on('bip122:00', { finality: table, startHeight: 9, sweepMargin: 30 }),
+    on('bip122:00', {}),
     on('solana:1', {}),
   ];
   const works = worksOf(
@@ -96,10 +94,10 @@ it('each home is audited by what it is configured with, whatever its family', ()
     'http://gateway.example',
     'S',
   );
-  const told = { rpcUrls: rpcUrls.slice(0, 2), minDeposit: '7' };
+  const told = { rpcUrls: rpcUrls.slice(0, 2) };
   expect(works.map((w) => w.reading)).toEqual([
     { ...told, finality: { tag: 'safe' }, startHeight: 5 },
-    { ...told, finality: { confirmations: 2 }, startHeight: 9, sweepMargin: 30 },
+    { ...told, startHeight: 0 },
     { ...told, startHeight: 0 },
   ]);
 });

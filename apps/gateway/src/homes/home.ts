@@ -69,6 +69,8 @@ export interface Standing {
   why?: string;
   /** Least deposit. */
   minDeposit: bigint;
+  /** What is taken of a deposit, whatever it is. */
+  depositFee: bigint;
   /** The most that can be deposited still. */
   room: bigint;
   /** The most that may leave in one withdrawal. */

@@ -13,7 +13,6 @@ import {
 import {
   ArweaveClient,
   assetNoticeTags,
-  ArweaveSource,
   BaseLayerPoster,
   createCheckpoint,
   createSeal,
@@ -24,7 +23,7 @@ import {
   type SealedRange,
 } from '@isthmus/arweave';
 import { ReplayStage, tokenTags } from '../../replay-stage.js';
-import { rebuild, type RebuildOptions } from './rebuild.js';
+import type { RebuildOptions } from './rebuild.js';
 
 const COUNTER = 'local n = 0 function handle(msg) n = n + 1 ao.send({ Target = msg.From, Data = tostring(n) }) end';
 let stage: ReplayStage;
@@ -102,13 +101,7 @@ class Liar {
 }
 
 async function replayed(liar: Liar, more: Partial<RebuildOptions> = {}) {
-  return rebuild({
-    source: new ArweaveSource(stage.arweave.url),
-    scheduler: liar.signer.address,
-    database: await stage.database(),
-    workers: 1,
-    ...more,
-  });
+  return stage.rebuild({ scheduler: liar.signer.address, database: await stage.database(), ...more });
 }
 
 async function found(liar: Liar, more: Partial<RebuildOptions> = {}): Promise<Partial<Finding>> {

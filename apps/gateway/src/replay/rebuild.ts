@@ -33,8 +33,8 @@ export interface RebuildOptions {
   scheduler: string;
   /** Empty but for its tables. */
   database: DataSource;
-  /** Compute threads. */
-  workers: number;
+  /** How many compute threads of its own; or those of whoever gives them, to close what is open there. */
+  workers: number | WorkerPool;
   memoryBudget?: number | undefined;
   /** Number of the last bundle to take; all there are unless told. */
   upTo?: number | undefined;
@@ -88,13 +88,17 @@ export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
       'bad-request',
       '--tail: slots that are not settled are for a gateway to go on with: say where with --into.',
     );
-  const workers = new WorkerPool(options.workers);
+  const { workers: asked } = options;
+  const workers = typeof asked === 'number' ? new WorkerPool(asked) : asked;
   const tables = await ScheduleTables.open(options.database, options.scheduler, options.goOn ?? false);
   const ledger = await ResultsLedger.open(options.database);
+  const begun = new Rebuild(options, workers, tables, ledger);
   try {
-    return await new Rebuild(options, workers, tables, ledger).run();
+    return await begun.run();
   } finally {
-    await workers.stop();
+    const ended = begun.end();
+    if (workers !== asked) await workers.stop(); // what is under way there is not waited for
+    await ended;
     await ledger.close();
     await tables.close();
   }
@@ -111,24 +115,26 @@ class Rebuild {
 
   constructor(
     private readonly options: RebuildOptions,
-    workers: WorkerPool,
+    private readonly workers: WorkerPool,
     private readonly tables: ScheduleTables,
     private readonly ledger: ResultsLedger,
   ) {
-    const { database, memoryBudget, workers: threads } = options;
+    const { database, memoryBudget } = options;
     this.follower = new Follower(options.scheduler);
-    this.rerun = new Rerun(
-      {
-        database,
-        workers,
-        memoryBudget,
-        onOutcomes: async (process, first, outcomes, messages) => {
-          await ledger.take(process, first, outcomes, messages);
-          this.say();
-        },
+    this.rerun = new Rerun({
+      database,
+      workers,
+      memoryBudget,
+      onOutcomes: async (process, first, outcomes, messages) => {
+        await ledger.take(process, first, outcomes, messages);
+        this.say();
       },
-      threads,
-    );
+    });
+  }
+
+  /** Resolves when nothing is evaluated any more, however far it has come. */
+  end(): Promise<void> {
+    return this.rerun.end();
   }
 
   async run(): Promise<Rebuilt> {
@@ -208,7 +214,7 @@ class Rebuild {
         await this.rerun.giveStored(process);
       }
     };
-    await Promise.all(Array.from({ length: 2 * this.options.workers }, work));
+    await Promise.all(Array.from({ length: 2 * this.workers.size }, work));
   }
 
   private async beginAtCheckpoint(process: string): Promise<void> {

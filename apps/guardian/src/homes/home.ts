@@ -24,14 +24,16 @@ interface HomeView {
   readonly watched: boolean;
   /** Takes what is final; what it found is in the ledger afterwards. @throws with a typed code what keeps it from it */
   watch(): Promise<void>;
-  /** Whether every deposit the process has minted is known here. */
+  /** Deposits that were minted and that the chain has taken back for good; only where what is final is a matter of how deep it lies. */
+  readonly lostDeposits?: number;
+  /** Whether every deposit the process has minted is known here, or lost for good. */
   hasSeen(view: ProcessView): boolean;
   /** What the vault has for an asset in final state, base units. */
   holdings(asset: Asset): Promise<bigint>;
   /** Whether the vault could pay an asset there. */
   canPay(recipient: string, asset: Asset): boolean;
-  /** The vault a process for this asset names in its spawn, with the set it was spawned with. */
-  vaultOf(asset: Asset, set: GuardianSet): string;
+  /** The vault a process for this asset names in its spawn, with the set it was spawned with; null when that could hold none. */
+  vaultOf(asset: Asset, set: GuardianSet): string | null;
 }
 
 /** A vault that is a contract: it knows the guardian set, counts, limits and pauses for itself. */
@@ -69,6 +71,12 @@ export interface ContractHome extends HomeView {
  */
 export type AnchorStanding = 'open' | 'void' | 'unsure';
 
+/** A withdrawal that this guardian has signed under an anchor which is still open: it is paid over that or not at all. */
+export interface BoundWithdrawal {
+  withdrawal: OpenWithdrawal;
+  anchor: string;
+}
+
 /** Why a guardian does not sign a proposal. */
 export type ProposalRefusal =
   | 'behind'
@@ -83,6 +91,9 @@ export type ProposalRefusal =
   /** The set names another key for this guardian than the one it has. */
   | 'other-key';
 
+/** Guardians, their keys on the chain, and how many of them sign. */
+export type NamedSet = Pick<GuardianSet, 'guardians' | 'keys' | 'threshold'>;
+
 /** A vault that guardians hold by their keys on the chain: M of them sign each transaction, which only they can refuse. */
 export interface ProposingHome extends HomeView {
   readonly custody: 'proposals';
@@ -90,17 +101,21 @@ export interface ProposingHome extends HomeView {
   learn(asset: Asset, entry: ScheduleEntry, events: readonly BridgeEvent[], view: ProcessView): Promise<void>;
   /** The asset's schedule was followed to its end just now. @throws with a typed code when it may not be acted on */
   followed(asset: Asset): void;
+  /** Whether these could hold the vault: nobody votes for a rotation to those who could not. */
+  acceptsSet(asset: Asset, set: NamedSet): boolean;
   /** The set whose keys hold the vault in final state: the view's own, the outgoing one, or neither (null). */
   holder(asset: Asset, view: ProcessView): Promise<'set' | 'outgoing' | null>;
   /**
    * The proposals this guardian would make now, as lines: payments of some of these withdrawals, a higher fee for what is stuck, what gathers
-   * coins or hands the vault over. None when others' serve. `isTurn` says for an anchor whether it is this guardian's turn to propose.
+   * coins or hands the vault over. None when others' serve. `isTurn` says for an anchor whether it is this guardian's turn to propose. What is `bound`
+   * may be proposed over its own anchor again, when what was signed there can be no more.
    */
   propose(
     asset: Asset,
     view: ProcessView,
     payable: readonly OpenWithdrawal[],
     isTurn: (anchor: string) => boolean,
+    bound: readonly BoundWithdrawal[],
   ): Promise<string[]>;
   /** Rebuilds a proposal's transaction from this guardian's own facts and signs it, the signatures as its line has them; or why not. */
   sign(

@@ -1,25 +1,17 @@
 /** Opens the home chain an entry of the configuration names. */
 import { chainIdOf } from '@isthmus/bridge';
-import { RpcPool, solana, VaultWatcher } from '@isthmus/chains';
-import { readSecret } from '@isthmus/store';
+import { RpcPool, VaultWatcher } from '@isthmus/chains';
 import { isBitcoinHome, isSolanaHome, type HomeConfig } from '../config.js';
 import { openBitcoinHome } from './bitcoin/open.js';
 import { EthereumHome } from './ethereum/ethereum-home.js';
 import type { HomeSurroundings, OpenedHome } from './home.js';
-import { SolanaHome } from './solana/solana-home.js';
-import { SolanaStore } from './solana/store.js';
+import { openSolanaHome } from './solana/open.js';
 
 /** @throws ConfigError for a key file that is none; with a typed code when what is kept of the chain breaks its rules */
 export async function openHome(config: HomeConfig, surroundings: HomeSurroundings): Promise<OpenedHome> {
-  const { ledger, database, self, log } = surroundings;
   if (isBitcoinHome(config)) return openBitcoinHome(config, surroundings);
-  if (isSolanaHome(config)) {
-    const { id, rpcUrls, agreement } = config.chain;
-    const pool = new solana.SolanaPool({ urls: rpcUrls, agreement, chain: id });
-    const seed = readSecret(config.keyFile);
-    const home = new SolanaHome({ config, pool, ledger, store: new SolanaStore(database), self, seed, log });
-    return { home, calls: () => pool.calls };
-  }
+  if (isSolanaHome(config)) return openSolanaHome(config, surroundings);
+  const { ledger, log } = surroundings;
   const { chain } = config;
   const pool = new RpcPool({
     urls: chain.rpcUrls,

@@ -12,14 +12,11 @@ export interface ChainOptions {
   rpcUrls: readonly string[];
   /**
    * When a block counts. Not less than the guardians wait for on Ethereum, `finalized` unless told; on Bitcoin, where they wait longer for more money, so
-   * many confirmations as they want for the least, 1 unless told.
+   * many confirmations as they want for the least, unless told what the home's terms say.
    */
   finality?: { tag: 'finalized' | 'safe' } | { confirmations: number } | undefined;
-  /** Block of the vault's deployment, or any before its first money. */
+  /** On Ethereum the block of the vault's deployment, or any before its first money. */
   startHeight?: bigint;
-  /** On Bitcoin: satoshis below which nobody is credited, and blocks before a refund opens in which nobody is; unless told as guardians have them. */
-  minDeposit?: bigint | undefined;
-  sweepMargin?: number | undefined;
 }
 
 /** @param places of the token processes, at least one @throws AuditError `bad-request` when they are not of one home */
@@ -30,23 +27,17 @@ export function openChain(options: ChainOptions, places: readonly AssetPlace[]):
   const family = familyOf(first.chain);
   if (family !== 'solana' && places.some((p) => p.vault !== first.vault))
     throw new AuditError('bad-request', 'The processes are of several vaults: audit each vault by itself.');
-  const { rpcUrls, finality, startHeight = 0n, minDeposit = 10_000n, sweepMargin = 72 } = options;
+  const { rpcUrls, finality, startHeight = 0n } = options;
   if (family === 'eip155') {
     const [vault, assets] = [first.vault as Hex, places.map((p) => p.address as Hex)]; // as families.ts reads them
     const until = finality ?? { tag: 'finalized' };
     return new VaultReader({ rpcUrls, finality: until, deployBlock: startHeight, chain: first.chain, vault, assets });
   }
   if (family === 'bip122') {
-    const { confirmations } = finality && 'tag' in finality ? { confirmations: 0 } : (finality ?? { confirmations: 1 });
-    if (confirmations < 1) throw new AuditError('bad-request', 'On Bitcoin finality is a number of confirmations.');
-    return new BitcoinReader({
-      rpcUrls,
-      confirmations,
-      startHeight,
-      minDeposit,
-      sweepMargin,
-      place: first,
-    });
+    const confirmations = finality && ('tag' in finality ? 0 : finality.confirmations);
+    if (confirmations !== undefined && confirmations < 1)
+      throw new AuditError('bad-request', 'On Bitcoin finality is a number of confirmations.');
+    return new BitcoinReader({ rpcUrls, confirmations, place: first });
   }
   return new SolanaReader(rpcUrls, places);
 }

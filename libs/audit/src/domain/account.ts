@@ -26,7 +26,7 @@ export interface Account extends AssetPlace {
   burnt: NumberSet;
   settled: NumberSet;
   /** What proposed transactions pay, as whoever named one said, by its id. */
-  proposals: Map<string, (readonly bigint[])[]>;
+  proposals: Map<string, readonly bigint[]>;
   /** Transactions of the vault that nobody proposed. */
   spends: Map<string, VaultSpend>;
   /** Fees of transactions that paid nobody. */

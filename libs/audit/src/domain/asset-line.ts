@@ -42,7 +42,7 @@ export function lineOf(account: Account, deposits: Iterable<Deposit>, standing: 
   const own = [...deposits].filter((d) => d.asset === account.address);
   const isDue = ({ reference, to }: Deposit): boolean => 'recipient' in to && !hopeless.has(reference);
   const waiting = sum(own.filter(isDue).map((d) => d.amount));
-  const unmintable = sum(own.filter((d) => !isDue(d)).map((d) => d.amount));
+  const unmintable = sum(own.filter((d) => !isDue(d)).map((d) => d.amount + d.fee));
   const unshown = sum([
     ...[...account.releases.values()].filter((r) => isAhead(account, standing, r)).map((r) => r.paid + (r.fee ?? 0n)),
     ...[...account.spends.values()].filter((s) => isAhead(account, standing, s)).map(lost),

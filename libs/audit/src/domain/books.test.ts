@@ -20,6 +20,7 @@ const place: AssetPlace = {
   process: PROCESS,
   keys: [],
   threshold: 2,
+  terms: null,
 };
 const hash = (n: number | bigint): Hex => `0x${n.toString(16).padStart(64, '0')}`;
 const refOf = (sequence: bigint): string => `eip155:1:${VAULT}:${sequence}`;
@@ -30,6 +31,7 @@ const deposit = (sequence: bigint, amount: bigint, asset: Hex = zeroAddress): De
     asset,
     sender: VAULT,
     amount,
+    fee: 0n,
     to: { recipient: 'R'.repeat(43) },
     tags: '-',
     block: sequence,

@@ -15,8 +15,6 @@ import type { Standing } from './standing.js';
 
 /** Mismatches kept; where there are more, the rest is counted. */
 const MAX_KEPT = 10_000;
-/** Lists of withdrawals kept for one proposed transaction: it has one, unless guardians lie. */
-const MAX_LISTS = 64;
 
 /** The books as things stand. */
 export interface Drawn {
@@ -57,7 +55,7 @@ export class Books {
     const { reference } = deposit;
     const account = this.byAddress.get(deposit.asset);
     if (account) {
-      account.deposited += deposit.amount;
+      account.deposited += deposit.amount + deposit.fee;
       account.counts.deposits += 1;
     } else this.foreign.add(reference);
     const waiting = this.mints.get(reference);
@@ -79,8 +77,8 @@ export class Books {
 
   spend(spend: VaultSpend): void {
     const account = this.account(spend.process);
-    const lists = account.proposals.get(spend.tx);
-    if (lists) this.carriedOut(account, spend, lists);
+    const numbers = account.proposals.get(spend.tx);
+    if (numbers) this.carriedOut(account, spend, numbers);
     else account.spends.set(spend.tx, spend);
   }
 
@@ -143,16 +141,14 @@ export class Books {
     }
   }
 
-  /** What a transaction pays if it is ever mined; said of it any number of times. */
+  /** What a transaction pays if it is ever mined: the same whenever it is said. */
   proposed({ process, tx, numbers }: Proposed): void {
     const account = this.account(process);
-    const lists = account.proposals.get(tx) ?? [];
-    account.proposals.set(tx, lists);
-    if (lists.length < MAX_LISTS) lists.push(numbers);
+    account.proposals.set(tx, numbers);
     const spend = account.spends.get(tx);
     if (!spend) return;
     account.spends.delete(tx);
-    this.carriedOut(account, spend, lists);
+    this.carriedOut(account, spend, numbers);
   }
 
   burn(process: string, burn: Burn): void {
@@ -270,19 +266,10 @@ export class Books {
     this.note('mint-refunded', account, reference, `It was minted, and block ${block} (${tx}) gives it back.`);
   }
 
-  /**
-   * A transaction of the vault that was proposed: its first output is the vault's, the others pay the withdrawals in their order. Of several lists it is
-   * the first that it carries out to the letter, so that a guardian who names it for others changes nothing.
-   */
-  private carriedOut(account: Account, spend: VaultSpend, lists: readonly (readonly bigint[])[]): void {
+  /** A transaction of the vault that was proposed: its first output is the vault's, the others pay the withdrawals it names, in their order. */
+  private carriedOut(account: Account, spend: VaultSpend, numbers: readonly bigint[]): void {
     const { process, tx, block, taken, outputs } = spend;
     const [change, ...payments] = outputs;
-    const exact = lists.find(
-      (list) =>
-        list.length === payments.length &&
-        list.every((number, i) => account.burns.get(number)?.recipient === payments[i]?.recipient),
-    );
-    const numbers = exact ?? lists[0] ?? [];
     for (const [i, number] of numbers.entries()) {
       const payment = payments[i];
       if (payment)

@@ -10,7 +10,10 @@ export interface Deposit {
   asset: string;
   /** `-` where coins come from no address. */
   sender: string;
+  /** What is minted for it; what came, where nobody can be credited. */
   amount: bigint;
+  /** What came beside that: the vault's, for moving it later. */
+  fee: bigint;
   /** AO address; or why nobody can be credited. */
   to: { recipient: string } | { refused: string };
   /** Bytes of its tags in hexadecimal, `-` for none. */
@@ -54,7 +57,7 @@ export interface Refund {
   tx: string;
 }
 
-/** A transaction that guardians proposed, for these withdrawals in this order. */
+/** A transaction that guardians proposed, and that names these withdrawals itself, in this order. */
 export interface Proposed {
   process: string;
   tx: string;
@@ -110,6 +113,8 @@ export interface AssetPlace {
   /** The guardians' keys on the chain the process was spawned with, in their order, and their threshold; none where a contract knows the guardians. */
   keys: readonly string[];
   threshold: number;
+  /** The home's terms it was spawned with (docs/protocol.md, section 3); null where there are none. */
+  terms: string | null;
 }
 
 /** What the vault says of an asset at the audited height. */

@@ -272,6 +272,7 @@ function placeOf(spawn: Item): AssetPlace {
     address: addressOfAsset(asset, chain),
     keys,
     threshold: Number(tagOf(spawn, 'Isthmus-Threshold')),
+    terms: tagOf(spawn, 'Isthmus-Home-Terms') || null,
   };
 }
 

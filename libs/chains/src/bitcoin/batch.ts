@@ -1,11 +1,12 @@
 /**
  * Batches: transactions of the vault, built alike by everybody from the same facts. Each spends the change of the batch before it, output 0, as its first
- * input: of two batches only one can ever be mined, so no withdrawal is paid twice (I2). Sizes, and so fees, are known before anybody signs.
+ * input: of two batches only one can ever be mined, so no withdrawal is paid twice (I2). What one pays stands in it. Sizes, and so fees, are known before anybody signs.
  */
 import { Transaction } from 'bitcoinjs-lib';
 import { addressOfScript } from './address.js';
 import { shown, unshown } from './bytes.js';
 import { BitcoinError } from './errors.js';
+import { namable, namesScript } from './names.js';
 import { guardianWitness, type VaultKeys, type VaultScript } from './vault-script.js';
 
 /** An output the guardians can spend. */
@@ -41,7 +42,7 @@ export interface Batch {
   inputs: readonly VaultCoin[];
   /** Output 0; the next batch begins with it. */
   change: { lock: VaultScript; value: bigint };
-  /** Outputs from 1 on, by number of withdrawal. */
+  /** Outputs from 1 on, by number of withdrawal; after them the output that names these, unless there are none. */
   payouts: readonly PaidPayout[];
   fee: bigint;
   /** Virtual bytes when it is signed, at most. */
@@ -67,8 +68,6 @@ export interface ReleasePlan extends Plan {
   payouts: readonly Payout[];
   /** Other final coins of the vault; as few as possible are spent. */
   coins: readonly VaultCoin[];
-  /** Spent in any case: deposits before their refund opens. */
-  sweep?: readonly VaultCoin[];
 }
 
 export interface PaymentPlan extends Pick<Plan, 'vault' | 'changeTo' | 'feeRate'> {
@@ -87,7 +86,7 @@ export interface SweepPlan extends Plan {
 
 export interface Built {
   batch: Batch;
-  /** Withdrawals left out: their share is above what they allow, or what is left is too little to be relayed. */
+  /** Withdrawals left out: their share is above what they allow, what is left is too little to be relayed, or more could not be named. */
   left: readonly bigint[];
 }
 
@@ -100,6 +99,8 @@ export const MAX_PAYOUTS = 100;
 export const MAX_UNCONFIRMED = 20;
 /** Change is never less: the next batch lives from it. Satoshis. */
 export const MIN_CHANGE = 10_000n;
+/** An input beside its witness: outpoint, an empty script, sequence. */
+const INPUT_BYTES = 41;
 /** What nodes demand of a replacement for its own way, satoshis per 1,000 virtual bytes. */
 const INCREMENTAL_RATE = 1_000n;
 /** The highest rate anybody ever had to pay is a tenth of this; above it somebody is mistaken. */
@@ -112,7 +113,7 @@ export function planRelease(plan: ReleasePlan): Built {
   if (sorted.length > MAX_PAYOUTS || sorted.some((p, i) => i > 0 && p.number === sorted[i - 1]?.number))
     throw new BitcoinError('bad-batch', `A batch pays up to ${MAX_PAYOUTS} withdrawals, each once.`);
   const richest = plan.coins.toSorted((a, b) => compare(b.value, a.value) || byOutpoint(a, b));
-  let paying = sorted;
+  let paying = sorted.slice(0, namable(sorted.map((p) => p.number)));
   // Who is left out makes the others' shares larger: until nobody is, so many times at most.
   while (paying.length > 0) {
     const inputs = selectCoins(plan, richest, total(paying));
@@ -185,6 +186,7 @@ export function unsigned(batch: Pick<Batch, 'inputs' | 'change' | 'payouts'>): T
   for (const { txid, vout } of batch.inputs) tx.addInput(unshown(txid), vout, SEQUENCE);
   tx.addOutput(batch.change.lock.script, batch.change.value);
   for (const { script, amount, fee } of batch.payouts) tx.addOutput(script, amount - fee);
+  if (batch.payouts.length > 0) tx.addOutput(namesOf(batch.payouts), 0n);
   return tx;
 }
 
@@ -207,24 +209,26 @@ export function dustLimit(script: Uint8Array): bigint {
   return 3n * BigInt(8 + 1 + script.length + spend);
 }
 
+/** Whether a coin is worth more than it costs to spend it, satoshis per 1,000 virtual bytes: what is not is left where it is. */
+export function isWorthSpending({ value, lock, deposit }: VaultCoin, vault: VaultKeys, feeRate: bigint): boolean {
+  const weight = 4 * INPUT_BYTES + guardianWitness(lock, vault, deposit);
+  return value > ceil(BigInt(weight) * feeRate, 4_000n);
+}
+
 /** Virtual bytes when signed, at most. */
 export function vsizeOf(vault: VaultKeys, inputs: readonly VaultCoin[], scripts: readonly Uint8Array[]): number {
-  const body = 4 + 4 + varint(inputs.length) + varint(scripts.length) + 41 * inputs.length;
+  const body = 4 + 4 + varint(inputs.length) + varint(scripts.length) + INPUT_BYTES * inputs.length;
   const outputs = scripts.reduce((sum, script) => sum + outputSize(script), 0);
   const witness = inputs.reduce((sum, { lock, deposit }) => sum + guardianWitness(lock, vault, deposit), 2);
   return Math.ceil((4 * (body + outputs) + witness) / 4);
 }
 
-/** As few coins as possible beside those that must be: the richest first. Fees come out of the payouts, so what is needed is known before. */
-function selectCoins(
-  { anchor, sweep = [], coins }: ReleasePlan,
-  richest: readonly VaultCoin[],
-  paid: bigint,
-): VaultCoin[] {
+/** As few coins as possible beside the anchor: the richest first. Fees come out of the payouts, so what is needed is known before. */
+function selectCoins({ anchor, coins }: ReleasePlan, richest: readonly VaultCoin[], paid: bigint): VaultCoin[] {
   const needed = paid + MIN_CHANGE;
-  const chosen = [anchor, ...distinct(sweep.toSorted(byOutpoint), anchor)];
+  const chosen = [anchor];
   const taken = new Set(chosen.map(outpointOf));
-  let sum = chosen.reduce((all, { value }) => all + value, 0n);
+  let sum = anchor.value;
   for (const coin of richest) {
     if (sum >= needed) break;
     if (taken.has(outpointOf(coin))) continue;
@@ -255,10 +259,18 @@ function shares(
   feeRate: bigint,
 ): PaidPayout[] {
   if (payouts.length === 0) return [];
-  const all = vsizeOf(vault, inputs, [change.script, ...payouts.map((p) => p.script)]);
+  const all = vsizeOf(vault, inputs, scriptsOf(change, payouts));
   const own = payouts.reduce((sum, { script }) => sum + outputSize(script), 0);
   const rest = ceil(BigInt(all - own) * feeRate, 1_000n * BigInt(payouts.length));
   return payouts.map((p) => ({ ...p, fee: ceil(BigInt(outputSize(p.script)) * feeRate, 1_000n) + rest }));
+}
+
+const namesOf = (payouts: readonly Payout[]): Uint8Array => namesScript(payouts.map((p) => p.number));
+
+/** Scripts of a batch' outputs, in their order. */
+function scriptsOf(change: VaultScript, payouts: readonly Payout[]): Uint8Array[] {
+  const paid = payouts.map((p) => p.script);
+  return payouts.length > 0 ? [change.script, ...paid, namesOf(payouts)] : [change.script];
 }
 
 const affordable = ({ amount, fee, maxFee, script }: PaidPayout): boolean =>
@@ -279,7 +291,7 @@ function build(
       'not-enough-coins',
       `A change of ${change.value} satoshis is too little for the next batch.`,
     );
-  const vsize = vsizeOf(vault, inputs, [changeTo.script, ...payouts.map((p) => p.script)]);
+  const vsize = vsizeOf(vault, inputs, scriptsOf(changeTo, payouts));
   const txid = shown(unsigned({ inputs, change, payouts }).getHash());
   return { vault, inputs, change, payouts, fee, vsize, txid };
 }

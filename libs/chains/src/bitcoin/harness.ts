@@ -30,11 +30,12 @@ export const REGTEST = NETWORKS.regtest;
 export const PROCESS = Buffer.alloc(32, 7).toString('base64url');
 export const RECIPIENT = Buffer.alloc(32, 9).toString('base64url');
 export const POLICY: WatchPolicy = {
+  startHeight: 1,
   finality: [
     { upTo: 1_000_000n, confirmations: 2 },
     { upTo: null, confirmations: 4 },
   ],
-  minimum: 30_000n,
+  minDeposit: 30_000n,
   sweepMargin: 10,
 };
 
@@ -67,7 +68,7 @@ export class BitcoinStage {
     const { vault, secrets } = makeVault(3, 2);
     const headers = await HeaderChain.open(REGTEST, new MemoryHeaderStore());
     const stage = new BitcoinStage(bitcoin, pool, headers, vault, secrets);
-    stage.index.add(stage.plain.script, { kind: 'vault' });
+    stage.index.add(stage.plain.script, { kind: 'vault', since: 0 });
     await pool.sync(headers);
     stage.cursor = { height: headers.tip.height, blockHash: headers.tip.hash };
     return stage;
@@ -94,7 +95,7 @@ export class BitcoinStage {
       ...change,
     };
     const lock = depositScript(terms);
-    this.index.add(lock.script, { kind: 'deposit', terms, refundAfter: terms.refundAfter });
+    this.index.add(lock.script, { kind: 'deposit', since: 0, terms, refundAfter: terms.refundAfter });
     return { terms, lock };
   }
 

@@ -49,7 +49,7 @@ const MAX_SIDE = 4 * PERIOD;
 /** Headers given at once: what a node gives, too. */
 export const MAX_HEADERS = 2_000;
 /** How far a block's time may lie ahead of ours, seconds. */
-const MAX_AHEAD = 7_200;
+export const MAX_AHEAD = 7_200;
 /** How far the first block of a period may lie before the one before it, by BIP 94, seconds. */
 const MAX_BACK = 600;
 const MEDIAN_OF = 11;

@@ -59,8 +59,8 @@ function factsOf(coins: readonly VaultCoin[], payouts: readonly Payout[], change
 }
 
 function built(payouts = [payout(1), payout(2)], coins = [coin(1, 400_000n), coin(2, 300_000n)]): Batch {
-  const base = { vault, changeTo: LOCK, anchor: ANCHOR, unconfirmed: 0, feeRate: RATE };
-  return planRelease({ ...base, payouts, coins, sweep: coins.slice(0, 1) }).batch;
+  const inputs = [ANCHOR, ...coins.slice(0, 1)];
+  return planPayment({ vault, changeTo: LOCK, inputs, feeRate: RATE, payouts });
 }
 
 /** Why a proposal is refused; 'built' when it is not. */

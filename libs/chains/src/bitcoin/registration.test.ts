@@ -5,7 +5,7 @@ import { encodeRegistration, readRegistration, type RegistrationMessage } from '
 import { depositScript, refundOwner, writeRefundOwner, type DepositTerms } from './vault-script.js';
 
 const { vault } = makeVault(3, 2);
-const place = { network: REGTEST, process: PROCESS, vault };
+const place = { network: REGTEST, process: PROCESS, vault, leastRefund: 1 };
 const terms = (change: Partial<DepositTerms> = {}): DepositTerms => ({
   ...place,
   recipient: RECIPIENT,
@@ -47,6 +47,11 @@ describe('a registration', () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it('B9 is none when its depositor could take the money back sooner than the home allows', () => {
+    expect(readRegistration(messageOf(terms()), { ...place, leastRefund: 1_008 })).not.toBeNull();
+    expect(readRegistration(messageOf(terms()), { ...place, leastRefund: 1_009 })).toBeNull();
   });
 
   it('takes the keys of the set of its slot, and is another address under another set', () => {

@@ -24,6 +24,8 @@ export interface RegistrationPlace {
   process: string;
   /** Keys and threshold of the guardian set of the message's slot. */
   vault: VaultKeys;
+  /** Least `refundAfter`, as the home's terms have it. */
+  leastRefund: number;
 }
 
 const ACTION = { name: 'Action', value: 'Deposit-Address' };
@@ -65,8 +67,9 @@ export function readRegistration(message: RegistrationMessage, place: Registrati
   const read = shape.safeParse(json(message.data));
   if (!read.success) return null;
   const { refund, ...said } = read.data;
+  const { network, process, vault, leastRefund } = place;
+  if (said.refundAfter < leastRefund) return null;
   try {
-    const { network, process, vault } = place;
     const terms = { network, process, vault, ...said, refund: refundOwner(refund, network) };
     depositScript(terms);
     return terms;

@@ -1,13 +1,14 @@
 import { startBitcoin, type LocalBitcoin } from '@isthmus/devnet';
-import { confirmationsFor, checkFinality, DEFAULT_FINALITY } from './finality.js';
+import { confirmationsFor } from './finality.js';
 import { BitcoinStage, POLICY, RECIPIENT, REGTEST, urlOf } from './harness.js';
 import { HeaderChain, MemoryHeaderStore } from './headers.js';
 import { memoScript } from './memo.js';
-import { checkInclusion } from './block.js';
+import { checkInclusion, type ParsedBlock } from './block.js';
 import { BitcoinPool } from './rpc.js';
 import { buildRefund } from './refund.js';
 import { NETWORKS } from './network.js';
-import { BitcoinWatcher } from './watcher.js';
+import { depositScript, type DepositTerms } from './vault-script.js';
+import { BitcoinWatcher, REGISTRATION_LEEWAY_MS } from './watcher.js';
 
 let stage: BitcoinStage;
 beforeAll(async () => {
@@ -20,8 +21,8 @@ describe('deposits', () => {
   it('B1: what is unconfirmed is nothing; B5: the exact minimum is credited, less is kept with the reason', async () => {
     const { lock } = stage.deposit();
     await stage.pay(
-      { address: lock.address, value: POLICY.minimum },
-      { address: lock.address, value: POLICY.minimum - 1n },
+      { address: lock.address, value: POLICY.minDeposit },
+      { address: lock.address, value: POLICY.minDeposit - 1n },
     );
     const watcher = stage.watcher();
     expect((await stage.watch(watcher)).receipts).toEqual([]);
@@ -168,6 +169,91 @@ describe('deposits', () => {
     expect(await stage.pool.unspent(tx.getId(), 0)).toBe(false);
   });
 
+  it.each([
+    ['', true],
+    ['00', true],
+    ['0000', true],
+    ['80', true],
+    ['0080', true],
+    ['01', false],
+    ['02', false],
+    ['8000', false],
+    ['0180', false],
+  ])(
+    'B9: spent with %j before the script: whether it is the depositor’s way is what Bitcoin makes of it',
+    async (selector, refund) => {
+      const { lock } = stage.deposit();
+      const tx = await stage.pay({ address: lock.address, value: 90_000n });
+      await stage.bitcoin.mine();
+      await stage.watch();
+      const outpoint = { txid: tx.getId(), vout: 0 };
+      const witness = [Buffer.alloc(71, 1), Buffer.from(selector, 'hex'), Buffer.from(lock.witnessScript)];
+      const spending = { txid: 'ab'.repeat(32), coinbase: false, inputs: [{ ...outpoint, witness }], outputs: [] };
+      const block = { header: { hash: 'cd'.repeat(32) }, txs: [spending] } as unknown as ParsedBlock;
+      const { spends } = await stage.watcher().look(block, stage.headers.tip.height);
+      expect(spends).toMatchObject([{ ...outpoint, refund }]);
+      const alone = { ...spending, inputs: [{ ...outpoint, witness: witness.slice(1) }] };
+      const { spends: others } = await stage
+        .watcher()
+        .look({ ...block, txs: [alone] } as never, stage.headers.tip.height);
+      expect(others).toMatchObject([{ refund: false }]);
+    },
+  );
+
+  describe('to an address that was registered after they were mined', () => {
+    const said = (terms: DepositTerms, since: number) => {
+      const { script } = depositScript(terms);
+      stage.index.add(script, { kind: 'deposit', since, terms, refundAfter: terms.refundAfter });
+      return [{ script: Buffer.from(script).toString('hex'), since }];
+    };
+    const backFrom = async (watcher: ReturnType<typeof stage.watcher>, late: ReturnType<typeof said>) => {
+      const found = [];
+      for await (const step of watcher.lookBack(late, stage.cursor)) found.push(step);
+      return found;
+    };
+    const termsOf = (words: string, change: Partial<DepositTerms> = {}): DepositTerms => ({
+      ...stage.deposit().terms,
+      tags: [{ name: 'X-Words', value: words }],
+      ...change,
+    });
+
+    it('B19: are found when it is, whoever had read the block, with what spent them since', async () => {
+      const terms = termsOf('spent', { refundAfter: 2 });
+      const watcher = stage.watcher();
+      const tx = await stage.pay({ address: depositScript(terms).address, value: 90_000n });
+      await stage.bitcoin.mine(2);
+      const coins = [{ txid: tx.getId(), vout: 0, value: 90_000n }];
+      const refund = buildRefund(terms, { coins, to: stage.purse.address, feeRate: 1_000n, secret: stage.depositor });
+      await stage.bitcoin.send(refund.hex);
+      await stage.bitcoin.mine(2);
+      expect((await stage.watch(watcher)).receipts).toEqual([]);
+      const late = said(terms, stage.headers.tip.time * 1_000);
+      const found = await backFrom(watcher, late);
+      expect(found.flatMap(({ receipts }) => receipts)).toMatchObject([{ txid: tx.getId(), value: 90_000n }]);
+      expect(found.flatMap(({ spends }) => spends)).toMatchObject([{ txid: tx.getId(), refund: true }]);
+      // Another watcher, that has read none of it yet, sees the same.
+      expect(await backFrom(stage.watcher(), late)).toEqual(found);
+    });
+
+    it('B19: do not count when they were mined longer before than is looked back, for whoever reads them when', async () => {
+      const terms = termsOf('early');
+      const tx = await stage.pay({ address: depositScript(terms).address, value: 90_000n });
+      await stage.bitcoin.mine();
+      const before = stage.cursor;
+      const watcher = stage.watcher();
+      await stage.watch(watcher);
+      const newest = stage.headers.tip.time * 1_000;
+      expect(await backFrom(watcher, said(terms, newest + REGISTRATION_LEEWAY_MS + 1))).toEqual([]);
+      stage.cursor = before;
+      expect((await stage.watch()).receipts).toEqual([]);
+      expect(await backFrom(watcher, said(terms, newest + REGISTRATION_LEEWAY_MS))).toMatchObject([
+        { receipts: [{ txid: tx.getId() }] },
+      ]);
+      stage.cursor = before;
+      expect((await stage.watch()).receipts).toMatchObject([{ txid: tx.getId() }]);
+    });
+  });
+
   it('B13: are proved by their header alone', async () => {
     const { lock } = stage.deposit();
     const tx = await stage.pay({ address: lock.address, value: 90_000n });
@@ -183,20 +269,14 @@ describe('deposits', () => {
 
 describe('finality', () => {
   it('rises with all that a block pays the vault', () => {
-    expect([1n, 1_000_000n, 1_000_001n, 10n ** 12n].map((n) => confirmationsFor(DEFAULT_FINALITY, n, false))).toEqual([
-      1, 1, 2, 6,
+    const table = [
+      { upTo: 1_000_000n, confirmations: 1 },
+      { upTo: null, confirmations: 6 },
+    ];
+    expect([1n, 1_000_000n, 1_000_001n, 10n ** 12n].map((n) => confirmationsFor(table, n, false))).toEqual([
+      1, 1, 6, 6,
     ]);
-    expect(confirmationsFor(DEFAULT_FINALITY, 1n, true)).toBe(100);
-    for (const bad of [
-      [],
-      [{ upTo: 1n, confirmations: 1 }],
-      [
-        { upTo: 5n, confirmations: 2 },
-        { upTo: null, confirmations: 1 },
-      ],
-      [{ upTo: null, confirmations: 0 }],
-    ])
-      expect(() => checkFinality(bad)).toThrow('rises');
+    expect(confirmationsFor(table, 1n, true)).toBe(100);
   });
 
   it('that is broken stops everything', async () => {

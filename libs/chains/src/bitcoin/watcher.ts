@@ -3,19 +3,32 @@
  * header chain commits to, and which block is at a height, which enough nodes must say alike. Addresses are looked up here, not in the node: a block costs
  * the same however many there are.
  */
+import { deepestOf, type BitcoinTerms } from '@isthmus/bridge';
 import { AgreementLost } from '../sources.js';
 import { proveInclusion, type InclusionProof, type ParsedBlock, type Tx } from './block.js';
-import { checkFinality, confirmationsFor, type FinalityPolicy } from './finality.js';
+import { confirmationsFor } from './finality.js';
 import type { HeaderChain } from './headers.js';
 import { readMemo, type Memo, type MemoFault } from './memo.js';
 import { chainOf } from './network.js';
+import { NewestTimes } from './newest.js';
+import { RecentScripts } from './recent-scripts.js';
 import type { BitcoinPool } from './rpc.js';
 
 /** What is known of a script that belongs to the vault. */
-export type KnownScript<T> =
+export type KnownScript<T> = {
+  /** When the schedule told of it, milliseconds. */
+  since: number;
+} & (
   | { kind: 'vault' }
   /** `terms` is the caller's record of the address. */
-  | { kind: 'deposit'; terms: T; refundAfter: number };
+  | { kind: 'deposit'; terms: T; refundAfter: number }
+);
+
+/**
+ * A payment counts when the newest time of the blocks from the home's first to its own is at least the time of its script's registration less this (docs/protocol.md).
+ * Blocks' times may be two hours off, and whoever pays may be a little early; each block of it may have to be looked at again.
+ */
+export const REGISTRATION_LEEWAY_MS = 6 * 3_600_000;
 
 /** Scripts of the vault, by output script in hex; asked once for each block. */
 export interface ScriptIndex<T> {
@@ -70,12 +83,21 @@ export type WatchStep<T> =
   /** Blocks above `cursor` are gone: what they held is not on the chain any more. */
   | { type: 'rewind'; cursor: BitcoinCursor };
 
-export interface WatchPolicy {
-  finality: FinalityPolicy;
-  /** Satoshis; less is not credited. */
-  minimum: bigint;
-  /** Blocks before a refund opens in which nothing is credited any more: it must be swept by then. */
-  sweepMargin: number;
+/** What of a home's terms decides about payments. */
+export type WatchPolicy = Pick<BitcoinTerms, 'startHeight' | 'finality' | 'minDeposit' | 'sweepMargin'>;
+
+/** A script that became known after blocks that may pay it were read. */
+export interface LateScript {
+  /** Output script in hex. */
+  script: string;
+  since: number;
+}
+
+/** What of a block came to late scripts, or was spent of that. */
+export interface LookBack<T> {
+  height: number;
+  receipts: Receipt<T>[];
+  spends: Spend[];
 }
 
 /** Where a receipt stands. */
@@ -98,6 +120,8 @@ export class BitcoinFinalityViolated extends Error {
 
 export class BitcoinWatcher<T> {
   private readonly chain: string;
+  private readonly recent = new RecentScripts();
+  private readonly newest: NewestTimes;
 
   constructor(
     private readonly pool: BitcoinPool,
@@ -106,8 +130,8 @@ export class BitcoinWatcher<T> {
     private readonly coins: CoinIndex,
     private readonly policy: WatchPolicy,
   ) {
-    checkFinality(policy.finality);
     this.chain = chainOf(headers.network);
+    this.newest = new NewestTimes(headers, policy.startHeight);
   }
 
   /** Takes in new headers. @throws AgreementLost */
@@ -131,8 +155,32 @@ export class BitcoinWatcher<T> {
     };
   }
 
-  /** What pays the vault in a block, and what spends from it: again, for an address that became known late. */
-  async look(block: ParsedBlock, height: number): Promise<{ receipts: Receipt<T>[]; spends: Spend[] }> {
+  /**
+   * Blocks up to the cursor that pay scripts which became known after they were read, as far back as that counts, and all behind the first of them: what
+   * was paid may be spent by now. The cursor is on the chain. @throws AgreementLost
+   */
+  async *lookBack(late: readonly LateScript[], cursor: BitcoinCursor): AsyncGenerator<LookBack<T>> {
+    const scripts = late.map(({ script }) => script);
+    const wanted = new Set(scripts);
+    const found = new Set<string>();
+    const since = Math.min(...late.map((one) => one.since)) - REGISTRATION_LEEWAY_MS;
+    for (let height = this.newest.first(since, cursor.height); height <= cursor.height; height += 1) {
+      const block = this.headers.at(height);
+      if (!block || (found.size === 0 && !this.recent.mayPay(block.hash, scripts))) continue;
+      const { receipts, spends } = await this.look(await this.pool.block(block.hash), height, found);
+      const paid = receipts.filter(({ script }) => wanted.has(script));
+      for (const { txid, vout } of paid) found.add(`${txid}:${vout}`);
+      const gone = spends.filter(({ txid, vout }) => found.has(`${txid}:${vout}`));
+      if (paid.length + gone.length > 0) yield { height, receipts: paid, spends: gone };
+    }
+  }
+
+  /** What pays the vault in a block, and what spends from it, coins of `more` as well. */
+  async look(
+    block: ParsedBlock,
+    height: number,
+    more: ReadonlySet<string> = new Set(),
+  ): Promise<{ receipts: Receipt<T>[]; spends: Spend[] }> {
     const scripts = new Set<string>();
     const outpoints: string[] = [];
     for (const { inputs, outputs, coinbase } of block.txs) {
@@ -140,20 +188,31 @@ export class BitcoinWatcher<T> {
       if (!coinbase) for (const { txid, vout } of inputs) outpoints.push(`${txid}:${vout}`);
     }
     const [known, ours] = await Promise.all([this.scripts.find([...scripts]), this.coins.find(outpoints)]);
-    const found = block.txs.flatMap((tx, position) => this.receiptsOf(tx, position, known, block, height));
+    this.recent.add(block.header.hash, scripts);
+    const newest = this.newest.at(height) + REGISTRATION_LEEWAY_MS;
+    const isOurs = ({ txid, vout }: { txid: string; vout: number }): boolean =>
+      ours.has(`${txid}:${vout}`) || more.has(`${txid}:${vout}`);
+    // What the vault pays itself is its own, whenever that was said.
+    const counts = (tx: Tx, { since }: KnownScript<T>): boolean => since <= newest || tx.inputs.some(isOurs);
+    const found = block.txs.flatMap((tx, position) =>
+      this.receiptsOf(tx, position, known, block, height).filter(({ script }) => {
+        const one = known.get(script);
+        return one !== undefined && counts(tx, one);
+      }),
+    );
     const together = found.reduce((sum, { value }) => sum + value, 0n);
     const receipts = found.map((receipt) => ({ ...receipt, together }));
     const fresh = new Set(receipts.map(({ txid, vout }) => `${txid}:${vout}`));
     const spends = block.txs.flatMap((tx) =>
       tx.inputs
-        .filter(({ txid, vout }) => ours.has(`${txid}:${vout}`) || fresh.has(`${txid}:${vout}`))
+        .filter((input) => isOurs(input) || fresh.has(`${input.txid}:${input.vout}`))
         .map(({ txid, vout, witness }) => ({
           txid,
           vout,
           by: tx.txid,
           height,
           blockHash: block.header.hash,
-          refund: witness.length > 2 && witness.at(-2)?.length === 0,
+          refund: isRefund(witness),
         })),
     );
     return { receipts, spends };
@@ -165,7 +224,7 @@ export class BitcoinWatcher<T> {
     const confirmations = this.headers.confirmations({ height, hash: blockHash });
     if (confirmations === 0) return { state: 'orphaned' };
     if (to.kind === 'unclaimed') return { state: 'refused', reason: to.fault };
-    if (value < this.policy.minimum) return { state: 'refused', reason: 'below-minimum' };
+    if (value < this.policy.minDeposit) return { state: 'refused', reason: 'below-minimum' };
     if (to.kind === 'deposit' && confirmations + this.policy.sweepMargin >= to.refundAfter)
       return { state: 'refused', reason: 'refund-near' };
     const required = confirmationsFor(this.policy.finality, together, coinbase);
@@ -200,7 +259,10 @@ export class BitcoinWatcher<T> {
       height,
       blockHash: header.hash,
       position,
-      to: found.kind === 'deposit' ? found : claimOf(read),
+      to:
+        found.kind === 'deposit'
+          ? { kind: found.kind, terms: found.terms, refundAfter: found.refundAfter }
+          : claimOf(read),
     }));
   }
 
@@ -218,7 +280,7 @@ export class BitcoinWatcher<T> {
   }
 
   private rewind(cursor: BitcoinCursor): WatchStep<T> {
-    const deepest = this.policy.finality.at(-1)?.confirmations ?? 0;
+    const deepest = deepestOf(this.policy);
     const fork = this.headers.forkOf(cursor.blockHash);
     const depth = fork ? cursor.height - fork.height : Number.POSITIVE_INFINITY;
     if (!fork || depth >= deepest) throw new BitcoinFinalityViolated(cursor, depth);
@@ -230,6 +292,16 @@ const claimOf = (read: ReturnType<typeof readMemo> | null): Receipt<never>['to']
   if (read && 'memo' in read) return { kind: 'memo', memo: read.memo };
   return { kind: 'unclaimed', fault: read?.fault ?? 'memo-missing' };
 };
+
+/**
+ * By which way of its script a deposit was spent, which is said right before the script: `IF` takes whatever is not zero for the guardians' way, zero of any
+ * length, also negative, for the depositor's.
+ */
+function isRefund(witness: readonly Uint8Array[]): boolean {
+  const selector = witness.at(-2);
+  if (witness.length < 3 || !selector) return false;
+  return selector.every((byte, i) => byte === 0 || (byte === 0x80 && i === selector.length - 1));
+}
 
 /** All scripts of the vault are of this form: others need not be looked up. */
 const isWitnessHash = (script: Buffer): boolean => script.length === 34 && script[0] === 0 && script[1] === 32;

@@ -13,7 +13,7 @@ import {
   signedByRelayer,
 } from './custody.js';
 import { SolanaWorld } from './harness.js';
-import { nonceValue } from './leases.js';
+import { nonceValue } from './nonce.js';
 import { TOKEN } from './programs.js';
 
 let world: SolanaWorld;

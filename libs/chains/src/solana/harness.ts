@@ -5,18 +5,23 @@ import {
   ACCOUNT_SIZE,
   AuthorityType,
   createAssociatedTokenAccountIdempotentInstruction,
+  createEnableRequiredMemoTransfersInstruction,
   createInitializeAccount3Instruction,
   createInitializeMint2Instruction,
   createInitializeMultisigInstruction,
   createMintToInstruction,
+  createReallocateInstruction,
   createSetAuthorityInstruction,
+  ExtensionType,
   getAssociatedTokenAddressSync,
   MINT_SIZE,
   MULTISIG_SIZE,
   NATIVE_MINT,
+  TOKEN_2022_PROGRAM_ID,
   TOKEN_PROGRAM_ID,
 } from '@solana/spl-token';
 import {
+  AddressLookupTableProgram,
   Connection,
   Keypair,
   NONCE_ACCOUNT_LENGTH,
@@ -105,9 +110,10 @@ export class SolanaWorld {
   }
 
   /** Somebody's associated account of a mint, made. */
-  async makeAccount(mint: PublicKey, owner: PublicKey): Promise<PublicKey> {
-    const address = getAssociatedTokenAddressSync(mint, owner, true);
-    await this.run([createAssociatedTokenAccountIdempotentInstruction(this.user.publicKey, address, owner, mint)]);
+  async makeAccount(mint: PublicKey, owner: PublicKey, program = TOKEN_PROGRAM_ID): Promise<PublicKey> {
+    const address = getAssociatedTokenAddressSync(mint, owner, true, program);
+    const { publicKey: payer } = this.user;
+    await this.run([createAssociatedTokenAccountIdempotentInstruction(payer, address, owner, mint, program)]);
     return address;
   }
 
@@ -122,6 +128,61 @@ export class SolanaWorld {
       [account],
     );
     return account.publicKey;
+  }
+
+  /** A token of Token-2022 with a vault of the guardians, and some of it in the user's hands. */
+  async token2022(): Promise<{ vault: DepositVault; multisig: string }> {
+    const [mint, multisig, account] = [Keypair.generate(), Keypair.generate(), Keypair.generate()];
+    const P = TOKEN_2022_PROGRAM_ID;
+    const [by, keys] = [this.user.publicKey, this.guardians.map((g) => g.publicKey)];
+    await this.run(
+      [
+        await this.create(mint, MINT_SIZE, P),
+        createInitializeMint2Instruction(mint.publicKey, DECIMALS, by, null, P),
+        await this.create(multisig, MULTISIG_SIZE, P),
+        createInitializeMultisigInstruction(multisig.publicKey, keys, this.threshold, P),
+      ],
+      [mint, multisig],
+    );
+    const mine = await this.makeAccount(mint.publicKey, by, P);
+    await this.run(
+      [
+        await this.create(account, ACCOUNT_SIZE, P),
+        createInitializeAccount3Instruction(account.publicKey, mint.publicKey, multisig.publicKey, P),
+        createMintToInstruction(mint.publicKey, mine, by, 10n ** 9n, [], P),
+      ],
+      [account],
+    );
+    const [address, key] = [account.publicKey.toBase58(), mint.publicKey.toBase58()];
+    const vault = { address, mint: key, program: P.toBase58(), decimals: DECIMALS };
+    return { vault, multisig: multisig.publicKey.toBase58() };
+  }
+
+  /** Somebody's account of Token-2022, which takes nothing without a memo right before it. */
+  async wantsMemo({ mint }: DepositVault, owner: Keypair): Promise<void> {
+    const P = TOKEN_2022_PROGRAM_ID;
+    const at = await this.makeAccount(new PublicKey(mint), owner.publicKey, P);
+    await this.run(
+      [
+        createReallocateInstruction(at, this.user.publicKey, [ExtensionType.MemoTransfer], owner.publicKey, [], P),
+        createEnableRequiredMemoTransfersInstruction(at, owner.publicKey, [], P),
+      ],
+      [owner],
+    );
+  }
+
+  /** A lookup table of addresses, as it can be used. */
+  async lookupTable(addresses: readonly string[]): Promise<AddressLookupTableAccount> {
+    const { publicKey: authority } = this.user;
+    const recentSlot = await this.connection.getSlot('confirmed');
+    const [create, table] = AddressLookupTableProgram.createLookupTable({ authority, payer: authority, recentSlot });
+    const keys = addresses.map((address) => new PublicKey(address));
+    const extend = { lookupTable: table, authority, payer: authority, addresses: keys };
+    await this.run([create, AddressLookupTableProgram.extendLookupTable(extend)]);
+    await this.chain.tick(2);
+    const { value } = await this.connection.getAddressLookupTable(table);
+    if (value === null) throw new Error('The table was not made.');
+    return value;
   }
 
   async giveAway(account: PublicKey, owner: Keypair, to: PublicKey): Promise<void> {
@@ -191,7 +252,11 @@ export class SolanaWorld {
     return BigInt((await this.connection.getTokenAccountBalance(new PublicKey(account), 'processed')).value.amount);
   }
 
-  pool(fronts: readonly Front[] = [this.chain.front], agreement = 1, genesisHash = this.chain.genesisHash): SolanaPool {
+  pool(
+    fronts: readonly Pick<Front, 'url'>[] = [this.chain.front],
+    agreement = 1,
+    genesisHash = this.chain.genesisHash,
+  ): SolanaPool {
     return new SolanaPool({
       urls: fronts.map((f) => f.url),
       agreement,

@@ -2,9 +2,9 @@
 export * from './build.js';
 export * from './custody.js';
 export * from './deposit.js';
-export * from './leases.js';
 export * from './memo.js';
 export * from './mints.js';
+export * from './nonce.js';
 export { isNative, memoInstruction, NATIVE, TOKEN, TOKEN_2022, type VaultAccount } from './programs.js';
 export * from './proposal.js';
 export * from './recipient.js';

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { isSolanaAddress, toBase58 } from '@isthmus/bridge';
 import {
   ACCOUNT_SIZE,
+  ASSOCIATED_TOKEN_PROGRAM_ID,
   AuthorityType,
   createAssociatedTokenAccountIdempotentInstruction,
   createCloseAccountInstruction,
@@ -20,6 +21,7 @@ import {
 } from '@solana/spl-token';
 import {
   ComputeBudgetProgram,
+  Message,
   PublicKey,
   SystemProgram,
   TransactionMessage,
@@ -84,15 +86,47 @@ export const MAX_PRICE = 10_000_000n;
 /** Rent of a token account, paid by the relayer while SOL is unwrapped and given back by the same transaction. */
 const TOKEN_ACCOUNT_RENT = 2_039_280n;
 
-/** Compute units each step may use: twice what the runtime uses and more, for the cluster charges by the limit. */
-const UNITS = { base: 3_000, unwrap: 3_000, pay: 2_000, pay2022: 12_000, create: 40_000 } as const;
+/**
+ * Compute units each step may use: twice what the runtime uses and more, for the cluster charges by the limit. Whoever makes an account looks for
+ * its address from bump 255 down, at 1,500 units a try; each try that fails is paid for, so that no recipient's address takes from what others need.
+ */
+const UNITS = { base: 3_000, unwrap: 3_000, pay: 2_000, pay2022: 12_000, create: 40_000, bump: 1_500 } as const;
+/** The runtime's limit for a transaction. An account whose bump is 0 takes 422,500 of it. */
+const MAX_UNITS = 1_400_000;
+const MAX_BUMP = 255;
+
+/** Before the first transfer of a Token-2022 release. */
+const MEMO_BEFORE = 'isthmus';
+
+/**
+ * Whether these guardians could hold a vault: each has a key of its own that can sign, so one on the curve, and none has the relayer's, whose signature
+ * every transaction has for its fee.
+ */
+export function canHold({ guardians, threshold }: Omit<Custody, 'multisig'>, relayer: string): boolean {
+  const each = new Set(guardians).size === guardians.length && guardians.every((g) => g !== relayer && canSign(g));
+  return each && guardians.length <= MAX_GUARDIANS && threshold >= 1 && threshold <= guardians.length;
+}
+
+const canSign = (address: string): boolean =>
+  isSolanaAddress(address) && PublicKey.isOnCurve(new PublicKey(address).toBytes());
 
 /** The message of a plan, the same bytes for everybody. @throws BadPlan */
 export function releaseMessage(plan: ReleasePlan): Uint8Array {
   checkPlan(plan);
   checkPayouts(plan);
-  const instructions = isNative(plan.vault) ? solPayments(plan) : tokenPayments(plan);
-  return message(plan, unitsOf(plan), instructions);
+  const steps = stepsOf(plan).map((s) => s.instruction);
+  return message(plan, unitsOf(plan), steps);
+}
+
+/** Why a transaction would fail: by the index of the instruction that does, or of the account that would be left below rent. */
+export type Failure = { instruction: number } | { account: number } | { other: string };
+
+/** Which payment makes a plan fail; null when none does: the relayer cannot pay, the nonce is another, the vault has not enough for anybody. */
+export function blamedFor(plan: ReleasePlan, failure: Failure): Payout | null {
+  if ('other' in failure) return null;
+  if ('instruction' in failure) return stepsOf(plan)[failure.instruction - headOf(plan, 0).length]?.payout ?? null;
+  const account = Message.from(releaseMessage(plan)).accountKeys[failure.account]?.toBase58();
+  return plan.payouts.find(({ recipient }) => paidAt(plan.vault, recipient) === account) ?? null;
 }
 
 /** Hands a vault over to another multisig: what was signed under the old one is worthless from then on. @throws BadPlan */
@@ -117,18 +151,19 @@ export function wireSize(plan: TransactionPlan, bytes: Uint8Array): number {
   return 1 + 64 * (plan.signers.length + 1) + bytes.length;
 }
 
-/** Splits payouts, in order, into as few plans as hold them; each for its own nonce. @throws BadPlan when one alone does not fit */
-export function pack(plan: TransactionPlan, payouts: readonly Payout[]): Payout[][] {
-  const packed: Payout[][] = [];
+/** As many payouts, from the first, as one transaction of this form holds, and those passed over that none can ever make. */
+export function together(
+  plan: TransactionPlan,
+  payouts: readonly Payout[],
+): { together: Payout[]; impossible: Payout[] } {
+  const held: Payout[] = [];
+  const impossible: Payout[] = [];
   for (const payout of payouts) {
-    const open = packed.at(-1);
-    if (open !== undefined && fits({ ...plan, payouts: [...open, payout] })) open.push(payout);
-    else {
-      releaseMessage({ ...plan, payouts: [payout] });
-      packed.push([payout]);
-    }
+    if (fits({ ...plan, payouts: [...held, payout] })) held.push(payout);
+    else if (fits({ ...plan, payouts: [payout] })) break;
+    else impossible.push(payout);
   }
-  return packed;
+  return { together: held, impossible };
 }
 
 /** What a compute unit should cost by what was paid lately: the upper quarter's least, within bounds. */
@@ -136,6 +171,17 @@ export function priceOf(recent: readonly number[]): bigint {
   const sorted = recent.toSorted((a, b) => a - b);
   const price = BigInt(sorted[Math.floor(sorted.length * 0.75)] ?? 0);
   return price < MAX_PRICE ? price : MAX_PRICE;
+}
+
+/** Prices by what several sources say was paid, each once, the lowest first. */
+export function pricesOf(answers: readonly (readonly number[])[]): bigint[] {
+  return answers.map(priceOf).toSorted((a, b) => (a < b ? -1 : 1));
+}
+
+/** What to offer by what several sources say: the middle of their prices, which one of three does not move; 0 when none says anything. */
+export function offeredPrice(answers: readonly (readonly number[])[]): bigint {
+  const prices = pricesOf(answers);
+  return prices[Math.floor((prices.length - 1) / 2)] ?? 0n;
 }
 
 /** Where a recipient is paid. */
@@ -183,19 +229,11 @@ function checkPayouts({ payouts, vault, custody }: ReleasePlan): void {
 }
 
 function message(plan: TransactionPlan, units: number, instructions: TransactionInstruction[]): Uint8Array {
-  const { nonce, relayer, price } = plan;
-  const authorizedPubkey = key(relayer);
-  const all = [
-    SystemProgram.nonceAdvance({ noncePubkey: key(nonce.account), authorizedPubkey }),
-    ComputeBudgetProgram.setComputeUnitLimit({ units }),
-    ...(price > 0n ? [ComputeBudgetProgram.setComputeUnitPrice({ microLamports: price })] : []),
-    ...instructions,
-  ];
   // Compiled in the order of first use, which no locale changes.
   const compiled = new TransactionMessage({
-    payerKey: authorizedPubkey,
-    recentBlockhash: nonce.value,
-    instructions: all,
+    payerKey: key(plan.relayer),
+    recentBlockhash: plan.nonce.value,
+    instructions: [...headOf(plan, units), ...instructions],
   }).compileToLegacyMessage();
   const bytes = compiled.serialize();
   const size = wireSize(plan, bytes);
@@ -204,27 +242,63 @@ function message(plan: TransactionPlan, units: number, instructions: Transaction
   return bytes;
 }
 
+/** What every message begins with. */
+function headOf({ nonce, relayer, price }: TransactionPlan, units: number): TransactionInstruction[] {
+  return [
+    SystemProgram.nonceAdvance({ noncePubkey: key(nonce.account), authorizedPubkey: key(relayer) }),
+    ComputeBudgetProgram.setComputeUnitLimit({ units }),
+    ...(price > 0n ? [ComputeBudgetProgram.setComputeUnitPrice({ microLamports: price })] : []),
+  ];
+}
+
+/** @throws BadPlan when the runtime gives one transaction less */
 function unitsOf({ vault, payouts }: ReleasePlan): number {
   const each = vault.program === TOKEN_2022 ? UNITS.pay2022 : UNITS.pay;
   const unwrap = isNative(vault) ? UNITS.unwrap : 0;
   const steps = payouts.reduce(
-    (sum, { create, fee }) => sum + each * (fee > 0n && !isNative(vault) ? 2 : 1) + (create ? UNITS.create : 0),
+    (sum, { create, fee, recipient }) =>
+      sum + each * (fee > 0n && !isNative(vault) ? 2 : 1) + (create ? unitsToCreate(vault, recipient) : 0),
     0,
   );
-  return UNITS.base + unwrap + steps;
+  const units = UNITS.base + unwrap + steps;
+  if (units > MAX_UNITS)
+    throw new BadPlan(`The transaction needs ${units} compute units, more than ${MAX_UNITS}: name fewer payouts.`);
+  return units;
 }
 
-/** Each payout's transfer with its memo right behind it; what the relayer keeps of all of them comes last. */
-function tokenPayments(plan: ReleasePlan): TransactionInstruction[] {
+function unitsToCreate({ mint, program }: DepositVault, recipient: string): number {
+  const seeds = [key(recipient), key(program), key(mint)].map((k) => k.toBuffer());
+  const [, bump] = PublicKey.findProgramAddressSync(seeds, ASSOCIATED_TOKEN_PROGRAM_ID);
+  return UNITS.create + UNITS.bump * (MAX_BUMP - bump);
+}
+
+/** An instruction of a release, and whom it pays. */
+interface Step {
+  instruction: TransactionInstruction;
+  payout: Payout | null;
+}
+
+function stepsOf(plan: ReleasePlan): Step[] {
+  return isNative(plan.vault) ? solPayments(plan) : tokenPayments(plan);
+}
+
+const shared = (instruction: TransactionInstruction): Step => ({ instruction, payout: null });
+
+/**
+ * Accounts that are missing come first, then each payout's transfer with its memo right behind it; what the relayer keeps of all of them comes
+ * last. An account of Token-2022 may want a memo right before what it gets: each transfer has one there, the first a line of its own.
+ */
+function tokenPayments(plan: ReleasePlan): Step[] {
   const { vault, relayer, payouts } = plan;
   const fees = payouts.reduce((sum, { fee }) => sum + fee, 0n);
   return [
+    ...payouts.flatMap((payout) => (payout.create ? [{ instruction: accountOf(plan, payout.recipient), payout }] : [])),
+    ...(vault.program === TOKEN_2022 ? [shared(memoInstruction(Buffer.from(MEMO_BEFORE)))] : []),
     ...payouts.flatMap((payout) => [
-      ...(payout.create ? [accountOf(plan, payout.recipient)] : []),
-      tokenTransfer(plan, paidAt(vault, payout.recipient), payout.amount - payout.fee),
-      memoInstruction(releaseMemo(payout)),
+      { instruction: tokenTransfer(plan, paidAt(vault, payout.recipient), payout.amount - payout.fee), payout },
+      { instruction: memoInstruction(releaseMemo(payout)), payout },
     ]),
-    ...(fees > 0n ? [tokenTransfer(plan, paidAt(vault, relayer), fees)] : []),
+    ...(fees > 0n ? [shared(tokenTransfer(plan, paidAt(vault, relayer), fees))] : []),
   ];
 }
 
@@ -232,13 +306,13 @@ function tokenPayments(plan: ReleasePlan): TransactionInstruction[] {
  * SOL leaves as exact SOL: it is unwrapped through an account of the relayer's that lives within this transaction only, and goes on to the
  * recipients in it. The relayer cannot keep it: either all of this happens, or nothing.
  */
-function solPayments(plan: ReleasePlan): TransactionInstruction[] {
+function solPayments(plan: ReleasePlan): Step[] {
   const { vault, custody, relayer, payouts, nonce } = plan;
   const payer = key(relayer);
   const seed = createHash('sha256').update(nonce.value).digest('hex').slice(0, 32);
   const passing = key(seeded(relayer, seed, TOKEN));
   const total = payouts.reduce((sum, { amount }) => sum + amount, 0n);
-  return [
+  const unwrap = [
     createSyncNativeInstruction(key(vault.address)), // deposits may have come as plain SOL
     // Its address is known before: created at once it would fail when somebody has sent a lamport there.
     SystemProgram.transfer({ fromPubkey: payer, toPubkey: passing, lamports: Number(TOKEN_ACCOUNT_RENT) }),
@@ -252,13 +326,14 @@ function solPayments(plan: ReleasePlan): TransactionInstruction[] {
     createInitializeAccount3Instruction(passing, NATIVE_MINT, payer),
     createTransferInstruction(key(vault.address), passing, key(custody.multisig), total, signersOf(plan)),
     createCloseAccountInstruction(passing, payer, payer),
+  ];
+  const pay = ({ recipient, amount, fee }: Payout): TransactionInstruction =>
+    SystemProgram.transfer({ fromPubkey: payer, toPubkey: key(recipient), lamports: amount - fee });
+  return [
+    ...unwrap.map(shared),
     ...payouts.flatMap((payout) => [
-      SystemProgram.transfer({
-        fromPubkey: payer,
-        toPubkey: key(payout.recipient),
-        lamports: payout.amount - payout.fee,
-      }),
-      memoInstruction(releaseMemo(payout)),
+      { instruction: pay(payout), payout },
+      { instruction: memoInstruction(releaseMemo(payout)), payout },
     ]),
   ];
 }

@@ -4,6 +4,7 @@
  */
 import { isBase58, solanaChain } from '@isthmus/bridge';
 import { AgreementLost, RpcError, SourcePool, type Ask, type Source, type SourceOptions } from '../sources.js';
+import type { Failure } from './release.js';
 import {
   addressOf,
   array,
@@ -61,6 +62,8 @@ export const MAX_BATCH = 100;
 const MAX_BATCH_BYTES = 16 * 1024 * 1024;
 /** Accounts in one answer, as validators allow. */
 export const MAX_ACCOUNTS = 100;
+/** Slots an answer may be above the final slot that was agreed before it: 400 seconds, for a round that takes long. */
+const MAX_APART = 1_000;
 /** Letters of a cluster's refusal that are told on. */
 const MAX_REFUSAL = 200;
 
@@ -168,7 +171,10 @@ export class SolanaPool extends SourcePool<SolanaSource> {
     return (await this.accountsAt(addresses)).accounts;
   }
 
-  /** The same with the newest slot at which one of those who agree read it: what made it so had happened by then. @throws AgreementLost */
+  /**
+   * The same with the newest slot at which one of those who agree read it: what made it so had happened by then. Who names a slot that cannot be
+   * final yet gives no answer: nobody's history would come that far. @throws AgreementLost
+   */
   async accountsAt(addresses: readonly string[]): Promise<{ accounts: (ChainAccount | null)[]; slot: number }> {
     if (addresses.length > MAX_ACCOUNTS) throw new Error(`At most ${MAX_ACCOUNTS} accounts are read at once.`);
     const read: { content: string; slot: number }[] = [];
@@ -181,6 +187,8 @@ export class SolanaPool extends SourcePool<SolanaSource> {
         const found = array(answer['value'], 'accounts').map(readAccount);
         if (found.length !== addresses.length) throw new RpcError('it gives other accounts');
         const slot = whole(object(answer['context'], 'where accounts were read')['slot'], 'a slot');
+        if (this.final > 0 && slot > this.final + MAX_APART)
+          throw new RpcError(`it reads accounts at slot ${slot}, far above what is final`);
         read.push({ content: accountsText(found), slot });
         return found;
       },
@@ -277,6 +285,23 @@ export class SolanaPool extends SourcePool<SolanaSource> {
     return good[0];
   }
 
+  /** Why a message that nobody has signed yet would fail as final state is; null when it would do what it says. @throws AgreementLost */
+  failureOf(message: Uint8Array): Promise<Failure | null> {
+    const signers = message[0] ?? 0;
+    const wire = Buffer.concat([Buffer.of(signers), Buffer.alloc(64 * signers), message]).toString('base64');
+    const options = { encoding: 'base64', sigVerify: false, commitment: 'finalized', minContextSlot: this.final };
+    return this.agreed(
+      'a trial of a transaction',
+      this.heardAt(this.final),
+      async (ask) => {
+        const { value } = object(await ask('simulateTransaction', [wire, options]), 'a simulation');
+        const { err } = object(value, 'a simulation');
+        return err === null ? null : failureIn(err);
+      },
+      JSON.stringify,
+    );
+  }
+
   /** Has every source broadcast a transaction; says what those that took none said. @throws AgreementLost when none took it */
   async send(wire: Uint8Array): Promise<string[]> {
     const text = Buffer.from(wire).toString('base64');
@@ -290,17 +315,17 @@ export class SolanaPool extends SourcePool<SolanaSource> {
     return bad;
   }
 
-  /** What transactions that write these accounts paid lately, micro-lamports a compute unit, by one source that answers. */
-  async priorityFees(addresses: readonly string[]): Promise<number[]> {
+  /** What transactions that write these accounts paid lately, micro-lamports a compute unit, by each source that answers: none need agree. */
+  async priorityFees(addresses: readonly string[]): Promise<number[][]> {
     const { good } = await this.each(
       this.sources,
       async (_, ask) =>
         array(await ask('getRecentPrioritizationFees', [addresses]), 'fees').map((one) =>
           whole(object(one, 'a fee')['prioritizationFee'], 'a fee'),
         ),
-      () => 'enough',
+      (given) => (given.length > 0 ? 'enough' : 'open'),
     );
-    return good[0] ?? [];
+    return good;
   }
 
   protected async identify(ask: Ask): Promise<void> {
@@ -313,6 +338,17 @@ export class SolanaPool extends SourcePool<SolanaSource> {
   private heardAt(slot: number): readonly SolanaSource[] {
     return this.sources.filter((s) => s.final >= slot);
   }
+}
+
+/** A validator's `TransactionError`. */
+function failureIn(error: unknown): Failure {
+  const text = JSON.stringify(error).slice(0, MAX_REFUSAL);
+  if (typeof error !== 'object' || error === null) return { other: text };
+  if ('InstructionError' in error)
+    return { instruction: whole(array(error.InstructionError, 'an error')[0], 'an instruction') };
+  if ('InsufficientFundsForRent' in error)
+    return { account: whole(object(error.InsufficientFundsForRent, 'an error')['account_index'], 'an account') };
+  return { other: text };
 }
 
 async function readPage(

@@ -1,7 +1,8 @@
 /** Guardians' parts of a transaction: made apart, each checked alone, put together by whoever sends it. */
-import { createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
-import { fromBase58, toBase58 } from '@isthmus/bridge';
+import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { toBase58 } from '@isthmus/bridge';
 import { Message } from '@solana/web3.js';
+import { hasSigned } from './keys.js';
 import { BadPlan, type TransactionPlan } from './release.js';
 
 /** `0x`, the guardian's index, the signature: 65 bytes, as on Ethereum. */
@@ -43,7 +44,7 @@ export function verifyPart(plan: TransactionPlan, message: Uint8Array, part: str
   const index = bytes[0] ?? 0;
   const guardian = plan.custody.guardians[index];
   if (guardian === undefined || !plan.signers.includes(index)) return null;
-  return good(guardian, message, bytes.subarray(1)) ? index : null;
+  return hasSigned(guardian, message, bytes.subarray(1)) ? index : null;
 }
 
 /**
@@ -64,7 +65,7 @@ export function assemble(
   const missing = plan.signers.filter((i) => !byIndex.has(i));
   if (missing.length > 0) throw new BadPlan(`Guardians ${missing.join(', ')} have not signed this transaction.`);
   const own = Buffer.from(signPart(message, 0, relayerSeed).slice(4), 'hex');
-  if (!good(plan.relayer, message, own)) throw new BadPlan('The key is not the relayer’s.');
+  if (!hasSigned(plan.relayer, message, own)) throw new BadPlan('The key is not the relayer’s.');
   const { accountKeys, header } = Message.from(message);
   const signatures = accountKeys.slice(0, header.numRequiredSignatures).map((account) => {
     const address = account.toBase58();
@@ -74,9 +75,4 @@ export function assemble(
     return signature;
   });
   return Buffer.concat([Buffer.of(signatures.length), ...signatures, message]);
-}
-
-function good(address: string, message: Uint8Array, signature: Uint8Array): boolean {
-  const key = createPublicKey({ key: Buffer.concat([PUBLIC, fromBase58(address)]), format: 'der', type: 'spki' });
-  return verify(null, message, key, signature);
 }

@@ -1,8 +1,8 @@
 /** A final transaction as a source gives it: its signed bytes, and what the cluster says it did. Nothing is taken that does not fit together. */
-import { createPublicKey, verify } from 'node:crypto';
-import { fromBase58, isBase58, isSolanaAddress } from '@isthmus/bridge';
+import { fromBase58, isBase58, isSolanaAddress, toBase58 } from '@isthmus/bridge';
 import { VersionedTransaction } from '@solana/web3.js';
 import { RpcError } from '../sources.js';
+import { hasSigned } from './keys.js';
 
 export interface Instruction {
   program: string;
@@ -36,8 +36,7 @@ export interface ChainTransaction {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** DER of an ed25519 public key, before its 32 bytes (RFC 8410). */
-const ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
+const SIGNATURE_BYTES = 64;
 
 /** Reads an answer of `getTransaction` with base64. @throws RpcError for anything that is not this transaction, whole */
 export function readTransaction(signature: string, value: unknown): ChainTransaction {
@@ -45,12 +44,13 @@ export function readTransaction(signature: string, value: unknown): ChainTransac
   const answer = object(value, 'a transaction');
   const meta = object(answer['meta'], 'what a transaction did');
   const [body] = array(answer['transaction'], 'a transaction');
-  const { message, signatures } = parse(body);
+  const { wire, transaction } = parse(body);
+  const { message, signatures } = transaction;
   const [first] = signatures;
   if (first === undefined || !Buffer.from(first).equals(fromBase58(signature)))
     throw new RpcError('it gives another transaction');
-  const staticKeys = message.staticAccountKeys.map((key) => key.toBase58());
-  if (!signed(staticKeys[0] ?? '', message.serialize(), first))
+  const staticKeys = message.staticAccountKeys.map((key) => toBase58(key.toBytes()));
+  if (!hasSigned(staticKeys[0] ?? '', signedBytes(wire, signatures.length), first))
     throw new RpcError('it gives a transaction nobody signed');
   const keys = [...staticKeys, ...loadedKeys(meta, message.addressTableLookups)];
   const inner = innerInstructions(meta, keys);
@@ -80,18 +80,21 @@ export function contentOf(transaction: ChainTransaction): string {
   );
 }
 
-function parse(body: unknown): VersionedTransaction {
+function parse(body: unknown): { wire: Uint8Array; transaction: VersionedTransaction } {
   if (typeof body !== 'string') throw new RpcError('it gives something else as a transaction');
   try {
-    return VersionedTransaction.deserialize(Buffer.from(body, 'base64'));
+    const wire = Buffer.from(body, 'base64');
+    return { wire, transaction: VersionedTransaction.deserialize(wire) };
   } catch {
     throw new RpcError('it gives something else as a transaction');
   }
 }
 
-function signed(address: string, message: Uint8Array, signature: Uint8Array): boolean {
-  const key = createPublicKey({ key: Buffer.concat([ED25519, fromBase58(address)]), format: 'der', type: 'spki' });
-  return verify(null, message, key, signature);
+/** What is signed: all after the signatures, whose number comes first, seven bits a byte. */
+function signedBytes(wire: Uint8Array, signatures: number): Uint8Array {
+  let at = 0;
+  while (((wire[at] ?? 0) & 0x80) !== 0) at += 1;
+  return wire.subarray(at + 1 + SIGNATURE_BYTES * signatures);
 }
 
 function loadedKeys(

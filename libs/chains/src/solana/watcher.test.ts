@@ -1,4 +1,7 @@
 /** The watcher on the real runtime: what counts as a deposit, and what of the history it may conclude. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import {
   createSyncNativeInstruction,
   createTransferCheckedInstruction,
@@ -6,13 +9,13 @@ import {
   createRecoverNestedInstruction,
   NATIVE_MINT,
 } from '@solana/spl-token';
-import { AddressLookupTableProgram, Keypair, PublicKey, SystemProgram, TransactionInstruction } from '@solana/web3.js';
+import { Keypair, PublicKey, SystemProgram, TransactionInstruction } from '@solana/web3.js';
 import { encodeMemo } from '@isthmus/bridge';
 import { eventsOf, type VaultEvent } from './deposit.js';
 import { catchUp, DECIMALS, FINAL, RECIPIENT, SolanaWorld } from './harness.js';
 import { memoInstruction } from './programs.js';
 import type { Listed, SolanaPool } from './rpc.js';
-import type { ChainTransaction } from './transaction.js';
+import type { ChainTransaction, Holding } from './transaction.js';
 import { SolanaWatcher, type SolanaCursor } from './watcher.js';
 
 let world: SolanaWorld;
@@ -130,20 +133,9 @@ describe('deposits on Solana', () => {
   });
 
   test('S9 addresses from a lookup table are resolved', async () => {
-    const [create, table] = AddressLookupTableProgram.createLookupTable({
-      authority: user(),
-      payer: user(),
-      recentSlot: await world.connection.getSlot('confirmed'),
-    });
-    const addresses = [new PublicKey(world.token.address), world.mint.publicKey];
-    await world.run([
-      create,
-      AddressLookupTableProgram.extendLookupTable({ lookupTable: table, authority: user(), payer: user(), addresses }),
-    ]);
-    await world.chain.tick(2);
-    const known = (await world.connection.getAddressLookupTable(table)).value;
-    const signature = await world.runV0(world.instructions(world.token, 13n), known === null ? [] : [known]);
-    expect(known).not.toBeNull();
+    const { address, mint } = world.token;
+    const table = await world.lookupTable([address, mint]);
+    const signature = await world.runV0(world.instructions(world.token, 13n), [table]);
     expect(await found()).toMatchObject([{ signature, amount: 13n, memo: { recipient: RECIPIENT } }]);
   });
 
@@ -215,6 +207,36 @@ describe('deposits on Solana', () => {
       { amount: 1n, memo: { recipient: RECIPIENT } },
     ]);
     expect(await world.tokens(vault)).toBeGreaterThan(1_000n);
+  });
+
+  test('S18 where the vault received less than its transfers say, one counts for what came, of several none', async () => {
+    const pool = world.pool();
+    const read = async (signature: string): Promise<ChainTransaction> => {
+      await world.chain.finalize();
+      await pool.finalized();
+      const listed = await pool.newest(world.token.address, null, await pool.finalized());
+      expect(listed?.signature).toBe(signature);
+      const [transaction] = await pool.transactions([listed as Listed]);
+      return transaction as ChainTransaction;
+    };
+    /** As if a fee of 3 had been kept from what the vault received. */
+    const short = ({ holdings, ...rest }: ChainTransaction): ChainTransaction => {
+      const { before, after } = holdings.get(world.token.address) as { before: Holding; after: Holding };
+      const token = after.token && { ...after.token, amount: after.token.amount - 3n };
+      return {
+        ...rest,
+        holdings: new Map([...holdings, [world.token.address, { before, after: { ...after, token } }]]),
+      };
+    };
+    const one = await read(await world.deposit(world.token, 13n));
+    expect(eventsOf(one, world.token)).toMatchObject([{ amount: 13n }]);
+    expect(eventsOf(short(one), world.token)).toMatchObject([{ amount: 10n, memo: { recipient: RECIPIENT } }]);
+    const two = await read(
+      await world.run([...world.instructions(world.token, 5n), ...world.instructions(world.token, 7n)]),
+    );
+    expect(eventsOf(two, world.token)).toMatchObject([{ amount: 5n }, { amount: 7n }]);
+    const unclear = { amount: 0n, memo: 'amount-unclear' };
+    expect(eventsOf(short(two), world.token)).toMatchObject([unclear, unclear]);
   });
 
   test('wrapped SOL counts like SOL', async () => {
@@ -291,6 +313,23 @@ describe('the history', () => {
     await expect(world.watcher(world.token, elsewhere).step(cursors.token)).rejects.toThrow(/another cluster/);
   });
 
+  test('X10 who reads accounts at a slot that cannot be final yet gives no answer; the others do, and below the agreement nobody', async () => {
+    const server = createServer((asked, answer) => void lie(asked, answer)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const liar = { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+    const [pool, both] = [world.pool([world.chain.front, liar]), world.pool([world.chain.front, liar], 2)];
+    try {
+      for (const one of [pool, both]) await one.finalized();
+      const agreed = await world.pool().finalized();
+      const { slot } = await pool.accountsAt([world.token.address]);
+      expect([slot >= agreed, slot <= agreed + 1_000]).toEqual([true, true]);
+      await expect(both.accountsAt([world.token.address])).rejects.toThrow(/far above what is final/);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   test('a final transaction that is not there any more stops everything', async () => {
     await world.deposit(world.token, 5n);
     await world.chain.finalize();
@@ -309,4 +348,17 @@ async function final(signature: string): Promise<string> {
 /** Some transfer that has nothing to do with a vault. */
 function transferAway(): TransactionInstruction {
   return SystemProgram.transfer({ fromPubkey: user(), toPubkey: user(), lamports: 1 });
+}
+
+/** Passes a question on, and answers that it read at a slot nobody will come to. */
+async function lie(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of asked) chunks.push(chunk as Buffer);
+  const headers = { 'content-type': 'application/json' };
+  const given = await fetch(world.chain.front.url, { method: 'POST', headers, body: Buffer.concat(chunks) });
+  const text = (await given.text()).replace(
+    /("context":\{[^}]*"slot":)\d+/,
+    (_, head: string) => `${head}9000000000000000`,
+  );
+  answer.writeHead(200, headers).end(text);
 }

@@ -3,6 +3,7 @@
  * slot on in which guardians know it.
  */
 import type { AoEngine } from '@isthmus/ao';
+import type { BitcoinTerms } from '@isthmus/bridge';
 import {
   chainOf,
   depositScript,
@@ -13,13 +14,16 @@ import {
   type DepositTerms,
   type DepositTexts,
   type KnownScript,
+  type LateScript,
   type ScriptIndex,
 } from '@isthmus/chains';
-import type { DataSource } from 'typeorm';
+import type { DataSource, EntityManager } from 'typeorm';
 import type { VaultSets } from './vault-sets.js';
 
 /** Slots read at once. */
 const PAGE = 100;
+/** Addresses that are looked for together in blocks that were read before. */
+const LATE_AT_ONCE = 10_000;
 
 /** What is looked up for each block. */
 export interface AddressTerms {
@@ -57,6 +61,11 @@ export class AddressBook implements ScriptIndex<AddressTerms> {
     this.chain = chainOf(network);
   }
 
+  /** Terms of the home; null while its process is not known here. */
+  get home(): BitcoinTerms | null {
+    return this.sets.terms;
+  }
+
   /**
    * Takes in what was registered since, as far as the process is projected: the set of a slot is known then. False while the process is not
    * known here, or its slots are not: a block would be read without knowing what pays the vault.
@@ -73,9 +82,9 @@ export class AddressBook implements ScriptIndex<AddressTerms> {
       const slots = (await this.engine.slots(this.process, from, PAGE)).filter(({ nonce }) => nonce <= end);
       const last = slots.at(-1);
       if (!last) return false;
-      for (const { nonce, message, result } of slots)
+      for (const { nonce, message, timestamp, result } of slots)
         // A registration changes nothing in its process, which says nothing to it.
-        if (result.Messages.length === 0 && result.Error === undefined) await this.take(nonce, message);
+        if (result.Messages.length === 0 && result.Error === undefined) await this.take(nonce, message, timestamp);
       await this.database.query(
         `insert into bitcoin_followed (process, slot) values ($1, $2)
          on conflict (process) do update set slot = greatest(bitcoin_followed.slot, excluded.slot)`,
@@ -86,17 +95,18 @@ export class AddressBook implements ScriptIndex<AddressTerms> {
     return true;
   }
 
-  private async take(slot: number, id: string): Promise<void> {
+  private async take(slot: number, id: string, since: number): Promise<void> {
     const set = this.sets.ofSlot(slot);
+    const { terms: home } = this.sets;
     const message = set && (await this.engine.message(id));
-    if (!set || !message) return;
-    const place = { network: this.network, process: this.process, vault: set.keys };
+    if (!set || !home || !message) return;
+    const place = { network: this.network, process: this.process, vault: set.keys, leastRefund: home.leastRefund };
     const terms = readRegistration(message, place);
     if (!terms) return;
     const { address, script } = depositScript(terms);
     await this.database.query(
-      `insert into bitcoin_address (chain, script, address, process, message, slot, recipient, refund_after, terms)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing`,
+      `insert into bitcoin_address (chain, script, address, process, message, slot, recipient, refund_after, terms, since, late)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true) on conflict do nothing`,
       [
         this.chain,
         Buffer.from(script).toString('hex'),
@@ -107,20 +117,44 @@ export class AddressBook implements ScriptIndex<AddressTerms> {
         terms.recipient,
         terms.refundAfter,
         JSON.stringify(textsOf(terms)),
+        since,
       ],
     );
   }
 
   async find(scripts: readonly string[]): Promise<ReadonlyMap<string, KnownScript<AddressTerms>>> {
-    const rows: { script: string; recipient: string; refund_after: number }[] = await this.database.query(
-      'select script, recipient, refund_after from bitcoin_address where chain = $1 and script = any($2)',
-      [this.chain, scripts],
-    );
+    const rows: { script: string; recipient: string; refund_after: number; since: string }[] =
+      await this.database.query(
+        'select script, recipient, refund_after, since from bitcoin_address where chain = $1 and script = any($2)',
+        [this.chain, scripts],
+      );
     const found = new Map<string, KnownScript<AddressTerms>>(
-      rows.map((r) => [r.script, { kind: 'deposit', terms: { recipient: r.recipient }, refundAfter: r.refund_after }]),
+      rows.map(({ script, recipient, refund_after: refundAfter, since }) => [
+        script,
+        { kind: 'deposit', since: Number(since), terms: { recipient }, refundAfter },
+      ]),
     );
-    for (const script of scripts) if (this.sets.ofScript(script)) found.set(script, { kind: 'vault' });
+    for (const script of scripts) {
+      const vault = this.sets.ofScript(script);
+      if (vault) found.set(script, { kind: 'vault', since: vault.since });
+    }
     return found;
+  }
+
+  /** Addresses registered since blocks were looked through for them; some of them, if there are many. */
+  async late(): Promise<LateScript[]> {
+    const rows: { script: string; since: string }[] = await this.database.query(
+      `select script, since from bitcoin_address where chain = $1 and late order by since, script limit ${LATE_AT_ONCE}`,
+      [this.chain],
+    );
+    return rows.map(({ script, since }) => ({ script, since: Number(since) }));
+  }
+
+  async forgetLate(manager: EntityManager, scripts: readonly string[]): Promise<void> {
+    await manager.query('update bitcoin_address set late = false where chain = $1 and script = any($2)', [
+      this.chain,
+      scripts,
+    ]);
   }
 
   /** By its output script in hex. */

@@ -1,4 +1,5 @@
 /** What answers about a chain, an asset and a deposit have on Bitcoin only. */
+import type { FinalityPolicy } from '@isthmus/bridge';
 import { z } from 'zod';
 import { amount, aoId, transaction } from '../../api/fields.js';
 
@@ -10,7 +11,7 @@ const hexText = (what: string) =>
 const blocks = (what: string) => z.int().describe(`${what}, blocks`);
 const tags = z.array(z.strictObject({ name: z.string(), value: z.string() })).describe('X- tags that travel along');
 
-const finality = z
+const finalitySteps = z
   .array(
     z.strictObject({
       upTo: amount('What a block pays the vault, at most').nullable().describe('Base units; null: any amount'),
@@ -24,14 +25,24 @@ export const bitcoinChain = {
   vault: z.string().nullable().describe('Address of the vault; null while its token process is not known here'),
   guardianKeys: z.array(hexText('Compressed key')).describe('Keys of the vault, in their order in its script'),
   threshold: z.int().nullable().describe('How many of them move money'),
-  startHeight: blocks('Nothing before it is read'),
-  finality,
-  sweepMargin: blocks('Before a refund opens in which deposits are credited no more'),
+  terms: z
+    .strictObject({
+      startHeight: blocks('Nothing before it is read'),
+      minDeposit: amount('Least payment: less is not credited'),
+      sweepFee: amount('Taken of each payment, for what it costs the vault to move it later'),
+      sweepMargin: blocks('Before a refund opens in which deposits are credited no more'),
+      leastRefund: blocks('Least number of confirmations after which an address may be taken back from'),
+      finality: finalitySteps,
+    })
+    .nullable()
+    .describe('What its token process was spawned with; null while that is not known here'),
   refundAfter: blocks('Confirmations after which a deposit may be taken back, unless asked for otherwise'),
   tip: blocks('The newest that was read').nullable(),
 };
 
-export const bitcoinAsset = {};
+export const bitcoinAsset = {
+  sweepFee: amount('Taken of each deposit, for what it costs the vault to move it later'),
+};
 
 export const bitcoinPayment = {
   confirmations: z.int().describe('Confirmations this amount needs when its block pays the vault nothing else'),
@@ -66,7 +77,8 @@ const addressShape = {
   refund: z.string().describe('Who may take a payment back: a compressed key, or an address of one key'),
   refundAfter: blocks('Confirmations of a payment after which that is possible'),
   minimum: amount('Least payment: less is not credited'),
-  confirmations: finality,
+  sweepFee: amount('Taken of each payment: what it holds beyond that is credited'),
+  confirmations: finalitySteps,
   sweepMargin: blocks('Before a refund opens in which payments are credited no more'),
   script: hexText('Output script'),
   witnessScript: hexText('What the output script is the hash of'),
@@ -93,10 +105,12 @@ export const depositAddressDetail = z.strictObject({
         tx: transaction('What paid it'),
         output: z.int(),
         amount: amount('What the output holds'),
+        credited: amount('What is credited for it, if it is; 0 when it is too little'),
         height: blocks('The one it is in'),
         confirmations: z.int(),
         required: z.int().describe('Confirmations it needs'),
         state: z.enum(['confirming', 'final', 'refused']).describe('As this gateway sees the chain'),
+        minted: z.boolean().describe('Whether it is credited on AO'),
         refundFrom: blocks('The one from which on it may be taken back'),
         spentBy: transaction('What has spent it').nullable(),
         refunded: z.boolean().describe('Whether that was its depositor taking it back'),
@@ -104,6 +118,9 @@ export const depositAddressDetail = z.strictObject({
     )
     .describe('What was paid to it, newest first, at most 100'),
 });
+
+export const writtenFinality = (finality: FinalityPolicy): z.infer<typeof finalitySteps> =>
+  finality.map(({ upTo, confirmations }) => ({ upTo: upTo === null ? null : String(upTo), confirmations }));
 
 type Fields<S extends z.ZodRawShape> = z.infer<z.ZodObject<S>>;
 export type BitcoinChainFields = Fields<typeof bitcoinChain>;

@@ -2,7 +2,7 @@
  * The gateway's own look at Bitcoin: an index for showing, from the first block on. Nothing is minted or released because of it. Blocks are taken one
  * after another, each with all that follows from it in one transaction; those that are gone are taken back the same way.
  */
-import { depositId } from '@isthmus/bridge';
+import { creditedOf, depositId, type BitcoinTerms } from '@isthmus/bridge';
 import {
   BitcoinWatcher,
   chainOf,
@@ -12,6 +12,7 @@ import {
   type BitcoinCursor,
   type BitcoinPool,
   type CoinIndex,
+  type LookBack,
   type Receipt,
   type Spend,
   type Standing,
@@ -52,6 +53,7 @@ interface CoinRow {
 export class BitcoinIndex implements CoinIndex {
   private readonly chain: string;
   private opened: Promise<HeaderChain> | null = null;
+  private watcher: BitcoinWatcher<AddressTerms> | null = null;
   private cursor: BitcoinCursor | null = null;
   /** One look after another: whoever reads the books looks too. */
   private last: Promise<unknown> = Promise.resolve();
@@ -93,20 +95,24 @@ export class BitcoinIndex implements CoinIndex {
   }
 
   private async look(): Promise<void> {
-    const { finality, sweepMargin } = this.config.chain;
     const headers = await this.open();
-    const policy = { finality, minimum: this.asset.minDeposit, sweepMargin };
-    const watcher = new BitcoinWatcher<AddressTerms>(this.pool, headers, this.addresses, this, policy);
-    await watcher.sync();
+    await this.pool.sync(headers);
     // After the headers and before any block: what was registered before it was paid is known in time, and the vault itself before all.
-    if (!(await this.addresses.follow())) return;
-    const begin = (this.cursor ??= await this.begin(headers));
+    const terms = (await this.addresses.follow()) ? this.addresses.home : null;
+    if (!terms) return;
+    const watcher = (this.watcher ??= new BitcoinWatcher(this.pool, headers, this.addresses, this, terms));
+    const begin = (this.cursor ??= await this.begin(headers, terms));
     if (!begin) return; // the headers do not reach so far yet
-    for (let blocks = 0, cursor = begin; blocks < MAX_BLOCKS; blocks += 1) {
+    for (let blocks = 0, cursor = begin, lookedBack = false; blocks < MAX_BLOCKS; blocks += 1) {
+      // Only what was read before: the blocks that follow are looked through for all that is known by now.
+      if (!lookedBack && headers.has({ height: cursor.height, hash: cursor.blockHash })) {
+        lookedBack = true;
+        await this.lookBack(watcher, terms, cursor);
+      }
       const step = await watcher.step(cursor);
       if (!step) break;
       await this.store.transaction(async (manager) => {
-        if (step.type === 'block') await this.take(manager, watcher, step.receipts, step.spends);
+        if (step.type === 'block') await this.take(manager, watcher, terms, step);
         else await this.takeBack(manager, step.cursor.height);
         await this.saveCursor(manager, step.cursor);
         crashPoint('index.before-commit');
@@ -114,7 +120,7 @@ export class BitcoinIndex implements CoinIndex {
       crashPoint('index.after-commit');
       cursor = this.cursor = step.cursor;
     }
-    await this.count(watcher, headers);
+    await this.count(watcher, headers, terms);
     this.store.announce();
   }
 
@@ -139,14 +145,33 @@ export class BitcoinIndex implements CoinIndex {
     }
   }
 
-  private async begin(headers: HeaderChain): Promise<BitcoinCursor | null> {
+  private async begin(headers: HeaderChain, { startHeight }: BitcoinTerms): Promise<BitcoinCursor | null> {
     const [row]: { height: number; block_hash: string }[] = await this.database.query(
       'select height, block_hash from bitcoin_cursor where chain = $1',
       [this.chain],
     );
     if (row) return { height: row.height, blockHash: row.block_hash };
-    const before = headers.at(Math.max(this.config.chain.startHeight - 1, headers.anchor.height));
+    const before = headers.at(Math.max(startHeight - 1, headers.anchor.height));
     return before && { height: before.height, blockHash: before.hash };
+  }
+
+  /** Blocks that were read before an address was registered for which they count. */
+  private async lookBack(
+    watcher: BitcoinWatcher<AddressTerms>,
+    terms: BitcoinTerms,
+    cursor: BitcoinCursor,
+  ): Promise<void> {
+    for (let late = await this.addresses.late(); late.length > 0; late = await this.addresses.late()) {
+      const found: LookBack<AddressTerms>[] = [];
+      for await (const step of watcher.lookBack(late, cursor)) found.push(step);
+      await this.store.transaction(async (manager) => {
+        for (const step of found) await this.take(manager, watcher, terms, step);
+        await this.addresses.forgetLate(
+          manager,
+          late.map(({ script }) => script),
+        );
+      });
+    }
   }
 
   private async saveCursor(manager: EntityManager, { height, blockHash }: BitcoinCursor): Promise<void> {
@@ -162,8 +187,8 @@ export class BitcoinIndex implements CoinIndex {
   private async take(
     manager: EntityManager,
     watcher: BitcoinWatcher<AddressTerms>,
-    receipts: readonly Found[],
-    spends: readonly Spend[],
+    terms: BitcoinTerms,
+    { receipts, spends }: { receipts: readonly Found[]; spends: readonly Spend[] },
   ): Promise<void> {
     const at = new Date();
     // What guardians spend pays its first output to the vault again; what a depositor takes back may be a deposit anew.
@@ -173,6 +198,7 @@ export class BitcoinIndex implements CoinIndex {
     await this.addDeposits(
       manager,
       watcher,
+      terms,
       receipts.filter((r) => !isChange(r)),
       at,
     );
@@ -207,6 +233,7 @@ export class BitcoinIndex implements CoinIndex {
   private async addDeposits(
     manager: EntityManager,
     watcher: BitcoinWatcher<AddressTerms>,
+    terms: BitcoinTerms,
     receipts: readonly Found[],
     at: Date,
   ): Promise<void> {
@@ -220,7 +247,8 @@ export class BitcoinIndex implements CoinIndex {
         state: 'confirming',
         sender: NOBODY,
         recipient: recipientOf(r) ?? NOBODY,
-        amount: value,
+        // What is too little is told as it came: nothing is credited for it.
+        amount: creditedOf(value, terms) ?? value,
         reference,
         txHash: txid,
         blockNumber: BigInt(height),
@@ -232,7 +260,7 @@ export class BitcoinIndex implements CoinIndex {
     await this.store.move(manager, ids, ['orphaned'], 'confirming', at);
     for (const [i, receipt] of receipts.entries()) {
       const { txid, vout, height, blockHash } = receipt;
-      const [id, required] = [ids[i] as Hex, this.requiredFor(receipt)]; // as many of both
+      const [id, required] = [ids[i] as Hex, requiredFor(receipt, terms)]; // as many of both
       const standing = watcher.standing(receipt);
       await manager.query('update transfer set block_number = $2, required = $3, waits = $4 where id = $1', [
         id,
@@ -275,7 +303,7 @@ export class BitcoinIndex implements CoinIndex {
 
   // --- what waits for confirmations
 
-  private async count(watcher: BitcoinWatcher<AddressTerms>, headers: HeaderChain): Promise<void> {
+  private async count(watcher: BitcoinWatcher<AddressTerms>, headers: HeaderChain, terms: BitcoinTerms): Promise<void> {
     const rows: CoinRow[] = await this.database.query(
       `select txid, vout, id, value, script, height, block_hash, together, coinbase, claim, recipient, fault, refund_after
        from bitcoin_coin where chain = $1 and standing = 'confirming' order by height, txid, vout limit ${MAX_CONFIRMING}`,
@@ -283,7 +311,7 @@ export class BitcoinIndex implements CoinIndex {
     );
     const due = rows
       .map((row) => this.receiptOf(row))
-      .filter((r) => headers.confirmations({ height: r.height, hash: r.blockHash }) >= this.requiredFor(r));
+      .filter((r) => headers.confirmations({ height: r.height, hash: r.blockHash }) >= requiredFor(r, terms));
     if (due.length === 0) return;
     await this.store.transaction(async (manager) => {
       for (const receipt of due) await this.decide(manager, receipt, watcher.standing(receipt));
@@ -317,10 +345,6 @@ export class BitcoinIndex implements CoinIndex {
     }
   }
 
-  private requiredFor({ together, coinbase }: Found): number {
-    return confirmationsFor(this.config.chain.finality, together, coinbase);
-  }
-
   private receiptOf(row: CoinRow): Found {
     return {
       reference: `${this.chain}:${row.txid}:${row.vout}`,
@@ -337,6 +361,9 @@ export class BitcoinIndex implements CoinIndex {
     };
   }
 }
+
+const requiredFor = ({ together, coinbase }: Found, { finality }: BitcoinTerms): number =>
+  confirmationsFor(finality, together, coinbase);
 
 function claimOf({ claim, recipient, fault, refund_after: refundAfter }: CoinRow): Found['to'] {
   if (claim === 'deposit')

@@ -1,13 +1,7 @@
-/** What is configured of a home on Bitcoin. The vault is not: it follows from the guardians' keys, which the token process names. */
-import { checkFinality, DEFAULT_FINALITY, networkOf } from '@isthmus/chains';
+/** What is configured of a home on Bitcoin. The vault is not, it follows from the guardians' keys, nor are the home's terms: the token process names both. */
+import { networkOf } from '@isthmus/chains';
 import { z } from 'zod';
-import { amount, sharedAsset } from '../asset-config.js';
-
-const finalityStep = z.strictObject({
-  /** Satoshis up to which this many confirmations are enough; null: any amount. */
-  upTo: amount.nullable(),
-  confirmations: z.int(),
-});
+import { sharedAsset } from '../asset-config.js';
 
 const isNetwork = (id: string): boolean => passes(() => networkOf(id));
 
@@ -20,19 +14,8 @@ const chain = z.strictObject({
   rpcUrls: z.array(z.url()).min(1).max(16),
   /** How many of rpcUrls must agree on everything that is shown. */
   agreement: z.int().min(1).max(16).default(1),
-  /** Confirmations by all that a block pays the vault: as the guardians have it. */
-  finality: z
-    .array(finalityStep)
-    .max(16)
-    .refine(
-      (steps) => passes(() => checkFinality(steps)),
-      'steps rise in money and confirmations; the last is for any amount',
-    )
-    .default([...DEFAULT_FINALITY]),
   /** Seconds to the confirmations of the most demanding step, for estimates. */
   finalitySeconds: z.number().positive(),
-  /** Block to begin at: nothing before it is read. */
-  startHeight: z.int().min(0),
   /** A block people have looked up, at a multiple of 2,016, that headers are read from on; else the first. */
   headerAnchor: z
     .strictObject({
@@ -40,8 +23,6 @@ const chain = z.strictObject({
       header: z.string().regex(/^[0-9a-f]{160}$/, '80 bytes in small hex digits'),
     })
     .optional(),
-  /** Blocks before a refund opens in which deposits are credited no more: as the guardians have it. */
-  sweepMargin: z.int().min(1).max(10_000).default(72),
   /** Confirmations after which a deposit may be taken back, unless its depositor asks for another number. */
   refundAfter: z.int().min(1).max(65_535).default(1008),
   /** File of the key that signs registrations of deposit addresses (32 secret bytes as hex, mode 0600); it can move nothing. */
@@ -50,8 +31,11 @@ const chain = z.strictObject({
   addressLimit: z.int().min(1).default(30),
 });
 
+/** What is credited is in the terms. */
+const { minDeposit: _, ...asset } = sharedAsset;
+
 export const bitcoinHomeSchema = z
-  .strictObject({ chain, assets: z.array(z.strictObject(sharedAsset)).length(1) })
+  .strictObject({ chain, assets: z.array(z.strictObject(asset)).length(1) })
   .superRefine(({ chain: { id: on }, assets }, context) => {
     for (const [i, { id, decimals }] of assets.entries()) {
       if (id !== `${on}/slip44:0`)

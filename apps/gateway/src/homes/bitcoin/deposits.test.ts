@@ -1,6 +1,13 @@
 /** Deposit addresses as people meet them, over real HTTP on a real regtest node: asked for, paid, seen, taken back by a reorg, confirmed. */
 import { encodeDepositLine, depositId } from '@isthmus/bridge';
-import { depositScript, memoScript, readRecoveryFile, readRegistration } from '@isthmus/chains';
+import {
+  depositScript,
+  memoScript,
+  readRecoveryFile,
+  readRegistration,
+  refundOwner,
+  type DepositTerms,
+} from '@isthmus/chains';
 import { parseItem } from '@isthmus/ao';
 import { keyOf, RECIPIENT, secretOf } from '../../../../../libs/chains/src/bitcoin/harness.js';
 import { BITCOIN, BitcoinGateway, BTC, NETWORK } from '../../../bitcoin-stage.js';
@@ -60,9 +67,14 @@ describe('a deposit address', () => {
     expect(read).toMatchObject({ recipient: RECIPIENT, process: world.process, tags, refundAfter: 200 });
     expect(read.vault).toEqual(world.vault);
     const raw = await world.pipeline.scheduler.item(given.message);
-    const place = { network: NETWORK, process: world.process, vault: world.vault };
+    const place = { network: NETWORK, process: world.process, vault: world.vault, leastRefund: 15 };
     expect(readRegistration(parseItem(raw as Buffer), place)).toEqual(read);
-    expect(given).toMatchObject({ minimum: '30000', refundAfter: 200, uri: `bitcoin:${given.address}` });
+    expect(given).toMatchObject({
+      minimum: '30000',
+      sweepFee: '700',
+      refundAfter: 200,
+      uri: `bitcoin:${given.address}`,
+    });
     expect(given.slot).toBe(await slots());
     expect(given.lines.map(({ code }) => code).join(' ')).toContain('OP_CHECKSEQUENCEVERIFY');
   });
@@ -118,7 +130,7 @@ describe('what is paid to it', () => {
     await world.bitcoin.mine();
     const first = await state(id, 'confirming', (d) => d.confirmations !== null);
     expect(first).toMatchObject({
-      amount: '50000',
+      amount: '49300', // what is credited
       recipient: RECIPIENT,
       sourceTx: tx.getId(),
       reference: `${BITCOIN}:${tx.getId()}:0`,
@@ -140,10 +152,12 @@ describe('what is paid to it', () => {
         tx: tx.getId(),
         output: 0,
         amount: '50000',
+        credited: '49300',
         height: Number(tip) - 1,
         confirmations: 2,
         required: 2,
         state: 'final',
+        minted: false,
         refundFrom: Number(tip) - 1 + 100,
         spentBy: null,
         refunded: false,
@@ -151,11 +165,30 @@ describe('what is paid to it', () => {
     ]);
   });
 
+  it('B19 I10 is shown though it was paid before the address was registered', async () => {
+    const own: DepositTerms = {
+      network: NETWORK,
+      vault: world.vault,
+      process: world.process,
+      recipient: RECIPIENT,
+      tags: [],
+      refund: refundOwner(KEY, NETWORK),
+      refundAfter: 222,
+    };
+    const tx = await world.pay({ address: depositScript(own).address, value: 50_000n });
+    await world.bitcoin.mine(2);
+    await until('the block is read', () => Promise.resolve(world.btc.tip === world.bitcoin.node.height));
+    expect(await transfer(idOf(tx.getId()))).toBeNull();
+    const given = await asked({ refundAfter: 222 });
+    expect(given.address).toBe(depositScript(own).address);
+    await state(idOf(tx.getId()), 'attesting');
+  });
+
   it('I7 is minted as guardians attest it, and the books hold', async () => {
     const { address } = await asked();
     const tx = await world.pay({ address, value: 60_000n }, { address, value: 70_000n });
     await world.bitcoin.mine(2);
-    for (const [vout, amount] of [60_000n, 70_000n].entries()) {
+    for (const [vout, amount] of [59_300n, 69_300n].entries()) {
       const reference = `${BITCOIN}:${tx.getId()}:${vout}`;
       const seen = {
         id: depositId(reference),
@@ -169,8 +202,13 @@ describe('what is paid to it', () => {
       for (const guardian of [0, 1]) await world.message(guardianKey(guardian), { Action: 'Attest-Deposits' }, line);
       expect(await state(seen.id, 'minted')).toMatchObject({ amount: String(amount), confirmations: null });
     }
+    const { payments } = await world.get<DepositAddressDetail>(`/v1/deposit-addresses/${address}`);
+    expect(payments.filter((p) => p.tx === tx.getId()).map((p) => [p.credited, p.state, p.minted])).toEqual([
+      ['59300', 'final', true],
+      ['69300', 'final', true],
+    ]);
     const { books } = await world.get<{ books: Record<string, unknown>[] }>('/v1/books');
-    expect(books[0]).toMatchObject({ supply: '130000', ok: true });
+    expect(books[0]).toMatchObject({ supply: '128600', ok: true });
     expect(BigInt(books[0]?.['locked'] as string)).toBeGreaterThanOrEqual(130_000n);
   });
 

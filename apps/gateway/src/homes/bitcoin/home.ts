@@ -1,20 +1,18 @@
 /** A home on Bitcoin: a vault that is nothing but its guardians' keys, watched block by block, paid out by batches that guardians sign on AO. */
 import { signerOfFile, tagOf } from '@isthmus/ao';
-import { parseAmount, parseDecision } from '@isthmus/bridge';
+import { deepestOf, parseAmount, parseDecision } from '@isthmus/bridge';
 import {
   BitcoinError,
   BitcoinPool,
   confirmationsFor,
-  depositScript,
   MAX_FEE_RATE,
-  MAX_REFUND_AFTER,
   memoScript,
   networkOf,
   parseAddress,
   paymentUri,
+  sampleCoins,
   vsizeOf,
   type BitcoinNetwork,
-  type VaultCoin,
 } from '@isthmus/chains';
 import type { HomeAsset } from '../asset-config.js';
 import type {
@@ -28,14 +26,14 @@ import type {
   Standing,
 } from '../home.js';
 import { AddressBook } from './address-book.js';
-import type { BitcoinAssetFields, BitcoinPayment } from './answers.js';
+import { writtenFinality, type BitcoinAssetFields, type BitcoinPayment } from './answers.js';
 import { Batches } from './batches.js';
 import { BitcoinIndex } from './chain-index.js';
 import { Coins } from './coins.js';
 import type { BitcoinHomeConfig } from './config.js';
 import { Registrar } from './registrar.js';
 import { BitcoinRelayer } from './relayer.js';
-import { VaultSets, type VaultSet } from './vault-sets.js';
+import { VaultSets } from './vault-sets.js';
 
 /** All there will ever be, satoshis. */
 const ALL_COINS = 2_100_000_000_000_000n;
@@ -43,12 +41,14 @@ const ALL_COINS = 2_100_000_000_000_000n;
 const WITHIN_BLOCKS = 3;
 /** Satoshis per 1,000 virtual bytes where nodes cannot tell yet what a block costs. */
 const UNKNOWN_RATE = 5_000n;
+/** Why nothing can be deposited yet. */
+const UNKNOWN = 'its token process is not known here yet; try again in a moment.';
 /** The longest script a withdrawal is paid to. */
 const LONGEST_SCRIPT = new Uint8Array(34);
 
 /** @throws ConfigError for a key file that is none */
 export function openBitcoinHome(config: BitcoinHomeConfig, parts: HomeParts): BitcoinHome {
-  const { id, rpcUrls, agreement, finality, registrarKeyFile } = config.chain;
+  const { id, rpcUrls, agreement, registrarKeyFile } = config.chain;
   const { database, engine, store } = parts;
   const [asset] = config.assets;
   if (!asset) throw new Error('A home on Bitcoin has one asset.');
@@ -61,7 +61,8 @@ export function openBitcoinHome(config: BitcoinHomeConfig, parts: HomeParts): Bi
   const tip = () => index.tip;
   const coins = new Coins(database, network, sets, addresses);
   const batches = new Batches(id, process, parts, sets, coins);
-  const relayer = new BitcoinRelayer(id, process, finality, parts, pool, batches, tip);
+  const deepest = () => (sets.terms ? deepestOf(sets.terms) : 0);
+  const relayer = new BitcoinRelayer(id, process, deepest, parts, pool, batches, tip);
   const signer = signerOfFile(registrarKeyFile);
   const registrar = new Registrar(config, network, database, engine, signer, sets, addresses, tip);
   return new BitcoinHome(config, network, parts, { pool, sets, index, coins, relayer, registrar });
@@ -84,8 +85,7 @@ interface Listed {
 }
 
 export class BitcoinHome implements Home {
-  readonly assets: BitcoinHomeConfig['assets'];
-  readonly pace: Pace;
+  readonly assets: readonly HomeAsset[];
   /** A batch pays its own way out of what it pays. */
   readonly purse = null;
   readonly addresses: DepositAddresses;
@@ -96,11 +96,14 @@ export class BitcoinHome implements Home {
     private readonly parts: HomeParts,
     private readonly works: HomeWorks,
   ) {
-    const { finality, finalitySeconds, addressLimit } = config.chain;
-    const { registrar } = works;
-    this.assets = config.assets;
-    const blocks = finality.at(-1)?.confirmations ?? 1;
-    this.pace = { finality: finalitySeconds, block: finalitySeconds / blocks, look: parts.pollMs / 1000 };
+    const { addressLimit } = config.chain;
+    const { registrar, sets } = works;
+    this.assets = config.assets.map((asset) => ({
+      ...asset,
+      get minDeposit() {
+        return sets.terms?.minDeposit ?? 0n;
+      },
+    }));
     this.addresses = {
       perMinute: addressLimit,
       give: (request) => registrar.give(request),
@@ -109,8 +112,8 @@ export class BitcoinHome implements Home {
   }
 
   get chain(): Home['chain'] {
-    const { id, name, finality, startHeight, sweepMargin, refundAfter } = this.config.chain;
-    const current = this.works.sets.current;
+    const { id, name, refundAfter } = this.config.chain;
+    const { current, terms } = this.works.sets;
     return {
       id,
       name,
@@ -119,16 +122,25 @@ export class BitcoinHome implements Home {
         vault: current?.lock.address ?? null,
         guardianKeys: (current?.keys.keys ?? []).map((key) => Buffer.from(key).toString('hex')),
         threshold: current?.keys.threshold ?? null,
-        startHeight,
-        finality: finality.map(({ upTo, confirmations }) => ({
-          upTo: upTo === null ? null : String(upTo),
-          confirmations,
-        })),
-        sweepMargin,
+        terms: terms && {
+          startHeight: terms.startHeight,
+          minDeposit: String(terms.minDeposit),
+          sweepFee: String(terms.sweepFee),
+          sweepMargin: terms.sweepMargin,
+          leastRefund: terms.leastRefund,
+          finality: writtenFinality(terms.finality),
+        },
         refundAfter,
         tip: this.tip,
       },
     };
+  }
+
+  get pace(): Pace {
+    const { finalitySeconds } = this.config.chain;
+    const { terms } = this.works.sets;
+    const block = finalitySeconds / (terms ? deepestOf(terms) : 1);
+    return { finality: finalitySeconds, block, look: this.parts.pollMs / 1000 };
   }
 
   get tip(): number | null {
@@ -158,16 +170,22 @@ export class BitcoinHome implements Home {
   }
 
   async standing(asset: HomeAsset): Promise<Standing> {
-    const [locked, { open, minDeposit, limit }] = await Promise.all([this.works.coins.held(), this.listed(asset)]);
-    return { paused: false, open, minDeposit, room: ALL_COINS - locked, limit };
+    const { sets, coins } = this.works;
+    await sets.refresh();
+    const [locked, { open, minDeposit, limit }] = await Promise.all([coins.held(), this.listed(asset)]);
+    const room = ALL_COINS - locked;
+    const { terms } = sets;
+    if (!terms) return { paused: false, open: false, why: UNKNOWN, minDeposit, depositFee: 0n, room, limit };
+    // What was decided limits what leaves; what is credited is by the terms.
+    return { paused: false, open, minDeposit: terms.minDeposit, depositFee: terms.sweepFee, room, limit };
   }
 
   payment(asset: HomeAsset, { amount, recipient, tags }: DepositRequest): Promise<BitcoinPayment> {
-    const { finality } = this.config.chain;
-    const vault = this.works.sets.current?.lock.address;
+    const { current, terms } = this.works.sets;
+    const vault = current?.lock.address;
     const memo = vault === undefined ? null : memoOf({ recipient, tags });
     return Promise.resolve({
-      confirmations: confirmationsFor(finality, BigInt(amount), false),
+      confirmations: terms ? confirmationsFor(terms.finality, BigInt(amount), false) : 0,
       byAddress: {
         method: 'POST' as const,
         url: '/v1/deposit-addresses',
@@ -194,8 +212,8 @@ export class BitcoinHome implements Home {
     if (!current) throw new Error('The guardians of this asset are not known here yet.');
     const rate = (await this.works.pool.feeRate(WITHIN_BLOCKS)) ?? UNKNOWN_RATE;
     const bounded = rate < 1_000n ? 1_000n : rate > MAX_FEE_RATE ? MAX_FEE_RATE : rate;
-    const [change, coin] = [this.coinOf(current, false), this.coinOf(current, true)];
-    const vsize = BigInt(vsizeOf(current.keys, [change, coin], [current.lock.script, LONGEST_SCRIPT]));
+    const { change, deposit } = sampleCoins(current.keys, this.network);
+    const vsize = BigInt(vsizeOf(current.keys, [change, deposit], [current.lock.script, LONGEST_SCRIPT]));
     return (2n * vsize * bounded + 999n) / 1_000n;
   }
 
@@ -215,7 +233,7 @@ export class BitcoinHome implements Home {
   }
 
   assetFields(): BitcoinAssetFields {
-    return {};
+    return { sweepFee: String(this.works.sets.terms?.sweepFee ?? 0n) };
   }
 
   /** By the newest decision of the guardians, else by the tags the process was spawned with. */
@@ -228,24 +246,6 @@ export class BitcoinHome implements Home {
     if (decision?.kind === 'list') return decision;
     const spawn = await this.parts.engine.spawn(process);
     return { open: true, minDeposit, limit: spawn ? parseAmount(tagOf(spawn, 'Isthmus-Limit')) : 0n };
-  }
-
-  /** A coin as any other of the vault, for its size. */
-  private coinOf({ keys, lock }: VaultSet, deposit: boolean): VaultCoin {
-    const coin = { txid: '', vout: 0, value: 0n };
-    if (!deposit) return { ...coin, lock, deposit };
-    const [key] = keys.keys;
-    if (!key) throw new Error('A vault has a key.');
-    const { process } = this.assets[0] ?? { process: '' };
-    const terms = {
-      network: this.network,
-      vault: keys,
-      process,
-      recipient: process,
-      tags: [],
-      refundAfter: MAX_REFUND_AFTER,
-    };
-    return { ...coin, lock: depositScript({ ...terms, refund: { kind: 'key', key } }), deposit };
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, type AoEngine, type Signer } from '@isthmus/ao';
-import { BridgeError } from '@isthmus/bridge';
+import { BridgeError, creditedOf, type BitcoinTerms } from '@isthmus/bridge';
 import {
   addressOfScript,
   BitcoinError,
@@ -24,7 +24,7 @@ import type { Hex } from 'viem';
 import { Problem, wrongField } from '../../api/problem.js';
 import type { AddressRequest } from '../home.js';
 import type { AddressBook, RegisteredAddress } from './address-book.js';
-import type { DepositAddressAnswer, DepositAddressDetail } from './answers.js';
+import { writtenFinality, type DepositAddressAnswer, type DepositAddressDetail } from './answers.js';
 import type { BitcoinHomeConfig } from './config.js';
 import type { VaultSets } from './vault-sets.js';
 
@@ -80,8 +80,9 @@ export class Registrar {
       refund_after: number;
       spent_by: string | null;
       refunded: boolean;
+      minted: boolean | null;
     }[] = await this.database.query(
-      `select c.id, c.txid, c.vout, c.value, c.height, t.required, c.standing, c.refund_after, c.spent_by, c.refunded
+      `select c.id, c.txid, c.vout, c.value, c.height, t.required, t.state = 'minted' as minted, c.standing, c.refund_after, c.spent_by, c.refunded
        from bitcoin_coin c left join transfer t on t.id = c.id
        where c.chain = $1 and c.script = $2 and c.claim = 'deposit' order by c.height desc, c.txid, c.vout limit ${MAX_PAYMENTS}`,
       [this.chain, known.script],
@@ -91,10 +92,12 @@ export class Registrar {
       tx: r.txid,
       output: r.vout,
       amount: r.value,
+      credited: String(creditedOf(BigInt(r.value), this.home) ?? 0n),
       height: r.height,
       confirmations: Math.max((tip ?? r.height) - r.height + 1, 1),
       required: r.required ?? 1,
       state: r.standing,
+      minted: r.minted === true,
       refundFrom: r.height + r.refund_after,
       spentBy: r.spent_by,
       refunded: r.refunded,
@@ -104,11 +107,7 @@ export class Registrar {
 
   private termsOf({ recipient, tags, refund, refundAfter }: AddressRequest): DepositTerms {
     const vault = this.sets.current;
-    if (!vault)
-      throw new Problem(
-        'engine-not-ready',
-        'The guardians of this asset are not known here yet; try again in a moment.',
-      );
+    if (!vault) throw notReady();
     const owner = 'key' in refund ? refund.key : refund.address;
     const named = 'key' in refund ? 'refund.key' : 'refund.address';
     const terms = {
@@ -127,13 +126,19 @@ export class Registrar {
 
   /** Time is needed to be credited before the refund is near. @throws BitcoinError */
   private checkRefundAfter(refundAfter: number): void {
-    const { finality, sweepMargin } = this.config.chain;
-    const least = sweepMargin + (finality.at(-1)?.confirmations ?? 0) + 1;
-    if (refundAfter < least)
+    const { leastRefund } = this.home;
+    if (refundAfter < leastRefund)
       throw new BitcoinError(
         'bad-terms',
-        `at least ${least} blocks: payments are credited no more when a refund is near`,
+        `at least ${leastRefund} blocks: payments are credited no more when a refund is near`,
       );
+  }
+
+  /** @throws Problem `engine-not-ready` */
+  private get home(): BitcoinTerms {
+    const { terms } = this.sets;
+    if (!terms) throw notReady();
+    return terms;
   }
 
   private registered(terms: DepositTerms, script: string): Promise<RegisteredAddress> {
@@ -173,7 +178,7 @@ export class Registrar {
 
   private answer({ terms, message, slot }: RegisteredAddress): DepositAddressAnswer {
     const { chain, address, script, witnessScript, commitment, lines, uri, qr, recovery } = depositRequest(terms);
-    const { finality, sweepMargin } = this.config.chain;
+    const { finality, sweepMargin, minDeposit, sweepFee } = this.home;
     const { recipient, tags, refundAfter, process } = terms;
     return {
       asset: this.asset.id,
@@ -183,11 +188,9 @@ export class Registrar {
       tags: tags.map(({ name, value }) => ({ name, value })),
       refund: writeRefundOwner(terms.refund, this.network),
       refundAfter,
-      minimum: String(this.asset.minDeposit),
-      confirmations: finality.map(({ upTo, confirmations }) => ({
-        upTo: upTo === null ? null : String(upTo),
-        confirmations,
-      })),
+      minimum: String(minDeposit),
+      sweepFee: String(sweepFee),
+      confirmations: writtenFinality(finality),
       sweepMargin,
       script,
       witnessScript,
@@ -219,6 +222,9 @@ export class Registrar {
     return asset;
   }
 }
+
+const notReady = (): Problem =>
+  new Problem('engine-not-ready', 'The guardians of this asset are not known here yet; try again in a moment.');
 
 /** What refuses a field is said of that field. */
 function fieldOf<T>(name: string, check: () => T): T {

@@ -232,7 +232,7 @@ describe('a batch', () => {
     await mined(anew);
   });
 
-  it('S15 pays too little for the nodes: it says so, and goes when they take it', async () => {
+  it('B14 pays too little for the nodes: it says so, and goes when they take it', async () => {
     const payout = await burned();
     const batch = plan([payout], 1_000n);
     world.bitcoin.fees.floor = 4_000n;
@@ -280,6 +280,10 @@ describe('a quote', () => {
     expect([status, answer]).toMatchObject([
       200,
       {
+        amount: '2000000',
+        fee: '700',
+        receive: '1999300',
+        minimum: '30000',
         confirmations: 4,
         byAddress: { url: '/v1/deposit-addresses', body: { recipient: HOLDER } },
         byMemo: { address: world.lock.address, amount: '2000000', uri: `bitcoin:${world.lock.address}?amount=0.02` },

@@ -2,7 +2,7 @@
  * Sends the batches that enough guardians have signed, and tells what becomes of them. It decides nothing and holds no key: of all transactions over one
  * anchor only one can be mined, so several relayers, restarts and repeats do no harm. Everything is kept before it is sent.
  */
-import type { BitcoinPool, FinalityPolicy } from '@isthmus/chains';
+import type { BitcoinPool } from '@isthmus/chains';
 import type { EntityManager } from 'typeorm';
 import { crashPoint } from '../../crash-point.js';
 import type { HomeParts } from '../home.js';
@@ -28,7 +28,8 @@ export class BitcoinRelayer {
   constructor(
     private readonly chain: string,
     private readonly process: string,
-    private readonly finality: FinalityPolicy,
+    /** Confirmations after which nothing is taken back. */
+    private readonly deepest: () => number,
     private readonly parts: HomeParts,
     private readonly pool: BitcoinPool,
     private readonly batches: Batches,
@@ -75,11 +76,7 @@ export class BitcoinRelayer {
 
   /** Height up to which nothing changes any more: a deeper reorg stops the index. */
   private overFrom(): number {
-    return (this.tip() ?? 0) - this.deepest;
-  }
-
-  private get deepest(): number {
-    return this.finality.at(-1)?.confirmations ?? 0;
+    return (this.tip() ?? 0) - this.deepest();
   }
 
   private outcomes(): Promise<Outcome[]> {
@@ -112,7 +109,7 @@ export class BitcoinRelayer {
         await this.parts.store.move(manager, [id], ['queued', 'signing', 'ready'], 'submitted', at);
         await manager.query(
           `update transfer set release_tx = $2, block_number = $3, required = $4 where id = $1 and state = 'submitted'`,
-          [id, txid, height, this.deepest],
+          [id, txid, height, this.deepest()],
         );
       }
       await manager.query('update bitcoin_batch set mined_hash = $3 where chain = $1 and txid = $2', [

@@ -40,7 +40,7 @@ export class VaultBooks {
       this.watcher.read<VaultListing>('listing', [address], height),
       this.watcher.read<bigint>('locked', [address], height),
     ]);
-    return { paused, open, minDeposit, limit, room: CAPACITY - 1n - locked };
+    return { paused, open, minDeposit, depositFee: 0n, limit, room: CAPACITY - 1n - locked };
   }
 
   private async isReleased(process: string, number: bigint, height: bigint): Promise<boolean> {

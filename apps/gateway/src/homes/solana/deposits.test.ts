@@ -132,7 +132,7 @@ describe('a deposit of SOL', () => {
     expect(refused.timeline.at(-1)).toMatchObject({ kind: 'refused', proof: { tx: signature, reason: 'no-memo' } });
   });
 
-  test('S6 one with two memos is refused by that name', async () => {
+  test('S15 one with two memos is refused by that name', async () => {
     const [transfer, memo] = stage.world.instructions(stage.world.sol, 4_322n);
     const signature = await stage.world.run(transfer && memo ? [transfer, memo, memo] : []);
     await stage.finalize();
@@ -206,7 +206,8 @@ describe('what is asked and refused', () => {
     [{ amount: '999' }, 400, 'below-minimum'],
     [{ amount: String(2n ** 64n) }, 400, 'above-capacity'],
     [{ direction: 'withdrawal', recipient: HOLDER }, 400, 'not a Solana address'],
-    [{ direction: 'withdrawal', recipient: '11111111111111111111111111111111' }, 400, 'not a Solana address'],
+    [{ direction: 'withdrawal', recipient: '11111111111111111111111111111111' }, 400, 'cannot be paid'],
+    [{ direction: 'withdrawal', recipient: 'SysvarC1ock11111111111111111111111111111111' }, 400, 'cannot be paid'],
     [{ tags: [{ name: 'Y-Not', value: 'x' }] }, 400, 'bad-tags'],
   ])('a quote for %j', async (over, status, reason) => {
     const answer = await quote(over);
@@ -229,7 +230,7 @@ describe('what is asked and refused', () => {
     expect(wallet).toMatchObject({ status: 200, maxFee: '30000' });
   });
 
-  test('S19 an asset is not sold whose mint is none, whose vault one key holds, or whose decimals differ: with the reason', async () => {
+  test('S5 S8 an asset is not sold whose mint is none, whose vault one key holds, or whose decimals differ: with the reason', async () => {
     const { world, gateway, config } = stage;
     const own = config.homes.find(isSolana);
     const token = own?.assets[1];

@@ -1,7 +1,8 @@
 /** A home on Solana: token accounts that guardians hold by an SPL multisig, read from several sources, with a relayer that pays the cluster. */
-import { isRecipientOn } from '@isthmus/bridge';
+import { isRecipientOn, isSolanaAddress } from '@isthmus/bridge';
 import { solana } from '@isthmus/chains';
 import { readSecret } from '@isthmus/store';
+import { Recently } from '../../recently.js';
 import type { HomeAsset } from '../asset-config.js';
 import type { DepositRequest, Holdings, Home, HomeParts, OpenWithdrawal, Pace, Purse, Standing } from '../home.js';
 import type { SolanaAssetFields, SolanaPayment } from './answers.js';
@@ -21,6 +22,11 @@ const MOST = 2n ** 64n - 1n;
 const SIGNATURE_FEE = 5_000n;
 /** Compute units a release of SOL may use, as libs/chains sets its limit. */
 const RELEASE_UNITS = 8_000n;
+
+/** Milliseconds a blockhash is given to people, of the minute a transaction with it can be sent in. */
+const BLOCKHASH_MS = 5_000;
+/** Milliseconds a look at fees serves: it is of the last minute. */
+const FEES_MS = 5_000;
 
 /** @throws ConfigError for a key file that is none */
 export function openSolanaHome(config: SolanaHomeConfig, parts: HomeParts): SolanaHome {
@@ -54,6 +60,9 @@ export class SolanaHome implements Home {
   readonly pace: Pace;
   readonly purse: Purse;
   private readonly submissions: Submissions;
+  /** For whoever asks for a quote, however often: the sources are asked once in a while. */
+  private readonly blockhash: Recently<string>;
+  private readonly priorityFees: Recently<number[][]>;
 
   constructor(
     { chain, assets }: SolanaHomeConfig,
@@ -73,6 +82,8 @@ export class SolanaHome implements Home {
       balance: async () => (await pool.accounts([relayer]))[0]?.lamports ?? 0n,
     };
     this.submissions = new Submissions(parts.database, id);
+    this.blockhash = new Recently(() => pool.blockhash(), BLOCKHASH_MS);
+    this.priorityFees = new Recently(() => pool.priorityFees(assets.map((a) => a.vault)), FEES_MS);
   }
 
   /** An asset that cannot be read, or must not be bridged, keeps no other from being looked at. */
@@ -115,13 +126,21 @@ export class SolanaHome implements Home {
       open: false,
       why,
       minDeposit: 0n,
+      depositFee: 0n,
       room: 0n,
       limit: MOST,
     });
     try {
-      const { held, rent, frozen } = await this.work.vaults.read(own);
+      const { held, rent, frozen } = await this.work.vaults.recent(own);
       if (frozen) return closed('The issuer of this token has frozen the vault.');
-      return { paused: false, open: true, minDeposit: own.minDeposit, room: MOST - held - rent, limit: MOST };
+      return {
+        paused: false,
+        open: true,
+        minDeposit: own.minDeposit,
+        depositFee: 0n,
+        room: MOST - held - rent,
+        limit: MOST,
+      };
     } catch (error) {
       const why = unfitness(error);
       if (why === null) throw error;
@@ -131,7 +150,7 @@ export class SolanaHome implements Home {
 
   async payment(asset: HomeAsset, request: DepositRequest): Promise<SolanaPayment> {
     const vault = await this.work.vaults.vaultOf(this.own(asset));
-    const blockhash = request.sender === undefined ? null : await this.work.pool.blockhash();
+    const blockhash = request.sender === undefined ? null : await this.blockhash.get();
     return paymentOf(vault, asset.id, request, { publicUrl: this.parts.publicUrl, blockhash });
   }
 
@@ -139,14 +158,17 @@ export class SolanaHome implements Home {
   async suggestedMaxFee(asset: HomeAsset): Promise<bigint> {
     const own = this.own(asset);
     if (own.relayFee !== undefined) return own.relayFee;
-    const { custody } = await this.work.vaults.read(own);
-    const price = solana.priceOf(await this.work.pool.priorityFees([own.vault]));
+    const { custody } = await this.work.vaults.recent(own);
+    const price = solana.offeredPrice(await this.priorityFees.get());
     const fee = SIGNATURE_FEE * BigInt(custody.threshold + 1) + (price * RELEASE_UNITS + 999_999n) / 1_000_000n;
     return fee * 2n;
   }
 
   recipientFault(address: string): string | null {
-    return isRecipientOn(this.chain.id, address) ? null : 'not a Solana address: write base58 of 32 bytes';
+    if (isRecipientOn(this.chain.id, address)) return null;
+    return isSolanaAddress(address)
+      ? 'a program or sysvar of the cluster, which cannot be paid: name a wallet'
+      : 'not a Solana address: write base58 of 32 bytes';
   }
 
   async isOwn(asset: HomeAsset, address: string): Promise<boolean> {
@@ -154,7 +176,7 @@ export class SolanaHome implements Home {
     if (address === this.work.address || this.assets.some((a) => a.vault === address || mintOf(a) === address))
       return true;
     if (this.recipientFault(address) !== null) return false;
-    const state = await this.work.vaults.read(own).catch((error: unknown) => {
+    const state = await this.work.vaults.recent(own).catch((error: unknown) => {
       if (unfitness(error) === null) throw error;
       return null;
     });

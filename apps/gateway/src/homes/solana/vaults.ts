@@ -1,5 +1,6 @@
 /** The vaults of a home as they stand on the chain, each checked before anything is sold for it: its mint, its decimals, and that guardians hold it. */
 import { solana } from '@isthmus/chains';
+import { Recently } from '../../recently.js';
 import { mintOf, type SolanaAssetConfig } from './config.js';
 
 const { readVault, VaultUnfit } = solana;
@@ -14,11 +15,23 @@ export interface HeldVault extends solana.VaultState {
   custody: solana.Custody;
 }
 
+/** Milliseconds a look at a vault serves; a few slots. */
+const RECENT_MS = 2_000;
+
 export class Vaults {
   /** What of a vault never changes, by asset. */
   private readonly fixed = new Map<string, solana.DepositVault>();
 
+  private readonly looks = new Map<string, Recently<HeldVault>>();
+
   constructor(private readonly pool: solana.SolanaPool) {}
+
+  /** As it stood in final state a moment ago: for showing, so that whoever asks for quotes does not ask the sources. @throws as `read` */
+  recent(asset: SolanaAssetConfig): Promise<HeldVault> {
+    const look = this.looks.get(asset.id) ?? new Recently(() => this.read(asset), RECENT_MS);
+    this.looks.set(asset.id, look);
+    return look.get();
+  }
 
   /** As it stands in final state. @throws VaultUnfit for a mint that must not be bridged, VaultDiffers, AgreementLost */
   async read(asset: SolanaAssetConfig): Promise<HeldVault> {

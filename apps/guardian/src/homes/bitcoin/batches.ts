@@ -40,17 +40,31 @@ export class Batches {
     private readonly process: string,
   ) {}
 
-  /** What a set's keys make. */
-  lockOf({ keys, threshold }: Pick<GuardianSet, 'keys' | 'threshold'>): { keys: VaultKeys; lock: VaultScript } {
-    const vault = vaultKeys(
-      keys.map((key) => Buffer.from(key, 'hex')),
-      threshold,
-    );
-    return { keys: vault, lock: vaultScript(vault, this.network) };
+  /** What a set's keys make; null when they make no vault: one is on no curve, or named twice, or they are too many. */
+  lockOf({ keys, threshold }: Pick<GuardianSet, 'keys' | 'threshold'>): { keys: VaultKeys; lock: VaultScript } | null {
+    try {
+      const vault = vaultKeys(
+        keys.map((key) => Buffer.from(key, 'hex')),
+        threshold,
+      );
+      return { keys: vault, lock: vaultScript(vault, this.network) };
+    } catch (error) {
+      if (error instanceof BitcoinError) return null;
+      throw error;
+    }
   }
 
-  rowOf({ keys, threshold }: Pick<GuardianSet, 'keys' | 'threshold'>): VaultRow {
-    return { script: hexOf(this.lockOf({ keys, threshold }).lock.script), keys, threshold };
+  rowOf({ keys, threshold }: Pick<GuardianSet, 'keys' | 'threshold'>): Omit<VaultRow, 'since'> | null {
+    const made = this.lockOf({ keys, threshold });
+    return made && { script: hexOf(made.lock.script), keys, threshold };
+  }
+
+  /** Keys and script of a vault that was kept. @throws Error for one that is none */
+  vaultAt(script: string): { keys: VaultKeys; lock: VaultScript } {
+    const row = this.store.vault(script);
+    const made = row && this.lockOf(row);
+    if (!made) throw new Error('The anchor is in no vault that is known.');
+    return made;
   }
 
   /** Coins with what it takes to spend them. */
@@ -60,7 +74,9 @@ export class Batches {
     return rows.flatMap(({ txid, vout, value, script, vault, kind }): VaultCoin[] => {
       const held = this.store.vault(vault);
       if (!held) return [];
-      const { keys, lock } = this.lockOf(held);
+      const made = this.lockOf(held);
+      if (!made) return [];
+      const { keys, lock } = made;
       if (kind !== 'deposit') return [{ txid, vout, value, lock, deposit: false }];
       const address = addresses.get(script);
       if (!address) return [];
@@ -107,10 +123,11 @@ export class Batches {
     const own = below ? [changeOf(below)] : [];
     const coins = new Map([...(await this.coins(rows)), ...own].map((c) => [outpointOf(c), c]));
     const changeTo = this.store.vault(hexOf(proposed.outputs[0]?.script ?? new Uint8Array()));
-    if (!changeTo) return null;
+    const [spends, pays] = [this.lockOf(set), changeTo && this.lockOf(changeTo)];
+    if (!spends || !pays) return null;
     const facts = {
-      vault: this.lockOf(set).keys,
-      changeTo: this.lockOf(changeTo).lock,
+      vault: spends.keys,
+      changeTo: pays.lock,
       coins,
       payouts: payouts.map(payoutOf),
       rates: { least: 1_000n, most: MAX_FEE_RATE },

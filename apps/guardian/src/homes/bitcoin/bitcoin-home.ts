@@ -3,12 +3,19 @@
  * would not have built from its own coins and the withdrawals it knows, at a fee near its own estimate.
  */
 import type { ScheduleEntry } from '@isthmus/ao';
-import type { BridgeEvent, GuardianSet, OpenProposal, OpenWithdrawal, ProcessView } from '@isthmus/bridge';
 import {
+  bitcoinTermsOf,
+  type BridgeEvent,
+  type GuardianSet,
+  type OpenProposal,
+  type OpenWithdrawal,
+  type ProcessView,
+} from '@isthmus/bridge';
+import {
+  BitcoinError,
   decodeProposal,
   encodeSignatures,
   isBitcoinAddress,
-  MAX_INPUTS,
   MIN_CHANGE,
   outpointOf,
   parseAddress,
@@ -22,17 +29,19 @@ import {
   type ProposedBatch,
   type RebuildFacts,
   type VaultCoin,
+  type VaultKeys,
   hexOf,
 } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
 import type { Ledger } from '../../ledger.js';
-import type { AnchorStanding, Asset, ProposalRefusal, ProposingHome } from '../home.js';
+import type { AnchorStanding, Asset, BoundWithdrawal, NamedSet, ProposalRefusal, ProposingHome } from '../home.js';
 import type { Batches } from './batches.js';
 import { factsOf, payoutFor } from './facts.js';
 import type { Fees } from './fees.js';
 import type { Planner, Situation } from './planner.js';
 import type { Scanner } from './scanner.js';
 import type { BitcoinStore, CoinRow } from './store.js';
+import { isDue, planHandOver, sweepLimit, worthwhile } from './sweep.js';
 import { places, type Place } from './tip.js';
 
 export interface BitcoinHomeParts {
@@ -44,8 +53,6 @@ export interface BitcoinHomeParts {
   self: string;
   /** The most a transaction that pays nobody may cost, satoshis. */
   reserve: bigint;
-  /** Blocks before a refund opens in which nothing is credited any more. */
-  sweepMargin: number;
   ledger: Ledger;
   store: BitcoinStore;
   batches: Batches;
@@ -81,6 +88,10 @@ export class BitcoinHome implements ProposingHome {
     return this.parts.scanner.watched;
   }
 
+  get lostDeposits(): number {
+    return this.parts.scanner.lostDeposits;
+  }
+
   /** @throws AgreementLost, BitcoinFinalityViolated */
   async watch(): Promise<void> {
     await this.parts.scanner.watch();
@@ -99,7 +110,9 @@ export class BitcoinHome implements ProposingHome {
     if (stolen && stolen.outpoint !== this.stolen)
       log.error(stolen, 'a coin of the vault is spent by what nobody proposed: hand the vault over to other keys');
     this.stolen = stolen?.outpoint ?? null;
-    return stolen ? 0n : this.held();
+    if (stolen) return 0n;
+    const { scanner } = this.parts;
+    return store.holdings(last?.coin.vault ?? null, scanner.height, scanner.finalHeight, scanner.terms.sweepMargin);
   }
 
   /** Any standard address of the network that is not the vault itself. */
@@ -108,14 +121,23 @@ export class BitcoinHome implements ProposingHome {
     return isBitcoinAddress(recipient, network) && store.vault(hexOf(parseAddress(recipient, network).script)) === null;
   }
 
-  vaultOf(_asset: Asset, set: GuardianSet): string {
-    return this.parts.batches.lockOf(set).lock.address;
+  vaultOf(_asset: Asset, set: GuardianSet): string | null {
+    return this.parts.batches.lockOf(set)?.lock.address ?? null;
   }
 
+  acceptsSet(_asset: Asset, { guardians, keys, threshold }: NamedSet): boolean {
+    return keys.length === guardians.length && this.parts.batches.lockOf({ keys, threshold }) !== null;
+  }
+
+  /** @throws BridgeError `bad-terms` when the spawn names no terms of a home */
   async learn(_asset: Asset, entry: ScheduleEntry, events: readonly BridgeEvent[], view: ProcessView): Promise<void> {
     const { store, scanner, batches } = this.parts;
-    const facts = factsOf(entry, events, view, { ...this.parts, process: this.parts.asset.process });
-    if (entry.nonce === 0) this.deciding = batches.rowOf(view.set).script;
+    if (entry.nonce === 0) {
+      scanner.begun(bitcoinTermsOf(entry.message.tags));
+      this.deciding = batches.rowOf(view.set)?.script ?? null;
+    }
+    const reading = { ...this.parts, process: this.parts.asset.process, leastRefund: scanner.terms.leastRefund };
+    const facts = factsOf(entry, events, view, reading);
     if (!facts) return;
     if (facts.vault) this.deciding = facts.vault.script;
     this.learned ??= await store.learned();
@@ -136,8 +158,8 @@ export class BitcoinHome implements ProposingHome {
     const last = await store.lastAnchor();
     if (!last) return 'set';
     const { vault } = last.coin;
-    if (batches.rowOf(view.set).script === vault) return 'set';
-    return view.outgoing && batches.rowOf(view.outgoing).script === vault ? 'outgoing' : null;
+    if (batches.rowOf(view.set)?.script === vault) return 'set';
+    return view.outgoing && batches.rowOf(view.outgoing)?.script === vault ? 'outgoing' : null;
   }
 
   async propose(
@@ -145,6 +167,7 @@ export class BitcoinHome implements ProposingHome {
     view: ProcessView,
     payable: readonly OpenWithdrawal[],
     isTurn: (anchor: string) => boolean,
+    bound: readonly BoundWithdrawal[],
   ): Promise<string[]> {
     const { planner, batches } = this.parts;
     if (!this.hasSeen()) return [];
@@ -152,11 +175,12 @@ export class BitcoinHome implements ProposingHome {
     const [first] = all;
     if (!first) return [];
     const lock = hexOf(first.coin.lock.script);
-    const set = [view.set, view.outgoing].find((s) => s && batches.rowOf(s).script === lock);
+    const set = [view.set, view.outgoing].find((s) => s && batches.rowOf(s)?.script === lock);
     if (!set || !this.hasKey(set)) return [];
     const situation = await this.situation(view, set, all, isTurn);
-    if (set === view.set) return planner.pay(situation, payable);
-    return planner.handOver(situation, batches.lockOf(view.set).lock);
+    if (set === view.set) return planner.pay(situation, payable, bound);
+    const to = batches.lockOf(view.set);
+    return to ? planner.handOver(situation, to.lock) : [];
   }
 
   async sign(
@@ -174,7 +198,7 @@ export class BitcoinHome implements ProposingHome {
     const all = await this.places(view);
     const place = all.find((p) => p.anchor === proposal.anchor);
     if (!place || paid.some((w) => place.paid.has(w.number))) return { refused: 'other-anchor' };
-    if (hexOf(place.coin.lock.script) !== this.parts.batches.rowOf(set).script) return { refused: 'rotation' };
+    if (hexOf(place.coin.lock.script) !== this.parts.batches.rowOf(set)?.script) return { refused: 'rotation' };
     const payouts = paid.map((w) => payoutFor(w, this.parts.network));
     const leaves = set !== view.set;
     if (leaves && payouts.length > 0) return { refused: 'rotation' };
@@ -199,11 +223,6 @@ export class BitcoinHome implements ProposingHome {
     return 'unsure';
   }
 
-  private held(): Promise<bigint> {
-    const { store, scanner, sweepMargin } = this.parts;
-    return store.holdings(scanner.height, scanner.finalHeight, sweepMargin);
-  }
-
   private places(view: ProcessView): Promise<Place[]> {
     return places(this.parts.store, this.parts.batches, view);
   }
@@ -215,24 +234,36 @@ export class BitcoinHome implements ProposingHome {
     isTurn: (anchor: string) => boolean,
   ): Promise<Situation> {
     const { scanner } = this.parts;
-    const reserve = await this.reserve(view, all);
-    return { view, epoch, places: all, height: scanner.height, reserve, sweepBlocks: this.sweepBlocks, isTurn };
+    const spare = await this.spare(view, all);
+    return { view, epoch, places: all, height: scanner.height, spare, sweepBlocks: this.sweepBlocks, isTurn };
   }
 
   /** Deposits are gathered twice as early as they stop being credited. */
   private get sweepBlocks(): number {
-    return 2 * this.parts.sweepMargin;
+    return 2 * this.parts.scanner.terms.sweepMargin;
   }
 
-  /** What is nobody's, as far as configuration lets it be spent. */
-  private async reserve(view: ProcessView, all: readonly Place[]): Promise<bigint> {
-    const { ledger, reserve, asset } = this.parts;
+  /**
+   * What is nobody's, as far as configuration lets it be spent, after what transactions below a place cost. A deposit is there until its depositor has
+   * taken it back: what gathers it is paid for while it can be saved.
+   */
+  private async spare(view: ProcessView, all: readonly Place[]): Promise<(place: Place) => bigint> {
+    const { ledger, reserve, asset, store, scanner } = this.parts;
     const released = await ledger.releasedAmong(asset.process, [...view.open.keys()]);
     const open = [...view.open.values()].filter((w) => !released.has(w.number));
     const owed = open.reduce((sum, w) => sum + w.amount, view.minted - view.burned);
-    const going = all.reduce((sum, { signed }) => sum + (signed?.row.payouts.length === 0 ? signed.batch.fee : 0n), 0n);
-    const surplus = (await this.held()) - owed - going;
-    return surplus < 0n ? 0n : surplus < reserve ? surplus : reserve;
+    const [first] = all;
+    const vault = first ? hexOf(first.coin.lock.script) : null;
+    // What is spent is counted until that is final, and what spending it cost is gone from its first block on.
+    const surplus = (await store.settled(vault, scanner.finalHeight)) - owed - (first?.costs ?? 0n);
+    return (place) => {
+      const below = all.slice(0, all.indexOf(place));
+      const left = below.reduce(
+        (sum, { signed }) => sum - (signed?.row.payouts.length === 0 ? signed.batch.fee : 0n),
+        surplus,
+      );
+      return left < 0n ? 0n : left < reserve ? left : reserve;
+    };
   }
 
   /** Whether the set names this guardian's own key where it names this guardian. */
@@ -246,12 +277,11 @@ export class BitcoinHome implements ProposingHome {
     return named === this.key;
   }
 
-  /** What is proposed, if the first that named its transaction said the same. */
+  /** What is proposed, if its transaction does what its line says. */
   private async known(proposal: OpenProposal): Promise<ProposedBatch | null> {
     try {
       const proposed = decodeProposal(proposal);
-      const row = await this.parts.store.proposal(proposed.txid);
-      return row?.id === proposal.id ? proposed : null;
+      return (await this.parts.store.isKept(proposed.txid, proposal.id)) ? proposed : null;
     } catch (error) {
       if (error instanceof ProposalMismatch) return null;
       throw error;
@@ -267,22 +297,30 @@ export class BitcoinHome implements ProposingHome {
     payouts: readonly Payout[],
   ): Promise<Batch | ProposalMismatch> {
     const { store, batches, fees } = this.parts;
-    const { keys, lock } = batches.lockOf(set);
+    const { keys, lock } = batches.vaultAt(hexOf(place.coin.lock.script)); // the set's, as was seen before
     const leaves = set !== view.set;
-    const rows = (await store.coinsAt(proposed.spends.slice(1))).filter((row) => mayBeSpent(row, place, leaves));
+    const next = leaves ? batches.lockOf(view.set) : null;
+    const rows = (await store.coinsAt(proposed.spends.slice(1))).filter((row) => mayBeSpent(row, place));
     const coins = new Map([place.coin, ...(await batches.coins(rows))].map((c) => [outpointOf(c), c]));
+    const spare = (await this.spare(view, all))(place);
+    const gathered = [...coins.values()].slice(1);
+    const isSweep = !leaves && gathered.length > 0;
     const wrong = leaves
-      ? await this.leavesBehind(proposed, lock.script)
-      : await this.isIdle(place, all, proposed, payouts, coins);
+      ? await this.leavesBehind(proposed, place, gathered, { vault: keys, reserve: spare })
+      : payouts.length > 0
+        ? this.wastes(proposed, payouts, coins, rows)
+        : isSweep
+          ? this.isIdle(gathered, rows, proposed, keys)
+          : this.liftsNothing(place, all, proposed);
     if (wrong) return wrong;
     const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === hexOf(lock.script);
     const facts: RebuildFacts = {
       vault: keys,
-      changeTo: leaves && !stays ? batches.lockOf(view.set).lock : lock,
+      changeTo: next && !stays ? next.lock : lock,
       coins,
       payouts,
       rates: fees.bounds,
-      reserve: await this.reserve(view, all),
+      reserve: isSweep ? sweepLimit(gathered, spare) : spare,
       ...(place.below ? { lift: { vsize: place.below.vsize, fee: place.below.fee } } : {}),
     };
     try {
@@ -293,42 +331,69 @@ export class BitcoinHome implements ProposingHome {
     }
   }
 
-  /** Who hands the vault over leaves nothing that was credited behind; while that is too much for one transaction, it gathers. */
-  private async leavesBehind(proposed: ProposedBatch, own: Uint8Array): Promise<ProposalMismatch | null> {
-    const left = await this.parts.store.leftIn(hexOf(own));
-    const anchor = proposed.spends[0];
-    const others = left.filter((c) => outpointOf(c) !== anchor);
-    const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === hexOf(own);
-    const taken = new Set(proposed.spends);
-    const forgotten = others.some((c) => c.state === 'credited' && !taken.has(outpointOf(c)));
-    if (stays ? others.length >= MAX_INPUTS : !forgotten) return null;
+  /** Who hands the vault over leaves nothing behind that was credited and is worth its input; while that is too much for one transaction, it gathers. */
+  private async leavesBehind(
+    proposed: ProposedBatch,
+    place: Place,
+    gathered: readonly VaultCoin[],
+    facts: Pick<RebuildFacts, 'vault' | 'reserve'>,
+  ): Promise<ProposalMismatch | null> {
+    const { store, batches } = this.parts;
+    const { coin: anchor, unconfirmed, spent } = place;
+    const own = hexOf(anchor.lock.script);
+    const rows = (await store.leftIn(own)).filter((r) => r.state === 'credited' && !spent.has(outpointOf(r)));
+    const { feeRate, spends } = proposed;
+    const credited = (await batches.coins(rows)).filter((c) => outpointOf(c) !== place.anchor);
+    const must = worthwhile(credited, facts.vault, feeRate);
+    const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === own;
+    const taken = new Set(spends);
+    if (worthwhile(gathered, facts.vault, feeRate).length < gathered.length)
+      return new ProposalMismatch('coins', 'It takes what is worth less than it costs.');
+    if (!stays && must.every((c) => taken.has(outpointOf(c)))) return null;
+    if (stays) {
+      const plan = { vault: facts.vault, anchor, unconfirmed, feeRate };
+      const locks = { from: anchor.lock, to: anchor.lock };
+      const whole = planHandOver(plan, locks, { credited, others: [] }, facts.reserve);
+      const isWhole = !(whole instanceof BitcoinError) && whole.inputs.length > must.length;
+      const gathers = spends.length > 1 && spends.slice(1).every((s) => must.some((c) => outpointOf(c) === s));
+      if (gathers && !isWhole) return null;
+    }
     return new ProposalMismatch('coins', 'A vault is handed over with all that is in it.');
   }
 
-  /** Coins nobody needs cost those who are paid, or the vault: why a transaction has more than it needs, or need not be. */
-  private async isIdle(
-    place: Place,
-    all: readonly Place[],
-    { spends, feeRate }: ProposedBatch,
+  /** Coins nobody needs cost those who are paid, and one that its depositor may take back before it is mined makes all of it void. */
+  private wastes(
+    { spends }: ProposedBatch,
     payouts: readonly Payout[],
     coins: ReadonlyMap<string, VaultCoin>,
-  ): Promise<ProposalMismatch | null> {
-    const { store, scanner, fees } = this.parts;
-    const lock = hexOf(place.coin.lock.script);
-    const rows = await store.due(lock, scanner.height, this.sweepBlocks + BLOCKS_APART);
-    const due = new Set(rows.map(outpointOf));
+    rows: readonly CoinRow[],
+  ): ProposalMismatch | null {
+    const { scanner } = this.parts;
+    if (rows.some((row) => isDue(row, scanner.height, scanner.terms.sweepMargin)))
+      return new ProposalMismatch('coins', 'It spends a deposit whose refund opens soon.');
     const taken = spends.flatMap((s) => coins.get(s) ?? []);
-    const optional = taken.slice(1).filter((c) => !due.has(outpointOf(c)));
-    if (payouts.length > 0) {
-      const needed = payouts.reduce((sum, p) => sum + p.amount, MIN_CHANGE);
-      const sum = taken.reduce((all_, c) => all_ + c.value, 0n);
-      const spare = optional.some((c) => sum - c.value >= needed);
-      return spare ? new ProposalMismatch('coins', 'It spends a coin it does not need.') : null;
-    }
+    const needed = payouts.reduce((sum, p) => sum + p.amount, MIN_CHANGE);
+    const sum = taken.reduce((all, c) => all + c.value, 0n);
+    const spares = taken.slice(1).some((c) => sum - c.value >= needed);
+    return spares ? new ProposalMismatch('coins', 'It spends a coin it does not need.') : null;
+  }
+
+  /** Why a transaction that only moves coins gathers one that may stay where it is: the vault pays for it. */
+  private isIdle(
+    gathered: readonly VaultCoin[],
+    rows: readonly CoinRow[],
+    { feeRate }: ProposedBatch,
+    keys: VaultKeys,
+  ): ProposalMismatch | null {
+    const { height } = this.parts.scanner;
+    const allDue = rows.every((row) => isDue(row, height, this.sweepBlocks + BLOCKS_APART));
+    if (allDue && worthwhile(gathered, keys, feeRate).length === gathered.length) return null;
+    return new ProposalMismatch('coins', 'It gathers what is not due, or is worth less than it costs.');
+  }
+
+  private liftsNothing(place: Place, all: readonly Place[], { feeRate }: ProposedBatch): ProposalMismatch | null {
     const under = all[all.indexOf(place) - 1]?.signed;
-    const lifts = under && fees.isLow(under.feeRate) && feeRate > under.feeRate;
-    const gathers = taken.length - 1 > optional.length;
-    if (optional.length === 0 && (gathers || lifts)) return null;
+    if (under && this.parts.fees.isLow(under.feeRate) && feeRate > under.feeRate) return null;
     return new ProposalMismatch('coins', 'It pays nobody, gathers nothing that is due, and lifts nothing.');
   }
 
@@ -338,9 +403,9 @@ export class BitcoinHome implements ProposingHome {
   }
 }
 
-/** What is there for good, not spent by what lies below, and either credited or, when all goes, anything the vault itself was paid. */
-function mayBeSpent(row: CoinRow, place: Place, leaves: boolean): boolean {
-  const isOurs = row.state === 'credited' || (leaves && row.state === 'refused' && row.kind === 'memo');
+/** What is there for good, not spent by what lies below, and either credited or paid to the vault itself for nobody. */
+function mayBeSpent(row: CoinRow, place: Place): boolean {
+  const isOurs = row.state === 'credited' || (row.state === 'refused' && row.kind === 'memo');
   const isFree = row.spent === null && !place.spent.has(outpointOf(row));
   return isOurs && isFree && row.vault === hexOf(place.coin.lock.script);
 }

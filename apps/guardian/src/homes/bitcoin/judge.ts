@@ -1,14 +1,13 @@
 /** What becomes of a payment to the vault once it is final: who is credited, or why nobody is. By the chain alone, so that all guardians come to the same. */
-import { confirmationsFor, type FinalityPolicy } from '@isthmus/chains';
+import { creditedOf, type BitcoinTerms } from '@isthmus/bridge';
+import { confirmationsFor } from '@isthmus/chains';
 import type { CoinRow } from './store.js';
 
 export interface Judging {
   /** The last block that was scanned, and the last that is known: between them there may be more about a coin. */
   height: number;
   tip: number;
-  finality: FinalityPolicy;
-  minimum: bigint;
-  sweepMargin: number;
+  terms: BitcoinTerms;
   /** Output script of the vault the deciding set holds. */
   holding: string | null;
 }
@@ -24,20 +23,22 @@ export type Refusal =
   /** What is wrong with its memo. */
   | (string & {});
 
-export type Verdict = { state: 'seen' } | { state: 'credited' } | { state: 'refused'; reason: Refusal };
+/** `amount`: what is minted for it. */
+export type Verdict = { state: 'seen' } | { state: 'credited'; amount: bigint } | { state: 'refused'; reason: Refusal };
 
 export function judge(coin: CoinRow, where: Judging): Verdict {
-  const { height, tip, finality, minimum, sweepMargin, holding } = where;
-  const required = confirmationsFor(finality, coin.together, coin.coinbase);
+  const { height, tip, terms, holding } = where;
+  const required = confirmationsFor(terms.finality, coin.together, coin.coinbase);
   if (height - coin.height + 1 < required) return { state: 'seen' };
   const { fault, spent, refundAfter } = coin;
   if (fault !== null) return { state: 'refused', reason: fault };
-  if (coin.value < minimum) return { state: 'refused', reason: 'below-minimum' };
-  const isNear = (at: number) => refundAfter !== null && at - coin.height + 1 + sweepMargin >= refundAfter;
+  const amount = creditedOf(coin.value, terms);
+  if (amount === null) return { state: 'refused', reason: 'below-minimum' };
+  const isNear = (at: number) => refundAfter !== null && at - coin.height + 1 + terms.sweepMargin >= refundAfter;
   if (isNear(coin.height + required - 1)) return { state: 'refused', reason: 'refund-near' };
   // What the guardians have moved is the vault's, whatever comes later.
-  if (spent) return spent.refund ? { state: 'refused', reason: 'refunded' } : { state: 'credited' };
+  if (spent) return spent.refund ? { state: 'refused', reason: 'refunded' } : { state: 'credited', amount };
   const reason = isNear(tip) ? 'refund-near' : coin.vault === holding ? null : 'old-vault';
-  if (reason === null) return { state: 'credited' };
+  if (reason === null) return { state: 'credited', amount };
   return height < tip ? { state: 'seen' } : { state: 'refused', reason };
 }

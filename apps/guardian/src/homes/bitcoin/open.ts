@@ -1,5 +1,5 @@
 /** Puts the parts of a Bitcoin home together, as configuration names them. */
-import { BitcoinPool, BitcoinWatcher, HeaderChain, HeaderTable, networkOf } from '@isthmus/chains';
+import { BitcoinPool, HeaderChain, HeaderTable, networkOf } from '@isthmus/chains';
 import { readSecret } from '@isthmus/store';
 import type { BitcoinHomeConfig } from '../../config.js';
 import type { HomeSurroundings, OpenedHome } from '../home.js';
@@ -20,27 +20,14 @@ export async function openBitcoinHome(
   const { process } = asset;
   const secret = readSecret(keyFile);
   const network = networkOf(chain.id);
-  const { finality, minDeposit: minimum, sweepMargin, reserve, batchMs, startHeight } = chain;
+  const { reserve, batchMs } = chain;
   const pool = new BitcoinPool({ urls: chain.rpcUrls, agreement: chain.agreement, network });
   const anchor = chain.headerAnchor;
   const headers = await HeaderChain.open(network, new HeaderTable(database, network), anchor ? { anchor } : {});
   const store = await BitcoinStore.open(database, process);
-  const watcher = new BitcoinWatcher(pool, headers, store, store.coins, { finality, minimum, sweepMargin });
   const batches = new Batches(store, network, process);
   const fees = new Fees(pool, chain.maxFeeRate);
-  const scanner = new Scanner({
-    chain: chain.id,
-    process,
-    startHeight,
-    finality,
-    minimum,
-    sweepMargin,
-    ledger,
-    store,
-    headers,
-    watcher,
-    log,
-  });
+  const scanner = new Scanner({ chain: chain.id, process, ledger, store, headers, pool, log });
   const planner = new Planner({ store, batches, network, fees, self, batchMs, log, now: () => performance.now() });
   const home = new BitcoinHome({
     network,
@@ -48,7 +35,6 @@ export async function openBitcoinHome(
     secret,
     self,
     reserve,
-    sweepMargin,
     ledger,
     store,
     batches,

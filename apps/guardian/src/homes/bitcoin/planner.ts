@@ -6,7 +6,6 @@ import { encodeProposalLine, type OpenWithdrawal, type ProcessView } from '@isth
 import {
   BitcoinError,
   encodeProposal,
-  MAX_INPUTS,
   outpointOf,
   planRelease,
   planReplacement,
@@ -23,6 +22,8 @@ import type { Batches } from './batches.js';
 import { payoutFor } from './facts.js';
 import type { Fees } from './fees.js';
 import type { BitcoinStore } from './store.js';
+import { planGathering, planHandOver, sweepLimit, worthwhile } from './sweep.js';
+import type { BoundWithdrawal } from '../home.js';
 import type { Place } from './tip.js';
 
 /** Payouts that do not wait for more. */
@@ -56,9 +57,9 @@ export interface Situation {
   epoch: bigint;
   places: readonly Place[];
   height: number;
-  /** The most a transaction that pays nobody may cost. */
-  reserve: bigint;
-  /** Blocks before a refund opens in which deposits are gathered. */
+  /** What the vault can spare at a place for a transaction that pays nobody. */
+  spare: (place: Place) => bigint;
+  /** Blocks before a refund opens in which deposits are gathered, and pay for nothing else. */
   sweepBlocks: number;
   isTurn: (anchor: string) => boolean;
 }
@@ -70,17 +71,23 @@ export class Planner {
 
   constructor(private readonly parts: PlannerParts) {}
 
-  /** The line that pays some of these, or gathers what is due. */
-  async pay(situation: Situation, payable: readonly OpenWithdrawal[]): Promise<string[]> {
+  /** The line that pays some of these, or gathers what is due. Those that are `bound` may be paid over one anchor only. */
+  async pay(
+    situation: Situation,
+    payable: readonly OpenWithdrawal[],
+    bound: readonly BoundWithdrawal[],
+  ): Promise<string[]> {
     const { places, isTurn } = situation;
     const lifted = this.lift(situation);
     const top = places.at(-1);
     if (lifted || !top) return lifted ? [lifted] : [];
-    const due = this.waited(payable.filter((w) => !top.paid.has(w.number)));
-    const sweep = await this.due(situation, top);
-    if ((due.length === 0 && sweep.length === 0) || this.isServed(situation, top.anchor) || !isTurn(top.anchor))
-      return [];
-    const planned = (await this.release(top, due, sweep)) ?? this.gather(situation, top, sweep);
+    const here = bound.filter((b) => b.anchor === top.anchor).map((b) => b.withdrawal);
+    const due = this.waited([...payable, ...here].filter((w) => !top.paid.has(w.number)));
+    const gathered = await this.gather(situation, top);
+    if ((due.length === 0 && !gathered) || this.isServed(situation, top) || !isTurn(top.anchor)) return [];
+    // Sweeps are in a hurry, and a flood of them delays a payment by one each.
+    const isFirst = gathered !== null && top.below?.payouts.length !== 0;
+    const planned = isFirst ? gathered : ((await this.release(situation, top, due)) ?? gathered);
     return planned ? [this.line(situation.epoch, planned)] : [];
   }
 
@@ -88,55 +95,52 @@ export class Planner {
   async handOver(situation: Situation, to: VaultScript): Promise<string[]> {
     const { store, batches, fees } = this.parts;
     const top = situation.places.at(-1);
-    if (!top || top.unconfirmed > 0 || this.isServed(situation, top.anchor) || !situation.isTurn(top.anchor)) return [];
-    const all = this.usable(top, await batches.coins(await store.leftIn(hexOf(top.coin.lock.script))));
-    const isAll = all.length < MAX_INPUTS;
+    if (!top || top.unconfirmed > 0 || this.isServed(situation, top) || !situation.isTurn(top.anchor)) return [];
+    const from = top.coin.lock;
+    const rows = await store.leftIn(hexOf(from.script));
+    const of = async (isCredited: boolean): Promise<VaultCoin[]> =>
+      this.usable(top, await batches.coins(rows.filter((r) => (r.state === 'credited') === isCredited)));
+    const left = { credited: await of(true), others: await of(false) };
     const feeRate = fees.rate;
-    const batch = attempt(() =>
-      planSweep({
-        ...planOf(top, isAll ? to : top.coin.lock),
-        vault: keysOf(batches, store, top),
-        feeRate,
-        coins: all.slice(0, MAX_INPUTS - 1),
-        reserve: situation.reserve,
-      }),
-    );
+    const plan = { anchor: top.coin, unconfirmed: top.unconfirmed, vault: keysOf(batches, top), feeRate };
+    const batch = planHandOver(plan, { from, to }, left, situation.spare(top));
     return this.orSay(batch, feeRate, situation, 'the vault cannot be handed over');
   }
 
   /** What lifts the lowest batch that is signed and not mined for long at less than is paid now. */
   private lift(situation: Situation): string | null {
-    const { fees, store, batches } = this.parts;
+    const { fees, batches } = this.parts;
     const { places, height, isTurn } = situation;
     const stuck = places.find((p) => p.signed);
     if (!stuck?.signed) return null;
     const { batch, feeRate, row } = stuck.signed;
     const blocks = height - this.first(`signed ${row.txid}`, height);
     if (blocks < STUCK_BLOCKS || !fees.isLow(feeRate)) return null;
-    const over = this.isServed(situation, stuck.anchor, feeRate);
+    const over = this.isServed(situation, stuck, feeRate);
     if (over || !isTurn(stuck.anchor)) return null;
     const rate = fees.rate;
     const isLast = places.at(-1) === places[places.indexOf(stuck) + 1];
     const replaced = isLast ? this.replacement(situation, stuck, batch, rate) : null;
     if (replaced) return this.line(situation.epoch, { batch: replaced, feeRate: rate });
     const top = places.at(-1);
-    if (!top?.below || this.isServed(situation, top.anchor)) return null;
+    if (!top?.below || this.isServed(situation, top)) return null;
     const { vsize, fee } = top.below;
     const child = attempt(() =>
       planSweep({
         ...planOf(top, top.coin.lock),
-        vault: keysOf(batches, store, top),
+        vault: keysOf(batches, top),
         feeRate: rate,
         coins: [],
-        reserve: situation.reserve,
+        reserve: situation.spare(top),
         lift: { vsize, fee },
       }),
     );
     return child instanceof BitcoinError ? null : this.line(situation.epoch, { batch: child, feeRate: rate });
   }
 
-  private replacement({ reserve }: Situation, place: Place, batch: Batch, feeRate: bigint): Batch | null {
+  private replacement({ spare }: Situation, place: Place, batch: Batch, feeRate: bigint): Batch | null {
     const [, ...coins] = batch.inputs;
+    const reserve = sweepLimit(coins, spare(place));
     const made = attempt(() =>
       batch.payouts.length > 0
         ? planReplacement(batch, feeRate)
@@ -145,21 +149,26 @@ export class Planner {
     return made instanceof BitcoinError ? null : made;
   }
 
-  private async release(top: Place, due: readonly OpenWithdrawal[], sweep: VaultCoin[]): Promise<Planned | null> {
+  private async release(
+    { height, sweepBlocks }: Situation,
+    top: Place,
+    due: readonly OpenWithdrawal[],
+  ): Promise<Planned | null> {
     const { store, batches, fees, network, log } = this.parts;
-    const coins = this.usable(top, await batches.coins(await store.spendable(hexOf(top.coin.lock.script))));
     const feeRate = fees.rate;
+    const vault = keysOf(batches, top);
+    const rows = await store.spendable(hexOf(top.coin.lock.script), height, sweepBlocks);
+    const coins = worthwhile(this.usable(top, await batches.coins(rows)), vault, feeRate);
     let waiting = due.map((w) => payoutFor(w, network));
     let payouts: Payout[] = waiting.slice(0, FULL);
     for (let tries = 0; payouts.length > 0 && tries < MAX_TRIES; tries += 1) {
       const built = attempt(() =>
         planRelease({
           ...planOf(top, top.coin.lock),
-          vault: keysOf(batches, store, top),
+          vault,
           feeRate,
           payouts,
           coins,
-          sweep: sweep.slice(0, MAX_INPUTS / 2),
         }),
       );
       if (!(built instanceof BitcoinError)) return { batch: built.batch, feeRate };
@@ -173,28 +182,19 @@ export class Planner {
     return null;
   }
 
-  private gather(situation: Situation, top: Place, sweep: VaultCoin[]): Planned | null {
+  /** What gathers deposits whose refund opens soon; null when there are none, or they cannot be paid for. */
+  private async gather({ height, sweepBlocks, spare }: Situation, top: Place): Promise<Planned | null> {
     const { store, batches, fees, log } = this.parts;
-    if (sweep.length === 0) return null;
+    const rows = await store.due(hexOf(top.coin.lock.script), height, sweepBlocks);
+    const due = this.usable(top, await batches.coins(rows));
+    if (due.length === 0) return null;
     const feeRate = fees.rate;
-    const batch = attempt(() =>
-      planSweep({
-        ...planOf(top, top.coin.lock),
-        vault: keysOf(batches, store, top),
-        feeRate,
-        coins: sweep.slice(0, MAX_INPUTS - 1),
-        reserve: situation.reserve,
-      }),
-    );
-    if (!(batch instanceof BitcoinError)) return { batch, feeRate };
-    log.error({ why: batch.message, deposits: sweep.length }, 'deposits cannot be gathered before their refund opens');
+    const plan = { ...planOf(top, top.coin.lock), vault: keysOf(batches, top), feeRate };
+    const batch = planGathering(plan, due, spare(top));
+    if (batch && !(batch instanceof BitcoinError)) return { batch, feeRate };
+    if (batch)
+      log.error({ why: batch.message, deposits: due.length }, 'deposits cannot be gathered before their refund opens');
     return null;
-  }
-
-  /** Deposits whose refund opens soon, the vault's to spend at this place. */
-  private async due({ height, sweepBlocks }: Situation, top: Place): Promise<VaultCoin[]> {
-    const { store, batches } = this.parts;
-    return this.usable(top, await batches.coins(await store.due(hexOf(top.coin.lock.script), height, sweepBlocks)));
   }
 
   private usable(top: Place, coins: readonly VaultCoin[]): VaultCoin[] {
@@ -205,12 +205,13 @@ export class Planner {
    * Whether a proposal of this set over the anchor that this guardian stands behind, as its own or by its signature, is young enough to be signed
    * by others yet; of those above a rate. What others only claim serves nobody.
    */
-  private isServed({ view, epoch }: Situation, anchor: string, above = 0n): boolean {
+  private isServed({ view, epoch }: Situation, { anchor, dead }: Place, above = 0n): boolean {
     const { batchMs, now, self } = this.parts;
     const young = now() - Math.max(2 * batchMs, YOUNG_MS);
     return [...view.proposals.values()].some(
       (p) =>
         p.anchor === anchor &&
+        !dead.has(p.id) &&
         p.epoch === epoch &&
         (p.guardian === self || [...p.signatures.keys()].some((g) => g === self)) &&
         BigInt(/^r([0-9]{1,10})t/.exec(p.content)?.[1] ?? 0) > above &&
@@ -253,11 +254,7 @@ const largestOf = (payouts: readonly Payout[]): Payout | undefined =>
 const planOf = ({ coin, unconfirmed }: Place, changeTo: VaultScript) => ({ anchor: coin, unconfirmed, changeTo });
 
 /** Whose keys spend at a place: those the anchor is locked to. */
-function keysOf(batches: Batches, store: BitcoinStore, { coin }: Place) {
-  const vault = store.vault(hexOf(coin.lock.script));
-  if (!vault) throw new Error('The anchor is in no vault that is known.');
-  return batches.lockOf(vault).keys;
-}
+const keysOf = (batches: Batches, { coin }: Place) => batches.vaultAt(hexOf(coin.lock.script)).keys;
 
 function attempt<T>(build: () => T): T | BitcoinError {
   try {

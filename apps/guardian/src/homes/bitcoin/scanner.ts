@@ -2,18 +2,27 @@
  * Reads the chain block by block into the tables, and says in the ledger what has become final. A block is read only when it was known before the
  * schedule was last followed to its end: whoever registered an address before it was paid is known by then.
  */
-import { depositId, depositReference, encodeDepositLine, encodeReleaseLine, encodeTags } from '@isthmus/bridge';
+import {
+  deepestOf,
+  depositId,
+  depositReference,
+  encodeDepositLine,
+  encodeReleaseLine,
+  encodeTags,
+  type BitcoinTerms,
+} from '@isthmus/bridge';
 import {
   AgreementLost,
+  BitcoinWatcher,
   type BitcoinCursor,
-  type BitcoinWatcher,
+  type BitcoinPool,
   type ChainBlock,
-  type FinalityPolicy,
   type HeaderChain,
+  type LookBack,
   type Receipt,
   type WatchStep,
 } from '@isthmus/chains';
-import type { Logger } from '@isthmus/store';
+import { ConfigError, type Logger } from '@isthmus/store';
 import type { EntityManager } from 'typeorm';
 import type { DepositRow, Ledger, ReleaseRow } from '../../ledger.js';
 import { judge } from './judge.js';
@@ -23,14 +32,10 @@ export interface ScannerParts {
   /** CAIP-2. */
   chain: string;
   process: string;
-  startHeight: number;
-  finality: FinalityPolicy;
-  minimum: bigint;
-  sweepMargin: number;
   ledger: Ledger;
   store: BitcoinStore;
   headers: HeaderChain;
-  watcher: BitcoinWatcher<AddressRow>;
+  pool: BitcoinPool;
   log: Logger;
 }
 
@@ -40,12 +45,14 @@ interface Place extends BitcoinCursor {
 }
 
 export class Scanner {
-  /** Confirmations after which nothing is taken back: what the most money waits for. */
-  readonly depth: number;
   private readonly scan: string;
+  /** What the process was spawned with; null before its spawn was read. */
+  private spawned: { terms: BitcoinTerms; watcher: BitcoinWatcher<AddressRow> } | null = null;
   private place: Place | null = null;
   private complete = false;
+  /** No deposit that was minted is awaited. */
   private allSeen = false;
+  private lost = 0;
   /** The tip when the chain was last looked at, and the one known before the schedule was last followed to its end. */
   private looked: ChainBlock | null = null;
   private mark: ChainBlock | null = null;
@@ -53,7 +60,6 @@ export class Scanner {
   private holding: string | null = null;
 
   constructor(private readonly parts: ScannerParts) {
-    this.depth = parts.finality.at(-1)?.confirmations ?? 1;
     this.scan = `${parts.chain}:${parts.process}`;
   }
 
@@ -63,7 +69,19 @@ export class Scanner {
 
   /** The last block that is final for any amount. */
   get finalHeight(): number {
-    return this.height - this.depth + 1;
+    return this.height - deepestOf(this.terms) + 1;
+  }
+
+  /** @throws Error before the spawn was read */
+  get terms(): BitcoinTerms {
+    if (!this.spawned) throw new Error('The spawn of the token process was not read yet.');
+    return this.spawned.terms;
+  }
+
+  /** The spawn of the token process was read: its terms are the home's. */
+  begun(terms: BitcoinTerms): void {
+    const { pool, headers, store } = this.parts;
+    this.spawned ??= { terms, watcher: new BitcoinWatcher(pool, headers, store, store.coins, terms) };
   }
 
   /** Whether all was read that may be. */
@@ -71,8 +89,14 @@ export class Scanner {
     return this.complete;
   }
 
+  /** Whether every deposit that was minted is seen paid, or given up. */
   get hasSeenAll(): boolean {
     return this.complete && this.allSeen;
+  }
+
+  /** Deposits that were minted and are on the chain no more. */
+  get lostDeposits(): number {
+    return this.lost;
   }
 
   /** The schedule was followed to its end, and the set that decides holds this vault. */
@@ -86,22 +110,76 @@ export class Scanner {
     this.allSeen = false;
   }
 
-  /** @throws AgreementLost, BitcoinFinalityViolated */
+  /** @throws AgreementLost, BitcoinFinalityViolated, ConfigError */
   async watch(): Promise<void> {
-    const { watcher, headers, store } = this.parts;
+    const { pool, headers, store } = this.parts;
     this.complete = false;
-    await watcher.sync();
-    this.place ??= await this.begin();
-    for (;;) {
+    await pool.sync(headers);
+    if (this.spawned) await this.read(this.spawned);
+    await this.giveUp();
+    const { awaited, lost } = await store.unseen();
+    this.allSeen = awaited === 0;
+    this.lost = lost;
+    this.looked = headers.tip;
+    this.complete = this.mark !== null;
+  }
+
+  private async read({ terms, watcher }: NonNullable<Scanner['spawned']>): Promise<void> {
+    const { headers } = this.parts;
+    this.place ??= await this.begin(terms);
+    for (let lookedBack = false; ;) {
+      // Only what was read before: the blocks that follow are looked through for all that is known by now.
+      if (!lookedBack && this.mark && headers.has({ height: this.place.height, hash: this.place.blockHash })) {
+        lookedBack = true;
+        await this.lookBack(watcher, this.place);
+      }
       const { place } = this;
       if (headers.has({ height: place.height, hash: place.blockHash }) && place.height >= this.readable) break;
       const step = await watcher.step(place);
       if (!step) break;
       await this.take(place, step);
     }
-    this.allSeen = await store.allSeen();
-    this.looked = headers.tip;
-    this.complete = this.mark !== null;
+  }
+
+  /** Blocks that were read before the schedule told of a script it counts for (docs/protocol.md, Deposit addresses). */
+  private async lookBack(watcher: BitcoinWatcher<AddressRow>, place: Place): Promise<void> {
+    const { ledger, store } = this.parts;
+    for (let late = await store.late(); late.length > 0; late = await store.late()) {
+      const found: LookBack<AddressRow>[] = [];
+      for await (const step of watcher.lookBack(late, place)) found.push(step);
+      await ledger.keepSeen(async (manager) => {
+        for (const step of found) await this.keep(manager, step);
+        await store.forgetLate(
+          manager,
+          late.map(({ script }) => script),
+        );
+        const settled = await this.settle(manager, place.height, place.next);
+        place = { ...place, next: place.next + BigInt(settled.deposits.length) };
+        await this.keepPlace(manager, place);
+        return settled;
+      });
+      this.place = place;
+    }
+  }
+
+  /**
+   * What was minted and has not come within as many blocks as make anything final is lost: the books are held without it. Counted from where all that
+   * is known of the chain was read, on blocks that were surely mined after it was minted: a node that lags behind has lost nothing.
+   */
+  private async giveUp(): Promise<void> {
+    const { store, headers, log, chain } = this.parts;
+    if (this.place?.blockHash !== headers.tip.hash) return;
+    const { height, time } = headers.tip;
+    for (const place of await store.giveUp({ height, time: time * 1_000 }, deepestOf(this.terms)))
+      log.error(
+        { deposit: depositReference({ chain, ...place }), height },
+        'a deposit that was minted is on the chain no more: the books are held without it',
+      );
+  }
+
+  private keepPlace(manager: EntityManager, { height, blockHash, next }: Place): Promise<void> {
+    const cursor = { height: BigInt(height), blockHash: `0x${blockHash}` as const, nextSequence: next };
+    return this.parts.ledger.keepCursor(manager, this.scan, cursor);
   }
 
   /** Height up to which blocks were known before the schedule was followed. */
@@ -109,12 +187,17 @@ export class Scanner {
     return (this.mark && this.parts.headers.forkOf(this.mark.hash)?.height) ?? -1;
   }
 
-  private async begin(): Promise<Place> {
-    const { ledger, headers, startHeight } = this.parts;
+  private async begin({ startHeight }: BitcoinTerms): Promise<Place> {
+    const { ledger, headers } = this.parts;
+    if (startHeight <= headers.anchor.height)
+      throw new ConfigError(
+        `The vault is read from block ${startHeight} on: name a headerAnchor below it, not block ${headers.anchor.height}.`,
+      );
     const kept = await ledger.cursor(this.scan);
     if (kept) return { height: Number(kept.height), blockHash: kept.blockHash.slice(2), next: kept.nextSequence };
     const before = headers.at(startHeight - 1);
-    if (!before) throw new AgreementLost(`the block before startHeight ${startHeight}`, 0, 1, ['it is not mined yet']);
+    if (!before)
+      throw new AgreementLost(`the block before ${startHeight}, where the vault begins`, 0, 1, ['it is not mined yet']);
     return { height: before.height, blockHash: before.hash, next: 1n };
   }
 
@@ -129,11 +212,7 @@ export class Scanner {
           ? { deposits: [], releases: [] }
           : await this.settle(manager, step.cursor.height, from.next);
       place = { ...place, next: from.next + BigInt(found.deposits.length) };
-      await ledger.keepCursor(manager, this.scan, {
-        height: BigInt(place.height),
-        blockHash: `0x${place.blockHash}`,
-        nextSequence: place.next,
-      });
+      await this.keepPlace(manager, place);
       return found;
     });
     this.place = place;
@@ -149,7 +228,7 @@ export class Scanner {
 
   private async keep(
     manager: EntityManager,
-    { receipts, spends }: Extract<WatchStep<AddressRow>, { type: 'block' }>,
+    { receipts, spends }: Pick<Extract<WatchStep<AddressRow>, { type: 'block' }>, 'receipts' | 'spends'>,
   ): Promise<void> {
     const { store } = this.parts;
     const ours = new Set(spends.filter((s) => !s.refund).map((s) => s.by));
@@ -163,25 +242,19 @@ export class Scanner {
     height: number,
     next: bigint,
   ): Promise<{ deposits: DepositRow[]; releases: ReleaseRow[] }> {
-    const { store, finality, minimum, sweepMargin, log } = this.parts;
+    const { store, log } = this.parts;
     const deposits: DepositRow[] = [];
-    const where = {
-      height,
-      tip: Math.max(height, this.readable),
-      finality,
-      minimum,
-      sweepMargin,
-      holding: this.holding,
-    };
+    const where = { height, tip: Math.max(height, this.readable), terms: this.terms, holding: this.holding };
     for (const coin of await store.waiting(manager)) {
       const verdict = judge(coin, where);
       if (verdict.state === 'seen') continue;
       const reason = verdict.state === 'refused' ? verdict.reason : null;
       await store.judge(manager, coin, verdict.state, reason);
-      if (reason === null) deposits.push(this.depositRow(coin, next + BigInt(deposits.length)));
+      if (verdict.state === 'credited')
+        deposits.push(this.depositRow(coin, verdict.amount, next + BigInt(deposits.length)));
       else log.warn({ txid: coin.txid, vout: coin.vout, reason }, 'a payment to the vault credits nobody');
     }
-    return { deposits, releases: await this.advance(manager, height - this.depth + 1) };
+    return { deposits, releases: await this.advance(manager, height - deepestOf(this.terms) + 1) };
   }
 
   /** Goes on along the batches that are final: releases they paid, and the anchor they left. */
@@ -214,7 +287,7 @@ export class Scanner {
     return { place: 1, coin };
   }
 
-  private depositRow({ txid, vout, value, recipient, tags }: CoinRow, sequence: bigint): DepositRow {
+  private depositRow({ txid, vout, recipient, tags }: CoinRow, amount: bigint, sequence: bigint): DepositRow {
     const { chain, process } = this.parts;
     const reference = depositReference({ chain, txid, vout });
     const id = depositId(reference);
@@ -224,7 +297,7 @@ export class Scanner {
       txHash: txid,
       sender: '-',
       recipient: recipient ?? '',
-      amount: value,
+      amount,
       tags: tags ?? '-',
     };
     return { id, process, sequence, line: encodeDepositLine(said) };

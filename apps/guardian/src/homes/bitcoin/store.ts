@@ -1,5 +1,12 @@
 /** What a guardian keeps of one vault on Bitcoin: scripts, coins with who spent them, proposals, and the anchors that were used up for good. */
-import type { CoinIndex, KnownScript, ScriptIndex } from '@isthmus/chains';
+import {
+  MAX_AHEAD,
+  MIN_CHANGE,
+  type CoinIndex,
+  type KnownScript,
+  type LateScript,
+  type ScriptIndex,
+} from '@isthmus/chains';
 import type { DataSource, EntityManager } from 'typeorm';
 
 /** Keys that hold coins, named by the output script of the vault they make. */
@@ -7,6 +14,8 @@ export interface VaultRow {
   script: string;
   keys: readonly string[];
   threshold: number;
+  /** When the schedule told of it, milliseconds; 0 for the first. */
+  since: number;
 }
 
 /** A registered deposit address. `vault` is the script of the vault whose keys may spend what it holds. */
@@ -15,6 +24,8 @@ export interface AddressRow {
   vault: string;
   refundAfter: number;
   terms: AddressTerms;
+  /** When it was registered, milliseconds. */
+  since: number;
 }
 
 /** What an address commits to beside process, network and keys. */
@@ -72,10 +83,12 @@ export interface ProposedPayout {
   maxFee: bigint;
 }
 
-/** A transaction as the first proposal that named it said. */
+/** A transaction as a proposal names it; others may name the same at another rate. */
 export interface ProposalRow {
   txid: string;
   id: string;
+  /** The guardian who made it. */
+  proposer: string;
   epoch: bigint;
   anchor: string;
   content: string;
@@ -87,8 +100,27 @@ export interface Outpoint {
   vout: number;
 }
 
+/** A deposit that the process minted. */
+export interface MintedDeposit extends Outpoint {
+  /** When its slot got its place, milliseconds. */
+  at: number;
+}
+
+/** Scripts that are looked for together in blocks that were read before. */
+export const LATE_AT_ONCE = 10_000;
 /** Of the richest coins, so many are thought of when a batch is planned: it takes up to 100. */
 const COINS_THOUGHT_OF = 1_000;
+
+/** Many times what the process keeps of one guardian's: it forgets them first. */
+const PROPOSALS_KEPT = 1_000;
+/** Slots for which every proposal is kept: what is signed was read some rounds before, and a flood meanwhile is not to hide whose it was. */
+const SLOTS_KEPT = 5_000;
+
+/** Of coins: what the vault may spend. What its own script was paid for nobody is nobody's but the vault's. */
+const OWN = `(c.state = 'credited' or c.state = 'refused' and c.kind = 'memo')`;
+/** Of coins: those of the vault $2, whose transactions are final up to $3. */
+const THERE = `(state in ('credited', 'anchor') or height <= $3::int and (state = 'change' or state = 'refused' and kind = 'memo' and vault = $2::text))
+  and (spent_height is null or spent_height > $3::int) and spent_refund is not true`;
 
 export class BitcoinStore implements ScriptIndex<AddressRow> {
   readonly coins: CoinIndex = { find: (outpoints) => this.knownCoins(outpoints) };
@@ -101,11 +133,11 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
 
   static async open(database: DataSource, process: string): Promise<BitcoinStore> {
     const store = new BitcoinStore(database, process);
-    const rows: VaultRow[] = await database.query(
-      'select script, keys, threshold from bitcoin_vault where process = $1',
+    const rows: (Omit<VaultRow, 'since'> & { since: string })[] = await database.query(
+      'select script, keys, threshold, since from bitcoin_vault where process = $1',
       [process],
     );
-    for (const row of rows) store.vaults.set(row.script, row);
+    for (const row of rows) store.vaults.set(row.script, { ...row, since: Number(row.since) });
     return store;
   }
 
@@ -120,17 +152,21 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
   async find(scripts: readonly string[]): Promise<ReadonlyMap<string, KnownScript<AddressRow>>> {
     const found = new Map<string, KnownScript<AddressRow>>();
     for (const row of await this.addresses(scripts))
-      found.set(row.script, { kind: 'deposit', terms: row, refundAfter: row.refundAfter });
-    for (const script of scripts) if (this.vaults.has(script)) found.set(script, { kind: 'vault' });
+      found.set(row.script, { kind: 'deposit', since: row.since, terms: row, refundAfter: row.refundAfter });
+    for (const script of scripts) {
+      const vault = this.vaults.get(script);
+      if (vault) found.set(script, { kind: 'vault', since: vault.since });
+    }
     return found;
   }
 
   async addresses(scripts: readonly string[]): Promise<AddressRow[]> {
     if (scripts.length === 0) return [];
-    return this.database.query(
-      'select script, vault, refund_after as "refundAfter", terms from bitcoin_script where process = $1 and script = any($2)',
+    const rows: (Omit<AddressRow, 'since'> & { since: string })[] = await this.database.query(
+      'select script, vault, refund_after as "refundAfter", terms, since from bitcoin_script where process = $1 and script = any($2)',
       [this.process, scripts],
     );
+    return rows.map((row) => ({ ...row, since: Number(row.since) }));
   }
 
   // --- what the schedule says
@@ -145,22 +181,36 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
 
   /** Keeps what a slot said. Whether each mint it told of was seen paid is noted too; false when one was not. */
   async learn(slot: number, said: SlotFacts): Promise<{ allSeen: boolean }> {
-    const { vault, address, proposals = [], minted = [] } = said;
+    const { vault, address, proposals = [], backed = [], minted = [] } = said;
     const unseen = await this.database.transaction(async (manager) => {
       if (vault)
         await manager.query(
-          'insert into bitcoin_vault (process, script, keys, threshold) values ($1, $2, $3, $4) on conflict do nothing',
-          [this.process, vault.script, vault.keys, vault.threshold],
+          'insert into bitcoin_vault (process, script, keys, threshold, since) values ($1, $2, $3, $4, $5) on conflict do nothing',
+          [this.process, vault.script, vault.keys, vault.threshold, vault.since],
         );
       if (address)
         await manager.query(
-          'insert into bitcoin_script (process, script, vault, refund_after, terms) values ($1, $2, $3, $4, $5) on conflict do nothing',
-          [this.process, address.script, address.vault, address.refundAfter, JSON.stringify(address.terms)],
+          'insert into bitcoin_script (process, script, vault, refund_after, terms, since) values ($1, $2, $3, $4, $5, $6) on conflict do nothing',
+          [
+            this.process,
+            address.script,
+            address.vault,
+            address.refundAfter,
+            JSON.stringify(address.terms),
+            address.since,
+          ],
         );
-      for (const { txid, id, epoch, anchor, content, payouts } of proposals)
+      for (const { script, since } of [vault, address].flatMap((one) => one ?? []))
         await manager.query(
-          'insert into bitcoin_proposal (process, txid, id, epoch, anchor, content, payouts) values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing',
-          [this.process, txid, id, String(epoch), anchor, content, writePayouts(payouts)],
+          'insert into bitcoin_late (process, script, since) values ($1, $2, $3) on conflict do nothing',
+          [this.process, script, since],
+        );
+      for (const proposal of proposals) await this.keepProposal(manager, slot, proposal);
+      for (const { id, by } of backed)
+        await manager.query(
+          `update bitcoin_proposal p set backed = true where process = $1 and id = $2 and (proposer <> $3
+           or (select v.threshold from bitcoin_vault v where v.process = p.process order by v.threshold limit 1) = 1)`,
+          [this.process, id, by],
         );
       const missing = await this.noteMinted(manager, minted);
       await manager.query(
@@ -169,16 +219,51 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
       );
       return missing;
     });
-    if (vault) this.vaults.set(vault.script, vault);
+    if (vault && !this.vaults.has(vault.script)) this.vaults.set(vault.script, vault);
     return { allSeen: unseen === 0 };
   }
 
-  /** Whether every deposit that was minted has been seen paid. */
-  async allSeen(): Promise<boolean> {
-    const rows: unknown[] = await this.database.query('select 1 from bitcoin_unseen where process = $1 limit 1', [
-      this.process,
-    ]);
-    return rows.length === 0;
+  /** Scripts the schedule told of since blocks were looked through for them; some of them, if there are many. */
+  async late(): Promise<LateScript[]> {
+    const rows: { script: string; since: string }[] = await this.database.query(
+      `select script, since from bitcoin_late where process = $1 order by since, script limit ${LATE_AT_ONCE}`,
+      [this.process],
+    );
+    return rows.map(({ script, since }) => ({ script, since: Number(since) }));
+  }
+
+  async forgetLate(manager: EntityManager, scripts: readonly string[]): Promise<void> {
+    await manager.query('delete from bitcoin_late where process = $1 and script = any($2)', [this.process, scripts]);
+  }
+
+  /** Deposits that were minted and are not seen paid: those that may come yet, and those that are lost. */
+  async unseen(): Promise<{ awaited: number; lost: number }> {
+    const rows: { awaited: number; lost: number }[] = await this.database.query(
+      `select count(*) filter (where not lost)::int as awaited, count(*) filter (where lost)::int as lost
+       from bitcoin_unseen where process = $1`,
+      [this.process],
+    );
+    return rows[0] ?? { awaited: 0, lost: 0 };
+  }
+
+  /**
+   * Of the deposits that were minted and are not seen paid: begins to count for those that a block of this height and time (milliseconds) would have
+   * to lie above, and gives up those for which so many blocks came after the one where that began. Those that were given up now.
+   */
+  giveUp({ height, time }: { height: number; time: number }, blocks: number): Promise<Outpoint[]> {
+    return this.database.transaction(async (manager) => {
+      await manager.query(
+        'update bitcoin_unseen set missed_at = $2 where process = $1 and missed_at is null and minted_at <= $3',
+        [this.process, height, time - MAX_AHEAD * 1_000],
+      );
+      const lost = unwrapped<{ txid: string; vout: string }>(
+        await manager.query(
+          'update bitcoin_unseen set lost = true where process = $1 and not lost and missed_at <= $2 returning txid, vout',
+          [this.process, height - blocks],
+        ),
+      );
+      return lost.map(({ txid, vout }) => ({ txid, vout: Number(vout) }));
+    });
   }
 
   // --- the chain
@@ -234,6 +319,10 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
        select process, txid, vout from bitcoin_coin where process = $1 and height > $2 and minted on conflict do nothing`,
       [this.process, height],
     );
+    await manager.query(
+      'update bitcoin_unseen set missed_at = null where process = $1 and not lost and missed_at > $2',
+      [this.process, height],
+    );
     const gone = unwrapped<{ txid: string; vout: string }>(
       await manager.query('delete from bitcoin_coin where process = $1 and height > $2 returning txid, vout', [
         this.process,
@@ -260,11 +349,11 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
     );
   }
 
-  /** The earliest coin at a vault's own script, of those up to a height. */
+  /** The earliest coin at a vault's own script that is worth what change is at least, of those up to a height: whoever pays it has given it. */
   async earliest(manager: EntityManager, height: number): Promise<CoinRow | null> {
     const rows = await this.select(
       manager,
-      `c.kind = 'memo' and c.height <= $2 order by c.height, c.position, c.vout limit 1`,
+      `c.kind = 'memo' and c.height <= $2 and c.value >= ${MIN_CHANGE} order by c.height, c.position, c.vout limit 1`,
       [height],
     );
     return rows[0] ?? null;
@@ -313,47 +402,51 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
     return this.select(manager, '(c.txid, c.vout) in (select * from unnest($2::text[], $3::bigint[]))', [txids, vouts]);
   }
 
-  /** What a vault's keys may spend and is not spent: credited, the richest first. */
-  spendable(vault: string): Promise<CoinRow[]> {
+  /** What a vault's keys may spend on others and is not spent, the richest first: what its depositor cannot take back within `margin` blocks. */
+  spendable(vault: string, height: number, margin: number): Promise<CoinRow[]> {
     return this.select(
       this.database.manager,
-      `c.spent_by is null and c.state = 'credited' and c.vault = $2 order by c.value desc, c.txid, c.vout limit ${COINS_THOUGHT_OF}`,
-      [vault],
+      `c.spent_by is null and c.vault = $2 and ${OWN} and (c.refund_after is null or $3::int - c.height + 1 + $4::int < c.refund_after)
+       order by c.value desc, c.txid, c.vout limit ${COINS_THOUGHT_OF}`,
+      [vault, height, margin],
     );
   }
 
-  /** What a vault's keys hold beside its last anchor, whatever it is for, and is final: what goes with it when it is handed over. */
+  /** What a vault's keys hold beside its last anchor, whatever it is for, and is final: what goes with it when it is handed over; what was credited first, then the richest. */
   leftIn(vault: string): Promise<CoinRow[]> {
     return this.select(
       this.database.manager,
-      `c.spent_by is null and c.vault = $2 and (c.state = 'credited' or c.state = 'refused' and c.kind = 'memo')
-       order by c.value desc, c.txid, c.vout limit ${COINS_THOUGHT_OF}`,
+      `c.spent_by is null and c.vault = $2 and ${OWN}
+       order by c.state, c.value desc, c.txid, c.vout limit ${COINS_THOUGHT_OF}`,
       [vault],
     );
   }
 
-  /** Deposits not spent that were confirmed so long ago that, of what they may wait, `margin` blocks or fewer are left. */
+  /** Deposits not spent that were confirmed so long ago that, of what they may wait, `margin` blocks or fewer are left; the richest first. */
   due(vault: string, height: number, margin: number): Promise<CoinRow[]> {
     return this.select(
       this.database.manager,
       `c.spent_by is null and c.state = 'credited' and c.vault = $2 and c.refund_after is not null
-       and $3::int - c.height + 1 + $4::int >= c.refund_after order by c.height, c.position, c.vout limit ${COINS_THOUGHT_OF}`,
+       and $3::int - c.height + 1 + $4::int >= c.refund_after order by c.value desc, c.txid, c.vout limit ${COINS_THOUGHT_OF}`,
       [vault, height, margin],
     );
   }
 
   /**
-   * Satoshis that are there for good: credited deposits, and the chain of anchors. What a transaction of the vault spends counts until it is final at
-   * `final`, and its change from then on. A deposit that its depositor took back, or whose refund opens within `margin` blocks, does not count.
+   * Satoshis that are there for good: credited deposits, the chain of anchors, and what was paid to the vault that `vault` names for nobody. What a
+   * transaction of the vault spends counts until it is final at `final`, and its change from then on. A deposit that its depositor took back, or whose
+   * refund opens within `margin` blocks, does not count.
    */
-  async holdings(height: number, final: number, margin: number): Promise<bigint> {
-    const rows: { sum: string }[] = await this.database.query(
-      `select coalesce(sum(value), 0) as sum from bitcoin_coin where process = $1
-       and (state in ('credited', 'anchor') or state = 'change' and height <= $3) and (spent_height is null or spent_height > $3)
-       and spent_refund is not true and (refund_after is null or spent_by is not null or $2::int - height + 1 + $4::int < refund_after)`,
-      [this.process, height, final, margin],
+  async holdings(vault: string | null, height: number, final: number, margin: number): Promise<bigint> {
+    return this.sum(
+      `${THERE} and (refund_after is null or spent_by is not null or $4::int - height + 1 + $5::int < refund_after)`,
+      [vault, final, height, margin],
     );
-    return BigInt(rows[0]?.sum ?? 0);
+  }
+
+  /** Of the same what is minted or for nobody, however near its refund is: what is there to spare is what it has beyond what is owed. */
+  async settled(vault: string | null, final: number): Promise<bigint> {
+    return this.sum(`${THERE} and (state <> 'credited' or minted)`, [vault, final]);
   }
 
   /** A coin of these keys that is spent by a transaction nobody proposed, and not by its depositor; null when there is none. */
@@ -368,6 +461,12 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
     return rows[0] ?? null;
   }
 
+  /** Whether a proposal was kept: its transaction does what its line says. */
+  async isKept(txid: string, id: string): Promise<boolean> {
+    const rows = await this.proposals(this.database.manager, 'txid = $2 and id = $3', [txid, id]);
+    return rows.length > 0;
+  }
+
   async proposal(txid: string, manager: EntityManager = this.database.manager): Promise<ProposalRow | null> {
     const rows = await this.proposals(manager, 'txid = $2', [txid]);
     return rows[0] ?? null;
@@ -379,13 +478,37 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
 
   // ---
 
+  /** Of what nobody but its proposer stands behind and no block has, each proposer's newest are kept: the others could not be signed any more. */
+  private async keepProposal(manager: EntityManager, slot: number, proposal: ProposalRow): Promise<void> {
+    const { txid, id, proposer, epoch, anchor, content, payouts } = proposal;
+    await manager.query(
+      `insert into bitcoin_proposal (process, txid, id, proposer, slot, epoch, anchor, content, payouts)
+       values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing`,
+      [this.process, txid, id, proposer, slot, String(epoch), anchor, content, writePayouts(payouts)],
+    );
+    await manager.query(
+      `delete from bitcoin_proposal p where process = $1 and id in (
+         select id from bitcoin_proposal where process = $1 and proposer = $2 and not backed order by slot desc, id offset ${PROPOSALS_KEPT})
+       and slot < $3 and not exists (select 1 from bitcoin_coin c where c.process = p.process and c.spent_by = p.txid)`,
+      [this.process, proposer, slot - SLOTS_KEPT],
+    );
+  }
+
   private async proposals(manager: EntityManager, which: string, values: unknown[]): Promise<ProposalRow[]> {
     const rows: (Omit<ProposalRow, 'epoch' | 'payouts'> & { epoch: string; payouts: WrittenPayout[] })[] =
       await manager.query(
-        `select txid, id, epoch, anchor, content, payouts from bitcoin_proposal where process = $1 and ${which}`,
+        `select txid, id, proposer, epoch, anchor, content, payouts from bitcoin_proposal where process = $1 and ${which}`,
         [this.process, ...values],
       );
     return rows.map((r) => ({ ...r, epoch: BigInt(r.epoch), payouts: r.payouts.map(readPayout) }));
+  }
+
+  private async sum(which: string, values: unknown[]): Promise<bigint> {
+    const rows: { sum: string }[] = await this.database.query(
+      `select coalesce(sum(value), 0) as sum from bitcoin_coin where process = $1 and ${which}`,
+      [this.process, ...values],
+    );
+    return BigInt(rows[0]?.sum ?? 0);
   }
 
   private async select(manager: EntityManager, which: string, values: unknown[]): Promise<CoinRow[]> {
@@ -407,9 +530,9 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
   }
 
   /** Marks those that were seen paid; how many were not. */
-  private async noteMinted(manager: EntityManager, minted: readonly Outpoint[]): Promise<number> {
+  private async noteMinted(manager: EntityManager, minted: readonly MintedDeposit[]): Promise<number> {
     let missing = 0;
-    for (const { txid, vout } of minted) {
+    for (const { txid, vout, at } of minted) {
       const place = [this.process, txid, vout];
       const seen = unwrapped(
         await manager.query(
@@ -420,8 +543,8 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
       if (seen.length > 0) continue;
       missing += 1;
       await manager.query(
-        'insert into bitcoin_unseen (process, txid, vout) values ($1, $2, $3) on conflict do nothing',
-        place,
+        'insert into bitcoin_unseen (process, txid, vout, minted_at) values ($1, $2, $3, $4) on conflict do nothing',
+        [...place, at],
       );
     }
     return missing;
@@ -433,7 +556,9 @@ export interface SlotFacts {
   vault?: VaultRow;
   address?: AddressRow;
   proposals?: readonly ProposalRow[];
-  minted?: readonly Outpoint[];
+  /** Who has signed which proposals. */
+  backed?: readonly { id: string; by: string }[];
+  minted?: readonly MintedDeposit[];
 }
 
 interface WrittenPayout {

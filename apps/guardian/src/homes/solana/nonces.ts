@@ -40,7 +40,7 @@ export class Nonces {
   /** An account of the pool as it was read last, or any other, read now. @throws AgreementLost */
   async of(account: string): Promise<NonceRead> {
     if (!this.accounts.includes(account)) {
-      if (this.known.size >= this.accounts.length + MAX_OTHERS) this.known.clear();
+      if (this.known.size >= this.accounts.length + MAX_OTHERS) this.forgetOthers();
       await this.readThese([account]);
     }
     return this.known.get(account) ?? { value: null, authority: '', slot: Infinity };
@@ -51,6 +51,11 @@ export class Nonces {
     const first = BigInt(createHash('sha256').update(process).digest().readUInt32BE(0));
     const index = (first + (number - 1n) / TOGETHER) % BigInt(this.accounts.length);
     return this.accounts[Number(index)] as string; // the configuration names one at least
+  }
+
+  /** Those of the pool stay: what is signed over them is judged by what was read. */
+  private forgetOthers(): void {
+    for (const account of this.known.keys()) if (!this.accounts.includes(account)) this.known.delete(account);
   }
 
   /** What is as before had been so by the slot it was first read at: whoever waits for the history up to there is not sent on. */

@@ -4,7 +4,6 @@
  */
 import type { GuardianSet, OpenProposal, OpenWithdrawal, ProcessView } from '@isthmus/bridge';
 import { solana } from '@isthmus/chains';
-import type { Logger } from '@isthmus/store';
 import type { Nonces } from './nonces.js';
 
 /** A proposal that can still be, as it was understood. */
@@ -100,27 +99,6 @@ export function lineFor(
   const signers = signersOf(place.custody, index, live, here);
   const { vault, custody, relayer } = place;
   return solana.encodeProposal({ vault, custody, signers, relayer, nonce, price, ...wanted });
-}
-
-/** As many of these payments, from the first, as one transaction holds; those no transaction can make are left out. */
-export function packed(
-  plan: solana.TransactionPlan,
-  payouts: readonly solana.Payout[],
-  log: Logger,
-): readonly solana.Payout[] {
-  const possible = payouts.filter((payout) => {
-    try {
-      return solana.pack(plan, [payout]).length === 1;
-    } catch (error) {
-      if (!(error instanceof solana.BadPlan)) throw error;
-      log.warn(
-        { number: String(payout.number), detail: error.message },
-        'a withdrawal cannot be paid by a transaction',
-      );
-      return false;
-    }
-  });
-  return solana.pack(plan, possible)[0] ?? [];
 }
 
 /** Any M of them: for finding what fits, before it is known who signs. */

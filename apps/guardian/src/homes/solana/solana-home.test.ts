@@ -179,6 +179,44 @@ describe('bad input', () => {
     expect(await chain.tokens(account)).toBe(20_000n - FEE);
   });
 
+  test('S20: whom only a trial shows to be unpayable gives way to who shares its nonce, and is paid when that can be', async () => {
+    const { scene, subjects } = await funded({ nonces: 1 });
+    const [heavy, good] = [newWallet(), newWallet()];
+    unpayable(heavy);
+    await scene.withdraw(2_000_000n, heavy);
+    await scene.withdraw(3_000_000n, good);
+    await scene.send(await signedBy(scene, subjects));
+    await rounds(subjects, () => openIn(first(subjects)).length === 1);
+    expect([openIn(first(subjects)), scene.lamports(good)]).toEqual([[1n], 3_000_000n - FEE]);
+    expect(scene.logged.join('')).toContain('a trial of its payment failed');
+    world.solana.chain.ledger.runtime.put(heavy, null);
+    await settled(scene, subjects);
+    expect(scene.lamports(heavy)).toBe(2_000_000n - FEE);
+  });
+
+  test('S20: what others propose is not signed while a payment in it cannot be made', async () => {
+    const { scene, subjects } = await funded({ nonces: 1 });
+    const [one] = subjects as [Subject];
+    const [heavy, [nonce = '']] = [newWallet(), scene.nonces];
+    unpayable(heavy);
+    await scene.withdraw(2_000_000n, heavy);
+    await scene.withdraw(3_000_000n, newWallet());
+    await one.look();
+    const line = await forged(scene, one, nonce);
+    await say(scene, 2, 'Propose-Release', line);
+    const signatures = async (): Promise<number | undefined> => {
+      await one.look();
+      await one.guardian.sign();
+      await one.guardian.send();
+      await one.look();
+      return proposalsIn(one).find((p) => line.endsWith(p.content))?.signatures.size;
+    };
+    expect(await signatures()).toBe(0);
+    scene.source.intercept = ({ body }, forward) =>
+      body.includes('simulateTransaction') ? { status: 500, body: '{}' } : forward();
+    expect(await signatures()).toBe(1); // a source that tries nothing stops nobody
+  });
+
   test('S19: a release whose nonce is used up without it is signed anew over another value, and is paid once', async () => {
     const { scene, subjects } = await funded({ nonces: 1 });
     const wallet = newWallet();
@@ -208,7 +246,33 @@ describe('bad input', () => {
     expect(proposed?.signatures.size).toBe(0);
   });
 
-  test('a fee above what this guardian takes, or another relayer, is not signed', async () => {
+  test('S19: a nonce used up later than the history is read to leaves it unsure whether it paid, and nothing is signed anew', async () => {
+    const { scene, subjects } = await funded({ nonces: 2 });
+    const wallet = newWallet();
+    await scene.withdraw(10_000_000n, wallet);
+    const wire = await signedBy(scene, subjects);
+    const [anchor = ''] = anchorsOf(first(subjects));
+    const nonces = scene.nonces.filter((n) => !anchor.startsWith(n)); // the pool is another now
+    const later = await scene.guardians({ chain: { nonces } });
+    const one = first(later);
+    await one.look();
+    const standing = async (): Promise<unknown> =>
+      one.home.custody === 'proposals' ? one.home.anchor(scene.sol, anchor) : null;
+    expect(await standing()).toBe('open');
+    await scene.send(wire);
+    expect(await standing()).toBe('unsure');
+    scene.source.intercept = ({ body }, forward) =>
+      body.includes('getSignaturesForAddress') ? { status: 500, body: '{}' } : forward();
+    await expect(one.guardian.watch()).rejects.toEqual(code('agreement-lost'));
+    expect(await standing()).toBe('unsure');
+    scene.source.intercept = null;
+    await one.look();
+    expect(await standing()).toBe('void');
+    await rounds(later, () => openIn(one).length === 0);
+    expect(scene.lamports(wallet)).toBe(10_000_000n - FEE);
+  });
+
+  test('a fee above what this guardian takes, a price nobody pays, or another relayer, is not signed', async () => {
     const { scene, subjects } = await funded({ nonces: 1 });
     const [one] = subjects as [Subject];
     await scene.withdraw(10_000_000n, newWallet(), scene.sol, 9_000_000n);
@@ -217,6 +281,7 @@ describe('bad input', () => {
     const lines = [
       await forged(scene, one, nonce, { fee: FEE + 1n }),
       await forged(scene, one, nonce, { relayer: newWallet() }),
+      await forged(scene, one, nonce, { price: 10_001n }),
       await forged(scene, one, nonce, { fee: FEE - 1n }),
     ];
     for (const line of lines) await say(scene, 2, 'Propose-Release', line);
@@ -225,7 +290,7 @@ describe('bad input', () => {
     await one.guardian.send();
     await one.look();
     const signatures = (line: string) => proposalsIn(one).find((p) => line.endsWith(p.content))?.signatures.size;
-    expect(lines.map(signatures)).toEqual([0, 0, 1]);
+    expect(lines.map(signatures)).toEqual([0, 0, 0, 1]);
   });
 
   test('I2: guardians that have lost their databases pay nothing a second time, nor under another anchor while the first may be', async () => {
@@ -369,6 +434,12 @@ describe('guardians', () => {
     expect([...refused.values()]).toEqual(['behind']);
   });
 });
+
+/** Has more at an address than what is paid there could keep: the look at it alone does not say so. */
+function unpayable(address: string): void {
+  const account = { lamports: 890_880n, owner: SystemProgram.programId.toBase58(), data: Buffer.alloc(1_000) };
+  world.solana.chain.ledger.runtime.put(address, { ...account, executable: false });
+}
 
 /** What a guardian says by hand. */
 async function say(

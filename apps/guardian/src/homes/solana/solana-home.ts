@@ -16,9 +16,11 @@ import { solana } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
 import { mintOf, type SolanaHomeConfig } from '../../config.js';
 import type { Ledger } from '../../ledger.js';
-import type { AnchorStanding, Asset, ProposalRefusal, ProposingHome } from '../home.js';
+import type { AnchorStanding, Asset, NamedSet, ProposalRefusal, ProposingHome } from '../home.js';
 import { Nonces } from './nonces.js';
-import { anySigners, byNonce, lineFor, liveProposals, packed, usableNonce, type Place } from './proposals.js';
+import { Payments } from './payments.js';
+import { Prices } from './prices.js';
+import { anySigners, byNonce, lineFor, liveProposals, usableNonce, type Place } from './proposals.js';
 import { SolanaVault } from './solana-vault.js';
 import type { SolanaStore } from './store.js';
 
@@ -43,16 +45,12 @@ export interface SolanaHomeParts {
   log: Logger;
 }
 
-/** Recipients looked up at once: two accounts each, and one of the relayer. */
-const RECIPIENTS_AT_ONCE = 48;
-
-/** Recipients looked up for one transaction: ten requests. */
-const MAX_LOOKED_UP = 10 * RECIPIENTS_AT_ONCE;
-
 export class SolanaHome implements ProposingHome {
   readonly custody = 'proposals';
   private readonly vaults: ReadonlyMap<string, SolanaVault>;
   private readonly nonces: Nonces;
+  private readonly payments: Payments;
+  private readonly prices: Prices;
   /** This guardian's key on Solana. */
   private readonly key: string;
   private readonly views = new Map<string, ProcessView>();
@@ -63,6 +61,8 @@ export class SolanaHome implements ProposingHome {
     const { chain, assets } = config;
     this.key = solana.publicKeyOf(seed);
     this.nonces = new Nonces(pool, chain.nonces);
+    this.payments = new Payments(parts);
+    this.prices = new Prices(pool, chain.maxPrice);
     this.vaults = new Map(assets.map((a) => [a.process, new SolanaVault({ ...parts, chain: chain.id, asset: a })]));
   }
 
@@ -105,6 +105,11 @@ export class SolanaHome implements ProposingHome {
 
   vaultOf(asset: Asset): string {
     return this.assetOf(asset).vault;
+  }
+
+  acceptsSet(_asset: Asset, { guardians, keys, threshold }: NamedSet): boolean {
+    const { relayer } = this.parts.config.chain;
+    return keys.length === guardians.length && solana.canHold({ guardians: keys, threshold }, relayer);
   }
 
   async learn(asset: Asset, entry: ScheduleEntry, events: readonly BridgeEvent[], view: ProcessView): Promise<void> {
@@ -158,6 +163,7 @@ export class SolanaHome implements ProposingHome {
       if (!plan.signers.includes(index)) return { refused: 'not-named' };
       const refused =
         this.nonceFlaw(asset, plan) ??
+        (await this.priceFlaw(plan)) ??
         ('to' in plan
           ? await this.handOverFlaw(asset, view, proposal, plan)
           : await this.paymentsFlaw(asset, view, proposal, plan, withdrawals));
@@ -215,6 +221,7 @@ export class SolanaHome implements ProposingHome {
     isTurn: (anchor: string) => boolean,
   ): Promise<string[]> {
     const { set } = view;
+    this.payments.keepOpen(place.process, view.open);
     const live = liveProposals(place, view, set);
     const lines: string[] = [];
     let price: bigint | null = null;
@@ -226,7 +233,7 @@ export class SolanaHome implements ProposingHome {
       price ??= await this.price(place);
       const { custody, vault, relayer } = place;
       const plan = { vault, custody, signers: anySigners(custody), relayer, nonce, price };
-      const payouts = packed(plan, await this.firstPayable(asset, place, withdrawals), this.parts.log);
+      const payouts = await this.payments.over(place, plan, this.assetOf(asset).relayFee, withdrawals);
       if (payouts.length === 0) continue;
       const fields = lineFor(place, set, author, { nonce, price, wanted: { payouts }, live });
       if (fields) lines.push(encodeProposalLine({ epoch: set.epoch, ...fields }));
@@ -234,74 +241,23 @@ export class SolanaHome implements ProposingHome {
     return lines;
   }
 
-  /** Payments of the first withdrawals that can be paid now: however many cannot, they keep none that can from being paid. */
-  private async firstPayable(
-    asset: Asset,
-    place: Place,
-    withdrawals: readonly OpenWithdrawal[],
-  ): Promise<solana.Payout[]> {
-    const { relayFee } = this.assetOf(asset);
-    const paying = withdrawals.filter((w) => w.maxFee >= relayFee);
-    for (let at = 0; at < Math.min(paying.length, MAX_LOOKED_UP); at += RECIPIENTS_AT_ONCE) {
-      const found = await this.payouts(asset, place, paying.slice(at, at + RECIPIENTS_AT_ONCE));
-      if (found.length > 0) return found;
-    }
-    return [];
-  }
-
-  /** Payments of those withdrawals whose recipients can be paid now, and that pay the relayer. */
-  private async payouts(
-    asset: Asset,
-    { process, vault, relayer }: Place,
-    withdrawals: readonly OpenWithdrawal[],
-  ): Promise<solana.Payout[]> {
-    const { pool, store, log } = this.parts;
-    const fee = this.assetOf(asset).relayFee;
-    const some = withdrawals;
-    const known = await store.paidAmong(
-      process,
-      some.map((w) => w.number),
-    );
-    const places = [{ recipient: relayer }, ...some].flatMap((w) => [w.recipient, solana.paidAt(vault, w.recipient)]);
-    const accounts = await pool.accounts(places);
-    const standing = (i: number, recipient: string, amount: bigint) =>
-      solana.judgeRecipient(
-        vault,
-        recipient,
-        { wallet: accounts[2 * i] ?? null, account: accounts[2 * i + 1] ?? null },
-        amount,
-      );
-    const keeper = standing(0, relayer, fee);
-    if (fee > 0n && !solana.isNative(vault) && (!keeper.payable || keeper.create)) {
-      log.warn({ process, relayer }, 'withdrawals wait: the relayer has no account for its fees');
-      return [];
-    }
-    return some.flatMap(({ number, id, recipient, amount, maxFee }, i): solana.Payout[] => {
-      if (fee > maxFee || known.has(number)) return [];
-      const judged = standing(i + 1, recipient, amount - fee);
-      if (judged.payable) return [{ process, number, recipient, amount, fee, create: judged.create }];
-      log.warn({ transfer: id, why: judged.why }, 'a withdrawal waits: its recipient cannot be paid now');
-      return [];
-    });
-  }
-
-  /** What a compute unit should cost now. */
-  private async price({ vault, relayer }: Place): Promise<bigint> {
-    const { maxPrice } = this.parts.config.chain;
-    const price = solana.priceOf(await this.parts.pool.priorityFees([vault.address, relayer]));
-    return price < maxPrice ? price : maxPrice;
+  private price({ vault, relayer }: Place): Promise<bigint> {
+    return this.prices.fair(vault.address, relayer);
   }
 
   // --- checking
 
   /** The nonce must be as it is, by a state that lies within the vault's history as it is known here: what is not in that was not paid before. */
-  private nonceFlaw(asset: Asset, { nonce, price, relayer: by }: solana.TransactionPlan): ProposalRefusal | null {
-    const { maxPrice, relayer } = this.parts.config.chain;
+  private nonceFlaw(asset: Asset, { nonce, relayer: by }: solana.TransactionPlan): ProposalRefusal | null {
+    const { relayer } = this.parts.config.chain;
     const read = this.nonces.accounts.includes(nonce.account) ? this.nonces.at(nonce.account) : null;
     if (!read || by !== relayer) return 'differs';
     if (read.value !== nonce.value || read.authority !== relayer) return 'coins';
-    if (this.vaultFor(asset).watchedTo < read.slot) return 'behind';
-    return price > maxPrice ? 'fee' : null;
+    return this.vaultFor(asset).watchedTo < read.slot ? 'behind' : null;
+  }
+
+  private async priceFlaw({ vault, relayer, price }: solana.TransactionPlan): Promise<ProposalRefusal | null> {
+    return (await this.prices.isFair(price, vault.address, relayer)) ? null : 'fee';
   }
 
   private async handOverFlaw(
@@ -318,18 +274,19 @@ export class SolanaHome implements ProposingHome {
     asset: Asset,
     view: ProcessView,
     { epoch }: OpenProposal,
-    { payouts, nonce }: solana.ReleasePlan,
+    plan: solana.ReleasePlan,
     paid: ReadonlyMap<bigint, OpenWithdrawal>,
   ): Promise<ProposalRefusal | null> {
     if (this.holderNow(asset, view) !== 'set' || epoch !== view.set.epoch) return 'rotation';
     const { process, relayFee } = this.assetOf(asset);
+    const { payouts, nonce } = plan;
     if (payouts.some((p) => this.nonces.accountFor(process, p.number) !== nonce.account)) return 'other-anchor';
     if (payouts.some((p) => p.fee > relayFee || p.fee > (paid.get(p.number)?.maxFee ?? 0n))) return 'fee';
     const before = await this.parts.store.paidAmong(
       process,
       payouts.map((p) => p.number),
     );
-    return before.size > 0 ? 'not-payable' : null;
+    return before.size > 0 || (await this.payments.unpayableIn(plan)) !== null ? 'not-payable' : null;
   }
 
   private async isMultisigOf(address: string, set: GuardianSet, program: string): Promise<boolean> {

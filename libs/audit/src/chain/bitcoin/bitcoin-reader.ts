@@ -8,24 +8,21 @@ import { AuditError } from '../../domain/error.js';
 import type { AssetPlace, Deposit } from '../../domain/facts.js';
 import { Blocks, type ChainBlock } from './blocks.js';
 import { memoIn } from './memo.js';
+import { numbersIn } from './names.js';
 import { networkOf, payeeOf, type Network } from './networks.js';
 import { isKeySet, registeredAddress, vaultScript, type KeySet, type RegisteredAddress } from './scripts.js';
+import { termsIn, type HomeTerms } from './terms.js';
 
 /**
- * Money that came to an address so long before it was registered is nobody's deposit: guardians who follow would not have seen it come. Blocks' times
- * may be two hours off, and guardians may be behind.
+ * A payment counts when the newest time of the blocks from the home's first to its own is at least the time its script was registered, less this
+ * (docs/protocol.md, section 3).
  */
-const LEEWAY_MS = 86_400_000;
+const LEEWAY_MS = 6 * 3_600_000;
 
 export interface BitcoinOptions {
   rpcUrls: readonly string[];
-  confirmations: number;
-  /** From here on blocks are read. */
-  startHeight: bigint;
-  /** Satoshis; less is not credited. */
-  minDeposit: bigint;
-  /** Blocks before a refund opens in which nobody is credited. */
-  sweepMargin: number;
+  /** When a block counts; unless told, when guardians believe it for the least money. */
+  confirmations?: number | undefined;
   place: AssetPlace;
 }
 
@@ -63,12 +60,18 @@ export class BitcoinReader implements HomeChain {
   private readonly spent = new Set<string>();
   /** Times of the blocks read, milliseconds, from the first on. */
   private readonly times0: number[] = [];
+  /** The newest up to each of them: they never run backwards. */
+  private readonly newest: number[] = [];
   private last: { height: number; hash: string } | null = null;
   private set: KeySet;
+  private readonly terms: HomeTerms;
+  private readonly confirmations: number;
 
-  /** @throws AuditError `bad-request` when the keys of the process make no vault, or another than it names */
+  /** @throws AuditError `bad-request` when the process names no terms, or its keys make no vault, or another than it names */
   constructor(private readonly options: BitcoinOptions) {
     const { place, rpcUrls } = options;
+    this.terms = termsIn(place.terms);
+    this.confirmations = options.confirmations ?? this.terms.confirmations;
     this.network = networkOf(place.chain);
     this.blocks = new Blocks(rpcUrls);
     this.set = { keys: place.keys, threshold: place.threshold };
@@ -80,20 +83,25 @@ export class BitcoinReader implements HomeChain {
   learn(process: string, at: number, said: SaidOfChain, sink: ChainSink): void {
     if (said.kind === 'proposal') {
       const tx = proposedTx(said.content);
-      if (tx !== null) sink.proposed({ process, tx, numbers: said.numbers });
+      if (tx && isNamed(tx, said.numbers)) sink.proposed({ process, tx: tx.getId(), numbers: said.numbers });
     } else if (said.kind === 'rotation') {
       this.set = { keys: said.keys, threshold: said.threshold };
       // Keys that make no vault hold nothing.
       if (isKeySet(this.set)) this.know(vaultScript(this.set), null, at);
     } else if (isKeySet(this.set)) {
-      const address = registeredAddress(said.data, { network: this.network, process, set: this.set });
+      const address = registeredAddress(said.data, {
+        network: this.network,
+        process,
+        set: this.set,
+        leastRefund: this.terms.refund,
+      });
       if (address) this.know(address.script, address, at);
     }
   }
 
   async final(): Promise<bigint> {
     await this.blocks.assertChain(this.network.chain);
-    const height = (await this.blocks.height()) - this.options.confirmations + 1;
+    const height = (await this.blocks.height()) - this.confirmations + 1;
     if (height < 0) throw new AuditError('bad-request', 'The chain has no final block yet.');
     return BigInt(height);
   }
@@ -102,12 +110,13 @@ export class BitcoinReader implements HomeChain {
     await this.blocks.assertChain(this.network.chain);
     if (this.last && (await this.blocks.hashAt(this.last.height)) !== this.last.hash)
       throw new AuditError('incomplete', `Block ${this.last.height} was final and is another one now.`);
-    const start = Number(this.options.startHeight);
+    const start = this.terms.startHeight;
     if (Number(height) < start) throw new AuditError('bad-request', `Blocks are read from ${start} on.`);
     if (this.late.size > 0) await this.lookAgain(sink);
     for (let next = (this.last?.height ?? start - 1) + 1; next <= Number(height); next += 1) {
       const block = await this.blocks.at(next);
       this.times0.push(block.at);
+      this.newest.push(Math.max(block.at, this.newest.at(-1) ?? 0));
       for (const tx of block.txs) this.take(tx, block, sink, (script) => this.locks.get(script));
       this.last = { height: next, hash: block.hash };
     }
@@ -116,12 +125,12 @@ export class BitcoinReader implements HomeChain {
   }
 
   state(): Promise<ChainState> {
-    const tip = (this.last?.height ?? 0) + this.options.confirmations - 1;
+    const tip = (this.last?.height ?? 0) + this.confirmations - 1;
     const hopeless = new Set<string>();
     let balance = 0n;
     for (const { value, reference, refundAt, vault } of this.coins.values()) {
       balance += value;
-      const isNear = refundAt !== null && tip + this.options.sweepMargin >= refundAt;
+      const isNear = refundAt !== null && tip + this.terms.margin >= refundAt;
       if (reference !== null && (isNear || this.left.has(vault))) hopeless.add(reference);
     }
     const assets = new Map([[this.options.place.address, { locked: null, balance, claimable: 0n }]]);
@@ -133,7 +142,7 @@ export class BitcoinReader implements HomeChain {
   }
 
   private timeAt(height: number): number {
-    return this.times0[height - Number(this.options.startHeight)] ?? 0;
+    return this.times0[height - this.terms.startHeight] ?? 0;
   }
 
   private know(script: string, address: RegisteredAddress | null, since: number): void {
@@ -144,9 +153,9 @@ export class BitcoinReader implements HomeChain {
 
   /** Blocks that were read before an address was known, as far back as it may have been paid. */
   private async lookAgain(sink: ChainSink): Promise<void> {
-    const start = Number(this.options.startHeight);
+    const start = this.terms.startHeight;
     const since = Math.min(...[...this.late].map((script) => this.locks.get(script)?.since ?? 0));
-    for (const [i, at] of this.times0.entries()) {
+    for (const [i, at] of this.newest.entries()) {
       if (at + LEEWAY_MS < since) continue;
       const block = await this.blocks.at(start + i);
       for (const tx of block.txs)
@@ -167,7 +176,10 @@ export class BitcoinReader implements HomeChain {
     const { outs } = tx;
     for (const [vout, { script, value }] of outs.entries()) {
       const lock = lockOf(Buffer.from(script).toString('hex'));
-      if (!lock || block.at + LEEWAY_MS < lock.since) continue;
+      if (!lock) continue;
+      const newest = this.newest[block.height - this.terms.startHeight] ?? 0;
+      // What the vault pays itself is its own, whenever that was said.
+      if (newest + LEEWAY_MS < lock.since && !this.spent.has(id)) continue;
       // What the vault sends back to itself first of all is change.
       const isChange = this.spent.has(id) && vout === 0 && lock.address === null;
       if (isChange && from !== null && from !== lock.vault) this.left.add(from);
@@ -186,15 +198,14 @@ export class BitcoinReader implements HomeChain {
       const coin = this.coins.get(outpoint);
       if (!coin) continue;
       this.coins.delete(outpoint);
-      // The depositor's own way: an empty selector before the script.
-      const isRefund = coin.refundAt !== null && witness.length > 2 && witness.at(-2)?.length === 0;
+      const isRefund = coin.refundAt !== null && isDepositorsWay(witness);
       if (isRefund && coin.reference !== null)
         sink.refund({ process, reference: coin.reference, block: BigInt(block.height), tx: id });
       else [taken, from] = [taken + coin.value, from ?? coin.vault];
     }
     if (from === null || this.spent.has(id)) return from;
     this.spent.add(id);
-    const outputs = tx.outs.map(({ script, value }, i) => {
+    const outputs = payingOutputs(tx).map(({ script, value }, i) => {
       const isVault = i === 0 && this.locks.get(Buffer.from(script).toString('hex'))?.address === null;
       return { recipient: payeeOf(script, this.network), amount: value, isVault };
     });
@@ -213,7 +224,8 @@ export class BitcoinReader implements HomeChain {
     }: { outs: Outputs; coin: string; value: bigint; lock: Lock; block: ChainBlock; tx: string },
     sink: ChainSink,
   ): void {
-    const { minDeposit, place } = this.options;
+    const { place } = this.options;
+    const { least, fee } = this.terms;
     const { address, vault } = lock;
     const reference = `${place.chain}:${coin}`;
     const refundAt = address && block.height + address.refundAfter - 1;
@@ -221,19 +233,37 @@ export class BitcoinReader implements HomeChain {
     const { to, tags } = address
       ? { to: { recipient: address.recipient }, tags: address.tags }
       : memoIn(outs.map((out) => out.script));
-    const credited: Deposit['to'] = 'recipient' in to && value < minDeposit ? { refused: 'below-minimum' } : to;
+    const credited: Deposit['to'] = 'recipient' in to && value < least ? { refused: 'below-minimum' } : to;
+    const sums = 'recipient' in credited ? { amount: value - fee, fee } : { amount: value, fee: 0n };
     const where = { block: BigInt(block.height), tx };
-    sink.deposit({ reference, asset: place.address, sender: '-', amount: value, to: credited, tags, ...where });
+    sink.deposit({ reference, asset: place.address, sender: '-', ...sums, to: credited, tags, ...where });
   }
 }
 
+/** What stands right before the script is zero, in any of the ways that Bitcoin takes for it: empty, zeros, or a negative zero. */
+function isDepositorsWay(witness: readonly Uint8Array[]): boolean {
+  const selector = Buffer.from(witness.at(-2) ?? [1]).toString('hex');
+  return witness.length > 2 && /^(?:00)*(?:00|80)?$/.test(selector);
+}
+
 /** The transaction that a proposal's content names; null when it names none. */
-function proposedTx(content: string): string | null {
+function proposedTx(content: string): Transaction | null {
   const [, hex] = /^r[1-9][0-9]{0,9}t((?:[0-9a-f]{2})+)$/.exec(content) ?? [];
   if (hex === undefined) return null;
   try {
-    return Transaction.fromHex(hex).getId();
+    return Transaction.fromHex(hex);
   } catch {
     return null; // no transaction
   }
 }
+
+/** The withdrawals a transaction of the vault says it pays: none, unless its last output, which carries nothing, names some. */
+function namedBy({ outs }: Transaction): readonly bigint[] {
+  const last = outs.at(-1);
+  return (last?.value === 0n ? numbersIn(last.script) : null) ?? [];
+}
+
+const isNamed = (tx: Transaction, numbers: readonly bigint[]): boolean => namedBy(tx).join() === numbers.join();
+
+/** All outputs but the one that names. */
+const payingOutputs = (tx: Transaction): Outputs => (namedBy(tx).length > 0 ? tx.outs.slice(0, -1) : tx.outs);

@@ -32,7 +32,7 @@ export const vaultScript = (set: KeySet): string => witnessHash(scripts.compile(
 /** The address that a message's data registers with this set; null when it registers none. */
 export function registeredAddress(
   data: Uint8Array,
-  { network, process, set }: { network: Network; process: string; set: KeySet },
+  { network, process, set, leastRefund }: { network: Network; process: string; set: KeySet; leastRefund: number },
 ): RegisteredAddress | null {
   const terms = data.length > MAX_DATA_BYTES ? null : termsIn(data);
   if (!terms) return null;
@@ -41,7 +41,7 @@ export function registeredAddress(
   const text = Buffer.from(tags.map(({ name, value }) => `${name}=${value}`).join('\n'));
   const areTags =
     text.length <= MAX_TAG_BYTES && (tags.length === 0 || forwardedTags(text.toString('hex'))?.size === tags.length);
-  const isTime = refundAfter >= network.leastRefund && refundAfter <= MAX_REFUND_AFTER;
+  const isTime = refundAfter >= Math.max(network.leastRefund, leastRefund) && refundAfter <= MAX_REFUND_AFTER;
   if (!to || !owner || !areTags || !isTime) return null;
   const said = Buffer.from(`isthmus/bitcoin-deposit/1\n${network.chain}\n${process}\n`);
   const commitment = sha256(Buffer.concat([said, Buffer.of(to.length), to, text]));

@@ -161,7 +161,7 @@ export class VaultReader implements HomeChain {
       const credited = recipientOf(recipient);
       const to = credited === null ? { refused: 'its recipient is nobody' } : { recipient: credited };
       const reference = `${chain}:${vault}:${sequence}`;
-      sink.deposit({ reference, asset, amount, sender: getAddress(sender), to, tags: tagsOf(tags), ...place });
+      sink.deposit({ reference, asset, amount, fee: 0n, sender: getAddress(sender), to, tags: tagsOf(tags), ...place });
     } else if (log.eventName === 'Released') {
       const { process, number, recipient, amount, fee, held } = log.args;
       if (held) this.claimantsOf(asset).add(getAddress(recipient));

@@ -1,32 +1,39 @@
 /** The auditor on Solana's own programs: nothing to say of a sound bridge, and each fault is found and named. */
 import { solana } from '@isthmus/chains';
-import { createTransferCheckedInstruction } from '@solana/spl-token';
+import { createTransferCheckedInstruction, TOKEN_2022_PROGRAM_ID } from '@solana/spl-token';
 import { Keypair, PublicKey } from '@solana/web3.js';
 import { Source } from '../../../../chains/src/ethereum/harness.js';
-import { DECIMALS, SolanaWorld } from '../../../../chains/src/solana/harness.js';
-import { ALICE, TokenScene } from '../../../token-scene.js';
+import { SolanaWorld } from '../../../../chains/src/solana/harness.js';
+import { ALICE, threads, TokenScene } from '../../../token-scene.js';
 import { AuditError, hashOf, type AuditorOptions, type AuditReport } from '../../index.js';
 
 let world: SolanaWorld;
 let scene: SolanaScene;
 const sources: Source[] = [];
 
+interface Held {
+  vault: solana.DepositVault;
+  multisig: string;
+}
+
 class SolanaScene extends TokenScene {
-  vault = '';
   readonly payee = Keypair.generate().publicKey;
 
-  static async open(): Promise<SolanaScene> {
-    const scene = new SolanaScene();
-    scene.now = Date.now();
+  private constructor(readonly held: Held) {
+    super();
+    this.now = Date.now();
+  }
+
+  static async open({ vault, multisig }: Held): Promise<SolanaScene> {
+    const scene = new SolanaScene({ vault, multisig });
     const chain = chainOf();
-    scene.vault = (await world.makePlainAccount(world.mint.publicKey, world.multisig.publicKey)).toBase58();
     await scene.spawn({
       Name: 'Token on AO',
       Ticker: 'aTOK',
-      Denomination: String(DECIMALS),
-      'Isthmus-Asset': `${chain}/token:${world.mint.publicKey.toBase58()}`,
+      Denomination: String(vault.decimals),
+      'Isthmus-Asset': `${chain}/${solana.isNative(vault) ? 'slip44:501' : `token:${vault.mint}`}`,
       'Isthmus-Chain': chain,
-      'Isthmus-Vault': scene.vault,
+      'Isthmus-Vault': vault.address,
       'Isthmus-Guardian-Keys': world.guardians.map((g) => g.publicKey.toBase58()).join(','),
     });
     return scene;
@@ -38,7 +45,7 @@ class SolanaScene extends TokenScene {
 
   /** A deposit to Alice; without its memo when told so. Its signature. */
   async deposit(amount: bigint, hasMemo = true): Promise<string> {
-    const all = world.instructions({ ...world.token, address: this.vault }, amount, { recipient: ALICE });
+    const all = world.instructions(this.held.vault, amount, { recipient: ALICE });
     const signature = await world.run(hasMemo ? all : all.slice(0, 1));
     await world.chain.finalize();
     return signature;
@@ -55,15 +62,56 @@ class SolanaScene extends TokenScene {
 
   /** The guardians pay, with a memo for a withdrawal or without any. */
   async pay(amount: bigint, number: bigint | null, to = this.payee): Promise<string> {
-    const account = await world.makeAccount(world.mint.publicKey, to);
+    const { mint, address, program, decimals } = this.held.vault;
+    const account = await world.makeAccount(new PublicKey(mint), to, new PublicKey(program));
     const signers = world.guardians.slice(0, 2);
-    const [source, mint, multisig] = [new PublicKey(this.vault), world.mint.publicKey, world.multisig.publicKey];
-    const paying = createTransferCheckedInstruction(source, mint, account, multisig, amount, DECIMALS, signers);
+    const [source, of, multisig] = [address, mint, this.held.multisig].map((a) => new PublicKey(a)) as Three;
+    const by = new PublicKey(program);
+    const paying = createTransferCheckedInstruction(source, of, account, multisig, amount, decimals, signers, by);
     const memo = solana.memoInstruction(solana.releaseMemo({ process: this.process, number: number ?? 0n }));
     const signature = await world.run(number === null ? [paying] : [paying, memo], signers);
     await world.chain.finalize();
     return signature;
   }
+
+  /** As guardians make it, all payments in one transaction. */
+  async release(...payouts: Partial<solana.Payout>[]): Promise<string> {
+    const { vault, multisig } = this.held;
+    const base = { process: this.process, recipient: this.payee.toBase58(), amount: 0n, number: 0n, fee: 0n };
+    const guardians = world.guardians.map((g) => g.publicKey.toBase58());
+    const relayer = world.relayer.publicKey.toBase58();
+    const nonce = await world.makeNonce();
+    const plan: solana.ReleasePlan = {
+      vault,
+      custody: { multisig, guardians, threshold: 2 },
+      signers: [0, 1],
+      relayer,
+      nonce: { account: nonce.toBase58(), value: await world.nonceValue(nonce) },
+      price: 0n,
+      payouts: payouts.map((one) => ({ ...base, create: !solana.isNative(vault), ...one })),
+    };
+    const message = solana.releaseMessage(plan);
+    const parts = plan.signers.map((i) => solana.signPart(message, i, seedOf(world.guardians[i] as Keypair)));
+    const wire = solana.assemble(plan, message, parts, seedOf(world.relayer));
+    const signature = await world.connection.sendRawTransaction(wire);
+    await world.chain.finalize();
+    return signature;
+  }
+}
+
+type Three = [PublicKey, PublicKey, PublicKey];
+const seedOf = (pair: Keypair): Uint8Array => pair.secretKey.subarray(0, 32);
+
+/** A new vault of what the user has: of a plain token, or of SOL. */
+async function vaultOf(of: solana.DepositVault): Promise<Held> {
+  const address = await world.makePlainAccount(new PublicKey(of.mint), world.multisig.publicKey);
+  return { vault: { ...of, address: address.toBase58() }, multisig: world.multisig.publicKey.toBase58() };
+}
+
+/** Another asset for this test. */
+async function scenery(held: Held): Promise<void> {
+  await scene.close();
+  scene = await SolanaScene.open(held);
 }
 
 const chainOf = (): string => `solana:${world.chain.genesisHash.slice(0, 32)}`;
@@ -71,9 +119,12 @@ const chainOf = (): string => `solana:${world.chain.genesisHash.slice(0, 32)}`;
 beforeAll(async () => {
   world = await SolanaWorld.open();
 }, 60_000);
-afterAll(() => world.chain.stop());
+afterAll(async () => {
+  await world.chain.stop();
+  await threads.stop();
+});
 beforeEach(async () => {
-  scene = await SolanaScene.open();
+  scene = await SolanaScene.open(await vaultOf(world.token));
 });
 afterEach(async () => {
   await scene.close();
@@ -144,4 +195,93 @@ it('a transaction that a source withholds shows in the balance: no audit', async
   );
   const refused = await audit({ chain }).catch((error: unknown) => error);
   expect(refused instanceof AuditError && refused.code).toBe('incomplete');
+});
+
+describe('SOL', () => {
+  beforeEach(async () => scenery(await vaultOf(world.sol)));
+
+  it('I3 payments of guardians, several in one transaction, are fine; the rent that keeps the vault is nobody’s cover', async () => {
+    await scene.fund(50_000_000n);
+    await scene.withdrawTo(scene.payee.toBase58(), 10_000_000n, 5_000n);
+    await scene.withdrawTo(world.user.publicKey.toBase58(), 20_000_000n, 5_000n);
+    const recipient = world.user.publicKey.toBase58();
+    const paid = await scene.release(
+      { number: 1n, amount: 10_000_000n, fee: 5_000n },
+      { number: 2n, amount: 20_000_000n, recipient },
+    );
+    await scene.attest(1n, paid, 5_000n);
+    await scene.attest(2n, paid);
+    const report = await audit();
+    expect(report.findings).toEqual([]);
+    expect(report.assets[0]).toMatchObject({ balance: '20000000', supply: '20000000', surplus: '0' });
+    await scene.mint('5'.repeat(88), 1n);
+    expect(await found()).toEqual(['mint-without-deposit', 'undercollateralised']);
+  });
+
+  it('I2 release-differs, double-release: too little is paid, to another, and twice', async () => {
+    await scene.fund(50_000_000n);
+    await scene.withdrawTo(scene.payee.toBase58(), 10_000_000n, 5_000n);
+    await scene.withdrawTo(scene.payee.toBase58(), 5_000_000n, 0n);
+    await scene.release({ number: 1n, amount: 9_000_000n });
+    expect(await found()).toContain('release-differs');
+    await scene.release({ number: 2n, amount: 5_000_000n, recipient: world.user.publicKey.toBase58() });
+    await scene.release({ number: 2n, amount: 5_000_000n });
+    const report = await audit();
+    expect(codes(report)).toEqual(expect.arrayContaining(['double-release', 'release-differs', 'undercollateralised']));
+    expect(report.findings.some((f) => f.detail.includes(': recipient is'))).toBe(true);
+  });
+});
+
+describe('S9 v0 transactions whose accounts come from a lookup table', () => {
+  const sent = async (named: string[]): Promise<string> => {
+    const instructions = world.instructions(scene.held.vault, 500n, { recipient: ALICE });
+    const signature = await world.runV0(instructions, [await world.lookupTable(named)]);
+    await world.chain.finalize();
+    return signature;
+  };
+
+  it('a deposit is one like any other; minted to somebody else it is found', async () => {
+    const { address, mint } = scene.held.vault;
+    await scene.mint(await sent([address, mint]), 500n);
+    const report = await audit();
+    expect(report.findings).toEqual([]);
+    expect(report.assets[0]).toMatchObject({ balance: '500', supply: '500' });
+    await scene.mint(await sent([address, mint]), 500n, Buffer.alloc(32, 3).toString('base64url'));
+    expect(await found()).toEqual(['mint-differs']);
+  });
+});
+
+describe('Token-2022', () => {
+  beforeEach(async () => {
+    await scenery(await world.token2022());
+    await world.makeAccount(new PublicKey(scene.held.vault.mint), world.relayer.publicKey, TOKEN_2022_PROGRAM_ID);
+  });
+
+  it('payments with a memo before their transfers are fine, each under its own name, less what the relayer keeps', async () => {
+    await scene.fund(1_000_000n);
+    const strict = Keypair.generate();
+    await world.wantsMemo(scene.held.vault, strict);
+    const recipient = strict.publicKey.toBase58();
+    await scene.withdrawTo(scene.payee.toBase58(), 300_000n, 100n);
+    await scene.withdrawTo(recipient, 200_000n, 100n);
+    const paid = await scene.release(
+      { number: 1n, amount: 300_000n, fee: 100n },
+      { number: 2n, amount: 200_000n, fee: 50n, recipient, create: false },
+    );
+    await scene.attest(1n, paid, 100n);
+    await scene.attest(2n, paid, 50n);
+    const report = await audit();
+    expect(report.findings).toEqual([]);
+    expect(report.assets[0]).toMatchObject({ balance: '500000', supply: '500000', surplus: '0' });
+  });
+
+  it('I2 release-differs, double-release, unknown-spend', async () => {
+    await scene.fund(1_000_000n);
+    await scene.withdrawTo(scene.payee.toBase58(), 300_000n, 0n);
+    await scene.release({ number: 1n, amount: 300_000n, recipient: world.user.publicKey.toBase58() });
+    expect(await found()).toContain('release-differs');
+    await scene.release({ number: 1n, amount: 300_000n });
+    await scene.pay(9n, null);
+    expect(await found()).toEqual(expect.arrayContaining(['double-release', 'undercollateralised', 'unknown-spend']));
+  });
 });

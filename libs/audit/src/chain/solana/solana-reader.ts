@@ -8,7 +8,7 @@ import { AuditError } from '../../domain/error.js';
 import type { AssetPlace } from '../../domain/facts.js';
 import { openRpc, Sources, type Ask } from '../sources.js';
 import { list, object, text, transactionIn, whole } from './transaction.js';
-import { handOn, heldIn } from './vault-history.js';
+import { handOn, heldIn, isSol } from './vault-history.js';
 
 /** Signatures in one answer, as nodes allow. */
 const PAGE = 1000;
@@ -28,6 +28,15 @@ interface Read {
   place: AssetPlace;
   last: Listed | null;
   balance: bigint;
+}
+
+/** Lamports that keep a token account: (128 + 165 bytes) for two years at 3,480. No payment of SOL can touch them. */
+const RENT = 2_039_280n;
+
+/** What a vault could pay out. */
+function payable({ place, balance }: Read): bigint {
+  if (!isSol(place)) return balance;
+  return balance > RENT ? balance - RENT : 0n;
 }
 
 export class SolanaReader implements HomeChain {
@@ -61,7 +70,7 @@ export class SolanaReader implements HomeChain {
 
   state(): Promise<ChainState> {
     const assets = new Map(
-      this.vaults.map(({ place, balance }) => [place.address, { locked: null, balance, claimable: 0n }]),
+      this.vaults.map((vault) => [vault.place.address, { locked: null, balance: payable(vault), claimable: 0n }]),
     );
     return Promise.resolve({ paused: false, assets, hopeless: new Set() });
   }

@@ -18,7 +18,7 @@ interface Movement {
   amount: bigint;
 }
 
-const isSol = ({ asset }: AssetPlace): boolean => asset.endsWith('/slip44:501');
+export const isSol = ({ asset }: AssetPlace): boolean => asset.endsWith('/slip44:501');
 const mintOf = (place: AssetPlace): string =>
   isSol(place) ? NATIVE_MINT.toBase58() : (place.asset.split(':').pop() ?? '');
 
@@ -53,7 +53,7 @@ export function handOn(tx: SolanaTransaction, place: AssetPlace, change: bigint,
     if (isWhole && amount === 0n) continue;
     const { to, tags } = amount > 0n ? memoBehind(instructions, top) : refused('amount-unclear');
     const reference = `${place.chain}:${signature}:${path}`;
-    sink.deposit({ reference, asset: place.address, sender: authority, amount, to, tags, ...where });
+    sink.deposit({ reference, asset: place.address, sender: authority, amount, fee: 0n, to, tags, ...where });
   }
   const payments = gone > 0n ? paymentsIn(tx, place) : [];
   for (const payment of payments) sink.release({ asset: place.address, fee: null, held: false, ...payment, ...where });
