@@ -56,6 +56,8 @@ import { TransferStore } from './transfers/transfer-store.js';
 
 const MAX_BODY = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 30_000;
+/** An idle connection stays open for longer than proxies keep theirs (60 s, most often): who closes first must be the one that would send next, or a request meets a reset. */
+const KEEP_ALIVE_MS = 65_000;
 
 /** A gateway that is up. */
 export interface Gateway {
@@ -180,6 +182,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
   SwaggerModule.setup('docs', app, document);
   const server = await app.listen(config.port, config.host);
   server.requestTimeout = REQUEST_TIMEOUT_MS;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.headersTimeout = 10_000;
 
   if (pipeline) await publishAssets(pipeline, database, assets);

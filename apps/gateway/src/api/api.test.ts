@@ -791,6 +791,7 @@ describe('requests nobody should make', () => {
     expect(headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' });
     expect(headers['content-security-policy']).toMatch(/^default-src 'self';/);
     expect(headers).not.toHaveProperty('x-powered-by');
+    expect(headers['keep-alive']).toBe('timeout=65'); // longer than a proxy's own
     for (const file of ['app.js', 'amount.js', 'words.js', 'style.css', 'icon.svg'])
       expect([file, (await fetch(`${world.url}/${file}`)).status]).toEqual([file, 200]);
   });
