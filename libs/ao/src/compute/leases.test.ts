@@ -80,7 +80,8 @@ it('X5 who could not say in time that it lives leaves nothing behind that says s
   const events = { ...quiet, lost: () => (lost += 1), failed: () => (failed += 1) };
   const late = new Leases(database, events, { leaseMs: 60_000, beatMs: 10 });
   await late.start();
-  const holders = async () => (await database.query<{ id: number }[]>('select id from compute_holder')).map((h) => h.id);
+  const holders = async () =>
+    (await database.query<{ id: number }[]>('select id from compute_holder')).map((h) => h.id);
   const first = await holders();
   expect(first).toHaveLength(1);
   await database.query('alter table compute_holder rename to elsewhere');
