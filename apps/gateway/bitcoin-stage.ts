@@ -2,23 +2,38 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {
+  encodeAddress,
   encodeProposal,
   encodeSignatures,
+  memoScript,
   networkOf,
+  parseAddress,
   signBatch,
   vaultScript,
   type Batch,
+  type Payout,
+  type VaultCoin,
   type VaultKeys,
   type VaultScript,
 } from '@isthmus/chains';
-import { encodeBitcoinTerms, encodeProposalLine, encodeProposalSignLine, proposalId, TERMS_TAG } from '@isthmus/bridge';
-import { Purse, startBitcoin, type LocalBitcoin } from '@isthmus/devnet';
+import {
+  depositId,
+  encodeBitcoinTerms,
+  encodeDepositLine,
+  encodeProposalLine,
+  encodeProposalSignLine,
+  proposalId,
+  TERMS_TAG,
+  withdrawalId,
+} from '@isthmus/bridge';
+import { devAccount, devKey, Purse, startBitcoin, type LocalBitcoin } from '@isthmus/devnet';
 import { testCluster, writeKeyFile, type TestCluster } from '@isthmus/store';
 import { Transaction } from 'bitcoinjs-lib';
 import type { Hex } from 'viem';
 import { privateKeyToAddress } from 'viem/accounts';
-import { keyOf, makeVault, urlOf } from '../../libs/chains/src/bitcoin/harness.js';
-import { guardianKey, Served, tagList, tokenItems, unitKeys } from './harness.js';
+import { keyOf, makeVault, secretOf, urlOf } from '../../libs/chains/src/bitcoin/harness.js';
+import { guardianKey, Served, tagList, tokenItems, unitKeys, until } from './harness.js';
+import type { TransferView } from './src/api/transfer-view.js';
 import { startGateway } from './src/app.js';
 import { gatewaySchema, type GatewayConfig } from './src/config.js';
 import { BitcoinHome } from './src/homes/bitcoin/home.js';
@@ -40,9 +55,15 @@ const TERMS = {
   ],
 };
 
+/** Who withdraws. */
+export const HOLDER = devAccount(5).address;
+
+export type Detail = TransferView & { timeline: { kind: string; proof: Record<string, string | number> }[] };
+
 export class BitcoinGateway extends Served {
   readonly purse = Purse.of('payer');
   readonly epoch = 1n;
+  private withdrawals = 0n;
 
   private constructor(
     readonly cluster: TestCluster,
@@ -50,6 +71,8 @@ export class BitcoinGateway extends Served {
     readonly vault: VaultKeys,
     /** Of the guardians' keys on Bitcoin, in the guardians' order. */
     readonly secrets: readonly Buffer[],
+    /** As a gateway's file has them. */
+    readonly homes: readonly object[],
     ...served: ConstructorParameters<typeof Served>
   ) {
     super(...served);
@@ -91,6 +114,30 @@ export class BitcoinGateway extends Served {
       }),
     );
     const file = (name: string) => path.join(folder, `${name}.key`);
+    const homes = [
+      {
+        chain: {
+          id: BITCOIN,
+          name: 'regtest',
+          rpcUrls: [urlOf(bitcoin)],
+          finalitySeconds: 4,
+          refundAfter: 100,
+          registrarKeyFile: file('registrar'),
+          addressLimit: 1000,
+          ...chain,
+        },
+        assets: [
+          {
+            id: BTC,
+            symbol: 'BTC',
+            name: 'Bitcoin',
+            decimals: 8,
+            process: spawn.id,
+            minWithdrawal: '1000',
+          },
+        ],
+      },
+    ];
     const config: GatewayConfig = gatewaySchema.parse({
       databaseUrl: await cluster.fresh(),
       migrate: true,
@@ -100,34 +147,11 @@ export class BitcoinGateway extends Served {
       pollMs: 20,
       stuckMs: 200,
       rateLimit: 100_000,
-      homes: [
-        {
-          chain: {
-            id: BITCOIN,
-            name: 'regtest',
-            rpcUrls: [urlOf(bitcoin)],
-            finalitySeconds: 4,
-            refundAfter: 100,
-            registrarKeyFile: file('registrar'),
-            addressLimit: 1000,
-            ...chain,
-          },
-          assets: [
-            {
-              id: BTC,
-              symbol: 'BTC',
-              name: 'Bitcoin',
-              decimals: 8,
-              process: spawn.id,
-              minWithdrawal: '1000',
-            },
-          ],
-        },
-      ],
+      homes,
       ...more,
     });
     const gateway = await startGateway(config, Served.log());
-    const world = new BitcoinGateway(cluster, bitcoin, vault, secrets, config, spawn.id, gateway, folder);
+    const world = new BitcoinGateway(cluster, bitcoin, vault, secrets, homes, config, spawn.id, gateway, folder);
     await before(world);
     await world.post(module);
     await world.post(spawn);
@@ -156,6 +180,54 @@ export class BitcoinGateway extends Served {
     const hex = await this.purse.pay(this.bitcoin.node, to);
     await this.bitcoin.send(hex);
     return Transaction.fromHex(hex);
+  }
+
+  /** The vault holds this much for HOLDER, minted; where the first batch begins. */
+  async funded(value: bigint): Promise<VaultCoin> {
+    const memo = { script: memoScript({ recipient: HOLDER, tags: [] }), value: 0n };
+    const txid = (await this.pay({ address: this.lock.address, value }, memo)).getId();
+    await this.bitcoin.mine(4);
+    const reference = `${BITCOIN}:${txid}:0`;
+    const deposit = { id: depositId(reference), reference, txHash: txid, sender: '-', recipient: HOLDER };
+    const line = encodeDepositLine({ ...deposit, amount: value, tags: '-' });
+    for (const guardian of [0, 1]) await this.message(guardianKey(guardian), { Action: 'Attest-Deposits' }, line);
+    await until('it is minted', async () => (await this.detail(deposit.id).catch(() => null))?.state === 'minted');
+    return { txid, vout: 0, value, lock: this.lock, deposit: false };
+  }
+
+  /** A withdrawal burned on AO. */
+  async burned({ amount, maxFee }: { amount: bigint; maxFee: bigint }): Promise<Payout> {
+    this.withdrawals += 1n;
+    const number = this.withdrawals;
+    const recipient = encodeAddress({ kind: 'p2wpkh', hash: secretOf(`payee ${number}`).subarray(0, 20) }, NETWORK);
+    const tags = { Quantity: String(amount), Recipient: recipient, 'Max-Fee': String(maxFee) };
+    await this.message(devKey(5), { Action: 'Withdraw', ...tags });
+    await this.state(number, 'queued');
+    return { number, script: parseAddress(recipient, NETWORK).script, amount, maxFee };
+  }
+
+  detail(id: Hex): Promise<Detail> {
+    return this.get<Detail>(`/v1/transfers/${id}`);
+  }
+
+  /** A withdrawal, once it is in this state. */
+  state(number: bigint, wanted: string, check: (d: Detail) => boolean = () => true): Promise<Detail> {
+    return until(`${number} is ${wanted}`, async () => {
+      const found = await this.detail(withdrawalId(this.process, number)).catch(() => null);
+      return found?.state === wanted && check(found) ? found : null;
+    });
+  }
+
+  /** Whether a transaction waits for a block on the node. */
+  awaits(txid: string): boolean {
+    return [...this.bitcoin.node.mempool.map.values()].some(({ tx }) => tx.txid() === txid);
+  }
+
+  /** A batch proposed and signed by the first two guardians. */
+  async signed(batch: Batch, feeRate: bigint): Promise<Hex> {
+    const id = await this.propose(0, batch, feeRate);
+    for (const guardian of [0, 1]) await this.sign(guardian, id, batch);
+    return id;
   }
 
   /** A guardian proposes a batch on AO; the proposal's id. */

@@ -101,7 +101,7 @@ export class Served {
     readonly process: string,
     public gateway: Gateway,
     /** Of its keys. */
-    protected readonly folder: string,
+    readonly folder: string,
   ) {}
 
   static log() {
@@ -127,6 +127,11 @@ export class Served {
 
   async restart(): Promise<void> {
     await this.gateway.stop();
+    await this.begin();
+  }
+
+  /** Once it is stopped. */
+  async begin(): Promise<void> {
     this.gateway = await startGateway(this.config, Served.log());
   }
 

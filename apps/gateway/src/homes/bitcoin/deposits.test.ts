@@ -10,12 +10,9 @@ import {
 } from '@isthmus/chains';
 import { parseItem } from '@isthmus/ao';
 import { keyOf, RECIPIENT, secretOf } from '../../../../../libs/chains/src/bitcoin/harness.js';
-import { BITCOIN, BitcoinGateway, BTC, NETWORK } from '../../../bitcoin-stage.js';
+import { BITCOIN, BitcoinGateway, BTC, NETWORK, type Detail } from '../../../bitcoin-stage.js';
 import { guardianKey, until } from '../../../harness.js';
-import type { TransferView } from '../../api/transfer-view.js';
 import type { DepositAddressAnswer, DepositAddressDetail } from './answers.js';
-
-type Detail = TransferView & { timeline: { kind: string; proof: Record<string, string | number> }[] };
 
 const KEY = Buffer.from(keyOf(secretOf('depositor'))).toString('hex');
 let world: BitcoinGateway;

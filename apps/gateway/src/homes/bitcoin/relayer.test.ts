@@ -1,10 +1,8 @@
 /** The relayer on a real regtest node, round by round: whatever happens to batches on their way, each withdrawal is paid once and none is forgotten. */
-import { depositId, encodeDepositLine, encodeProposalSignLine, withdrawalId } from '@isthmus/bridge';
+import { encodeProposalSignLine, withdrawalId } from '@isthmus/bridge';
 import {
   changeOf,
-  encodeAddress,
   encodeSignatures,
-  memoScript,
   parseAddress,
   planPayment,
   planReplacement,
@@ -13,46 +11,26 @@ import {
   type Payout,
   type VaultCoin,
 } from '@isthmus/chains';
-import { devAccount, devKey } from '@isthmus/devnet';
 import type { Hex } from 'viem';
-import { secretOf } from '../../../../../libs/chains/src/bitcoin/harness.js';
-import { BITCOIN, BitcoinGateway, NETWORK } from '../../../bitcoin-stage.js';
+import { BITCOIN, BitcoinGateway, HOLDER, NETWORK } from '../../../bitcoin-stage.js';
 import { guardianKey, until } from '../../../harness.js';
-import type { TransferView } from '../../api/transfer-view.js';
 
-type Detail = TransferView & { timeline: { kind: string; proof: Record<string, string | number> }[] };
-
-const HOLDER = devAccount(5).address;
 const RATE = 2_000n;
 const MAX_FEE = 50_000n;
 let world: BitcoinGateway;
-let withdrawals = 0n;
 /** Where the next batch begins. */
 let anchor: VaultCoin;
 
 beforeAll(async () => {
   world = await BitcoinGateway.open();
-  const memo = { script: memoScript({ recipient: HOLDER, tags: [] }), value: 0n };
-  const tx = await world.pay({ address: world.lock.address, value: 100_000_000n }, memo);
-  await world.bitcoin.mine(4);
-  anchor = { txid: tx.getId(), vout: 0, value: 100_000_000n, lock: world.lock, deposit: false };
-  const reference = `${BITCOIN}:${tx.getId()}:0`;
-  const deposit = { id: depositId(reference), reference, txHash: tx.getId(), sender: '-', recipient: HOLDER };
-  const line = encodeDepositLine({ ...deposit, amount: 100_000_000n, tags: '-' });
-  for (const guardian of [0, 1]) await world.message(guardianKey(guardian), { Action: 'Attest-Deposits' }, line);
-  await until('it is minted', async () => (await detail(deposit.id).catch(() => null))?.state === 'minted');
+  anchor = await world.funded(100_000_000n);
 });
 afterAll(() => world.close());
 
-const detail = (id: Hex) => world.get<Detail>(`/v1/transfers/${id}`);
+const detail = (id: Hex) => world.detail(id);
 const idOf = (number: bigint) => withdrawalId(world.process, number);
-const state = (number: bigint, wanted: string, check: (d: Detail) => boolean = () => true) =>
-  until(`${number} is ${wanted}`, async () => {
-    const found = await detail(idOf(number)).catch(() => null);
-    return found?.state === wanted && check(found) ? found : null;
-  });
-const inMempool = (txid: string) => until(`${txid} is in the mempool`, async () => mempool().has(txid));
-const mempool = () => new Set([...world.bitcoin.node.mempool.map.values()].map(({ tx }) => tx.txid()));
+const state: BitcoinGateway['state'] = (...of) => world.state(...of);
+const inMempool = (txid: string) => until(`${txid} is in the mempool`, async () => world.awaits(txid));
 
 /** As nodes do with what waits for long. */
 function forget(txid: string): void {
@@ -61,26 +39,13 @@ function forget(txid: string): void {
   world.bitcoin.node.mempool.evictEntry(entry);
 }
 
-/** A withdrawal burned on AO. */
-async function burned({ amount = 1_000_000n, maxFee = MAX_FEE } = {}): Promise<Payout> {
-  withdrawals += 1n;
-  const number = withdrawals;
-  const recipient = encodeAddress({ kind: 'p2wpkh', hash: secretOf(`payee ${number}`).subarray(0, 20) }, NETWORK);
-  const tags = { Quantity: String(amount), Recipient: recipient, 'Max-Fee': String(maxFee) };
-  await world.message(devKey(5), { Action: 'Withdraw', ...tags });
-  await state(number, 'queued');
-  return { number, script: parseAddress(recipient, NETWORK).script, amount, maxFee };
-}
+const burned = (change: Partial<Pick<Payout, 'amount' | 'maxFee'>> = {}): Promise<Payout> =>
+  world.burned({ amount: 1_000_000n, maxFee: MAX_FEE, ...change });
 
 const plan = (payouts: readonly Payout[], feeRate = RATE, from = anchor): Batch =>
   planPayment({ vault: world.vault, inputs: [from], changeTo: world.lock, payouts, feeRate });
 
-/** A batch proposed and signed by the first two guardians. */
-async function signed(batch: Batch, feeRate = RATE): Promise<Hex> {
-  const id = await world.propose(0, batch, feeRate);
-  for (const guardian of [0, 1]) await world.sign(guardian, id, batch);
-  return id;
-}
+const signed = (batch: Batch, feeRate = RATE): Promise<Hex> => world.signed(batch, feeRate);
 
 async function mined(batch: Batch): Promise<void> {
   await world.bitcoin.mine();
@@ -99,7 +64,7 @@ describe('a batch', () => {
     expect((await detail(idOf(payouts[0]!.number))).state).toBe('queued');
     await world.sign(0, id, batch);
     await state(payouts[0]!.number, 'signing');
-    expect(mempool().has(batch.txid)).toBe(false);
+    expect(world.awaits(batch.txid)).toBe(false);
     await world.sign(1, id, batch);
     await inMempool(batch.txid);
     const sent = await state(payouts[1]!.number, 'submitted');
@@ -135,7 +100,7 @@ describe('a batch', () => {
     await world.sign(1, id, batch);
     const waiting = await state(payout.number, 'ready', (d) => d.waiting?.reason === 'signatures');
     expect(waiting.timeline.filter(({ kind }) => kind === 'signed')).toHaveLength(2);
-    expect(mempool().has(batch.txid)).toBe(false);
+    expect(world.awaits(batch.txid)).toBe(false);
     await world.sign(2, id, batch);
     await inMempool(batch.txid);
     expect(BitcoinGateway.logged.join('')).toContain('signatures of a batch are not good');
@@ -148,7 +113,7 @@ describe('a batch', () => {
     const batch = plan([{ ...payout, script: thief }]);
     await signed(batch);
     await state(payout.number, 'ready', (d) => d.waiting?.reason === 'signatures');
-    expect(mempool().has(batch.txid)).toBe(false);
+    expect(world.awaits(batch.txid)).toBe(false);
     const good = plan([payout]);
     await signed(good);
     await inMempool(good.txid);
@@ -161,7 +126,7 @@ describe('a batch', () => {
     await signed(batch);
     await inMempool(batch.txid);
     forget(batch.txid);
-    expect(mempool().has(batch.txid)).toBe(false);
+    expect(world.awaits(batch.txid)).toBe(false);
     await inMempool(batch.txid);
     await world.gateway.stop();
     forget(batch.txid);
@@ -179,7 +144,7 @@ describe('a batch', () => {
     const dearer = planReplacement(batch, 3n * RATE);
     await signed(dearer, 3n * RATE);
     await inMempool(dearer.txid);
-    expect(mempool().has(batch.txid)).toBe(false);
+    expect(world.awaits(batch.txid)).toBe(false);
     await mined(dearer);
     const rows = await world.gateway.database.query<{ txid: string; mined_hash: string | null }[]>(
       'select txid, mined_hash from bitcoin_batch where txid = any($1)',
