@@ -48,7 +48,7 @@ const TERMS = {
   minDeposit: 30_000n,
   sweepFee: SWEEP_FEE,
   sweepMargin: 10,
-  leastRefund: 15,
+  leastRefund: 30,
   finality: [
     { upTo: 1_000_000n, confirmations: 2 },
     { upTo: null, confirmations: 4 },

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { createHash } from 'node:crypto';
 import {
+  BLOCKS_APART,
   encodeBitcoinTerms,
   encodeDecision,
   TERMS_TAG,
@@ -133,7 +134,7 @@ export class BitcoinScene {
       minDeposit: 10_000n,
       sweepFee: 0n,
       sweepMargin: SWEEP_MARGIN,
-      leastRefund: SWEEP_MARGIN + DEEP + 1,
+      leastRefund: 2 * SWEEP_MARGIN + DEEP + BLOCKS_APART,
       finality: [
         { upTo: SMALL, confirmations: 1 },
         { upTo: null, confirmations: DEEP },

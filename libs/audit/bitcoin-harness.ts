@@ -64,7 +64,7 @@ export class BitcoinScene extends TokenScene {
       'Isthmus-Asset': BTC,
       'Isthmus-Chain': BITCOIN,
       'Isthmus-Vault': scene.lock.address,
-      'Isthmus-Home-Terms': `start=${scene.startHeight} least=1000 fee=${fee} margin=1 refund=3 final=*:1`,
+      'Isthmus-Home-Terms': `start=${scene.startHeight} least=1000 fee=${fee} margin=1 refund=9 final=*:1`,
       'Isthmus-Guardian-Keys': scene.secrets.map((s) => Buffer.from(keyOf(s)).toString('hex')).join(','),
     });
     await bitcoin.mine();

@@ -3,11 +3,12 @@ import {
   bitcoinTermsOf,
   creditedOf,
   encodeBitcoinTerms,
+  leastRefundOf,
   parseBitcoinTerms,
   type BitcoinTerms,
 } from './bitcoin-terms.js';
 
-const GOOD = 'start=800000 least=10000 fee=1000 margin=72 refund=144 final=1000000:2,100000000:3,*:6';
+const GOOD = 'start=800000 least=10000 fee=1000 margin=72 refund=1008 final=1000000:2,100000000:3,*:6';
 
 const termsOf = fc
   .record({
@@ -15,7 +16,7 @@ const termsOf = fc
     sweepFee: fc.bigInt(0n, 10n ** 15n - 1n),
     above: fc.bigInt(1n, 10n ** 14n),
     sweepMargin: fc.integer({ min: 1, max: 10_000 }),
-    later: fc.integer({ min: 1, max: 50_000 }),
+    later: fc.integer({ min: 0, max: 45_000 }),
     steps: fc.uniqueArray(fc.bigInt(1n, 10n ** 16n - 1n), { maxLength: 15 }),
     confirmations: fc.array(fc.integer({ min: 1, max: 144 }), { minLength: 16, maxLength: 16 }),
   })
@@ -23,8 +24,7 @@ const termsOf = fc
     const rising = confirmations.toSorted((a, b) => a - b);
     const amounts = [...steps.toSorted((a, b) => (a < b ? -1 : 1)), null];
     const finality = amounts.map((upTo, i) => ({ upTo, confirmations: rising[i] as number }));
-    const deepest = finality.at(-1)?.confirmations ?? 0;
-    const leastRefund = sweepMargin + deepest + later;
+    const leastRefund = leastRefundOf({ sweepMargin, finality }) + later;
     return { startHeight, minDeposit: sweepFee + above, sweepFee, sweepMargin, leastRefund, finality };
   });
 
@@ -49,8 +49,8 @@ describe('the terms of a home on Bitcoin', () => {
     ['a line feed at the end', `${GOOD}\n`],
     ['a fee that is all of the least deposit', GOOD.replace('fee=1000', 'fee=10000')],
     ['no margin', GOOD.replace('margin=72', 'margin=0')],
-    ['a refund before the margin and the last confirmation', GOOD.replace('refund=144', 'refund=78')],
-    ['a refund BIP 68 cannot say', GOOD.replace('refund=144', 'refund=65536')],
+    ['a refund that leaves little time between final and due', GOOD.replace('refund=1008', 'refund=155')],
+    ['a refund BIP 68 cannot say', GOOD.replace('refund=1008', 'refund=65536')],
     ['the first block', GOOD.replace('start=800000', 'start=0')],
     ['a height there never is', GOOD.replace('start=800000', 'start=2147483648')],
     ['no last step', GOOD.replace(',*:6', '')],
@@ -64,8 +64,8 @@ describe('the terms of a home on Bitcoin', () => {
     expect(() => parseBitcoinTerms(text)).toThrow('The terms of the home are none');
   });
 
-  it('B6 a refund right after the margin and the last confirmation can be', () => {
-    expect(parseBitcoinTerms(GOOD.replace('refund=144', 'refund=79')).leastRefund).toBe(79);
+  it('B9 a refund right after twice the margin, the last confirmation and six blocks can be', () => {
+    expect(parseBitcoinTerms(GOOD.replace('refund=1008', 'refund=156')).leastRefund).toBe(2 * 72 + 6 + 6);
   });
 
   it('are what the spawn has exactly once', () => {

@@ -24,10 +24,13 @@ export interface BitcoinTerms {
   sweepFee: bigint;
   /** Blocks before a refund opens in which nothing is credited any more: guardians could lose the race. */
   sweepMargin: number;
-  /** Least confirmations after which a deposit address may be taken back from: what has fewer is none. */
+  /** Least confirmations after which a deposit address may be taken back from: what has fewer is none. Not below `leastRefundOf`. */
   leastRefund: number;
   finality: FinalityPolicy;
 }
+
+/** Guardians' tips differ by some blocks: what is due to one may not be yet to another. */
+export const BLOCKS_APART = 6;
 
 /** The spawn's tag that has them. */
 export const TERMS_TAG = 'Isthmus-Home-Terms';
@@ -86,6 +89,14 @@ export function deepestOf({ finality }: Pick<BitcoinTerms, 'finality'>): number 
   return finality.at(-1)?.confirmations ?? MAX_CONFIRMATIONS;
 }
 
+/**
+ * The earliest refund that terms may allow, in confirmations: whatever may be registered can be credited, however much it is, and has as many blocks
+ * left to be swept in as before it is credited no more, on every guardian's clock.
+ */
+export function leastRefundOf(terms: Pick<BitcoinTerms, 'sweepMargin' | 'finality'>): number {
+  return 2 * terms.sweepMargin + deepestOf(terms) + BLOCKS_APART;
+}
+
 /** @throws BridgeError `bad-terms` unless each step is for more money and at least as many confirmations as the one before, and the last for any */
 export function checkFinality(policy: FinalityPolicy): void {
   const rising = policy.every((step, i) => {
@@ -113,8 +124,7 @@ function checkTerms(terms: BitcoinTerms): void {
   // A deposit that brought nothing would still cost a mint.
   if (sweepFee < 0n || minDeposit <= sweepFee) throw bad('the least deposit is above the sweep fee');
   if (!within(sweepMargin, 1, MAX_MARGIN)) throw bad(`the sweep margin has 1 to ${MAX_MARGIN} blocks`);
-  // Whatever may be registered can be credited, however much it is.
-  const least = sweepMargin + deepestOf(terms) + 1;
+  const least = leastRefundOf(terms);
   if (!within(leastRefund, least, MAX_REFUND))
     throw bad(`a refund is possible after ${least} blocks at the least, with this margin and finality`);
 }

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { leastRefundOf } from '@isthmus/bridge';
 import { chainOf, NETWORKS, publicKeyOf, sweepCost } from '@isthmus/chains';
 import { readSecret } from '@isthmus/store';
 import { deployBitcoin, hasBitcoin, vaultOf } from './deploy-bitcoin.js';
@@ -19,6 +20,8 @@ const CONFIRMATIONS = [
   { upTo: 100_000_000n, confirmations: 2 },
   { upTo: null, confirmations: 3 },
 ];
+/** Blocks before a refund opens in which nothing is credited. */
+const SWEEP_MARGIN = 72;
 
 /** Starts the node and deploys what is not there yet. @throws ChildFailed, ConfigError */
 export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFile: string }): Promise<LocalHome> {
@@ -58,8 +61,8 @@ export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFi
       minDeposit: 10_000n,
       // What a deposit takes that must be swept alone.
       sweepFee: sweepCost(vaultOf(keys, threshold), NETWORKS.regtest, BigInt(FEE_ESTIMATE)),
-      sweepMargin: 72,
-      leastRefund: 144,
+      sweepMargin: SWEEP_MARGIN,
+      leastRefund: leastRefundOf({ sweepMargin: SWEEP_MARGIN, finality: CONFIRMATIONS }),
       finality: CONFIRMATIONS,
     },
   };

@@ -23,7 +23,7 @@ const home = {
   minDeposit: 10_000n,
   sweepFee: sweepCost(vault, REGTEST, RATE),
   sweepMargin: 72,
-  leastRefund: 144,
+  leastRefund: 152,
   finality: [{ upTo: null, confirmations: 2 }],
 };
 

@@ -64,7 +64,7 @@ describe('a deposit address', () => {
     expect(read).toMatchObject({ recipient: RECIPIENT, process: world.process, tags, refundAfter: 200 });
     expect(read.vault).toEqual(world.vault);
     const raw = await world.pipeline.scheduler.item(given.message);
-    const place = { network: NETWORK, process: world.process, vault: world.vault, leastRefund: 15 };
+    const place = { network: NETWORK, process: world.process, vault: world.vault, leastRefund: 30 };
     expect(readRegistration(parseItem(raw as Buffer), place)).toEqual(read);
     expect(given).toMatchObject({
       minimum: '30000',
@@ -107,7 +107,7 @@ describe('a deposit address', () => {
     expect(await refused({ refund: { key: '02'.padEnd(66, 'f') } })).toEqual(['bad-request', 'refund.key']);
     expect(await refused({ refund: { address: mainnet } })).toEqual(['bad-request', 'refund.address']);
     expect(await refused({ refund: { address: taproot } })).toEqual(['bad-request', 'refund.address']);
-    expect(await refused({ refundAfter: 14 })).toEqual(['bad-request', 'refundAfter']);
+    expect(await refused({ refundAfter: 29 })).toEqual(['bad-request', 'refundAfter']);
     expect(await refused({ refundAfter: 65_536 })).toEqual(['bad-request', 'refundAfter']);
     expect(await refused({ tags: [{ name: 'Action', value: 'x' }] })).toEqual(['bad-request', 'tags']);
     expect(await refused({ asset: 'bip122:000000000019d6689c085ae165831e93/slip44:0' })).toEqual([
@@ -240,13 +240,13 @@ describe('what is paid to it', () => {
   });
 
   it('B9 is not credited when its refund is near', async () => {
-    const { address } = await asked({ refundAfter: 15 });
+    const { address } = await asked({ refundAfter: 30 });
     const tx = await world.pay({ address, value: 20_000_000n });
     await world.bitcoin.mine(4);
     await state(idOf(tx.getId()), 'attesting');
     const late = await world.pay({ address, value: 50_000n });
     await world.gateway.stop(); // whoever sees it only when its time is nearly over
-    await world.bitcoin.mine(6);
+    await world.bitcoin.mine(21);
     await world.restart();
     const seen = await state(idOf(late.getId()), 'refused');
     expect(seen.timeline.at(-1)).toMatchObject({ kind: 'refused', proof: { reason: 'refund-near' } });

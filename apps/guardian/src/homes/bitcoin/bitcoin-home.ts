@@ -5,6 +5,7 @@
 import type { ScheduleEntry } from '@isthmus/ao';
 import {
   bitcoinTermsOf,
+  BLOCKS_APART,
   type BridgeEvent,
   type GuardianSet,
   type OpenProposal,
@@ -62,8 +63,6 @@ export interface BitcoinHomeParts {
   log: Logger;
 }
 
-/** Guardians' tips differ by some blocks: what is due to one may not be yet to another. */
-const BLOCKS_APART = 6;
 /** Proposals that may lie between one and a coin that is mined, more than any chain of them has. */
 const MAX_DEEP = 64;
 

@@ -16,6 +16,8 @@ export interface HomeTerms {
   confirmations: number;
 }
 
+/** Blocks that guardians' tips may be apart. */
+const APART = 6;
 const MAX_CONFIRMATIONS = 144;
 const MAX_STEPS = 16;
 const FIELDS = ['start', 'least', 'fee', 'margin', 'refund', 'final'] as const;
@@ -50,7 +52,7 @@ export function termsIn(text: string | null): HomeTerms {
     least,
     fee,
     margin,
-    refund: blocks('refund', margin + confirmations + 1, 65_535),
+    refund: blocks('refund', 2 * margin + confirmations + APART, 65_535),
     confirmations: Number(steps[0]?.[1]),
   };
 }
