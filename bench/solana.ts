@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { PROCESS, SolanaWorld } from '../libs/chains/src/solana/harness.js';
 import { solana } from '@isthmus/chains';
 import { devAccount, type Stack } from '@isthmus/devnet';
-import { freePort } from '@isthmus/store';
+import { freePorts } from '@isthmus/store';
 import { Connection, Keypair, LAMPORTS_PER_SOL, VersionedTransaction, type PublicKey } from '@solana/web3.js';
 import { measureBacklog } from './backlog.js';
 import { atMost, type Figure } from './figure.js';
@@ -52,7 +52,7 @@ async function backlog(): Promise<Figure[]> {
   return measureBacklog({
     area: 'solana',
     deposits: DEPOSITS,
-    homes: { solana: await freePort() },
+    homes: { solana: await freePorts(2) },
     callsOfEach: 1,
     fill,
     processOf: (stack) => solanaOf(stack).assets[0]?.process ?? '',

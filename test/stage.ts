@@ -65,7 +65,7 @@ export class Stage {
       guardians: await freePorts(guardianNames().length),
     };
     const arweave = arweaveBlockMs === undefined ? {} : { arweave: await freePort() };
-    const others = homes ? { bitcoin: await freePort(), solana: await freePort() } : {};
+    const others = homes ? { bitcoin: await freePort(), solana: await freePorts(2) } : {};
     const elsewhere = aos ? { elsewhere: { port: await freePort(), aos } } : {};
     const stack = await startStack({
       home,

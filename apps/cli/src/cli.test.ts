@@ -42,6 +42,7 @@ describe('ports', () => {
     ['ISTHMUS_POSTGRES_PORT', '1e3'],
     ['ISTHMUS_BITCOIN_PORT', '-1'],
     ['ISTHMUS_SOLANA_PORT', 'x'],
+    ['ISTHMUS_SOLANA_PORT', '65535'], // its websockets would have none
     ['ISTHMUS_GUARDIAN_PORT', '65534'], // the third guardian's would be too high
   ])('a wrong %s is refused by its name', (name, value) => {
     expect(() => portsOf({ [name]: value })).toThrow(name);
@@ -76,6 +77,7 @@ describe('ports', () => {
     expect(() => portsOf({ ISTHMUS_ANVIL_PORT: '4600' })).toThrow(/ISTHMUS_ANVIL_PORT and ISTHMUS_GATEWAY_PORT/);
     expect(() => portsOf({ ISTHMUS_ARWEAVE_PORT: '4602' })).toThrow(/ISTHMUS_ARWEAVE_PORT and ISTHMUS_POSTGRES_PORT/);
     expect(() => portsOf({ ISTHMUS_POSTGRES_PORT: '4613' })).toThrow(/ISTHMUS_GUARDIAN_PORT and ISTHMUS_POSTGRES_PORT/);
+    expect(() => portsOf({ ISTHMUS_BITCOIN_PORT: '4606' })).toThrow(/ISTHMUS_SOLANA_PORT and ISTHMUS_BITCOIN_PORT/);
   });
 
   it('garbage is refused with an error of our own, or is a port', () => {

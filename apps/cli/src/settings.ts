@@ -6,7 +6,7 @@ import { stateFolder } from '@isthmus/store';
 import { z } from 'zod';
 import { CommandError } from './said.js';
 
-/** The variable that sets each port; guardians take as many as there are, from theirs upwards. */
+/** The variable that sets each port; guardians take as many as there are, from theirs upwards, Solana the next for its websockets. */
 export const PORT_VARIABLES: Readonly<Record<keyof StackPorts, string>> = {
   gateway: 'ISTHMUS_GATEWAY_PORT',
   anvil: 'ISTHMUS_ANVIL_PORT',
@@ -90,22 +90,26 @@ function port(env: NodeJS.ProcessEnv, part: keyof StackPorts, otherwise: number)
   const name = PORT_VARIABLES[part];
   const value = env[name];
   if (value === undefined || value === '') return otherwise;
-  const highest = part === 'guardians' ? 65_536 - guardianNames().length : 65_535;
+  const highest = 65_536 - countOf(part);
   if (!/^[1-9][0-9]{0,4}$/.test(value) || Number(value) > highest)
     throw new CommandError(`${name} is "${value}": write a port from 1 to ${highest}.`);
   return Number(value);
 }
 
-function refuseSamePort({ guardians, ...single }: Required<StackPorts>): void {
+/** How many a part takes, from its own upwards. */
+function countOf(part: keyof StackPorts): number {
+  if (part === 'guardians') return guardianNames().length;
+  return part === 'solana' ? 2 : 1;
+}
+
+/** Every port a part takes. */
+export const portsOfPart = (ports: Required<StackPorts>, part: keyof StackPorts): number[] =>
+  Array.from({ length: countOf(part) }, (_, i) => ports[part] + i);
+
+function refuseSamePort(ports: Required<StackPorts>): void {
   const taken = new Map<number, string>();
-  const all: [number, keyof StackPorts][] = [
-    ...(Object.entries(single) as [keyof typeof single, number][]).map(([name, at]): [number, keyof StackPorts] => [
-      at,
-      name,
-    ]),
-    ...guardianNames().map((_, i): [number, keyof StackPorts] => [guardians + i, 'guardians']),
-  ];
-  for (const [number, part] of all) {
+  const parts = Object.keys(ports) as (keyof StackPorts)[];
+  for (const [number, part] of parts.flatMap((p) => portsOfPart(ports, p).map((n) => [n, p] as const))) {
     const name = PORT_VARIABLES[part];
     const other = taken.get(number);
     if (other !== undefined)

@@ -6,7 +6,7 @@ import { portInUse, stateFolder } from '@isthmus/store';
 import { compileContracts } from '../../../contracts/ethereum/compile.js';
 import { claimHome, refuseRunning } from './running.js';
 import { CommandError } from './said.js';
-import { portsOf, PORT_VARIABLES } from './settings.js';
+import { portsOf, portsOfPart, PORT_VARIABLES } from './settings.js';
 import { untilSignal } from './signals.js';
 
 /** Blocks of the local Arweave; on the public network they are two minutes apart. */
@@ -56,14 +56,9 @@ export async function start(): Promise<void> {
  * their ports are only asked for where there was no earlier run. @throws CommandError naming the port in use and the variable that changes it
  */
 async function assertPortsFree(ports: Required<StackPorts>, ranBefore: boolean): Promise<void> {
-  const wanted: [keyof StackPorts, number][] = [
-    ['gateway', ports.gateway],
-    ['arweave', ports.arweave],
-    ['bitcoin', ports.bitcoin],
-    ['solana', ports.solana],
-    ...guardianNames().map((_, i): [keyof StackPorts, number] => ['guardians', ports.guardians + i]),
-    ...(ranBefore ? [] : (['anvil', 'postgres'] as const).map((p): [keyof StackPorts, number] => [p, ports[p]])),
-  ];
+  const parts: (keyof StackPorts)[] = ['gateway', 'arweave', 'bitcoin', 'solana', 'guardians'];
+  if (!ranBefore) parts.push('anvil', 'postgres');
+  const wanted = parts.flatMap((part) => portsOfPart(ports, part).map((port) => [part, port] as const));
   const until = Date.now() + (ranBefore ? LEAVE_MS : 0);
   for (const [name, port] of wanted) {
     while (await portInUse(port)) {

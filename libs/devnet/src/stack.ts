@@ -42,7 +42,7 @@ export interface StackPorts {
   arweave?: number;
   /** None: no local Bitcoin, and nothing of it bridged. */
   bitcoin?: number;
-  /** None: no local Solana, and nothing of it bridged. */
+  /** Its RPC; the next is its websockets'. None: no local Solana, and nothing of it bridged. */
   solana?: number;
 }
 

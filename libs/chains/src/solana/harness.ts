@@ -60,7 +60,7 @@ export class SolanaWorld {
     guardians: number,
   ) {
     this.guardians = Array.from({ length: guardians }, () => Keypair.generate());
-    this.connection = new Connection(chain.url, { commitment: 'processed', wsEndpoint: chain.wsUrl });
+    this.connection = new Connection(chain.url, 'processed');
   }
 
   static async open(threshold = 2, guardians = 3, historyLimit = 50_000): Promise<SolanaWorld> {

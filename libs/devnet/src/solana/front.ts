@@ -1,6 +1,7 @@
-/** JSON-RPC over HTTP and websocket on one port of loopback, batches included. */
+/** JSON-RPC on loopback as a validator has it: HTTP on one port, websockets on the next, batches included. */
 import http from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { freePorts } from '@isthmus/store';
 import WebSocket from 'ws';
 import { CODE, RpcRefusal } from './error.js';
 import { answer, type Node } from './methods.js';
@@ -17,37 +18,55 @@ const MAX_WAITING = 8 * 1024 * 1024;
 
 export interface Front {
   url: string;
-  /** For `Connection`'s `wsEndpoint`: it would look one port above otherwise. */
-  wsUrl: string;
+  /** Of its RPC; websockets are on the next, where `Connection` looks for them. */
   port: number;
   /** This source's own faults. */
   source: Source;
   close(): Promise<void>;
 }
 
-/** Serves a node on a port; 0 takes a free one. @throws Error when the port is taken */
-export async function serveNode(node: Node, port: number): Promise<Front> {
+/** Serves a node on a port, and its websockets on the next; 0 takes two free ones. @throws Error when one is taken */
+export async function serveNode(node: Node, wanted: number): Promise<Front> {
+  const port = wanted === 0 ? await freePorts(2) : wanted;
+  const rpc = await listenAt(port, (request, response) => void respond(node, request, response));
+  const websockets = await serveWebsockets(node, port + 1).catch(async (error: unknown) => {
+    await rpc.close();
+    throw error;
+  });
+  const close = async (): Promise<void> => void (await Promise.all([rpc.close(), websockets.close()]));
+  return { url: `http://127.0.0.1:${port}`, port, source: node.source, close };
+}
+
+interface Listening {
+  server: http.Server;
+  close(): Promise<void>;
+}
+
+async function serveWebsockets(node: Node, port: number): Promise<Listening> {
+  const listening = await listenAt(port, (_, response) => void response.writeHead(426).end());
+  const websockets = new WebSocket.Server({ server: listening.server, maxPayload: MAX_BODY });
+  websockets.on('connection', (socket) => listen(node, socket));
+  return listening;
+}
+
+async function listenAt(port: number, answering: http.RequestListener): Promise<Listening> {
   const sockets = new Set<Socket>();
-  const server = http.createServer((request, response) => void respond(node, request, response));
+  const server = http.createServer(answering);
   server.maxConnections = MAX_CONNECTIONS;
   server.requestTimeout = REQUEST_MS;
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  const websockets = new WebSocket.Server({ server, maxPayload: MAX_BODY });
-  websockets.on('connection', (socket) => listen(node, socket));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, '127.0.0.1', resolve);
   });
-  const at = (server.address() as AddressInfo).port;
   const close = (): Promise<void> =>
     new Promise((resolve) => {
-      websockets.close();
       server.close(() => resolve());
       for (const socket of sockets) socket.destroy();
     });
-  return { url: `http://127.0.0.1:${at}`, wsUrl: `ws://127.0.0.1:${at}`, port: at, source: node.source, close };
+  return { server, close };
 }
 
 async function respond(node: Node, request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {

@@ -18,7 +18,7 @@ export type { Front } from './front.js';
 export type { Source } from './source.js';
 
 export interface SolanaOptions {
-  /** Of the first source; 0 or none picks a free one. */
+  /** Of the first source's RPC, with the next for its websockets; 0 or none picks free ones. */
   port?: number;
   /** Milliseconds from one slot to the next; none leaves that to `tick`. */
   slotMs?: number;
@@ -102,10 +102,6 @@ export class Solana {
 
   get url(): string {
     return this.front.url;
-  }
-
-  get wsUrl(): string {
-    return this.front.wsUrl;
   }
 
   /** Opens another source of the same chain, with faults of its own. */

@@ -5,7 +5,7 @@ import { Solana } from './index.js';
 
 const schema = z.strictObject({
   dir: z.string().min(1),
-  port: z.int().min(1).max(65_535),
+  port: z.int().min(1).max(65_534),
   /** Milliseconds from one slot to the next. */
   slotMs: z.int().min(50).max(60_000),
   /** Blocks on top until final; on the cluster 31. */

@@ -42,7 +42,7 @@ async function open(folder?: string): Promise<void> {
 }
 
 function connect(url: string): Connection {
-  return new Connection(url, { commitment: 'confirmed', wsEndpoint: chain.wsUrl, disableRetryOnRateLimit: true });
+  return new Connection(url, { commitment: 'confirmed', disableRetryOnRateLimit: true });
 }
 
 async function send(
@@ -90,7 +90,7 @@ describe('the local Solana', () => {
   test('the web3 library confirms over the websocket while blocks come by the clock', async () => {
     const clocked = await Solana.start({ slotMs: 20, finalizedAfter: 2 });
     try {
-      const live = new Connection(clocked.url, { commitment: 'confirmed', wsEndpoint: clocked.wsUrl });
+      const live = new Connection(clocked.url, 'confirmed'); // it looks for the websocket one port above
       const from = Keypair.generate();
       const given = await live.requestAirdrop(from.publicKey, 2 * SOL);
       const { blockhash, lastValidBlockHeight } = await live.getLatestBlockhash();
