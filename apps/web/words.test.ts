@@ -1,5 +1,5 @@
 /** The page says what is wrong in words that need no knowledge of the API, and asks only for what can be found. */
-import { findMarks, wordsOf } from './src/words.js';
+import { findMarks, isSignature, progressWords, wordsOf } from './src/words.js';
 
 it('a wrong field is named by its reason alone, other problems by their detail', () => {
   const bad = { code: 'bad-request', detail: 'recipient: wrong checksum; as EIP-55 writes it: 0xAb' };
@@ -34,3 +34,20 @@ it.each([
   `0x${'g'.repeat(40)}`,
   ' ',
 ])('nothing can be found under %p', (text) => expect(findMarks(text)).toEqual([]));
+
+it.each([
+  ['processed', 5, 0, 'Processed, in slot 5, 0 blocks on top: it can still be dropped.'],
+  ['confirmed', 5, 2, 'Confirmed, in slot 5, 2 blocks on top: it is all but certain.'],
+  ['finalized', 5, null, 'Final, in slot 5: it stays.'],
+  ['failed', 5, 1, 'It failed, in slot 5, 1 block on top: it paid nothing.'],
+  ['dropped', null, null, expect.stringMatching(/^Dropped: .*nothing was paid\.$/)],
+  ['unknown', null, null, expect.stringMatching(/^No source has seen it yet/)],
+])('a transaction that is %s is said so', (state, slot, confirmations, words) =>
+  expect(progressWords({ state, slot, confirmations })).toEqual(words),
+);
+
+it('only what may be a signature is asked for as one', () => {
+  expect(isSignature('2'.repeat(88))).toBe(true);
+  for (const none of ['', '2'.repeat(85), '2'.repeat(89), '0'.repeat(88), `0x${'ab'.repeat(32)}`])
+    expect(isSignature(none)).toBe(false);
+});

@@ -40,6 +40,7 @@ import { Health } from './health.js';
 import { Homes, partsOf } from './homes/homes.js';
 import { openHome } from './homes/open.js';
 import { forWallets, SolanaPayController } from './homes/solana/pay.controller.js';
+import { SolanaTransactionsController } from './homes/solana/transactions.controller.js';
 import { PAY_PATH } from './homes/solana/payment.js';
 import { ReceiptsController } from './receipts/receipts.controller.js';
 import { receiptKeys, signReceipts } from './receipts/receipts.js';
@@ -139,6 +140,7 @@ export async function startGateway(config: GatewayConfig, log: Logger): Promise<
       QuotesController,
       DepositAddressesController,
       SolanaPayController,
+      SolanaTransactionsController,
       TransfersController,
       OperationsController,
       QrController,

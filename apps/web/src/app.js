@@ -3,11 +3,14 @@
  * set as text, never as HTML: tags and symbols are written by strangers.
  */
 import { fromBaseUnits, toBaseUnits } from './amount.js';
-import { findMarks, wordsOf } from './words.js';
+import { findMarks, isSignature, progressWords, wordsOf } from './words.js';
 
 const PAGE = 20;
 const REFRESH_MS = 400;
 const BOOKS_MS = 15_000;
+const PROGRESS_MS = 2_000;
+/** A transaction that is not final by then is asked for again by hand. */
+const FOLLOWED_MS = 300_000;
 const DONE = new Set(['minted', 'released']);
 const STOPPED = new Set(['orphaned', 'refused', 'held']);
 const STEP_NAMES = {
@@ -276,6 +279,22 @@ function bitcoinAnswer(q) {
 const ROLES = { sender: 'your wallet', 'sender-account': 'your token account' };
 
 function solanaCall(q) {
+  const payment = make(
+    'form',
+    { class: 'wide' },
+    make(
+      'label',
+      {},
+      make('span', {}, 'Signature of your transaction, as the wallet shows it'),
+      make('input', { name: 'signature', autocomplete: 'off', spellcheck: 'false', maxlength: '88', required: '' }),
+    ),
+    make('button', { class: 'button quiet', type: 'submit' }, 'Follow it'),
+  );
+  payment.addEventListener('submit', (event) => {
+    event.preventDefault();
+    byId('find-text').value = new FormData(payment).get('signature').trim();
+    byId('find').requestSubmit();
+  });
   return [
     make('h3', {}, 'With a wallet'),
     ...(q.link ? [qrCode(q.link)] : []),
@@ -288,6 +307,8 @@ function solanaCall(q) {
       ['Transaction to sign', q.transaction ? code(q.transaction) : 'Name your wallet above to have it ready.'],
       ['Hint', q.transaction && 'Base64, without signatures. It is good for about a minute: then ask again.'],
     ]),
+    make('h3', {}, 'When you have sent it'),
+    payment,
     make('h3', {}, `The instructions on ${chains.get(q.chain)?.name ?? q.chain}, with nothing between them`),
     ...q.instructions.map(({ program, accounts, data }, i) =>
       facts([
@@ -399,6 +420,29 @@ async function find(event) {
     if (found) location.hash = `#/transfers/${found.id}`;
   }
   await refresh();
+  void followTransaction(shown.find);
+}
+
+// --- a transaction on Solana
+
+/** Where the transaction that was asked for stands, anew until its deposits are shown as transfers, it failed, or another is asked for. */
+async function followTransaction(signature) {
+  const place = byId('progress');
+  place.hidden = !isSignature(signature) || ![...chains.keys()].some((id) => id.startsWith('solana:'));
+  if (place.hidden) return;
+  place.textContent = 'Asking where this transaction stands…';
+  for (const until = Date.now() + FOLLOWED_MS; shown.find === signature && Date.now() < until;) {
+    try {
+      const answer = await ask(`solana/transactions/${signature}`);
+      if (shown.find !== signature) return;
+      place.textContent = progressWords(answer);
+      if (answer.transfers.length > 0 && shown.rows.size === 0) await refresh();
+      if (answer.state === 'failed' || (answer.state === 'finalized' && answer.transfers.length > 0)) return;
+    } catch (error) {
+      place.textContent = error.message;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PROGRESS_MS));
+  }
 }
 
 // --- one transfer

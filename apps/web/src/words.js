@@ -12,6 +12,31 @@ function sentence(text) {
   return /[.!?]$/.test(capital) || /0x[0-9a-zA-Z]+$/.test(capital) ? capital : `${capital}.`;
 }
 
+const SIGNATURE = /^[1-9A-HJ-NP-Za-km-z]{86,88}$/;
+
+/** Whether it may be a transaction's signature on Solana. */
+export const isSignature = (text) => SIGNATURE.test(text);
+
+/** Where a transaction on Solana stands, as a sentence. */
+export function progressWords({ state, slot, confirmations }) {
+  const blocks = confirmations === 1 ? '1 block' : `${confirmations} blocks`;
+  const place = confirmations === null ? `in slot ${slot}` : `in slot ${slot}, ${blocks} on top`;
+  switch (state) {
+    case 'processed':
+      return `Processed, ${place}: it can still be dropped.`;
+    case 'confirmed':
+      return `Confirmed, ${place}: it is all but certain.`;
+    case 'finalized':
+      return `Final, ${place}: it stays.`;
+    case 'failed':
+      return `It failed, ${place}: it paid nothing.`;
+    case 'dropped':
+      return 'Dropped: it was seen, and is gone. Your wallet may still send it again; else nothing was paid.';
+    default:
+      return 'No source has seen it yet. If that stays so for two minutes, it never will be: nothing was paid.';
+  }
+}
+
 /** What was typed, as the queries it may be; none for what nothing can be found under. */
 export function findMarks(text) {
   if (text === '') return [''];

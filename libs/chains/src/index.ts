@@ -4,4 +4,5 @@ export * from './ethereum/vault.js';
 export * from './ethereum/rpc.js';
 export * from './ethereum/watcher.js';
 export * from './bitcoin/index.js';
+export * from './recently.js';
 export * as solana from './solana/index.js';

@@ -3,17 +3,16 @@ import { clientOf } from '@isthmus/ao';
 import { Body, Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { RateLimiterMemory } from 'rate-limiter-flexible';
 import type { DepositAddressAnswer, DepositAddressDetail } from '../homes/bitcoin/answers.js';
 import type { DepositAddresses } from '../homes/home.js';
 import { Homes } from '../homes/homes.js';
 import { BookKeeper } from '../transfers/book-keeper.js';
 import { addressRequest, assetOf } from './input.js';
 import { Answers, ref } from './openapi.js';
+import { PerMinute } from './per-minute.js';
 import { notFound, Problem, read } from './problem.js';
 import { Selling } from './selling.js';
 
-const WINDOW_SECONDS = 60;
 /** Addresses all clients together may ask for in a minute: each is a slot of a schedule that everybody follows. */
 const ALL_PER_MINUTE = 600;
 /** An address of any chain is shorter. */
@@ -30,8 +29,8 @@ const EXAMPLE = {
 @ApiTags('bridge')
 @Controller('v1/deposit-addresses')
 export class DepositAddressesController {
-  private readonly all = new RateLimiterMemory({ points: ALL_PER_MINUTE, duration: WINDOW_SECONDS });
-  private readonly limiters: ReadonlyMap<DepositAddresses, RateLimiterMemory>;
+  private readonly all = new PerMinute(ALL_PER_MINUTE, 'deposit addresses a minute for all together');
+  private readonly own: ReadonlyMap<DepositAddresses, PerMinute>;
 
   constructor(
     @Inject(Homes) private readonly homes: Homes,
@@ -39,8 +38,8 @@ export class DepositAddressesController {
     @Inject(Selling) private readonly selling: Selling,
   ) {
     const places = homes.all.flatMap(({ addresses }) => addresses ?? []);
-    this.limiters = new Map(
-      places.map((one) => [one, new RateLimiterMemory({ points: one.perMinute, duration: WINDOW_SECONDS })]),
+    this.own = new Map(
+      places.map((one) => [one, new PerMinute(one.perMinute, 'deposit addresses a minute for one client')]),
     );
   }
 
@@ -82,11 +81,7 @@ export class DepositAddressesController {
 
   /** @throws Problem `too-many-requests` */
   private async count(addresses: DepositAddresses, request: Request): Promise<void> {
-    const refuse = (most: number, whose: string) => (): never => {
-      throw new Problem('too-many-requests', `At most ${most} deposit addresses a minute${whose}; wait a moment.`);
-    };
-    const own = this.limiters.get(addresses);
-    await own?.consume(clientOf(request.ip ?? '')).catch(refuse(addresses.perMinute, ' for one client'));
-    await this.all.consume('all').catch(refuse(ALL_PER_MINUTE, ' for all together'));
+    await this.own.get(addresses)?.take(clientOf(request.ip ?? ''));
+    await this.all.take('all');
   }
 }

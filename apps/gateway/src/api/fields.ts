@@ -1,4 +1,5 @@
 /** The fields answers are made of, each described where it is used. */
+import type { TransferState } from '@isthmus/bridge';
 import { z } from 'zod';
 
 export const units = z.string().regex(/^(0|[1-9][0-9]{0,38})$/);
@@ -30,3 +31,19 @@ export const aoId = (what: string) =>
     .describe(what);
 export const assetId = z.string().describe('CAIP-19');
 export const chainId = z.string().describe('CAIP-2');
+
+/** Of a transfer. */
+export const STATES = [
+  'seen',
+  'confirming',
+  'attesting',
+  'minted',
+  'orphaned',
+  'refused',
+  'queued',
+  'signing',
+  'ready',
+  'submitted',
+  'released',
+  'held',
+] as const satisfies readonly TransferState[];

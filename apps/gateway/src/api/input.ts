@@ -12,9 +12,9 @@ import { z } from 'zod';
 import type { HomeAsset } from '../homes/asset-config.js';
 import { hexAddressFault, isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
 import type { Homes } from '../homes/homes.js';
+import { STATES } from './fields.js';
 import { cursor, limit, POSITION } from './paging.js';
 import { Problem, read } from './problem.js';
-import { STATES } from './schemas.js';
 
 const HASH = /^0[xX][0-9a-fA-F]{64}$/;
 const CAIP19 = /^[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}\/[-a-z0-9]{3,8}:[-.%a-zA-Z0-9]{1,128}$/;

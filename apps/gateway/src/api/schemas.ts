@@ -1,5 +1,5 @@
 /** Everything the API answers and takes, written once: the types of the code and the documentation at /docs both come from here. */
-import type { TransferState, WaitReason } from '@isthmus/bridge';
+import type { WaitReason } from '@isthmus/bridge';
 import { z } from 'zod';
 import { aoSchemas } from '../ao/schemas.js';
 import {
@@ -10,28 +10,14 @@ import {
   depositAddressDetail,
 } from '../homes/bitcoin/answers.js';
 import { ethereumAsset, ethereumChain, ethereumPayment } from '../homes/ethereum/answers.js';
-import { solanaAsset, solanaChain, solanaPayment } from '../homes/solana/answers.js';
+import { solanaAsset, solanaChain, solanaPayment, solanaTransaction } from '../homes/solana/answers.js';
 import { paySchemas } from '../homes/solana/pay-answers.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { stateSchemas } from '../state/schemas.js';
-import { address, amount, aoId, assetId, chainId, hash, time, transaction, units } from './fields.js';
+import { address, amount, aoId, assetId, chainId, hash, STATES, time, transaction, units } from './fields.js';
 import { auditSchemas } from '../audit/schemas.js';
 import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 
-export const STATES = [
-  'seen',
-  'confirming',
-  'attesting',
-  'minted',
-  'orphaned',
-  'refused',
-  'queued',
-  'signing',
-  'ready',
-  'submitted',
-  'released',
-  'held',
-] as const satisfies readonly TransferState[];
 const REASONS = [
   'confirmations',
   'attestations',
@@ -322,6 +308,7 @@ export const schemas = {
   ReceiptKeys: receiptKeys,
   ...aoSchemas,
   ...paySchemas,
+  SolanaTransaction: solanaTransaction,
   ...settlementSchemas,
   ...stateSchemas,
   ...auditSchemas,

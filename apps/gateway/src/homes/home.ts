@@ -16,7 +16,7 @@ import type {
   DepositAddressDetail,
 } from './bitcoin/answers.js';
 import type { EthereumAssetFields, EthereumChainFields, EthereumPayment } from './ethereum/answers.js';
-import type { SolanaAssetFields, SolanaChainFields, SolanaPayment } from './solana/answers.js';
+import type { SolanaAssetFields, SolanaChainFields, SolanaPayment, TransactionProgress } from './solana/answers.js';
 
 /** What a home is given to work with. */
 export interface HomeParts {
@@ -141,6 +141,8 @@ export interface Home {
   readonly tip?: number | null;
   /** Where the chain has deposit addresses. */
   readonly addresses?: DepositAddresses;
+  /** How far a transaction has come, where sources tell before the index knows. */
+  readonly progress?: { of(transaction: string): Promise<TransactionProgress> };
 
   /** One look at the chain, into the index. @throws with the code `agreement-lost` while its sources do not agree */
   look(): Promise<void>;

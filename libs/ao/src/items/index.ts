@@ -3,6 +3,7 @@ export * from './bundle.js';
 export { deepHash } from './deep-hash.js';
 export * from './error.js';
 export * from './item.js';
+export { Lru } from './lru.js';
 export { verifyItem } from './verifier.js';
 export { addressOfOwner } from './address.js';
 export { arweaveSigner, ed25519Signer, ethereumSigner } from './signers.js';

@@ -43,6 +43,8 @@ const COMMITMENTS = ['processed', 'confirmed', 'finalized'] as const;
 export interface CommitmentStatus {
   commitment: (typeof COMMITMENTS)[number];
   slot: number;
+  /** Blocks on top; null from finality on. */
+  confirmations: number | null;
   failed: boolean;
 }
 
@@ -242,10 +244,15 @@ export class SolanaPool extends SourcePool<SolanaSource> {
         const { value } = object(await ask('getSignatureStatuses', asked), 'statuses');
         const [status] = array(value, 'statuses');
         if (status === null || status === undefined) return null;
-        const { slot, confirmationStatus, err } = object(status, 'a status');
+        const { slot, confirmations, confirmationStatus, err } = object(status, 'a status');
         const commitment = COMMITMENTS.find((c) => c === confirmationStatus);
         if (commitment === undefined) throw new RpcError('it gives something else as a status');
-        return { commitment, slot: whole(slot, 'a slot'), failed: err !== null };
+        return {
+          commitment,
+          slot: whole(slot, 'a slot'),
+          confirmations: confirmations === null ? null : whole(confirmations, 'confirmations'),
+          failed: err !== null,
+        };
       },
       this.whenEnough,
     );

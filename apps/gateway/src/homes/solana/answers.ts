@@ -1,5 +1,6 @@
 /** What answers about a chain, an asset and a deposit have on Solana only. */
 import { z } from 'zod';
+import { chainId, hash, STATES, transaction } from '../../api/fields.js';
 
 const address = (what: string) =>
   z
@@ -54,7 +55,27 @@ export const solanaPayment = {
     ),
 };
 
+const progressShape = {
+  state: z
+    .enum(['processed', 'confirmed', 'finalized', 'failed', 'dropped', 'unknown'])
+    .describe(
+      'By the word of one source, for showing. processed: a fork may drop it; finalized: it stays; failed: it paid nothing; dropped: it was seen and is gone, and may come again; unknown: no source has seen it, and what no block takes within about a minute never comes',
+    ),
+  slot: z.int().nullable().describe('The slot it is in; null while it is in none'),
+  confirmations: z.int().nullable().describe('Blocks on top; null from finality on, and while it is in none'),
+};
+export const solanaTransaction = z.strictObject({
+  signature: transaction('What was asked for'),
+  chain: chainId,
+  ...progressShape,
+  transfers: z
+    .array(z.strictObject({ id: hash('Its id'), state: z.enum(STATES) }))
+    .describe('Deposits it made, as soon as this gateway has them: GET /v1/transfers/<id>'),
+});
+
 type Fields<S extends z.ZodRawShape> = z.infer<z.ZodObject<S>>;
 export type SolanaChainFields = Fields<typeof solanaChain>;
+export type TransactionProgress = Fields<typeof progressShape>;
+export type SolanaTransactionAnswer = z.infer<typeof solanaTransaction>;
 export type SolanaAssetFields = Fields<typeof solanaAsset>;
 export type SolanaPayment = Fields<typeof solanaPayment>;

@@ -9,7 +9,7 @@ import type { DepositQuote, TransferDetail } from '../../api/schemas.js';
 import { DecisionStore } from '../../transfers/decision-store.js';
 import { TransferStore } from '../../transfers/transfer-store.js';
 import { isSolana } from '../config.js';
-import type { SolanaPayment } from './answers.js';
+import type { SolanaPayment, SolanaTransactionAnswer } from './answers.js';
 import { openSolanaHome } from './home.js';
 
 let stage: SolanaStage;
@@ -137,6 +137,78 @@ describe('a deposit of SOL', () => {
     const signature = await stage.world.run(transfer && memo ? [transfer, memo, memo] : []);
     await stage.finalize();
     expect((await state(idOf(signature), 'refused')).timeline.at(-1)?.proof['reason']).toBe('two-memos');
+  });
+});
+
+describe('where a transaction stands', () => {
+  const standing = (signature: string) => ask<SolanaTransactionAnswer>(`/v1/solana/transactions/${signature}`);
+  /** Asked at a page's pace until it is as wanted: an answer serves for a second, and who asks too often must wait. */
+  const stands = (signature: string, wanted: string): Promise<SolanaTransactionAnswer> =>
+    until(`${signature} is ${wanted}`, async () => {
+      const answer = await standing(signature);
+      if (answer.state === wanted) return answer;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return null;
+    });
+  const pay = async (amount: string): Promise<{ signature: string; transaction: string }> => {
+    const { transaction } = await quote({ amount, sender: sender() });
+    return { signature: await stage.signAndSend(transaction ?? ''), transaction: transaction ?? '' };
+  };
+
+  test('it is told from processed on, before the bridge knows of it, up to the deposit it made', async () => {
+    const { signature } = await pay('80000001');
+    const slot = stage.world.chain.ledger.open.slot;
+    const nowhere = { signature, chain: stage.chain, transfers: [] };
+    expect(await standing(signature)).toMatchObject({ ...nowhere, state: 'processed', slot, confirmations: 0 });
+    await stage.world.chain.tick(2);
+    expect(await stands(signature, 'confirmed')).toMatchObject({ slot, confirmations: 2 });
+    await stage.finalize();
+    expect(await stands(signature, 'finalized')).toMatchObject({ slot, confirmations: null });
+    await minted(signature, 80_000_001n);
+    expect((await standing(signature)).transfers).toEqual([{ id: idOf(signature), state: 'minted' }]);
+  });
+
+  test('S13 what a fork drops is told as dropped, by whoever saw it, and as what it is when it comes again', async () => {
+    const { signature, transaction } = await pay('80000002');
+    await stands(signature, 'processed');
+    stage.world.chain.fork([signature]);
+    expect(await stands(signature, 'dropped')).toMatchObject({ slot: null, confirmations: null, transfers: [] });
+    expect(await stage.signAndSend(transaction)).toBe(signature);
+    await stands(signature, 'processed');
+    const unasked = await pay('80000003');
+    await stage.world.chain.tick(2);
+    await state(idOf(unasked.signature), 'confirming');
+    stage.world.chain.fork([unasked.signature]);
+    await state(idOf(unasked.signature), 'orphaned');
+    expect((await standing(unasked.signature)).state).toBe('dropped'); // by the books: nobody had asked for it
+    await stage.finalize();
+    await stands(signature, 'finalized');
+  });
+
+  test('S1 one that failed is told as failed, and makes no deposit', async () => {
+    const { world } = stage;
+    const tooMuch = world.instructions(world.sol, 10n ** 15n, { recipient: HOLDER });
+    const signature = await world.run(tooMuch, [], true);
+    expect(await standing(signature)).toMatchObject({ state: 'failed', transfers: [] });
+    await stage.finalize();
+    expect(await standing(signature)).toMatchObject({ state: 'failed', transfers: [] });
+  });
+
+  test('X13 a signature nobody has seen is unknown; what can be none is refused; whoever asks too often waits', async () => {
+    const unseen = solana.signatureOfWire(Buffer.alloc(65, 9));
+    expect(await standing(unseen)).toEqual({
+      status: 200,
+      signature: unseen,
+      chain: stage.chain,
+      state: 'unknown',
+      slot: null,
+      confirmations: null,
+      transfers: [],
+    });
+    for (const none of ['1', unseen.slice(1), `0x${'ab'.repeat(32)}`, sender()])
+      expect(await standing(none)).toMatchObject({ status: 400, code: 'bad-request' });
+    const many = await Promise.all(Array.from({ length: 121 }, () => standing(unseen)));
+    expect(many.some(({ status, code }) => status === 429 && code === 'too-many-requests')).toBe(true);
   });
 });
 

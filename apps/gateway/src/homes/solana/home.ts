@@ -1,14 +1,14 @@
 /** A home on Solana: token accounts that guardians hold by an SPL multisig, read from several sources, with a relayer that pays the cluster. */
 import { isRecipientOn, isSolanaAddress } from '@isthmus/bridge';
-import { solana } from '@isthmus/chains';
+import { Recently, solana } from '@isthmus/chains';
 import { readSecret } from '@isthmus/store';
-import { Recently } from '../../recently.js';
 import type { HomeAsset } from '../asset-config.js';
 import type { DepositRequest, Holdings, Home, HomeParts, OpenWithdrawal, Pace, Purse, Standing } from '../home.js';
 import type { SolanaAssetFields, SolanaPayment } from './answers.js';
 import { mintOf, type SolanaAssetConfig, type SolanaHomeConfig } from './config.js';
 import { paymentOf } from './payment.js';
 import { RelayerAccounts } from './relayer-accounts.js';
+import { Progress } from './progress.js';
 import { Relayer } from './relayer.js';
 import { Submissions } from './submissions.js';
 import { VaultIndex } from './vault-index.js';
@@ -59,6 +59,7 @@ export class SolanaHome implements Home {
   readonly assets: readonly SolanaAssetConfig[];
   readonly pace: Pace;
   readonly purse: Purse;
+  readonly progress: Progress;
   private readonly submissions: Submissions;
   /** For whoever asks for a quote, however often: the sources are asked once in a while. */
   private readonly blockhash: Recently<string>;
@@ -81,6 +82,7 @@ export class SolanaHome implements Home {
       alarm: purseAlarm,
       balance: async () => (await pool.accounts([relayer]))[0]?.lamports ?? 0n,
     };
+    this.progress = new Progress(pool);
     this.submissions = new Submissions(parts.database, id);
     this.blockhash = new Recently(() => pool.blockhash(), BLOCKHASH_MS);
     this.priorityFees = new Recently(() => pool.priorityFees(assets.map((a) => a.vault)), FEES_MS);

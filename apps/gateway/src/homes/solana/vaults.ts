@@ -1,6 +1,5 @@
 /** The vaults of a home as they stand on the chain, each checked before anything is sold for it: its mint, its decimals, and that guardians hold it. */
-import { solana } from '@isthmus/chains';
-import { Recently } from '../../recently.js';
+import { Recently, solana } from '@isthmus/chains';
 import { mintOf, type SolanaAssetConfig } from './config.js';
 
 const { readVault, VaultUnfit } = solana;

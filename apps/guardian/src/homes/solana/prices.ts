@@ -3,7 +3,7 @@
  * no guardian alone has the relayer pay what nobody else pays. What others propose is judged by the dearest that any source tells: one that says
  * nothing was paid, or says nothing, must not have this guardian refuse what all others sign.
  */
-import { solana } from '@isthmus/chains';
+import { Recently, solana } from '@isthmus/chains';
 
 /** Prices of two minutes move by that much between two honest looks; what is proposed is signed some rounds later. */
 const APART = 4n;
@@ -17,12 +17,11 @@ interface Look {
   price: bigint;
   /** The dearest that was told; null when no source told anything. */
   dearest: bigint | null;
-  at: number;
 }
 
 export class Prices {
   /** By vault: as many as there are assets. */
-  private readonly looks = new Map<string, Look>();
+  private readonly looks = new Map<string, Recently<Look>>();
 
   constructor(
     private readonly pool: Pick<solana.SolanaPool, 'priorityFees'>,
@@ -43,14 +42,15 @@ export class Prices {
     return price <= (dearest === null ? this.most : this.within(dearest * APART + SLACK));
   }
 
-  private async look(vault: string, relayer: string): Promise<Look> {
-    const known = this.looks.get(vault);
-    if (known && this.now() - known.at < FRESH_MS) return known;
+  private look(vault: string, relayer: string): Promise<Look> {
+    const known = this.looks.get(vault) ?? new Recently(() => this.ask(vault, relayer), FRESH_MS, this.now);
+    this.looks.set(vault, known);
+    return known.get();
+  }
+
+  private async ask(vault: string, relayer: string): Promise<Look> {
     const answers = await this.pool.priorityFees([vault, relayer]);
-    const dearest = solana.pricesOf(answers).at(-1) ?? null;
-    const look = { price: solana.offeredPrice(answers), dearest, at: this.now() };
-    this.looks.set(vault, look);
-    return look;
+    return { price: solana.offeredPrice(answers), dearest: solana.pricesOf(answers).at(-1) ?? null };
   }
 
   private within(price: bigint): bigint {
