@@ -162,6 +162,29 @@ describe('a sound bridge', () => {
   });
 });
 
+it('of several homes those that can be audited are, and at the end it says which could not: exit code 2', async () => {
+  const deployed = { chainId: 31_337, assets: [{ process: world.process }], deployBlock: 0, items: [] };
+  fs.writeFileSync(path.join(folder, 'deployment.json'), JSON.stringify(deployed));
+  const own = {
+    ISTHMUS_HOME: folder,
+    ISTHMUS_GATEWAY_PORT: new URL(world.url).port,
+    ISTHMUS_ANVIL_PORT: new URL(world.stage.anvil.url).port,
+  };
+  const before = { ...process.env };
+  Object.assign(process.env, own);
+  try {
+    const { code, out, error } = await audit('--finality', '3');
+    expect(out).toMatch(/fine: every mint/);
+    expect(error).toMatch(/^Of 2 home chains 1 could not be audited:\n {2}eip155:31338: /);
+    expect(code).toBe(2);
+    expect(await audit('--finality', '3', '--chain', CHAIN)).toMatchObject({ code: 0, error: '' });
+    const alone = await audit('--finality', '3', '--chain', AWAY);
+    expect(alone).toMatchObject({ code: 2, out: '', error: expect.stringMatching(/^No audit could be made/) });
+  } finally {
+    process.env = before;
+  }
+});
+
 describe('what is wrong', () => {
   it('in time only exits 3', async () => {
     await world.stage.deposit(1000n, TO);
@@ -193,10 +216,14 @@ describe('what is wrong', () => {
     ])
       expect(await audit(...words)).toMatchObject({ code: 2 });
     // Of a gateway with several home chains the one that is meant must be said, and be there.
-    for (const chain of [[], ['--chain', 'eip155:5']])
+    for (const [chain, why] of [
+      [[], /Say with --chain .* eip155:31338, eip155:31337/],
+      [['--chain', 'eip155:5'], /has no home chain eip155:5; it has eip155:31338, eip155:31337/],
+      [['--chain', 'solana:nope'], /solana:nope names no chain: write .* solana:<first 32 letters/],
+    ] as const)
       expect(await audit('--gateway', world.url, ...rpc, ...chain)).toMatchObject({
         code: 2,
-        error: expect.stringMatching(/--chain.*eip155:31338, eip155:31337/),
+        error: expect.stringMatching(why),
       });
     expect(await here('--height', '99999')).toMatchObject({ code: 2, error: expect.stringMatching(/not final/) });
     expect(await here('--every', '1', '--slot', '1')).toMatchObject({ code: 2 });

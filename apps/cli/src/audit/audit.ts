@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
-import { familyOf, type ChainFamily } from '@isthmus/bridge';
+import { BridgeError, familyOf, type ChainFamily } from '@isthmus/bridge';
 import { localBitcoinUrl, type Deployment } from '@isthmus/devnet';
 import { sourceHash, stateFolder, tokenSource } from '@isthmus/store';
 import { answerIn, askGateway } from '../ask-gateway.js';
@@ -45,20 +45,39 @@ export async function audit(options: AuditOptions): Promise<void> {
   if (options.json && options.csv) throw new CommandError('Give --json or --csv, not both.', EXIT['not-made']);
   if (options.every !== undefined && (options.height !== undefined || options.slot !== undefined))
     throw new CommandError('--every goes on with what is new: it takes no --height and no --slot.', EXIT['not-made']);
+  if (options.chain !== undefined) familyIn(options.chain);
   const { every } = options;
-  const works: Work[] = [];
-  for (const chain of await homesOf(options)) works.push(new Work(await whatToAudit({ ...options, chain })));
-  const all = async (): Promise<void> => {
-    const codes: number[] = [];
-    for (const work of works) codes.push(await work.once(options));
-    process.exitCode = worstOf(codes);
-  };
+  const works = (await homesOf(options)).map((chain) => new Work({ ...options, chain }));
+  const [only, another] = works;
+  if (only && !another) await only.prepare(); // what is told wrong is said at once, not in every round
+  const round = (): Promise<void> => eachOf(works);
   try {
-    if (every === undefined) return await all();
-    await again(every, all);
+    if (every === undefined) return await round();
+    await again(every, round);
   } finally {
     for (const work of works) await work.close();
   }
+}
+
+/** Every home is audited, also when one before it could not be. @throws CommandError that names those which could not be */
+async function eachOf(works: readonly Work[]): Promise<void> {
+  const codes: number[] = [];
+  const failed: { chain: string | undefined; why: string }[] = [];
+  for (const work of works)
+    try {
+      codes.push(await work.once());
+    } catch (error) {
+      if (!(error instanceof CommandError) || works.length === 1) throw error;
+      codes.push(error.exitCode);
+      failed.push({ chain: work.chain, why: error.message });
+    }
+  process.exitCode = worstOf(codes);
+  if (failed.length === 0) return;
+  const lines = failed.map(({ chain, why }) => `  ${chain ?? 'Ethereum'}: ${why}`);
+  throw new CommandError(
+    [`Of ${works.length} home chains ${failed.length} could not be audited:`, ...lines].join('\n'),
+    worstOf(codes),
+  );
 }
 
 /** Of several audits the worst is said. */
@@ -105,13 +124,24 @@ async function again(seconds: number, act: () => Promise<void>): Promise<void> {
 
 /** One auditor, which goes on; after a failure a new one, which begins anew. */
 class Work {
+  private what: (() => AuditorOptions) | null = null;
   private auditor: Auditor | null = null;
   private network: AuditorOptions['network'] | null = null;
 
-  constructor(private readonly what: () => AuditorOptions) {}
+  constructor(private readonly options: AuditOptions) {}
+
+  get chain(): string | undefined {
+    return this.options.chain;
+  }
+
+  /** Finds out what is to be audited. @throws CommandError */
+  async prepare(): Promise<() => AuditorOptions> {
+    return (this.what ??= await whatToAudit(this.options));
+  }
 
   /** The exit code it comes to. @throws CommandError */
-  async once(options: AuditOptions): Promise<number> {
+  async once(): Promise<number> {
+    const { options } = this;
     try {
       const report = await this.report(options);
       const settled = this.network instanceof SettledNetwork ? this.network.last : null;
@@ -131,7 +161,7 @@ class Work {
 
   private async report({ height, slot }: AuditOptions): Promise<AuditReport> {
     if (!this.auditor) {
-      const what = this.what();
+      const what = (await this.prepare())();
       this.network = what.network;
       this.auditor = await Auditor.open(what);
     }
@@ -191,7 +221,7 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
   });
 }
 
-/** Ethereum's home is told by what was deployed, so that an audit needs no gateway; the others by the local gateway. */
+/** The home of Ethereum is told by what was deployed, so that an audit needs no gateway; others by the local gateway. */
 async function localStack(chain: string | undefined): Promise<Known> {
   const file = path.join(stateFolder(), 'deployment.json');
   if (!fs.existsSync(file))
@@ -199,8 +229,8 @@ async function localStack(chain: string | undefined): Promise<Known> {
       `There is no local stack in ${stateFolder()}: start one with "npm start", or name --rpc and --gateway or --from.`,
       EXIT['not-made'],
     );
-  if (chain !== undefined && familyIn(chain) !== 'eip155') return toldBy(localGateway(), chain);
-  const { assets, deployBlock, items } = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
+  const { chainId, assets, deployBlock, items } = JSON.parse(fs.readFileSync(file, 'utf8')) as Deployment;
+  if (chain !== undefined && chain !== `eip155:${chainId}`) return toldBy(localGateway(), chain);
   const spawns = items.map((item) => parseItem(Buffer.from(item, 'base64')));
   const processes = assets.map((a) => a.process);
   const spawn = spawns.find(({ id }) => id === processes[0]);
@@ -220,7 +250,11 @@ function familyIn(chain: string): ChainFamily {
   try {
     return familyOf(chain);
   } catch (error) {
-    throw new CommandError(`--chain: ${(error as Error).message}`, EXIT['not-made']);
+    if (!(error instanceof BridgeError)) throw error;
+    throw new CommandError(
+      `--chain ${chain} names no chain: write eip155:<chain id>, bip122:<first 32 digits of its first block’s hash> or solana:<first 32 letters of its genesis hash>; GET /v1/chains of a gateway lists its own.`,
+      EXIT['not-made'],
+    );
   }
 }
 
@@ -232,7 +266,9 @@ async function toldBy(gateway: string, wanted: string | undefined): Promise<Know
   if (!chain || another) {
     const ids = chains.map((c) => c.id).join(', ') || 'none';
     throw new CommandError(
-      `Say with --chain which home chain of ${gateway} is audited; it has ${ids}.`,
+      wanted === undefined
+        ? `Say with --chain which home chain of ${gateway} is audited; it has ${ids}.`
+        : `${gateway} has no home chain ${wanted}; it has ${ids}.`,
       EXIT['not-made'],
     );
   }
