@@ -293,6 +293,8 @@ export class Subject {
   workers!: WorkerPool;
   guardian!: Guardian;
   home!: Home;
+  /** Its clock of turns: each look at the world is a turn, however long one takes on this machine. */
+  private clock = 0;
 
   static async open(
     scene: Pick<Scenery, 'process' | 'logged'>,
@@ -338,8 +340,7 @@ export class Subject {
 
   /** One round, step by step. */
   async round(): Promise<void> {
-    await this.guardian.watch();
-    await this.guardian.follow();
+    await this.look();
     await this.guardian.attest();
     await this.guardian.sign();
     await this.guardian.decide();
@@ -348,6 +349,7 @@ export class Subject {
 
   /** Sees the chain and follows AO, and says nothing. */
   async look(): Promise<void> {
+    this.clock += this.config.turnMs;
     await this.guardian.watch();
     await this.guardian.follow();
   }
@@ -403,6 +405,7 @@ export class Subject {
       signer: ethereumSigner(key),
       account: privateKeyToAccount(key),
       log: this.log,
+      now: () => this.clock,
     });
   }
 }

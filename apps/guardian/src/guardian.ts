@@ -72,6 +72,8 @@ export interface GuardianParts {
   /** Signs releases; the same key. */
   account: PrivateKeyAccount;
   log: Logger;
+  /** Milliseconds since any moment, by which guardians take turns; this machine's monotonic clock unless told. */
+  now?: () => number;
 }
 
 export class Guardian {
@@ -103,7 +105,7 @@ export class Guardian {
             batch: config.batch,
             log,
           })
-        : new ProposalCustody({ home, ledger, self, write, turnMs: config.turnMs, log });
+        : new ProposalCustody({ home, ledger, self, write, turnMs: config.turnMs, log, now: parts.now });
   }
 
   /** What this guardian knows of a process; null while it has not followed it soundly. */

@@ -26,7 +26,8 @@ export interface ProposalCustodyParts {
   /** Milliseconds a guardian has to propose before it is the next one's turn. */
   turnMs: number;
   log: Logger;
-  now?: () => number;
+  /** As in `Turns`. */
+  now?: (() => number) | undefined;
 }
 
 /** Proposals signed in one round: each is rebuilt. */
