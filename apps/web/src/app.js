@@ -328,6 +328,7 @@ function withdrawalAnswer(q) {
   return [
     facts([
       ['Fee, at most', money(q.maxFee, q.asset)],
+      ['A release costs', q.relayFee && money(q.relayFee, q.asset)],
       ['You receive at least', money(q.receiveAtLeast, q.asset)],
       ['Least amount', money(q.minimum, q.asset)],
       ['Expected time', seconds(q.expectedSeconds)],
@@ -567,6 +568,50 @@ async function showBooks() {
   }
 }
 
+// --- chains
+
+/** The assets of a chain, each with its process and, where a vault has one of its own, who holds that. */
+function chainCard(chain) {
+  const ofChain = [...assets.values()].filter((a) => a.chain === chain.id);
+  const held = new Map((chain.vaults ?? []).map((v) => [v.asset, v]));
+  const keys = (of) => (of?.guardianKeys?.length ? `${of.threshold} of ${of.guardianKeys.join(', ')}` : null);
+  return make(
+    'article',
+    { class: 'book' },
+    make('h3', {}, chain.name),
+    facts([
+      ['Id', code(chain.id)],
+      ['Vault', chain.vault && code(chain.vault)],
+      ['Guardians’ keys', keys(chain) && code(keys(chain))],
+      ['Relayer', chain.relayer && code(chain.relayer)],
+      ['Its nonces', chain.nonces && code(chain.nonces.join(', '))],
+    ]),
+    ...ofChain.flatMap((asset) => [
+      make('h4', {}, asset.name),
+      facts([
+        ['Process', code(asset.process)],
+        ['Vault', asset.vault && code(asset.vault)],
+        ['Multisig', held.has(asset.id) ? code(held.get(asset.id).multisig) : null],
+        ['Guardians’ keys', keys(held.get(asset.id)) && code(keys(held.get(asset.id)))],
+        ['A release costs', asset.relayFee && money(asset.relayFee, asset.id)],
+      ]),
+    ]),
+  );
+}
+
+function showChains({ scheduler, messenger }) {
+  const ao = make(
+    'article',
+    { class: 'book' },
+    make('h3', {}, 'AO'),
+    facts([
+      ['Scheduler', code(scheduler)],
+      ['Messenger', code(messenger)],
+    ]),
+  );
+  byId('chains').replaceChildren(...[...chains.values()].map(chainCard), ao);
+}
+
 // --- live
 
 /** Many changes at once are one look. */
@@ -615,6 +660,7 @@ async function start() {
       quoteForm.elements.asset.append(make('option', { value: asset.id }, `${asset.symbol} (${asset.name})`));
     }
     describeForm();
+    showChains(told.ao);
     showPaused([...assets.values()].filter((a) => a.paused).map((a) => a.id));
   } catch (error) {
     fail(byId('failure'), error);

@@ -95,6 +95,7 @@ export class BridgeController {
       process,
       minDeposit: formatAmount(a.minDeposit),
       minWithdrawal: formatAmount(a.minWithdrawal),
+      relayFee: a.relayFee === undefined ? null : formatAmount(a.relayFee),
       paused,
     };
   }

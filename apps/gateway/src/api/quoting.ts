@@ -107,6 +107,7 @@ export class Quoting {
       asset: asset.id,
       amount,
       maxFee: String(maxFee),
+      relayFee: asset.relayFee === undefined ? null : String(asset.relayFee),
       receiveAtLeast: String(wanted - maxFee),
       minimum: String(asset.minWithdrawal),
       expectedSeconds: withdrawalSeconds(home.pace),

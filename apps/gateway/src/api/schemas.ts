@@ -133,6 +133,9 @@ const chains = z.strictObject({
   }),
 });
 
+const relayFee = amount('What a release costs in this asset, as the relayer is configured')
+  .nullable()
+  .describe('Base units; guardians must be configured alike. Null where a release costs the network’s own fee');
 const assetShape = {
   id: assetId,
   chain: chainId,
@@ -142,6 +145,7 @@ const assetShape = {
   process: aoId('Token process on AO'),
   minDeposit: amount('Least deposit'),
   minWithdrawal: amount('Least withdrawal'),
+  relayFee,
   paused: z.boolean().describe('Whether the guardians have paused it, on AO or at the vault'),
 };
 const asset = z.union([
@@ -172,6 +176,7 @@ const withdrawalQuote = z.strictObject({
   asset: assetId,
   amount: amount('What is burned'),
   maxFee: amount('The most that may be taken of it'),
+  relayFee,
   receiveAtLeast: amount('What the recipient gets at least'),
   minimum: amount('Least withdrawal'),
   expectedSeconds: z.int().describe('From sending the message to the final release, as a rule'),

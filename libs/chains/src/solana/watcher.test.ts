@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
+  createMintToInstruction,
   createSyncNativeInstruction,
   createTransferCheckedInstruction,
   createTransferInstruction,
@@ -125,9 +126,19 @@ describe('deposits on Solana', () => {
     const theirs = await world.makeAccount(other.publicKey, world.multisig.publicKey);
     const beside = await world.makePlainAccount(world.mint.publicKey, world.multisig.publicKey);
     const mine = world.account(user());
-    await world.run([createTransferInstruction(mine, beside, user(), 5n), memo()]);
+    const users = await world.makeAccount(other.publicKey, user());
+    await world.run([createMintToInstruction(other.publicKey, users, user(), 100n)]);
+    // All in one transaction with a deposit: the vault's history has no others.
+    await world.run([
+      createTransferInstruction(mine, beside, user(), 5n),
+      memo(),
+      createTransferInstruction(users, theirs, user(), 7n),
+      memo(),
+      pay(6n),
+      memo(),
+    ]);
     expect(theirs.toBase58()).not.toBe(world.token.address);
-    expect(await found()).toEqual([]);
+    expect(await found()).toMatchObject([{ path: '4', amount: 6n }]);
     const wrong = { ...world.token, mint: other.publicKey.toBase58() };
     await expect(catchUp(new SolanaWatcher(world.pool(), wrong))).rejects.toThrow(/holds .* not/);
   });

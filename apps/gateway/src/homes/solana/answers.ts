@@ -1,6 +1,6 @@
 /** What answers about a chain, an asset and a deposit have on Solana only. */
 import { z } from 'zod';
-import { chainId, hash, STATES, transaction } from '../../api/fields.js';
+import { assetId, chainId, hash, STATES, transaction } from '../../api/fields.js';
 
 const address = (what: string) =>
   z
@@ -16,6 +16,19 @@ const base64 = (what: string) =>
 export const solanaChain = {
   relayer: address('Who pays for releases: fee payer, and authority of the nonces'),
   nonces: z.array(address('A durable nonce account')).describe('Its pool of nonces, for guardians to configure'),
+  vaults: z
+    .array(
+      z.strictObject({
+        asset: assetId,
+        vault: address('The token account'),
+        multisig: address('Who owns it: an SPL multisig'),
+        guardianKeys: z.array(address('A signer')).describe('In their order in the multisig'),
+        threshold: z.int().describe('How many of them move money'),
+      }),
+    )
+    .describe(
+      'Who holds each vault, as it was last read in final state; one that was not, or must not be bridged, is left out',
+    ),
 };
 
 export const solanaAsset = {

@@ -327,16 +327,32 @@ describe('what is asked and refused', () => {
     expect(await standing({ id: `${stage.chain}/token:${sender()}` })).toMatchObject(closed('It is no mint'));
   });
 
-  test('chains and assets say the relayer, its nonces, the vaults and the mint', async () => {
-    const { chains } = await ask<{ chains: Record<string, unknown>[] }>('/v1/chains');
+  test('chains and assets say the relayer, its nonces, who holds the vaults, the mint, and what a release costs', async () => {
+    const told = () => ask<{ chains: { vaults: unknown[] }[] }>('/v1/chains');
+    await until('the vaults are read', async () => (await told()).chains[0]?.vaults.length === 2);
+    const { chains } = await told();
     const relayer = stage.world.relayer.publicKey.toBase58();
     const nonces = [0, 1].map((i) => solana.nonceAddress(relayer, i));
-    expect(chains).toEqual([{ id: stage.chain, name: 'local Solana', finalitySeconds: 13, relayer, nonces }]);
-    const { assets } = await ask<{ assets: { vault: string; mint: string | null }[] }>('/v1/assets');
-    expect(assets.map((a) => [a.vault, a.mint])).toEqual([
-      [stage.world.sol.address, null],
-      [stage.world.token.address, stage.world.token.mint],
+    const { sol, token, guardians, multisig } = stage.world;
+    const held = {
+      multisig: multisig.publicKey.toBase58(),
+      guardianKeys: guardians.map((g) => g.publicKey.toBase58()),
+      threshold: 2,
+    };
+    const vaults = [
+      { asset: stage.sol, vault: sol.address, ...held },
+      { asset: stage.token, vault: token.address, ...held },
+    ];
+    expect(chains).toEqual([{ id: stage.chain, name: 'local Solana', finalitySeconds: 13, relayer, nonces, vaults }]);
+    const { assets } = await ask<{ assets: { vault: string; mint: string | null; relayFee: string | null }[] }>(
+      '/v1/assets',
+    );
+    expect(assets.map((a) => [a.vault, a.mint, a.relayFee])).toEqual([
+      [sol.address, null, null],
+      [token.address, token.mint, '500'],
     ]);
+    const leaving = { direction: 'withdrawal', recipient: sender(), asset: stage.token };
+    expect(await quote(leaving)).toMatchObject({ status: 200, relayFee: '500', maxFee: '500' });
     expect(isSolanaAddress(relayer)).toBe(true);
   });
 });

@@ -25,6 +25,8 @@ const RELEASE_UNITS = 8_000n;
 
 /** Milliseconds a blockhash is given to people, of the minute a transaction with it can be sent in. */
 const BLOCKHASH_MS = 5_000;
+/** Milliseconds after which it is looked up again who holds the vaults: that changes with a rotation only. */
+const HOLDERS_MS = 10_000;
 /** Milliseconds a look at fees serves: it is of the last minute. */
 const FEES_MS = 5_000;
 
@@ -55,25 +57,28 @@ interface SolanaHomeWork {
 }
 
 export class SolanaHome implements Home {
-  readonly chain: Home['chain'];
   readonly assets: readonly SolanaAssetConfig[];
   readonly pace: Pace;
   readonly purse: Purse;
   readonly progress: Progress;
   private readonly submissions: Submissions;
+  private readonly nonces: string[];
+  /** Who holds the vaults, looked at now and then: what failed is told where an asset is sold. */
+  private readonly holders: Recently<unknown>;
   /** For whoever asks for a quote, however often: the sources are asked once in a while. */
   private readonly blockhash: Recently<string>;
   private readonly priorityFees: Recently<number[][]>;
 
   constructor(
-    { chain, assets }: SolanaHomeConfig,
+    private readonly config: SolanaHomeConfig,
     private readonly parts: HomeParts,
     private readonly work: SolanaHomeWork,
   ) {
-    const { id, name, nonces, finalitySeconds, purseAlarm } = chain;
-    const { address: relayer, pool } = work;
-    const pooled = Array.from({ length: nonces }, (_, i) => solana.nonceAddress(relayer, i));
-    this.chain = { id, name, fields: { relayer, nonces: pooled } };
+    const { chain, assets } = config;
+    const { id, nonces, finalitySeconds, purseAlarm } = chain;
+    const { address: relayer, pool, vaults } = work;
+    this.nonces = Array.from({ length: nonces }, (_, i) => solana.nonceAddress(relayer, i));
+    this.holders = new Recently(() => Promise.allSettled(assets.map((a) => vaults.recent(a))), HOLDERS_MS);
     this.assets = assets;
     this.pace = { finality: finalitySeconds, block: SLOT_SECONDS, look: parts.pollMs / 1000 };
     this.purse = {
@@ -88,10 +93,22 @@ export class SolanaHome implements Home {
     this.priorityFees = new Recently(() => pool.priorityFees(assets.map((a) => a.vault)), FEES_MS);
   }
 
+  get chain(): Home['chain'] {
+    const { id, name } = this.config.chain;
+    const vaults = this.assets.flatMap((asset) => {
+      const custody = this.work.vaults.lastRead(asset)?.custody;
+      if (!custody) return [];
+      const { multisig, guardians: guardianKeys, threshold } = custody;
+      return [{ asset: asset.id, vault: asset.vault, multisig, guardianKeys: [...guardianKeys], threshold }];
+    });
+    return { id, name, fields: { relayer: this.work.address, nonces: this.nonces, vaults } };
+  }
+
   /** An asset that cannot be read, or must not be bridged, keeps no other from being looked at. */
   async look(): Promise<void> {
     const looks = await Promise.allSettled([...this.work.indexes.values()].map((index) => index.look()));
     const failed = looks.find((l) => l.status === 'rejected');
+    await this.holders.get();
     if (failed) throw failed.reason;
   }
 

@@ -21,6 +21,7 @@ export class Vaults {
   /** What of a vault never changes, by asset. */
   private readonly fixed = new Map<string, solana.DepositVault>();
 
+  private readonly last = new Map<string, HeldVault>();
   private readonly looks = new Map<string, Recently<HeldVault>>();
 
   constructor(private readonly pool: solana.SolanaPool) {}
@@ -34,6 +35,21 @@ export class Vaults {
 
   /** As it stands in final state. @throws VaultUnfit for a mint that must not be bridged, VaultDiffers, AgreementLost */
   async read(asset: SolanaAssetConfig): Promise<HeldVault> {
+    const read = await this.checked(asset).catch((error: unknown) => {
+      if (unfitness(error) !== null) this.last.delete(asset.id);
+      throw error;
+    });
+    this.last.set(asset.id, read);
+    this.fixed.set(asset.id, read.vault);
+    return read;
+  }
+
+  /** As it was read last; null when it was not, or stands there otherwise than it must. */
+  lastRead({ id }: SolanaAssetConfig): HeldVault | null {
+    return this.last.get(id) ?? null;
+  }
+
+  private async checked(asset: SolanaAssetConfig): Promise<HeldVault> {
     const state = await readVault(this.pool, asset.vault, mintOf(asset));
     const { vault, custody } = state;
     if (vault.decimals !== asset.decimals)
@@ -44,7 +60,6 @@ export class Vaults {
       throw new VaultDiffers(
         `The vault of ${asset.id} is held by no multisig: whoever holds it could take everything.`,
       );
-    this.fixed.set(asset.id, vault);
     return { ...state, custody };
   }
 
