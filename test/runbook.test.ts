@@ -1,7 +1,9 @@
 /** The runbook's examples are configurations: each is read with the schemas that gateway and guardian check theirs with. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { parseBitcoinTerms } from '@isthmus/bridge';
 import { projectRoot } from '@isthmus/store';
+import { planSchema } from '../apps/cli/src/found/plan.js';
 import { gatewaySchema } from '../apps/gateway/src/config.js';
 import { guardianSchema } from '../apps/guardian/src/config.js';
 
@@ -9,6 +11,9 @@ const RUNBOOK = fs.readFileSync(path.join(projectRoot(), 'docs/runbook.md'), 'ut
 
 /** What an operator writes in the place of each name. */
 const FILLED: Readonly<Record<string, string>> = {
+  'guardian A': '0x70997970C51812dc3A010C7d01b50e0d17dc79C8',
+  'guardian B': '0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc',
+  'guardian C': '0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266',
   scheduler: `${'S'.repeat(42)}A`,
   messenger: `${'M'.repeat(42)}A`,
   'vault on Ethereum': '0x70997970C51812dc3A010C7d01b50e0d17dc79C8',
@@ -57,7 +62,7 @@ interface Example {
   /** Line of the runbook it begins in. */
   line: number;
   /** Whose configuration it is. */
-  of: 'guardian' | 'gateway';
+  of: 'guardian' | 'gateway' | 'plan';
   json: string;
 }
 
@@ -71,7 +76,8 @@ function examples(text: string): Example[] {
       heading === 'A guardian' || before.trimEnd().split('\n').at(-1)?.includes("guardian's own") === true;
     const line = before.split('\n').length + 1;
     const parts = block.startsWith('{') ? [block] : block.split(/^(?=")/m).map((part) => `{${part}}`);
-    found.push(...parts.map((json): Example => ({ line, of: isGuardian ? 'guardian' : 'gateway', json })));
+    const of = heading === 'Bringing a bridge into being' ? 'plan' : isGuardian ? 'guardian' : 'gateway';
+    found.push(...parts.map((json): Example => ({ line, of, json })));
   }
   return found;
 }
@@ -79,6 +85,11 @@ function examples(text: string): Example[] {
 /** @throws when it is no JSON, has a name nobody fills in, or is refused by the program it is for */
 function read({ of, json }: Example): { homes: { chain: { id: string } }[] } {
   const filled = json.replaceAll(/<([^>]+)>/g, (all, name: string) => FILLED[name] ?? all);
+  if (of === 'plan') {
+    const plan = planSchema.parse(JSON.parse(filled));
+    for (const { terms } of plan.homes) if (terms !== undefined) parseBitcoinTerms(terms);
+    return plan;
+  }
   const whole = { ...(of === 'guardian' ? guardian : gateway), ...(JSON.parse(filled) as object) };
   if (of === 'gateway') return gatewaySchema.parse(whole);
   return guardianSchema.parse(whole);
@@ -92,7 +103,7 @@ it.each(
   expect(() => read(example)).not.toThrow();
 });
 
-it.each(['guardian', 'gateway'] as const)('a %s is shown a home of each family', (of) => {
+it.each(['guardian', 'gateway', 'plan'] as const)('a %s is shown a home of each family', (of) => {
   const ids = ALL.filter((e) => e.of === of && e.json.includes('"homes"')).flatMap((e) =>
     read(e).homes.map((h) => h.chain.id.split(':')[0]),
   );

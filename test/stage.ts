@@ -7,16 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, ethereumSigner } from '@isthmus/ao';
 import { aoAddressToBytes } from '@isthmus/bridge';
 import { encodeCoinDeposit } from '@isthmus/chains';
-import {
-  devAccount,
-  devKey,
-  guardianNames,
-  receiptOf,
-  startStack,
-  type AosModule,
-  type DevAsset,
-  type Stack,
-} from '@isthmus/devnet';
+import { devAccount, devKey, guardianNames, receiptOf, startStack, type DevAsset, type Stack } from '@isthmus/devnet';
+import type { AosModule } from '@isthmus/founding';
 import { freePort, freePorts } from '@isthmus/store';
 import { createPublicClient, createTestClient, createWalletClient, http, zeroAddress, type Hex } from 'viem';
 import { foundry } from 'viem/chains';

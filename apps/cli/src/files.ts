@@ -1,5 +1,6 @@
 /** Files that commands are given: read no further than they may go, and keys only when nobody else reads them. */
 import fs from 'node:fs';
+import { plainMessage, readKeyFile } from '@isthmus/store';
 import { bytes } from './ao/text.js';
 import { CommandError } from './said.js';
 
@@ -23,6 +24,15 @@ export function readPrivate(file: string, option: string): string {
   } catch (error) {
     if (error instanceof CommandError) throw error;
     throw new CommandError(`Key file ${file} cannot be read: name one of yours with ${option}.`);
+  }
+}
+
+/** The secret of a file of "isthmus keys". @throws CommandError */
+export function keyOf(file: string): `0x${string}` {
+  try {
+    return readKeyFile(file);
+  } catch (error) {
+    throw new CommandError(plainMessage(error) ?? String(error));
   }
 }
 

@@ -1,8 +1,9 @@
 /** The key that shows a gateway its operator: from the file named, or the local stack's own. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { plainMessage, readKeyFile, stateFolder } from '@isthmus/store';
+import { stateFolder } from '@isthmus/store';
 import { isLoopback } from './ao/signer.js';
+import { keyOf } from './files.js';
 import { CommandError } from './said.js';
 
 /** @throws CommandError when there is no such file, or the key would travel readable by others */
@@ -14,9 +15,5 @@ export function operatorKey(gateway: string, named: string | undefined): string 
     throw new CommandError(
       'Name the operator’s key with --operator-key <file>, the one the gateway has as operatorKeyFile.',
     );
-  try {
-    return readKeyFile(named ?? own);
-  } catch (error) {
-    throw new CommandError(plainMessage(error) ?? String(error));
-  }
+  return keyOf(named ?? own);
 }

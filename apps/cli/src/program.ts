@@ -5,6 +5,7 @@ import { auditCommand } from './audit/command.js';
 import { btc } from './btc/command.js';
 import { gatewayUrl, withIdsMarked, type Common } from './ao/options.js';
 import type { DecideOptions } from './decide.js';
+import type { FoundOptions } from './found/found.js';
 import type { ReplayOptions } from './replay.js';
 import type { RepostOptions } from './settlement.js';
 import type { TailOptions } from './tail.js';
@@ -77,9 +78,21 @@ export function program(): Command {
   isthmus
     .command('keys')
     .description('make a key file only its owner reads, and print its address if it has one')
-    .argument('<kind>', 'guardian, relayer, scheduler, messenger, operator or receipt')
+    .argument(
+      '<kind>',
+      'guardian, relayer, scheduler, messenger, registrar, bitcoin or solana (keys on home chains), receipt or operator',
+    )
     .requiredOption('--out <file>', 'file to make; an existing one is never overwritten')
     .action(async (kind: string, options: { out: string }) => (await import('./keys.js')).keys(kind, options.out));
+  isthmus
+    .command('found')
+    .description(
+      'bring a bridge into being by a plan: vaults on the home chains, token processes on AO, and what gateway and guardians are told of them; safe to run again',
+    )
+    .argument('<plan>', 'JSON file, as docs/runbook.md describes it')
+    .option('--go', 'make what is missing; without it nothing is made, only said with what it costs')
+    .option('--json', 'print JSON')
+    .action(async (plan: string, options: FoundOptions) => (await import('./found/found.js')).found(plan, options));
   isthmus.addCommand(auditCommand());
   isthmus
     .command('receipt')

@@ -1,15 +1,11 @@
 /** What the local stack needs on Solana: the guardians' multisig, a vault of SOL and one of a dollar to play with. The relayer's nonces are the gateway's to make. */
+import { solana } from '@isthmus/chains';
 import {
-  ACCOUNT_SIZE,
   createAssociatedTokenAccountIdempotentInstruction,
-  createInitializeAccount3Instruction,
   createInitializeMint2Instruction,
-  createInitializeMultisigInstruction,
   createMintToInstruction,
   getAssociatedTokenAddressSync,
   MINT_SIZE,
-  MULTISIG_SIZE,
-  NATIVE_MINT,
   TOKEN_PROGRAM_ID,
 } from '@solana/spl-token';
 import {
@@ -55,24 +51,23 @@ export async function deploySolana(options: SolanaDeployOptions): Promise<Solana
   const relayer = new PublicKey(options.relayer);
   const wallets = WALLETS.map((i) => devWallet(i).publicKey);
   for (const key of [deployer.address, relayer, ...wallets]) await deployer.gift(key);
-  const multisig = await deployer.make(MULTISIG_SIZE, TOKEN_PROGRAM_ID, (at) =>
-    createInitializeMultisigInstruction(
-      at,
-      keys.map((key) => new PublicKey(key)),
-      threshold,
-    ),
-  );
+  const founder = deployer.address.toBase58();
+  const set = { guardians: keys, threshold };
+  await deployer.run(solana.makeMultisig(founder, set, solana.TOKEN, solana.MULTISIG_RENT));
+  const multisig = solana.multisigAddress(founder, set, solana.TOKEN);
   const mint = await deployer.make(MINT_SIZE, TOKEN_PROGRAM_ID, (at) =>
     createInitializeMint2Instruction(at, SOLANA_DOLLAR_DECIMALS, deployer.address, null),
   );
-  // At addresses of their own: an associated account of Token-2022 could not be handed over.
-  const vaultOf = (asset: PublicKey): Promise<PublicKey> =>
-    deployer.make(ACCOUNT_SIZE, TOKEN_PROGRAM_ID, (at) => createInitializeAccount3Instruction(at, asset, multisig));
-  const vaults = { sol: (await vaultOf(NATIVE_MINT)).toBase58(), dollar: (await vaultOf(mint)).toBase58() };
+  const vaultOf = async (asset: string): Promise<string> => {
+    const vault = { multisig, mint: asset, program: solana.TOKEN };
+    await deployer.run(solana.makeVault(founder, vault, solana.VAULT_RENT));
+    return solana.vaultAddress(founder, vault);
+  };
+  const vaults = { sol: await vaultOf(solana.NATIVE), dollar: await vaultOf(mint.toBase58()) };
   for (const wallet of [...wallets, relayer]) await deployer.give(mint, wallet);
   return {
     genesisHash: await deployer.connection.getGenesisHash(),
-    multisig: multisig.toBase58(),
+    multisig,
     vaults,
     mint: mint.toBase58(),
     relayer: options.relayer,
@@ -122,7 +117,7 @@ class Deployer {
     ]);
   }
 
-  private async run(instructions: TransactionInstruction[], signers: readonly Keypair[] = []): Promise<void> {
+  async run(instructions: TransactionInstruction[], signers: readonly Keypair[] = []): Promise<void> {
     const transaction = new Transaction().add(...instructions);
     transaction.feePayer = this.address;
     transaction.recentBlockhash = (await this.connection.getLatestBlockhash()).blockhash;

@@ -1,6 +1,8 @@
 /** What a local stack stands on: a vault with its guardians, a dollar to play with, both assets listed, and their token processes ready to be spawned. */
 import { assetId, listTypedData, packSignature, type Asset, type VaultDomain } from '@isthmus/bridge';
+import { ethereumSigner } from '@isthmus/ao';
 import { joinSignatures, vaultAbi } from '@isthmus/chains';
+import { CONTRACT_FACTORY, tokenModule, tokenSpawn, vaultContract, type AosModule } from '@isthmus/founding';
 import {
   createPublicClient,
   createWalletClient,
@@ -13,9 +15,8 @@ import {
   type Hex,
   type PrivateKeyAccount,
 } from 'viem';
-import { devAccount } from './accounts.js';
+import { devAccount, devKey } from './accounts.js';
 import { receiptOf } from './receipt.js';
-import { tokenModule, tokenSpawn, type AosModule } from './token-processes.js';
 
 /** A listed asset with what the local stack decides about it. Amounts in base units. */
 export interface DevAsset extends Asset {
@@ -51,6 +52,7 @@ export interface DeployOptions {
 }
 
 const HOUR = 3600;
+const NOT_COMPILED = 'The contracts are not compiled: npm run build.';
 const DOLLAR_DECIMALS = 6;
 const LIMITS = { coin: 1_000n * 10n ** 18n, dollar: 1_000_000n * 10n ** 6n } as const;
 
@@ -58,7 +60,7 @@ const LIMITS = { coin: 1_000n * 10n ** 18n, dollar: 1_000_000n * 10n ** 6n } as 
 export async function deploy(options: DeployOptions): Promise<Deployment> {
   const chain = new Chain(options.rpcUrl, options.chainId);
   const addresses = options.guardians.map((g) => g.address);
-  const vault = await chain.deploy(options.contracts['Vault'], [addresses, options.threshold, options.pauseThreshold]);
+  const vault = await chain.makeVault(options.contracts['Vault'], addresses, options);
   const dollar = await chain.deploy(options.contracts['TestToken'], ['Devnet Dollar', 'dUSD', DOLLAR_DECIMALS]);
   for (const index of [0, 1, 2])
     await chain.write(dollar.address, parseAbi(['function mint(address,uint256)']), 'mint', [
@@ -77,7 +79,8 @@ async function prepareProcesses(
   vault: Hex,
   dollar: Hex,
 ): Promise<Pick<Deployment, 'assets' | 'items'>> {
-  const module = await tokenModule(options.aos);
+  const signer = ethereumSigner(devKey(0));
+  const module = await tokenModule(signer, options.aos);
   const chain = `eip155:${options.chainId}`;
   const plans = [
     {
@@ -106,8 +109,14 @@ async function prepareProcesses(
   const items = [module.raw.toString('base64')];
   for (const { limit, minDeposit, minWithdrawal, relayFee, ...plan } of plans) {
     const id = assetId(chain, plan.address);
-    const token = { ...plan, id, chain, vault, limit, minWithdrawal };
-    const spawn = await tokenSpawn(module, token, { ...options, guardians, keys: [] }, options.aos !== undefined);
+    const token = { ...plan, id, chain, vault, limit, windowMs: HOUR * 1000, minWithdrawal };
+    const spawn = await tokenSpawn(
+      signer,
+      module,
+      token,
+      { ...options, guardians, keys: [] },
+      options.aos !== undefined,
+    );
     items.push(spawn.raw.toString('base64'));
     assets.push({
       id,
@@ -170,11 +179,23 @@ class Chain {
     contract: { abi: unknown[]; bytecode: Hex } | undefined,
     args: readonly unknown[],
   ): Promise<{ address: Hex; block: number }> {
-    if (!contract) throw new Error('The contracts are not compiled: npm run build.');
+    if (!contract) throw new Error(NOT_COMPILED);
     const hash = await this.wallet.deployContract({ abi: contract.abi as Abi, bytecode: contract.bytecode, args });
     const receipt = await receiptOf(this.client, hash);
     if (!receipt.contractAddress) throw new Error('A contract could not be deployed.');
     return { address: getAddress(receipt.contractAddress), block: Number(receipt.blockNumber) };
+  }
+
+  async makeVault(
+    contract: { abi: unknown[]; bytecode: Hex } | undefined,
+    guardians: readonly string[],
+    { threshold, pauseThreshold }: Pick<DeployOptions, 'threshold' | 'pauseThreshold'>,
+  ): Promise<{ address: Hex; block: number }> {
+    if (!contract) throw new Error(NOT_COMPILED);
+    const { address, data } = vaultContract(contract, guardians, threshold, pauseThreshold);
+    const receipt = await receiptOf(this.client, await this.wallet.sendTransaction({ to: CONTRACT_FACTORY, data }));
+    if (receipt.status !== 'success') throw new Error('The vault could not be deployed.');
+    return { address, block: Number(receipt.blockNumber) };
   }
 
   async write(address: Hex, abi: Abi, functionName: string, args: readonly unknown[]): Promise<void> {

@@ -12,5 +12,4 @@ export * from './receipt.js';
 export * from './solana/index.js';
 export * from './stack.js';
 export * from './supervisor.js';
-export * from './token-processes.js';
 export * from './watchdog.js';

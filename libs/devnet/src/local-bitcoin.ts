@@ -4,10 +4,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { leastRefundOf } from '@isthmus/bridge';
 import { chainOf, NETWORKS, publicKeyOf, sweepCost } from '@isthmus/chains';
+import type { TokenPlan } from '@isthmus/founding';
 import { readSecret } from '@isthmus/store';
 import { deployBitcoin, hasBitcoin, vaultOf } from './deploy-bitcoin.js';
-import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts } from './local-home.js';
-import type { TokenPlan } from './token-processes.js';
+import { childOf, deployOnce, processesOf, WINDOW_MS, type LocalHome, type LocalHomeParts } from './local-home.js';
 
 /** Between two blocks while something waits; on the public network ten minutes. */
 const BLOCK_MS = 2_000;
@@ -55,6 +55,7 @@ export async function startLocalBitcoin(parts: LocalHomeParts & { registrarKeyFi
     symbol: 'aBTC',
     decimals: 8,
     limit: 10n * 10n ** 8n,
+    windowMs: WINDOW_MS,
     minWithdrawal: 20_000n,
     terms: {
       startHeight: deployed.startHeight,

@@ -1,10 +1,11 @@
 /** A home chain of the local stack besides Ethereum: its node as a child process, what is deployed on it, and what is told of it. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Item } from '@isthmus/ao';
+import { ethereumSigner, type Item } from '@isthmus/ao';
+import { tokenSpawn, type TokenPlan, type TokenSet } from '@isthmus/founding';
 import { ConfigError, projectRoot } from '@isthmus/store';
+import { devKey } from './accounts.js';
 import { SupervisedChild } from './supervisor.js';
-import { tokenSpawn, type TokenPlan, type TokenSet } from './token-processes.js';
 
 /** An asset of a local home, as people meet it. */
 export interface LocalAsset {
@@ -53,6 +54,9 @@ export interface LocalHomeParts {
 /** What a local home decides about an asset; amounts in base units. */
 export type LocalPlan = TokenPlan & { minDeposit: bigint };
 
+/** Of the limits: an hour. */
+export const WINDOW_MS = 3_600_000;
+
 /** A child of the stack whose program is in this folder of libs/devnet. */
 export function childOf(home: string, name: string, config: object, healthUrl: string): SupervisedChild {
   const file = path.join(home, `${name}.json`);
@@ -92,7 +96,7 @@ export async function processesOf(
   set: TokenSet,
   plans: readonly TokenPlan[],
 ): Promise<{ assets: LocalAsset[]; items: string[] }> {
-  const spawns = await Promise.all(plans.map((plan) => tokenSpawn(module, plan, set, false)));
+  const spawns = await Promise.all(plans.map((plan) => tokenSpawn(ethereumSigner(devKey(0)), module, plan, set)));
   return {
     items: spawns.map((spawn) => spawn.raw.toString('base64')),
     assets: plans.map(({ id, symbol, name, decimals }, i) => ({

@@ -3,7 +3,15 @@ import path from 'node:path';
 import { solana } from '@isthmus/chains';
 import { readSecret } from '@isthmus/store';
 import { deploySolana, hasSolana, SOLANA_DOLLAR_DECIMALS } from './deploy-solana.js';
-import { childOf, deployOnce, processesOf, type LocalHome, type LocalHomeParts, type LocalPlan } from './local-home.js';
+import {
+  childOf,
+  deployOnce,
+  processesOf,
+  WINDOW_MS,
+  type LocalHome,
+  type LocalHomeParts,
+  type LocalPlan,
+} from './local-home.js';
 
 /** As on the cluster. */
 const SLOT_MS = 400;
@@ -40,6 +48,7 @@ export async function startLocalSolana(parts: LocalHomeParts & { relayerKeyFile:
       symbol: 'aSOL',
       decimals: 9,
       limit: 1_000n * 10n ** 9n,
+      windowMs: WINDOW_MS,
       minDeposit: 1_000_000n,
       minWithdrawal: 5_000_000n,
       relayFee: RELAY_FEES.sol,
@@ -52,6 +61,7 @@ export async function startLocalSolana(parts: LocalHomeParts & { relayerKeyFile:
       symbol: 'asUSD',
       decimals: SOLANA_DOLLAR_DECIMALS,
       limit: 10n ** 12n,
+      windowMs: WINDOW_MS,
       minDeposit: 10_000n,
       minWithdrawal: 1_000_000n,
       relayFee: RELAY_FEES.dollar,

@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { parseItem, signerOfFile } from '@isthmus/ao';
+import { ethereumSigner, parseItem, signerOfFile } from '@isthmus/ao';
+import { tokenModule, type AosModule } from '@isthmus/founding';
 import {
   ConfigError,
   projectRoot,
@@ -17,7 +18,6 @@ import { startAnvil, type Anvil } from './anvil.js';
 import { addressOfWallet, walletOf } from './arweave/index.js';
 import { devKey } from './accounts.js';
 import { deploy, type Deployment } from './deploy.js';
-import { tokenModule, type AosModule } from './token-processes.js';
 import { startLocalBitcoin } from './local-bitcoin.js';
 import { childOf, deployOnce, type LocalHome, type LocalHomeParts } from './local-home.js';
 import { startLocalSolana } from './local-solana.js';
@@ -270,7 +270,7 @@ function startHomes({ home, ports, pollMs = 500 }: StackOptions, keys: Keys): Pr
       scheduler: signerOfFile(keys.scheduler).address,
       messenger: signerOfFile(keys.messenger).address,
     },
-    module: await tokenModule(),
+    module: await tokenModule(ethereumSigner(devKey(0))),
     pollMs,
   });
   const { bitcoin, solana } = ports;

@@ -6,6 +6,8 @@ import { createHash } from 'node:crypto';
 import {
   AccountLayout,
   AccountState,
+  ACCOUNT_SIZE,
+  createInitializeAccount3Instruction,
   createInitializeMultisigInstruction,
   MULTISIG_SIZE,
   MultisigLayout,
@@ -39,6 +41,14 @@ export interface VaultState {
   frozen: boolean;
   /** The mint's issuer could freeze it. */
   freezable: boolean;
+}
+
+/** A vault that is to be made. */
+export interface NewVault {
+  multisig: string;
+  mint: string;
+  /** The token program the mint is of. */
+  program: string;
 }
 
 /** What stands at a vault's address is none, or holds a token that must not be bridged. */
@@ -125,6 +135,24 @@ export function makeMultisig(
   ];
 }
 
+/** Where who founds a bridge makes the vault of a mint (`NATIVE` for SOL) for a multisig. */
+export function vaultAddress(founder: string, { multisig, mint, program }: NewVault): string {
+  return seeded(founder, vaultSeed(multisig, mint), program);
+}
+
+/**
+ * Makes the vault of a mint for a multisig, at an address of its own: an associated account of Token-2022 could not be handed over. `lamports` keep
+ * the account.
+ */
+export function makeVault(founder: string, vault: NewVault, lamports: number): TransactionInstruction[] {
+  const { multisig, mint, program } = vault;
+  const address = new PublicKey(vaultAddress(founder, vault));
+  return [
+    ...accountAt(founder, address, vaultSeed(multisig, mint), { space: ACCOUNT_SIZE, lamports, program }),
+    createInitializeAccount3Instruction(address, new PublicKey(mint), new PublicKey(multisig), new PublicKey(program)),
+  ];
+}
+
 /** A transaction of instructions that only the relayer signs, signed. `seed` is the 32 bytes of its secret key. */
 export function signedByRelayer(
   relayer: string,
@@ -145,6 +173,7 @@ export function signedByRelayer(
 export const rentOf = (bytes: number): number => (128 + bytes) * 6_960;
 export const NONCE_RENT = rentOf(NONCE_ACCOUNT_LENGTH);
 export const MULTISIG_RENT = rentOf(MULTISIG_SIZE);
+export const VAULT_RENT = rentOf(ACCOUNT_SIZE);
 
 const nonceSeed = (index: number): string => `isthmus nonce ${index}`;
 
@@ -154,6 +183,9 @@ function multisigSeed({ guardians, threshold }: Omit<Custody, 'multisig'>): stri
     .digest('hex')
     .slice(0, 32);
 }
+
+const vaultSeed = (multisig: string, mint: string): string =>
+  createHash('sha256').update(`isthmus vault ${multisig} ${mint}`).digest('hex').slice(0, 32);
 
 /** In two steps, for an account cannot be created where somebody has sent lamports before. */
 function accountAt(

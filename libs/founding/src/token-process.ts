@@ -1,8 +1,7 @@
-/** The token processes of a local stack, as signed items that are ready to be sent to a scheduler. */
-import { createItem, ethereumSigner, type Item, type Tag } from '@isthmus/ao';
+/** Token processes as signed items that are ready to be sent to a scheduler: the same items whenever they are made of the same facts by the same key. */
+import { createItem, type Item, type Signer, type Tag } from '@isthmus/ao';
 import { encodeBitcoinTerms, TERMS_TAG, type BitcoinTerms } from '@isthmus/bridge';
 import { tokenSource } from '@isthmus/store';
-import { devKey } from './accounts.js';
 
 /** A module of aos, on which token processes are booted with their source. */
 export interface AosModule {
@@ -34,17 +33,16 @@ export interface TokenPlan {
   name: string;
   symbol: string;
   decimals: number;
+  /** What may be withdrawn within a window. */
   limit: bigint;
+  windowMs: number;
   minWithdrawal: bigint;
   /** Of a home on Bitcoin. */
   terms?: BitcoinTerms;
 }
 
-/** A limit's window. */
-const HOUR_MS = 3_600_000;
-
 /** The module all token processes run: the token's own source on the lean Lua machine, or a module of aos. */
-export function tokenModule(aos?: AosModule): Promise<Item> {
+export function tokenModule(signer: Signer, aos?: AosModule): Promise<Item> {
   const tags = {
     'Data-Protocol': 'ao',
     Variant: 'ao.TN.1',
@@ -53,11 +51,11 @@ export function tokenModule(aos?: AosModule): Promise<Item> {
     'Input-Encoding': 'JSON-1',
     'Output-Encoding': 'JSON-1',
   };
-  return createItem({ tags: tagList(tags), data: aos?.bytes ?? tokenSource() }, ethereumSigner(devKey(0)));
+  return createItem({ tags: tagList(tags), data: aos?.bytes ?? tokenSource() }, signer);
 }
 
 /** The spawn of a token process; on aos it is live, and without an owner, from its first slot. */
-export function tokenSpawn(module: Item, plan: TokenPlan, set: TokenSet, isAos: boolean): Promise<Item> {
+export function tokenSpawn(signer: Signer, module: Item, plan: TokenPlan, set: TokenSet, isAos = false): Promise<Item> {
   const tags = {
     'Data-Protocol': 'ao',
     Variant: 'ao.TN.1',
@@ -79,10 +77,10 @@ export function tokenSpawn(module: Item, plan: TokenPlan, set: TokenSet, isAos: 
     'Isthmus-Epoch': '1',
     'Isthmus-Min-Withdrawal': String(plan.minWithdrawal),
     'Isthmus-Limit': String(plan.limit),
-    'Isthmus-Limit-Window': String(HOUR_MS),
+    'Isthmus-Limit-Window': String(plan.windowMs),
     ...(isAos ? { 'On-Boot': 'Data' } : {}),
   };
-  return createItem({ tags: tagList(tags), data: isAos ? tokenSource() : '' }, ethereumSigner(devKey(0)));
+  return createItem({ tags: tagList(tags), data: isAos ? tokenSource() : '' }, signer);
 }
 
 function tagList(tags: Record<string, string>): Tag[] {
