@@ -193,10 +193,15 @@ export class BitcoinScene {
   }
 
   /** Rounds of all until something holds. @throws Error when it does not come to that */
-  async until(subjects: readonly Subject[], holds: () => boolean | Promise<boolean>): Promise<void> {
+  until(subjects: readonly Subject[], holds: () => boolean | Promise<boolean>): Promise<void> {
+    return this.stepped(() => this.rounds(subjects, 1), holds);
+  }
+
+  /** Such steps until something holds. @throws Error when it does not come to that */
+  async stepped(step: () => Promise<void>, holds: () => boolean | Promise<boolean>): Promise<void> {
     for (let round = 0; round < 40; round += 1) {
       if (await holds()) return;
-      for (const subject of subjects) await subject.round();
+      await step();
     }
     throw new Error(`It does not come to that: ${this.logged.slice(-5).join('').slice(0, 1_500)}`);
   }
@@ -298,6 +303,21 @@ export class BitcoinScene {
     const txid = Transaction.fromHex(signed).getId();
     this.coins.set(`${txid}:0`, { txid, vout: 0, value: change.value, lock, deposit: false });
     return signed;
+  }
+
+  /** Why guardians have said they do not sign a proposal. */
+  whyNot(id: string | undefined): string[] {
+    const lines = this.logged.map((line) => JSON.parse(line) as { msg?: string; proposal?: string; why?: string });
+    const said = lines.filter((l) => l.msg === 'a proposal is not signed' && l.proposal === id);
+    return [...new Set(said.map((l) => String(l.why)))];
+  }
+
+  /** The coin batches begin with, as a guardian has it. */
+  async anchorOf({ database }: Subject): Promise<VaultCoin> {
+    const rows: { outpoint: string }[] = await database.query(
+      'select outpoint from bitcoin_anchor order by place desc limit 1',
+    );
+    return this.coin(rows[0]?.outpoint ?? '');
   }
 
   /** A coin of the vault, as it was paid or made. */

@@ -112,7 +112,7 @@ export function planRelease(plan: ReleasePlan): Built {
   const sorted = plan.payouts.toSorted((a, b) => compare(a.number, b.number));
   if (sorted.length > MAX_PAYOUTS || sorted.some((p, i) => i > 0 && p.number === sorted[i - 1]?.number))
     throw new BitcoinError('bad-batch', `A batch pays up to ${MAX_PAYOUTS} withdrawals, each once.`);
-  const richest = plan.coins.toSorted((a, b) => compare(b.value, a.value) || byOutpoint(a, b));
+  const richest = richestOf(plan.coins);
   let paying = sorted.slice(0, namable(sorted.map((p) => p.number)));
   // Who is left out makes the others' shares larger: until nobody is, so many times at most.
   while (paying.length > 0) {
@@ -223,8 +223,22 @@ export function vsizeOf(vault: VaultKeys, inputs: readonly VaultCoin[], scripts:
   return Math.ceil((4 * (body + outputs) + witness) / 4);
 }
 
+/** How many coins beside the anchor the rule takes for these payouts; null when they are not enough. */
+export function fewestCoins(anchor: VaultCoin, coins: readonly VaultCoin[], payouts: readonly Payout[]): number | null {
+  try {
+    return selectCoins({ anchor, coins }, richestOf(coins), total(payouts)).length - 1;
+  } catch (error) {
+    if (error instanceof BitcoinError) return null;
+    throw error;
+  }
+}
+
 /** As few coins as possible beside the anchor: the richest first. Fees come out of the payouts, so what is needed is known before. */
-function selectCoins({ anchor, coins }: ReleasePlan, richest: readonly VaultCoin[], paid: bigint): VaultCoin[] {
+function selectCoins(
+  { anchor, coins }: Pick<ReleasePlan, 'anchor' | 'coins'>,
+  richest: readonly VaultCoin[],
+  paid: bigint,
+): VaultCoin[] {
   const needed = paid + MIN_CHANGE;
   const chosen = [anchor];
   const taken = new Set(chosen.map(outpointOf));
@@ -320,6 +334,8 @@ function distinct(coins: readonly VaultCoin[], anchor: VaultCoin): VaultCoin[] {
   return [...coins];
 }
 
+const richestOf = (coins: readonly VaultCoin[]): VaultCoin[] =>
+  coins.toSorted((a, b) => compare(b.value, a.value) || byOutpoint(a, b));
 const total = (payouts: readonly Payout[]): bigint => payouts.reduce((sum, { amount }) => sum + amount, 0n);
 const outputSize = (script: Uint8Array): number => 8 + varint(script.length) + script.length;
 const varint = (n: number): number => (n < 0xfd ? 1 : 3);

@@ -5,7 +5,6 @@
 import type { ScheduleEntry } from '@isthmus/ao';
 import {
   bitcoinTermsOf,
-  BLOCKS_APART,
   type BridgeEvent,
   type GuardianSet,
   type OpenProposal,
@@ -13,24 +12,15 @@ import {
   type ProcessView,
 } from '@isthmus/bridge';
 import {
-  BitcoinError,
   decodeProposal,
   encodeSignatures,
   isBitcoinAddress,
-  MIN_CHANGE,
-  outpointOf,
   parseAddress,
   ProposalMismatch,
   publicKeyOf,
-  rebuild,
   signBatch,
-  type Batch,
   type BitcoinNetwork,
-  type Payout,
   type ProposedBatch,
-  type RebuildFacts,
-  type VaultCoin,
-  type VaultKeys,
   hexOf,
 } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
@@ -39,11 +29,11 @@ import type { AnchorStanding, Asset, BoundWithdrawal, NamedSet, ProposalRefusal,
 import type { Batches } from './batches.js';
 import { factsOf, payoutFor } from './facts.js';
 import type { Fees } from './fees.js';
-import type { Planner, Situation } from './planner.js';
+import type { Planner } from './planner.js';
 import type { Scanner } from './scanner.js';
-import type { BitcoinStore, CoinRow } from './store.js';
-import { isDue, planHandOver, sweepLimit, worthwhile } from './sweep.js';
+import type { BitcoinStore } from './store.js';
 import { places, type Place } from './tip.js';
+import { sweepBlocks, Verifier } from './verifier.js';
 
 export interface BitcoinHomeParts {
   network: BitcoinNetwork;
@@ -63,6 +53,12 @@ export interface BitcoinHomeParts {
   log: Logger;
 }
 
+/** Where batches may begin, and what the vault can spare at each place. */
+interface Standing {
+  all: readonly Place[];
+  spare: (place: Place) => bigint;
+}
+
 /** Proposals that may lie between one and a coin that is mined, more than any chain of them has. */
 const MAX_DEEP = 64;
 
@@ -74,9 +70,13 @@ export class BitcoinHome implements ProposingHome {
   private deciding: string | null = null;
   /** The coin that was last said to be stolen. */
   private stolen: string | null = null;
+  private readonly verifier: Verifier;
+  /** Of one view, until chain or schedule go on: what is signed or proposed together is held against the same. */
+  private standing: { view: ProcessView; is: Promise<Standing> } | null = null;
 
   constructor(private readonly parts: BitcoinHomeParts) {
     this.key = publicKeyOf(parts.secret);
+    this.verifier = new Verifier(parts);
   }
 
   get height(): bigint {
@@ -93,6 +93,7 @@ export class BitcoinHome implements ProposingHome {
 
   /** @throws AgreementLost, BitcoinFinalityViolated */
   async watch(): Promise<void> {
+    this.standing = null;
     await this.parts.scanner.watch();
     await this.parts.fees.look();
   }
@@ -131,6 +132,7 @@ export class BitcoinHome implements ProposingHome {
   /** @throws BridgeError `bad-terms` when the spawn names no terms of a home */
   async learn(_asset: Asset, entry: ScheduleEntry, events: readonly BridgeEvent[], view: ProcessView): Promise<void> {
     const { store, scanner, batches } = this.parts;
+    this.standing = null;
     if (entry.nonce === 0) {
       scanner.begun(bitcoinTermsOf(entry.message.tags));
       this.deciding = batches.rowOf(view.set)?.script ?? null;
@@ -168,15 +170,17 @@ export class BitcoinHome implements ProposingHome {
     isTurn: (anchor: string) => boolean,
     bound: readonly BoundWithdrawal[],
   ): Promise<string[]> {
-    const { planner, batches } = this.parts;
+    const { planner, batches, scanner } = this.parts;
     if (!this.hasSeen()) return [];
-    const all = await this.places(view);
+    const { all, spare } = await this.stands(view);
     const [first] = all;
     if (!first) return [];
     const lock = hexOf(first.coin.lock.script);
     const set = [view.set, view.outgoing].find((s) => s && batches.rowOf(s)?.script === lock);
     if (!set || !this.hasKey(set)) return [];
-    const situation = await this.situation(view, set, all, isTurn);
+    const { epoch } = set;
+    const { height, terms } = scanner;
+    const situation = { view, epoch, places: all, height, spare, sweepBlocks: sweepBlocks(terms), isTurn };
     if (set === view.set) return planner.pay(situation, payable, bound);
     const to = batches.lockOf(view.set);
     return to ? planner.handOver(situation, to.lock) : [];
@@ -194,14 +198,15 @@ export class BitcoinHome implements ProposingHome {
     if (!this.hasKey(set)) return { refused: 'other-key' };
     const proposed = await this.known(proposal);
     if (!proposed) return { refused: 'differs' };
-    const all = await this.places(view);
+    const { all, spare } = await this.stands(view);
     const place = all.find((p) => p.anchor === proposal.anchor);
     if (!place || paid.some((w) => place.paid.has(w.number))) return { refused: 'other-anchor' };
     if (hexOf(place.coin.lock.script) !== this.parts.batches.rowOf(set)?.script) return { refused: 'rotation' };
     const payouts = paid.map((w) => payoutFor(w, this.parts.network));
     const leaves = set !== view.set;
     if (leaves && payouts.length > 0) return { refused: 'rotation' };
-    const made = await this.remake(view, set, all, place, proposed, payouts);
+    const next = leaves ? this.parts.batches.lockOf(view.set) : null;
+    const made = await this.verifier.remake({ proposed, payouts, place, all, spare: spare(place), leaves, next });
     return made instanceof ProposalMismatch
       ? { refused: this.say(made, proposal) }
       : { signatures: encodeSignatures(signBatch(made, this.parts.secret)) };
@@ -222,24 +227,16 @@ export class BitcoinHome implements ProposingHome {
     return 'unsure';
   }
 
-  private places(view: ProcessView): Promise<Place[]> {
-    return places(this.parts.store, this.parts.batches, view);
+  private stands(view: ProcessView): Promise<Standing> {
+    if (this.standing?.view === view) return this.standing.is;
+    const is = this.stand(view);
+    this.standing = { view, is };
+    return is;
   }
 
-  private async situation(
-    view: ProcessView,
-    { epoch }: GuardianSet,
-    all: readonly Place[],
-    isTurn: (anchor: string) => boolean,
-  ): Promise<Situation> {
-    const { scanner } = this.parts;
-    const spare = await this.spare(view, all);
-    return { view, epoch, places: all, height: scanner.height, spare, sweepBlocks: this.sweepBlocks, isTurn };
-  }
-
-  /** Deposits are gathered twice as early as they stop being credited. */
-  private get sweepBlocks(): number {
-    return 2 * this.parts.scanner.terms.sweepMargin;
+  private async stand(view: ProcessView): Promise<Standing> {
+    const all = await places(this.parts.store, this.parts.batches, view);
+    return { all, spare: await this.spare(view, all) };
   }
 
   /**
@@ -287,124 +284,8 @@ export class BitcoinHome implements ProposingHome {
     }
   }
 
-  private async remake(
-    view: ProcessView,
-    set: GuardianSet,
-    all: readonly Place[],
-    place: Place,
-    proposed: ProposedBatch,
-    payouts: readonly Payout[],
-  ): Promise<Batch | ProposalMismatch> {
-    const { store, batches, fees } = this.parts;
-    const { keys, lock } = batches.vaultAt(hexOf(place.coin.lock.script)); // the set's, as was seen before
-    const leaves = set !== view.set;
-    const next = leaves ? batches.lockOf(view.set) : null;
-    const rows = (await store.coinsAt(proposed.spends.slice(1))).filter((row) => mayBeSpent(row, place));
-    const coins = new Map([place.coin, ...(await batches.coins(rows))].map((c) => [outpointOf(c), c]));
-    const spare = (await this.spare(view, all))(place);
-    const gathered = [...coins.values()].slice(1);
-    const isSweep = !leaves && gathered.length > 0;
-    const wrong = leaves
-      ? await this.leavesBehind(proposed, place, gathered, { vault: keys, reserve: spare })
-      : payouts.length > 0
-        ? this.wastes(proposed, payouts, coins, rows)
-        : isSweep
-          ? this.isIdle(gathered, rows, proposed, keys)
-          : this.liftsNothing(place, all, proposed);
-    if (wrong) return wrong;
-    const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === hexOf(lock.script);
-    const facts: RebuildFacts = {
-      vault: keys,
-      changeTo: next && !stays ? next.lock : lock,
-      coins,
-      payouts,
-      rates: fees.bounds,
-      reserve: isSweep ? sweepLimit(gathered, spare) : spare,
-      ...(place.below ? { lift: { vsize: place.below.vsize, fee: place.below.fee } } : {}),
-    };
-    try {
-      return rebuild(proposed, facts);
-    } catch (error) {
-      if (error instanceof ProposalMismatch) return error;
-      throw error;
-    }
-  }
-
-  /** Who hands the vault over leaves nothing behind that was credited and is worth its input; while that is too much for one transaction, it gathers. */
-  private async leavesBehind(
-    proposed: ProposedBatch,
-    place: Place,
-    gathered: readonly VaultCoin[],
-    facts: Pick<RebuildFacts, 'vault' | 'reserve'>,
-  ): Promise<ProposalMismatch | null> {
-    const { store, batches } = this.parts;
-    const { coin: anchor, unconfirmed, spent } = place;
-    const own = hexOf(anchor.lock.script);
-    const rows = (await store.leftIn(own)).filter((r) => r.state === 'credited' && !spent.has(outpointOf(r)));
-    const { feeRate, spends } = proposed;
-    const credited = (await batches.coins(rows)).filter((c) => outpointOf(c) !== place.anchor);
-    const must = worthwhile(credited, facts.vault, feeRate);
-    const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === own;
-    const taken = new Set(spends);
-    if (worthwhile(gathered, facts.vault, feeRate).length < gathered.length)
-      return new ProposalMismatch('coins', 'It takes what is worth less than it costs.');
-    if (!stays && must.every((c) => taken.has(outpointOf(c)))) return null;
-    if (stays) {
-      const plan = { vault: facts.vault, anchor, unconfirmed, feeRate };
-      const locks = { from: anchor.lock, to: anchor.lock };
-      const whole = planHandOver(plan, locks, { credited, others: [] }, facts.reserve);
-      const isWhole = !(whole instanceof BitcoinError) && whole.inputs.length > must.length;
-      const gathers = spends.length > 1 && spends.slice(1).every((s) => must.some((c) => outpointOf(c) === s));
-      if (gathers && !isWhole) return null;
-    }
-    return new ProposalMismatch('coins', 'A vault is handed over with all that is in it.');
-  }
-
-  /** Coins nobody needs cost those who are paid, and one that its depositor may take back before it is mined makes all of it void. */
-  private wastes(
-    { spends }: ProposedBatch,
-    payouts: readonly Payout[],
-    coins: ReadonlyMap<string, VaultCoin>,
-    rows: readonly CoinRow[],
-  ): ProposalMismatch | null {
-    const { scanner } = this.parts;
-    if (rows.some((row) => isDue(row, scanner.height, scanner.terms.sweepMargin)))
-      return new ProposalMismatch('coins', 'It spends a deposit whose refund opens soon.');
-    const taken = spends.flatMap((s) => coins.get(s) ?? []);
-    const needed = payouts.reduce((sum, p) => sum + p.amount, MIN_CHANGE);
-    const sum = taken.reduce((all, c) => all + c.value, 0n);
-    const spares = taken.slice(1).some((c) => sum - c.value >= needed);
-    return spares ? new ProposalMismatch('coins', 'It spends a coin it does not need.') : null;
-  }
-
-  /** Why a transaction that only moves coins gathers one that may stay where it is: the vault pays for it. */
-  private isIdle(
-    gathered: readonly VaultCoin[],
-    rows: readonly CoinRow[],
-    { feeRate }: ProposedBatch,
-    keys: VaultKeys,
-  ): ProposalMismatch | null {
-    const { height } = this.parts.scanner;
-    const allDue = rows.every((row) => isDue(row, height, this.sweepBlocks + BLOCKS_APART));
-    if (allDue && worthwhile(gathered, keys, feeRate).length === gathered.length) return null;
-    return new ProposalMismatch('coins', 'It gathers what is not due, or is worth less than it costs.');
-  }
-
-  private liftsNothing(place: Place, all: readonly Place[], { feeRate }: ProposedBatch): ProposalMismatch | null {
-    const under = all[all.indexOf(place) - 1]?.signed;
-    if (under && this.parts.fees.isLow(under.feeRate) && feeRate > under.feeRate) return null;
-    return new ProposalMismatch('coins', 'It pays nobody, gathers nothing that is due, and lifts nothing.');
-  }
-
   private say({ code, message }: ProposalMismatch, { id }: OpenProposal): ProposalRefusal {
     this.parts.log.info({ proposal: id, why: message }, 'a proposal is none of ours');
     return code === 'malformed' ? 'differs' : code;
   }
-}
-
-/** What is there for good, not spent by what lies below, and either credited or paid to the vault itself for nobody. */
-function mayBeSpent(row: CoinRow, place: Place): boolean {
-  const isOurs = row.state === 'credited' || (row.state === 'refused' && row.kind === 'memo');
-  const isFree = row.spent === null && !place.spent.has(outpointOf(row));
-  return isOurs && isFree && row.vault === hexOf(place.coin.lock.script);
 }

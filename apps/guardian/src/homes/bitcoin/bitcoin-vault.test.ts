@@ -44,13 +44,6 @@ async function propose(scene: BitcoinScene, batch: Batch, { epoch = 1n, rate = R
 const named = ({ view }: Subject, content: string): OpenProposal | undefined =>
   [...view.proposals.values()].find((p) => p.content === content);
 
-/** Why guardians have said they do not sign a proposal. */
-function whyNot(scene: BitcoinScene, id: string | undefined): string[] {
-  const lines = scene.logged.map((line) => JSON.parse(line) as { msg?: string; proposal?: string; why?: string });
-  const said = lines.filter((l) => l.msg === 'a proposal is not signed' && l.proposal === id);
-  return [...new Set(said.map((l) => String(l.why)))];
-}
-
 /** A round in which a guardian finds the books short, asks for a pause and signs nothing. */
 async function asksForPause(subject: Subject): Promise<void> {
   const before = await subject.said('Sign-Release');
@@ -266,8 +259,8 @@ describe('I2: who lost its database', () => {
     const restored = await scene.guardian(2);
     await scene.rounds([restored, b], 4);
     expect(named(restored, refused)?.signatures.size).toBe(0);
-    expect(whyNot(scene, named(restored, refused)?.id)).toEqual(['other-anchor']);
-    expect(whyNot(scene, first.proposal.id)).toEqual(isMined ? ['other-anchor'] : ['fee']);
+    expect(scene.whyNot(named(restored, refused)?.id)).toEqual(['other-anchor']);
+    expect(scene.whyNot(first.proposal.id)).toEqual(isMined ? ['other-anchor'] : ['fee']);
     expect(named(restored, good)?.signatures.size).toBeGreaterThan(0);
   });
 
@@ -291,7 +284,7 @@ describe('I2: who lost its database', () => {
     await scene.rounds([restored, b], 4);
     for (const content of contents) {
       expect(named(restored, content)?.signatures.size).toBe(0);
-      expect(whyNot(scene, named(restored, content)?.id)).toEqual(['other-anchor']);
+      expect(scene.whyNot(named(restored, content)?.id)).toEqual(['other-anchor']);
     }
     expect(first.proposal.withdrawals).toEqual([1n]);
   });

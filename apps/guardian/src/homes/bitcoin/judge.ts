@@ -1,5 +1,8 @@
-/** What becomes of a payment to the vault once it is final: who is credited, or why nobody is. By the chain alone, so that all guardians come to the same. */
-import { creditedOf, type BitcoinTerms } from '@isthmus/bridge';
+/**
+ * What becomes of a payment to the vault once it is final: who is credited, or why nobody is. By the chain alone but for two reasons, which follow from the
+ * tip and the schedule as they are then: two guardians may decide otherwise, so neither holds against what is minted or moved.
+ */
+import { creditedOf, deepestOf, type BitcoinTerms } from '@isthmus/bridge';
 import { confirmationsFor } from '@isthmus/chains';
 import type { CoinRow } from './store.js';
 
@@ -34,10 +37,12 @@ export function judge(coin: CoinRow, where: Judging): Verdict {
   if (fault !== null) return { state: 'refused', reason: fault };
   const amount = creditedOf(coin.value, terms);
   if (amount === null) return { state: 'refused', reason: 'below-minimum' };
+  if (spent?.refund) return { state: 'refused', reason: 'refunded' };
+  // What M guardians have minted, or moved for good, is the vault's, whatever this one's tip was when it came to know of it.
+  if (coin.minted) return { state: 'credited', amount };
+  if (spent) return height - spent.height + 1 < deepestOf(terms) ? { state: 'seen' } : { state: 'credited', amount };
   const isNear = (at: number) => refundAfter !== null && at - coin.height + 1 + terms.sweepMargin >= refundAfter;
   if (isNear(coin.height + required - 1)) return { state: 'refused', reason: 'refund-near' };
-  // What the guardians have moved is the vault's, whatever comes later.
-  if (spent) return spent.refund ? { state: 'refused', reason: 'refunded' } : { state: 'credited', amount };
   const reason = isNear(tip) ? 'refund-near' : coin.vault === holding ? null : 'old-vault';
   if (reason === null) return { state: 'credited', amount };
   return height < tip ? { state: 'seen' } : { state: 'refused', reason };

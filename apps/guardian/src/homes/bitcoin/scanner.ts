@@ -306,7 +306,7 @@ export class Scanner {
 
 function rowOf(receipt: Receipt<AddressRow>, isChange: boolean): CoinRow {
   const { txid, vout, value, together, coinbase, script, height, position, to } = receipt;
-  const base = { txid, vout, value, together, coinbase, script, height, position, spent: null };
+  const base = { txid, vout, value, together, coinbase, script, height, position, minted: false, spent: null };
   const nobody = { recipient: null, tags: null, fault: null, refundAfter: null };
   if (to.kind === 'deposit') {
     const { vault, terms, refundAfter } = to.terms;

@@ -63,6 +63,8 @@ export interface CoinRow {
   fault: string | null;
   refundAfter: number | null;
   state: CoinState;
+  /** Whether the process has minted it. */
+  minted: boolean;
   spent: { by: string; height: number; refund: boolean } | null;
 }
 
@@ -118,8 +120,10 @@ const SLOTS_KEPT = 5_000;
 
 /** Of coins: what the vault may spend. What its own script was paid for nobody is nobody's but the vault's. */
 const OWN = `(c.state = 'credited' or c.state = 'refused' and c.kind = 'memo')`;
+/** Of coins: deposits that were refused for what this guardian's tip was then; others may have seen it otherwise, one block apart. */
+const REFUSED_BY_TIP = `state = 'refused' and kind = 'deposit' and reason in ('refund-near', 'old-vault')`;
 /** Of coins: those of the vault $2, whose transactions are final up to $3. */
-const THERE = `(state in ('credited', 'anchor') or height <= $3::int and (state = 'change' or state = 'refused' and kind = 'memo' and vault = $2::text))
+const THERE = `(state in ('credited', 'anchor') or state = 'seen' and minted or height <= $3::int and (state = 'change' or state = 'refused' and kind = 'memo' and vault = $2::text))
   and (spent_height is null or spent_height > $3::int) and spent_refund is not true`;
 
 export class BitcoinStore implements ScriptIndex<AddressRow> {
@@ -303,7 +307,10 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
     }
     for (const { txid, vout, by, height, refund } of spends)
       await manager.query(
-        'update bitcoin_coin set spent_by = $4, spent_height = $5, spent_refund = $6 where process = $1 and txid = $2 and vout = $3',
+        // What guardians have moved is credited whatever was thought of it, once that is final: it is judged anew.
+        `update bitcoin_coin set spent_by = $4, spent_height = $5, spent_refund = $6,
+           state = case when ${REFUSED_BY_TIP} and not $6::boolean then 'seen' else state end
+         where process = $1 and txid = $2 and vout = $3`,
         [this.process, txid, vout, by, height, refund],
       );
   }
@@ -400,6 +407,17 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
   coinsAt(outpoints: readonly string[], manager: EntityManager = this.database.manager): Promise<CoinRow[]> {
     const { txids, vouts } = parts(outpoints);
     return this.select(manager, '(c.txid, c.vout) in (select * from unnest($2::text[], $3::bigint[]))', [txids, vouts]);
+  }
+
+  /** Of these what a vault's keys may spend and nothing mined has spent. What pays nobody may move a deposit too that was refused by the tip: that credits it. */
+  spendableAt(outpoints: readonly string[], vault: string, paysNobody: boolean): Promise<CoinRow[]> {
+    const { txids, vouts } = parts(outpoints);
+    return this.select(
+      this.database.manager,
+      `(c.txid, c.vout) in (select * from unnest($2::text[], $3::bigint[])) and c.spent_by is null and c.vault = $4
+       and (${OWN} or $5::boolean and ${REFUSED_BY_TIP})`,
+      [txids, vouts, vault, paysNobody],
+    );
   }
 
   /** What a vault's keys may spend on others and is not spent, the richest first: what its depositor cannot take back within `margin` blocks. */
@@ -536,7 +554,9 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
       const place = [this.process, txid, vout];
       const seen = unwrapped(
         await manager.query(
-          'update bitcoin_coin set minted = true where process = $1 and txid = $2 and vout = $3 returning 1',
+          `update bitcoin_coin set minted = true,
+             state = case when ${REFUSED_BY_TIP} then 'credited' else state end, reason = case when ${REFUSED_BY_TIP} then null else reason end
+           where process = $1 and txid = $2 and vout = $3 returning 1`,
           place,
         ),
       );
@@ -614,6 +634,7 @@ const readCoin = (row: StoredCoin): CoinRow => ({
   fault: row.fault,
   refundAfter: row.refund_after,
   state: row.state,
+  minted: row.minted,
   spent:
     row.spent_by === null
       ? null
