@@ -160,6 +160,17 @@ describe('deposit-address', () => {
     expect(said).toMatchObject({ recovery: file('r.json'), message: PROCESS, uri: `bitcoin:${said.address}` });
   });
 
+  it.each([['07'.repeat(32)], ['02'.padEnd(66, 'f')], ['mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn']])(
+    'X1: asks nothing with --refund-key %s, which is no public key, and says so',
+    async (key) => {
+      const { url, requests } = await gateway();
+      const { exit, error } = await ask(url, '--refund-key', key);
+      expect([exit, error]).toEqual([1, expect.stringContaining('compressed public key')]);
+      expect(error).not.toContain(key);
+      expect(requests).toEqual([]);
+    },
+  );
+
   it.each<[string, Parameters<typeof gateway>[0]]>([
     ['another recipient\\.$', { lies: { recipient: Buffer.alloc(32, 8).toString('base64url') } }],
     ['another tags\\.$', { lies: { tags: [] } }],
@@ -425,8 +436,9 @@ describe('refund', () => {
     await bitcoin.mine(LOCK);
     expect(await refund('--to', 'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4')).toMatchObject({
       exit: 1,
-      error: expect.stringContaining('regtest address'),
+      error: expect.stringMatching(/address of mainnet.*Write a regtest address/),
     });
+    expect((await refund('--to', 'mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfm')).error).toMatch(/checksum.*mistyped/);
     expect((await refund('--outpoint', 'nothing')).error).toContain('is no output');
     expect(await refund('--rpc', 'http://127.0.0.1:9')).toMatchObject({
       exit: 2,

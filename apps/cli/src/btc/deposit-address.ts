@@ -9,6 +9,7 @@ import {
   depositScript,
   paymentUri,
   readRecoveryFile,
+  refundKey as ownerByKey,
   refundOwner,
   writeRefundOwner,
   type DepositTerms,
@@ -43,6 +44,7 @@ export async function depositAddress(recipient: string, options: DepositAddressO
   const { refundKey, refundAddress, refundAfter, tag: tags = [], out } = options;
   if ((refundKey === undefined) === (refundAddress === undefined))
     throw new CommandError('Name who may take payments back: --refund-key or --refund-address.');
+  if (refundKey !== undefined) checkKey(refundKey);
   if (fs.existsSync(out)) throw new CommandError(`${out} is there already: name another file.`);
   const client = new GatewayClient(options.gateway ?? `http://127.0.0.1:${portsInUse(process.env).gateway}`);
   const asset = options.asset ?? (await onlyBitcoin(client));
@@ -62,6 +64,16 @@ export async function depositAddress(recipient: string, options: DepositAddressO
       `keep      ${out}: with it and your key nobody is needed to take a payment back`,
     ].join('\n'),
   );
+}
+
+/** What is no public key is not even sent: it may be the secret one. @throws CommandError */
+function checkKey(text: string): void {
+  try {
+    ownerByKey(text);
+  } catch (error) {
+    if (error instanceof BitcoinError) throw new CommandError(error.message);
+    throw error;
+  }
 }
 
 async function onlyBitcoin(client: GatewayClient): Promise<string> {

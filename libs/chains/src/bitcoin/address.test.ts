@@ -57,6 +57,17 @@ describe('an address', () => {
       }
   });
 
+  it('that is none is told what to change: its network, its checksum, its form', () => {
+    for (const kind of kinds) {
+      const text = encodeAddress({ kind, hash: hashes[kind] }, NETWORKS.mainnet);
+      const mistyped = text.slice(0, -1) + (text.endsWith('q') ? 'p' : 'q');
+      expect(() => parseAddress(text, NETWORKS.regtest)).toThrow(/address of mainnet\. Write a regtest address/);
+      for (const network of all) expect(() => parseAddress(mistyped, network)).toThrow(/checksum .* mistyped/);
+    }
+    for (const other of ['', 'me', 'bc1', ['x'], 'o'.repeat(1_000)])
+      expect(() => parseAddress(other, NETWORKS.regtest)).toThrow(/^Write a regtest address/);
+  });
+
   it('in any other spelling is refused', () => {
     const text = encodeAddress({ kind: 'p2wpkh', hash: hashes.p2wpkh }, NETWORKS.mainnet);
     for (const other of [

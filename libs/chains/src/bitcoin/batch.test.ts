@@ -3,6 +3,7 @@ import { Psbt, Transaction } from 'bitcoinjs-lib';
 import { encodeAddress, parseAddress, type AddressKind } from './address.js';
 import {
   changeOf,
+  fewestCoins,
   checkSuccession,
   dustLimit,
   MAX_INPUTS,
@@ -178,6 +179,8 @@ describe('a release', () => {
     expect(others).toHaveLength(3);
     expect(others.map(({ txid }) => txid)).toEqual(others.map(({ txid }) => txid).toSorted());
     expect(() => planRelease({ ...plan, payouts: [payout(1, 230_000n)] })).toThrow('do not cover');
+    const fewest = (amount: bigint) => fewestCoins(plan.anchor, plan.coins, [payout(1, amount)]);
+    expect([10_000n, 100_000n, 200_000n, 230_000n].map(fewest)).toEqual([0, 1, 3, null]);
     const dust = Array.from({ length: MAX_INPUTS + 5 }, (_, i) => paper(i + 1, 1_000n));
     expect(() => planRelease({ ...plan, coins: dust, payouts: [payout(1, 165_000n)] })).toThrow(
       `More than ${MAX_INPUTS} coins`,

@@ -7,7 +7,14 @@ import { NETWORKS } from './network.js';
 import { readRecoveryFile, writeRecoveryFile } from './recovery.js';
 import { buildRefund } from './refund.js';
 import { changeOf, planSweep } from './batch.js';
-import { depositScript, isDepositAddress, refundOwner, vaultKeys, type DepositTerms } from './vault-script.js';
+import {
+  depositScript,
+  isDepositAddress,
+  refundKey,
+  refundOwner,
+  vaultKeys,
+  type DepositTerms,
+} from './vault-script.js';
 
 let stage: BitcoinStage;
 beforeAll(async () => {
@@ -67,7 +74,9 @@ describe('a deposit address', () => {
     expect(refundOwner(stage.purse.address, REGTEST).kind).toBe('key-hash');
     expect(refundOwner(Buffer.from(keyOf(secret)).toString('hex'), REGTEST).kind).toBe('key');
     expect(() => refundOwner(stage.plain.address, REGTEST)).toThrow('address of one key');
-    expect(() => refundOwner('02'.padEnd(66, 'f'), REGTEST)).toThrow('no public key');
+    for (const none of ['02'.padEnd(66, 'f'), '07'.repeat(32), `0x${'02'.repeat(33)}`])
+      expect(() => refundOwner(none, REGTEST)).toThrow('write the compressed public key');
+    expect(() => refundKey(stage.purse.address)).toThrow('write the compressed public key');
     expect(() =>
       refundOwner(encodeAddress({ kind: 'p2wpkh', hash: Buffer.alloc(20, 1) }, NETWORKS.mainnet), REGTEST),
     ).toThrow('regtest address');

@@ -117,14 +117,20 @@ export function commitment({ network, process, recipient, tags }: DepositTerms):
 
 /** Who may take a deposit back: a compressed public key in hex, or an address of one key. @throws BitcoinError `bad-terms`, `bad-address` */
 export function refundOwner(text: string, network: BitcoinNetwork): RefundOwner {
-  if (/^[0-9a-f]{66}$/.test(text)) {
-    const key = Buffer.from(text, 'hex');
-    if (isKey(key)) return { kind: 'key', key };
-    throw new BitcoinError('bad-terms', 'This is no public key.');
-  }
+  if (HEX.test(text)) return refundKey(text);
   const { kind, hash } = parseAddress(text, network);
   if (kind === 'p2wpkh' || kind === 'p2pkh') return { kind: 'key-hash', hash };
   throw new BitcoinError('bad-terms', 'A refund goes to a public key, or to an address of one key (P2WPKH or P2PKH).');
+}
+
+/** Who has the secret of a compressed public key in hex. @throws BitcoinError `bad-terms` */
+export function refundKey(text: string): RefundOwner {
+  const key = /^[0-9a-f]{66}$/.test(text) ? Buffer.from(text, 'hex') : null;
+  if (key && isKey(key)) return { kind: 'key', key };
+  throw new BitcoinError(
+    'bad-terms',
+    'This is no refund key: write the compressed public key, 66 small hex digits that begin with 02 or 03, as "isthmus btc new-refund-key" prints it. Never the secret one.',
+  );
 }
 
 /** The inverse of `refundOwner`. */
@@ -133,6 +139,8 @@ export function writeRefundOwner(owner: RefundOwner, network: BitcoinNetwork): s
   return encodeAddress({ kind: 'p2wpkh', hash: owner.hash }, network);
 }
 
+/** What is meant as a key: no address has as many hex digits and nothing else. */
+const HEX = /^(?:0x)?[0-9a-fA-F]{40,}$/;
 /** Most bytes of a guardian's signature: DER with two numbers of 33 bytes at most and a low s, and the flag. */
 export const SIGNATURE_BYTES = 72;
 

@@ -111,7 +111,7 @@ export const depositAddressDetail = z.strictObject({
         required: z.int().describe('Confirmations it needs'),
         state: z.enum(['confirming', 'final', 'refused']).describe('As this gateway sees the chain'),
         minted: z.boolean().describe('Whether it is credited on AO'),
-        refundFrom: blocks('The one from which on it may be taken back'),
+        refundFrom: blocks('Height of the chain from which on it may be taken back: the next block may do that'),
         spentBy: transaction('What has spent it').nullable(),
         refunded: z.boolean().describe('Whether that was its depositor taking it back'),
       }),

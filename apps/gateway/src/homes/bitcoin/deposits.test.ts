@@ -5,6 +5,7 @@ import {
   memoScript,
   readRecoveryFile,
   readRegistration,
+  refundable,
   refundOwner,
   type DepositTerms,
 } from '@isthmus/chains';
@@ -41,10 +42,13 @@ async function asked(change: Record<string, unknown> = {}): Promise<DepositAddre
   expect([response.status, await response.clone().text()]).toEqual([200, expect.anything()]);
   return (await response.json()) as DepositAddressAnswer;
 }
-async function refused(change: Record<string, unknown>): Promise<[code: string, field: string | undefined]> {
+async function refusal(change: Record<string, unknown>) {
   const response = await post('/v1/deposit-addresses', terms(change));
-  const body = (await response.json()) as { code: string; errors?: { name: string }[] };
-  return [body.code, body.errors?.[0]?.name];
+  return (await response.json()) as { code: string; errors?: { name: string; reason: string }[] };
+}
+async function refused(change: Record<string, unknown>): Promise<[code: string, field: string | undefined]> {
+  const { code, errors } = await refusal(change);
+  return [code, errors?.[0]?.name];
 }
 const idOf = (tx: string, vout = 0) => depositId(`${BITCOIN}:${tx}:${vout}`);
 const transfer = (id: string) => world.get<Detail>(`/v1/transfers/${id}`).catch(() => null);
@@ -117,6 +121,19 @@ describe('a deposit address', () => {
     expect(await refused({ more: 1 })).toEqual(['bad-request', 'body']);
     expect(await slots()).toBe(before);
   });
+
+  it.each([
+    ['an address of mainnet', { address: '1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2' }, /address of mainnet.*Write a regtest/],
+    ['a mistyped address', { address: 'mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfm' }, /checksum.*mistyped/],
+    ['a mistyped witness address', { address: `${'bcrt1q'}${'q'.repeat(38)}` }, /checksum.*mistyped/],
+    ['a key that is none', { key: '02'.padEnd(66, 'f') }, /compressed public key/],
+    ['a secret key', { key: '07'.repeat(32) }, /compressed public key.*Never the secret/],
+    ['an address as a key', { key: 'mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn' }, /compressed public key/],
+  ])('X1 says what is wrong with %s for the refund', async (_, refund, reason) => {
+    expect((await refusal({ refund })).errors).toEqual([
+      expect.objectContaining({ reason: expect.stringMatching(reason) }),
+    ]);
+  });
 });
 
 describe('what is paid to it', () => {
@@ -143,6 +160,9 @@ describe('what is paid to it', () => {
     const final = await state(id, 'attesting');
     expect(final.timeline.map(({ kind }) => kind)).toEqual(['seen', 'seen', 'final']);
     const { payments, tip } = await world.get<DepositAddressDetail>(`/v1/deposit-addresses/${address}`);
+    // As `isthmus btc refund` tells it.
+    const coin = { txid: tx.getId(), vout: 0, value: 50_000n, confirmations: 2 };
+    const [early] = refundable({ refundAfter: 100 }, { height: Number(tip), coins: [coin] }).early;
     expect(payments).toEqual([
       {
         transfer: id,
@@ -155,7 +175,7 @@ describe('what is paid to it', () => {
         required: 2,
         state: 'final',
         minted: false,
-        refundFrom: Number(tip) - 1 + 100,
+        refundFrom: early?.opensAt,
         spentBy: null,
         refunded: false,
       },

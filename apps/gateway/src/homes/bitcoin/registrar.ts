@@ -13,6 +13,7 @@ import {
   depositScript,
   encodeRegistration,
   parseAddress,
+  refundKey,
   refundOwner,
   writeRefundOwner,
   type BitcoinNetwork,
@@ -98,7 +99,7 @@ export class Registrar {
       required: r.required ?? 1,
       state: r.standing,
       minted: r.minted === true,
-      refundFrom: r.height + r.refund_after,
+      refundFrom: r.height + r.refund_after - 1,
       spentBy: r.spent_by,
       refunded: r.refunded,
     }));
@@ -108,15 +109,16 @@ export class Registrar {
   private termsOf({ recipient, tags, refund, refundAfter }: AddressRequest): DepositTerms {
     const vault = this.sets.current;
     if (!vault) throw notReady();
-    const owner = 'key' in refund ? refund.key : refund.address;
-    const named = 'key' in refund ? 'refund.key' : 'refund.address';
     const terms = {
       network: this.network,
       vault: vault.keys,
       process: this.asset.process,
       recipient,
       tags,
-      refund: fieldOf(named, () => refundOwner(owner, this.network)),
+      refund:
+        'key' in refund
+          ? fieldOf('refund.key', () => refundKey(refund.key))
+          : fieldOf('refund.address', () => refundOwner(refund.address, this.network)),
       refundAfter: refundAfter ?? this.config.chain.refundAfter,
     };
     fieldOf('refundAfter', () => this.checkRefundAfter(terms.refundAfter));
