@@ -6,8 +6,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { devAccount, guardianNames, startStack, type Stack, type StackPorts } from '@isthmus/devnet';
-import { freePort, freePorts } from '@isthmus/store';
+import { devAccount, startStack, type Stack, type StackPorts } from '@isthmus/devnet';
+import { freePort, freePorts, guardianNames } from '@isthmus/store';
 import { compileContracts } from '../contracts/ethereum/compile.js';
 import { atLeast, atMost, type Figure } from './figure.js';
 

@@ -1,9 +1,11 @@
 /** Bitcoin and Solana on the real stack: there and back by what people are given, whoever is killed on the way. */
+import type { ReplayReport } from '@isthmus/arweave';
 import { devAccount } from '@isthmus/devnet';
 import { GatewayClient, type AssetAnswer } from '../apps/cli/src/gateway-client.js';
 import { BitcoinDemo } from '../apps/cli/src/demo/bitcoin.js';
 import type { DemoChain } from '../apps/cli/src/demo/demo-chain.js';
 import { SolanaDemo } from '../apps/cli/src/demo/solana.js';
+import { isthmus } from './isthmus.js';
 import { Stage } from './stage.js';
 
 const HOLDER = 3;
@@ -11,7 +13,7 @@ let stage: Stage;
 let assets: AssetAnswer[];
 
 beforeAll(async () => {
-  stage = await Stage.open({ homes: true });
+  stage = await Stage.open({ homes: true, arweaveBlockMs: 500 });
   ({ assets } = await stage.get<{ assets: AssetAnswer[] }>('/v1/assets'));
 });
 afterAll(() => stage.close());
@@ -78,4 +80,22 @@ describe.each([
     const { supply, inFlight, ok } = await stage.books(asset.id);
     expect({ supply, inFlight, ok }).toEqual({ supply: String(credited - back), inFlight: '0', ok: true });
   });
+});
+
+it('I11 everything on three families of chains is rebuilt from Arweave and their nodes: state, index, and the books that the gateway shows', async () => {
+  const holder = devAccount(HOLDER).address;
+  await stage.transfer(`source=${await stage.deposit(10n ** 17n, holder)}`, 'minted');
+  await stage.settled(assets.map((a) => a.process));
+  const nodes = [`eip155:31337=${stage.stack.rpcUrl}`, ...stage.stack.homes.map((h) => `${h.chain}=${h.rpcUrl}`)];
+  const from = ['--from', stage.stack.arweave?.url ?? '', '--scheduler', await stage.scheduler()];
+  const compare = ['--compare', stage.stack.gatewayUrl, '--json'];
+  const { code, out, err } = await isthmus('replay', ...from, ...compare, '--rpc', ...nodes);
+  expect([code, err]).toEqual([0, '']);
+  const { report, different } = JSON.parse(out) as { report: ReplayReport; different: string[] };
+  expect(different).toEqual([]);
+  const { books } = await stage.get<{ books: { asset: string; locked: string }[] }>('/v1/books');
+  const told = ({ asset, locked, supply, inFlight, releasedUnattested }: Partial<ReplayReport['books'][number]>) =>
+    [asset, locked, supply, inFlight, releasedUnattested].join(' ');
+  expect(report.books.map(told).toSorted()).toEqual(books.map(told).toSorted());
+  expect(books).toHaveLength(assets.length);
 });

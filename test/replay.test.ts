@@ -1,9 +1,8 @@
 /** I11 on real processes: `isthmus replay` of a running stack comes to what it shows; its database dropped while it runs, it is rebuilt and goes on. */
-import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { devAccount } from '@isthmus/devnet';
-import { projectRoot } from '@isthmus/store';
 import pg from 'pg';
+import { isthmus } from './isthmus.js';
 import { Stage } from './stage.js';
 
 const HOLDER = 1;
@@ -16,34 +15,10 @@ let from: string;
 
 beforeAll(async () => {
   stage = await Stage.open({ arweaveBlockMs: 200 });
-  const { ao } = await stage.get<{ ao: { scheduler: string } }>('/v1/chains');
-  scheduler = ao.scheduler;
+  scheduler = await stage.scheduler();
   from = stage.stack.arweave?.url ?? '';
 });
 afterAll(() => stage.close());
-
-/** `isthmus` with these words: its exit code, and what it said. */
-function isthmus(...words: string[]): Promise<{ code: number; out: string; err: string }> {
-  const entry = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
-  return new Promise((resolve) =>
-    execFile(process.execPath, [entry, ...words], { maxBuffer: 16 * 1024 * 1024 }, (error, out, err) =>
-      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err }),
-    ),
-  );
-}
-
-/** Until nothing of the schedules is left to settle. */
-const settled = () =>
-  stage.until('everything is settled', async () => {
-    const { waiting } = await stage.get<{ waiting: { slots: number } }>('/v1/settlement');
-    const state = await stage.get<{ processes: { process: string; slot: number }[] }>('/v1/state');
-    const head = await stage.get<{ assignment: { tags: { name: string; value: string }[] } }>(
-      `/su/${stage.coin.process}/latest`,
-    );
-    const nonce = Number(head.assignment.tags.find((t) => t.name === 'Nonce')?.value);
-    const slot = state.processes.find((p) => p.process === stage.coin.process)?.slot;
-    return waiting.slots === 0 && slot === nonce;
-  });
 
 const own = (): string[] => ['--from', from, '--scheduler', scheduler];
 
@@ -69,7 +44,7 @@ async function thereAndBack(): Promise<void> {
 
 it('I11 a fresh machine comes to the state and index that the gateway shows, books and all', async () => {
   await thereAndBack();
-  await settled();
+  await stage.settled([stage.coin.process]);
   const rpc = stage.stack.rpcUrl;
   const whole = ['--from', from, '--scheduler', scheduler, '--compare', stage.stack.gatewayUrl];
   const said = await isthmus('replay', ...whole, '--rpc', rpc, '--json');
@@ -84,7 +59,7 @@ it('I11 a fresh machine comes to the state and index that the gateway shows, boo
 });
 
 it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arweave and goes on; nothing is lost or doubled', async () => {
-  await settled();
+  await stage.settled([stage.coin.process]);
   const before = await stage.get<{ state: string; sequence: number }>('/v1/state');
   await dropDatabase();
   const into = await isthmus('replay', ...own(), '--into', stage.stack.postgres.databases.url('gateway'));
@@ -95,13 +70,13 @@ it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arwe
   await thereAndBack();
   const owed = String(2n * (DEPOSIT - BACK));
   expect(await stage.books()).toMatchObject({ locked: owed, supply: owed, inFlight: '0', ok: true });
-  await settled();
+  await stage.settled([stage.coin.process]);
   const said = await isthmus('replay', '--from', from, '--scheduler', scheduler, '--compare', stage.stack.gatewayUrl);
   expect([said.code, said.out]).toEqual([0, expect.stringContaining('equal to what')]);
 });
 
 it('I11 I12 slots that guardians have seen and nobody has settled come from the guardians: the rebuilt gateway forks nothing', async () => {
-  await settled();
+  await stage.settled([stage.coin.process]);
   const pull = (lever: string) => fetch(`${from}/devnet/${lever}`, { method: 'POST' });
   const guardians = stage.guardianUrls;
   const { sequence } = await stage.get<{ sequence: number }>('/v1/state');
@@ -138,7 +113,7 @@ it('I11 I12 slots that guardians have seen and nobody has settled come from the 
   const owed = String(4n * (DEPOSIT - BACK));
   expect(await stage.books()).toMatchObject({ locked: owed, supply: owed, inFlight: '0', ok: true });
   for (const url of guardians) expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ ready: true });
-  await settled();
+  await stage.settled([stage.coin.process]);
   const compared = await isthmus('replay', ...own(), '--compare', stage.stack.gatewayUrl);
   expect([compared.code, compared.out]).toEqual([0, expect.stringContaining('equal to what')]);
 });

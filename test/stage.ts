@@ -7,9 +7,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, ethereumSigner } from '@isthmus/ao';
 import { aoAddressToBytes } from '@isthmus/bridge';
 import { encodeCoinDeposit } from '@isthmus/chains';
-import { devAccount, devKey, guardianNames, receiptOf, startStack, type DevAsset, type Stack } from '@isthmus/devnet';
+import { devAccount, devKey, receiptOf, startStack, type DevAsset, type Stack } from '@isthmus/devnet';
 import type { AosModule } from '@isthmus/founding';
-import { freePort, freePorts } from '@isthmus/store';
+import { freePort, freePorts, guardianNames } from '@isthmus/store';
 import { createPublicClient, createTestClient, createWalletClient, http, zeroAddress, type Hex } from 'viem';
 import { foundry } from 'viem/chains';
 import { compileContracts } from '../contracts/ethereum/compile.js';
@@ -190,6 +190,28 @@ export class Stage {
     });
     const { Messages } = (await response.json()) as { Messages: { Data: string }[] };
     return BigInt(Messages[0]?.Data ?? '-1');
+  }
+
+  /** Address of the gateway's scheduler. */
+  async scheduler(): Promise<string> {
+    return (await this.get<{ ao: { scheduler: string } }>('/v1/chains')).ao.scheduler;
+  }
+
+  /** Until nothing of these processes' schedules is left to settle. */
+  settled(processes: readonly string[]): Promise<unknown> {
+    return this.until('everything is settled', async () => {
+      const { waiting } = await this.get<{ waiting: { slots: number } }>('/v1/settlement');
+      const state = await this.get<{ processes: { process: string; slot: number }[] }>('/v1/state');
+      const slots = new Map(state.processes.map((p) => [p.process, p.slot]));
+      const heads = await Promise.all(processes.map((process) => this.head(process)));
+      return waiting.slots === 0 && processes.every((process, i) => slots.get(process) === heads[i]);
+    });
+  }
+
+  /** Newest slot of a schedule. */
+  async head(process: string): Promise<number> {
+    const head = await this.get<{ assignment: { tags: { name: string; value: string }[] } }>(`/su/${process}/latest`);
+    return Number(head.assignment.tags.find((t) => t.name === 'Nonce')?.value);
   }
 
   async books(asset = this.coin.id): Promise<{ locked: string; supply: string; inFlight: string; ok: boolean }> {

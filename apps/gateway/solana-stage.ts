@@ -30,7 +30,7 @@ export class SolanaStage extends Served {
 
   private constructor(
     readonly world: SolanaWorld,
-    private readonly cluster: TestCluster,
+    readonly cluster: TestCluster,
     /** CAIP-2 */
     readonly chain: string,
     ...served: ConstructorParameters<typeof Served>

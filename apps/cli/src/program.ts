@@ -123,11 +123,11 @@ export function program(): Command {
     .option('--scheduler <address>', 'whose settlement to read')
     .option('--process <id...>', 'token processes to take for the bridge’s; otherwise those the scheduler names')
     .option(
-      '--rpc <url...>',
-      'sources of the chain, of which more than half must agree: holds the books against the vault',
+      '--rpc <chain=url...>',
+      'sources of the home chains (<CAIP-2>=<url>, or <url> where there is one), of which more than half must agree: holds the books against the vaults',
     )
-    .option('--chain <id>', 'which home chain --rpc is of (CAIP-2), where there are several')
-    .option('--from-block <number>', 'the vault is not older than this block')
+    .option('--chain <id>', 'which home chain those of --rpc are of that name none')
+    .option('--from-block <number>', 'on Ethereum no vault is older than this block')
     .option('--checkpoint', 'begin each process at its newest checkpoint')
     .option('--into <database url>', 'rebuild into this empty database, for a gateway to go on with')
     .option(

@@ -6,13 +6,12 @@ import { fork, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { signerOfFile } from '@isthmus/ao';
 import type { Finding, ReplayMessage, ReplayReport, ReplayRequest } from '@isthmus/arweave';
-import { CHAIN_ID } from '@isthmus/devnet';
 import { projectRoot, stateFolder } from '@isthmus/store';
 import { assertAnswers, differences } from './replay-compare.js';
 import { ProgressLine } from './replay-progress.js';
 import { runningStack } from './running.js';
 import { CommandError } from './said.js';
-import { portsInUse } from './settings.js';
+import { localSources, portsInUse } from './settings.js';
 
 /** Exit code when it could not be done; 1 says that something is wrong with what was settled. */
 const COULD_NOT = 2;
@@ -45,6 +44,8 @@ export async function replay(options: ReplayOptions): Promise<void> {
     console.log(JSON.stringify({ ok: different.length === 0, report, compared: compare ?? null, different }));
   else console.log(words(report, compare, different));
   if (report.stopped.length > 0) throw new CommandError(stoppedWords(report), COULD_NOT);
+  const early = report.books.flatMap((book) => book.early.map((payment) => ({ ...payment, process: book.process })));
+  if (early.length > 0) throw new CommandError(early.map(earlyWords).join('\n'), COULD_NOT);
   if (different.length > 0) throw new CommandError(`${compare} shows another state than what is on Arweave gives.`);
 }
 
@@ -69,7 +70,8 @@ function plan(options: ReplayOptions): { request: ReplayRequest; compare: string
     );
   const local = (port: number): string => `http://127.0.0.1:${port}`;
   const own = scheduler ?? signerOfFile(path.join(home, 'keys', 'scheduler.key')).address;
-  const source = rpc === undefined ? { rpc: [local(ports.anvil)], chain: `eip155:${CHAIN_ID}` } : { rpc, chain };
+  const source =
+    rpc === undefined ? { rpc: localSources(home).map(({ chain: of, url }) => `${of}=${url}`) } : { rpc, chain };
   const request = { ...more, from: local(ports.arweave ?? 0), scheduler: own, ...source };
   return { request, compare: compare ?? local(ports.gateway) };
 }
@@ -162,6 +164,9 @@ function words(report: ReplayReport, compare: string | undefined, different: rea
     );
   return lines.join('\n');
 }
+
+const earlyWords = ({ process: at, number, tx }: { process: string; number: string; tx: string }): string =>
+  `Transaction ${tx} pays withdrawal ${number} of ${at}, and nothing that is settled explains it: replay again once more is settled.`;
 
 const stoppedWords = ({ stopped }: ReplayReport): string =>
   stopped

@@ -1,8 +1,8 @@
 /** Which ports the local stack takes, or has taken: the environment over the defaults, checked before anything starts. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { guardianNames, type StackPorts } from '@isthmus/devnet';
-import { stateFolder } from '@isthmus/store';
+import type { StackPorts } from '@isthmus/devnet';
+import { guardianNames, stateFolder } from '@isthmus/store';
 import { z } from 'zod';
 import { CommandError } from './said.js';
 
@@ -76,6 +76,14 @@ function portsTaken(home: string): Partial<StackPorts> {
     ...Object.fromEntries(nodes),
     ...(guardian && { guardians: guardian.port }),
   };
+}
+
+const home = z.object({ chain: z.object({ id: z.string(), rpcUrls: z.array(z.string()) }) });
+
+/** Where the local stack's gateway reads its home chains, with logins; none when it was never started there. */
+export function localSources(folder: string): { chain: string; url: string }[] {
+  const homes = z.object({ homes: z.array(home) }).safeParse(configIn(folder, 'gateway')).data?.homes ?? [];
+  return homes.flatMap(({ chain: { id, rpcUrls } }) => rpcUrls.map((url) => ({ chain: id, url })));
 }
 
 function configIn(home: string, name: string): unknown {

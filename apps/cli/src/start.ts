@@ -1,8 +1,8 @@
 /** `isthmus start`: everything local, up and watched until Ctrl-C. */
 import fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { devAccount, devKey, guardianNames, startStack, watchOver, type Stack, type StackPorts } from '@isthmus/devnet';
-import { portInUse, stateFolder } from '@isthmus/store';
+import { devAccount, devKey, startStack, watchOver, type Stack, type StackPorts } from '@isthmus/devnet';
+import { guardianNames, portInUse, stateFolder } from '@isthmus/store';
 import { compileContracts } from '../../../contracts/ethereum/compile.js';
 import { claimHome, refuseRunning } from './running.js';
 import { CommandError } from './said.js';

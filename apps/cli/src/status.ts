@@ -1,6 +1,6 @@
 /** How a running stack does: each part's own answer, and the books. */
-import { guardianNames } from '@isthmus/devnet';
 import { formatUnits } from '@isthmus/bridge';
+import { guardianNames } from '@isthmus/store';
 import { GatewayClient, type AssetAnswer, type BooksAnswer } from './gateway-client.js';
 import { CommandError } from './said.js';
 import { portsInUse } from './settings.js';

@@ -7,7 +7,7 @@ import type { EvaluationResult, Item } from './types.js';
 /** Results read at once take about this much; one is read however large it is. */
 const MAX_BYTES = 32 * 1024 * 1024;
 
-export class StoredSlots implements Pick<AoEngine, 'slots' | 'head' | 'spawn'> {
+export class StoredSlots implements Pick<AoEngine, 'slots' | 'head' | 'spawn' | 'message'> {
   constructor(private readonly database: DataSource) {}
 
   async slots(process: string, fromNonce: number, limit: number): Promise<EngineSlot[]> {
@@ -38,5 +38,13 @@ export class StoredSlots implements Pick<AoEngine, 'slots' | 'head' | 'spawn'> {
   async spawn(process: string): Promise<Item | null> {
     const rows: { item: Buffer }[] = await this.database.query('select item from process where id = $1', [process]);
     return rows[0] ? parseItem(rows[0].item) : null;
+  }
+
+  async message(id: string): Promise<Item | null> {
+    const rows: { message: Buffer }[] = await this.database.query(
+      'select message from assignment where message_id = $1 limit 1',
+      [id],
+    );
+    return rows[0] ? parseItem(rows[0].message) : null;
   }
 }

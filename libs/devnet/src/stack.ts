@@ -6,6 +6,7 @@ import { ethereumSigner, parseItem, signerOfFile } from '@isthmus/ao';
 import { tokenModule, type AosModule } from '@isthmus/founding';
 import {
   ConfigError,
+  guardianNames,
   projectRoot,
   readKeyFile,
   startEmbeddedPostgres,
@@ -24,7 +25,6 @@ import { startLocalSolana } from './local-solana.js';
 import { SupervisedChild } from './supervisor.js';
 
 export const CHAIN_ID = 31_337;
-const GUARDIANS = 3;
 const THRESHOLD = 2;
 const PAUSE_THRESHOLD = 1;
 /** Anvil's account the relayer pays gas from. */
@@ -190,10 +190,6 @@ async function raise(options: StackOptions, stops: (() => Promise<void>)[], stop
   const guardians = await Promise.all(starting);
   part('guardians');
   return { gatewayUrl, rpcUrl: anvil.url, deployment, postgres, anvil, arweave, homes, gateway, guardians, stop };
-}
-
-export function guardianNames(): string[] {
-  return Array.from({ length: GUARDIANS }, (_, i) => `guardian_${i + 1}`);
 }
 
 function built(folder: string): string {

@@ -29,6 +29,12 @@ export function tokenSource(): Buffer {
 /** What a token's source goes by: its SHA-256, hex. */
 export const sourceHash = (source: Uint8Array): string => createHash('sha256').update(source).digest('hex');
 
+/** Guardians of the local stack. */
+const GUARDIANS = 3;
+
+/** What the local stack calls its guardians, and the files of each. */
+export const guardianNames = (): string[] => Array.from({ length: GUARDIANS }, (_, i) => `guardian_${i + 1}`);
+
 /** Where an embedded stack keeps its state: ISTHMUS_HOME, or `.isthmus` in the project. */
 export function stateFolder(env: NodeJS.ProcessEnv = process.env): string {
   return path.resolve(env['ISTHMUS_HOME'] ?? path.join(projectRoot(), '.isthmus'));

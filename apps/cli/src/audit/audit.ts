@@ -6,11 +6,11 @@ import { IsthmusNetwork, parseItem, tagOf } from '@isthmus/ao';
 import { ArweaveSource } from '@isthmus/arweave';
 import { AuditError, Auditor, csvOf, SettledNetwork, type AuditorOptions, type AuditReport } from '@isthmus/audit';
 import { BridgeError, familyOf, type ChainFamily } from '@isthmus/bridge';
-import { localBitcoinUrl, type Deployment } from '@isthmus/devnet';
+import type { Deployment } from '@isthmus/devnet';
 import { sourceHash, stateFolder, tokenSource } from '@isthmus/store';
 import { answerIn, askGateway } from '../ask-gateway.js';
 import { CommandError } from '../said.js';
-import { portsInUse } from '../settings.js';
+import { localSources, portsInUse } from '../settings.js';
 import { inWords, isAllShown, jsonOf } from './words.js';
 
 /** Nothing is wrong; money is or may be gone; only something takes too long; no audit could be made. */
@@ -196,7 +196,7 @@ async function whatToAudit(options: AuditOptions): Promise<() => AuditorOptions>
       'Which processes are audited? Name them with --process, or a --gateway that lists them.',
       EXIT['not-made'],
     );
-  const rpcUrls = options.rpc ?? (isLocal ? [localNode(options.chain)] : []);
+  const rpcUrls = options.rpc ?? (isLocal ? localNodes(options.chain) : []);
   if (rpcUrls.length === 0) throw new CommandError('Name RPC sources of the chain with --rpc.', EXIT['not-made']);
   const scheduler = options.scheduler ?? known?.scheduler;
   if (from !== undefined && scheduler === undefined)
@@ -237,13 +237,11 @@ async function localStack(chain: string | undefined): Promise<Known> {
   return { processes, startHeight: BigInt(deployBlock), scheduler: spawn && tagOf(spawn, 'Scheduler') };
 }
 
-/** The local stack's own node of a chain, with its login where it has one. */
-function localNode(chain: string | undefined): string {
-  const { anvil, bitcoin, solana } = portsInUse(process.env);
-  const family = chain === undefined ? 'eip155' : familyIn(chain);
-  if (family === 'bip122') return localBitcoinUrl(stateFolder(), bitcoin);
-  return `http://127.0.0.1:${family === 'solana' ? solana : anvil}`;
-}
+/** The local stack's own nodes of a chain, Ethereum's unless told, with their logins where they have any. */
+const localNodes = (chain: string | undefined): string[] =>
+  localSources(stateFolder())
+    .filter((source) => (chain === undefined ? source.chain.startsWith('eip155:') : source.chain === chain))
+    .map(({ url }) => url);
 
 /** @throws CommandError for what names no chain */
 function familyIn(chain: string): ChainFamily {

@@ -26,6 +26,7 @@ import {
 import type { DataSource } from 'typeorm';
 import { z } from 'zod';
 import { StateStore } from '../state/state-store.js';
+import type { ChainSources } from './chain/books.js';
 import { ReplayError } from './error.js';
 import { rebuild, type Rebuilt } from './rebuild.js';
 import { reportOf } from './report.js';
@@ -42,12 +43,20 @@ const databaseAddress = z.url({
 const aoId = z
   .string()
   .regex(/^[A-Za-z0-9_-]{43}$/, 'Write an id or address of AO: 43 characters of A-Z, a-z, 0-9, - and _.');
+/** `<url>`, or `<chain>=<url>`. */
+const source = z.string().transform((text, context) => {
+  const [, chain, url = ''] = /^(?:([a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32})=)?(.*)$/.exec(text) ?? [];
+  const { data, success } = webAddress.safeParse(url);
+  if (success) return { chain, url: data };
+  context.addIssue({ code: 'custom', message: 'Write a source as https://host, or <chain>=https://host (CAIP-2).' });
+  return z.NEVER;
+});
 const request = z.strictObject({
   from: webAddress,
   scheduler: aoId,
   processes: z.array(aoId).optional(),
-  rpc: z.array(webAddress).max(16).default([]),
-  /** Which home chain `rpc` is of. */
+  rpc: z.array(source).max(64).default([]),
+  /** Which home chain those of `rpc` are of that name none. */
   chain: z.string().max(64).optional(),
   fromBlock: z.int().min(0).default(0),
   checkpoint: z.boolean().default(false),
@@ -84,14 +93,15 @@ async function main(): Promise<number> {
       goOn: asked.into !== undefined,
       processes: asked.processes,
       tails,
-      chain: asked.rpc.length > 0 ? { chain: asked.chain, urls: asked.rpc, fromBlock: asked.fromBlock } : undefined,
+      chains: asked.rpc.length > 0 ? { sources: sourcesIn(asked), fromBlock: asked.fromBlock } : undefined,
       onProgress: sometimes(),
     });
     const took = performance.now() - began;
     if (asked.dump !== undefined) await dump(asked.dump, database, rebuilt);
     const peakBytes = process.resourceUsage().maxRSS * 1024;
     tell({ kind: 'done', report: reportOf(asked.scheduler, rebuilt, took, peakBytes) });
-    return rebuilt.stopped.length > 0 ? 2 : 0;
+    const isJudged = rebuilt.stopped.length === 0 && rebuilt.books.every(({ early }) => early.length === 0);
+    return isJudged ? 0 : 2;
   } finally {
     await close();
   }
@@ -104,6 +114,9 @@ function requestOf(json: string): z.output<typeof request> {
   const words = error.issues.map(({ path: at, message }) => `--${OPTIONS[String(at[0])] ?? String(at[0])}: ${message}`);
   throw new ReplayError('bad-request', words.join('\n'));
 }
+
+const sourcesIn = ({ rpc, chain: otherwise }: z.output<typeof request>): ChainSources[] =>
+  rpc.map(({ chain = otherwise, url }) => ({ chain, urls: [url] }));
 
 /** Before hours of work, not after them. @throws ReplayError */
 function assertWritable(file: string): void {

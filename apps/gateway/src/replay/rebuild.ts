@@ -21,7 +21,8 @@ import { StateStore, type StateAt } from '../state/state-store.js';
 import { DecisionStore } from '../transfers/decision-store.js';
 import { Projector } from '../transfers/projector.js';
 import { TransferStore } from '../transfers/transfer-store.js';
-import { checkBooks, type ChainOptions, type ReplayedBooks } from './chain-books.js';
+import type { ReplayedBooks } from './chain/asset-books.js';
+import { checkBooks, type ChainOptions } from './chain/books.js';
 import { ReplayError } from './error.js';
 import { ResultsLedger } from './results-ledger.js';
 import { ScheduleTables } from './schedule-tables.js';
@@ -44,8 +45,8 @@ export interface RebuildOptions {
   processes?: readonly string[] | undefined;
   /** What guardians have kept beyond what was settled, for a gateway to go on behind it; not from checkpoints. */
   tails?: readonly TailSource[];
-  /** Read the chain too, and hold the books against it; not from checkpoints. */
-  chain?: ChainOptions | undefined;
+  /** Read the home chains too, and hold the books against them; not from checkpoints. */
+  chains?: ChainOptions | undefined;
   /** A gateway is to go on with the database. */
   goOn?: boolean;
   onProgress?: (progress: ReplayProgress) => void;
@@ -63,7 +64,7 @@ export interface Rebuilt {
   fromCheckpoints: number | null;
   /** Whether its index says something: from checkpoints on there are not all events. */
   indexed: boolean;
-  /** Books held against the chain; none when it was not read. */
+  /** Books held against their chains; none when none was read. */
   books: ReplayedBooks[];
   /** Slots behind the last seal, from tails. */
   tail: TakenTail[];
@@ -153,7 +154,7 @@ class Rebuild {
     if (options.processes) await tables.pin(options.processes);
     if (options.checkpoint) await this.takeTotals();
     else await this.project();
-    const books = options.checkpoint || !options.chain ? [] : await this.readChain(options.chain);
+    const books = options.checkpoint || !options.chains ? [] : await this.readChains(options.chains);
     if (options.goOn) await this.prepareGateway();
     await tables.end();
     const { bundles, bytes } = this;
@@ -269,9 +270,9 @@ class Rebuild {
     for (const { process, id } of assets) await this.checkTotals(process, id);
   }
 
-  private readChain(chain: ChainOptions): Promise<ReplayedBooks[]> {
-    this.say('reading the chain');
-    return checkBooks(this.options.database, this.tables.assets, chain);
+  private readChains(chains: ChainOptions): Promise<ReplayedBooks[]> {
+    this.say('reading the chains');
+    return checkBooks(this.options.database, this.tables.assets, chains);
   }
 
   /** Assets whose process is settled by now: a notice may come before its process. */

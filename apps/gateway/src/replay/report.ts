@@ -26,7 +26,7 @@ export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: numb
       burned: String(a.burned),
       released: String(a.released),
     })),
-    books: books.map(({ asset, process, height, locked, supply, inFlight, releasedUnattested }) => ({
+    books: books.map(({ asset, process, height, locked, supply, inFlight, releasedUnattested, early }) => ({
       asset,
       process,
       height: String(height),
@@ -34,6 +34,7 @@ export function reportOf(scheduler: string, rebuilt: Rebuilt, milliseconds: numb
       supply: String(supply),
       inFlight: String(inFlight),
       releasedUnattested: String(releasedUnattested),
+      early: early.map(({ number, tx }) => ({ number: String(number), tx })),
     })),
     tail,
     stopped,

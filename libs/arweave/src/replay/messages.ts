@@ -8,9 +8,9 @@ export interface ReplayRequest {
   scheduler: string;
   /** Token processes to take for assets; all that the scheduler names unless told. */
   processes?: readonly string[] | undefined;
-  /** RPC sources of a home chain; without them none is read. */
+  /** RPC sources of home chains, `<chain>=<url>` or `<url>`; without them none is read. */
   rpc?: readonly string[] | undefined;
-  /** Which home chain they are of (CAIP-2); told where there are several. */
+  /** Which home chain those are of that name none (CAIP-2); told where there are several. */
   chain?: string | undefined;
   /** The vault is not older than this block. */
   fromBlock?: number | undefined;
@@ -24,7 +24,7 @@ export interface ReplayRequest {
   dump?: string | undefined;
 }
 
-export type ReplayPhase = 'reading' | 'evaluating' | 'indexing' | 'projecting' | 'reading the chain';
+export type ReplayPhase = 'reading' | 'evaluating' | 'indexing' | 'projecting' | 'reading the chains';
 
 /** How far a replay is. */
 export interface ReplayProgress {
@@ -60,7 +60,7 @@ export interface ReplayReport {
   peakBytes: number;
   processes: { process: string; slot: number; assignment: string; hashChain: string; results: string | null }[];
   assets: { asset: string; process: string; minted: string; burned: string; released: string }[];
-  /** Held against the chain; none when it was not read. */
+  /** Held against their home chains; none when none was read. */
   books: {
     asset: string;
     process: string;
@@ -69,6 +69,8 @@ export interface ReplayReport {
     supply: string;
     inFlight: string;
     releasedUnattested: string;
+    /** Payments of withdrawals that no settled slot has; at most 100. */
+    early: { number: string; tx: string }[];
   }[];
   /** Slots behind the last seal, from tails; the state does not count them. */
   tail: { process: string; from: number; to: number }[];

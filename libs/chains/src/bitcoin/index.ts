@@ -22,7 +22,7 @@ export * from './header-table.js';
 export * from './headers.js';
 export { publicKeyOf, secretIn } from './keys.js';
 export * from './memo.js';
-export { MAX_NAMES_BYTES, namesScript } from './names.js';
+export { MAX_NAMES_BYTES, namesIn, namesScript } from './names.js';
 export * from './network.js';
 export * from './proposal.js';
 export * from './recovery.js';

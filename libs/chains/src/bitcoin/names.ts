@@ -19,6 +19,25 @@ export function namesScript(numbers: readonly bigint[]): Uint8Array {
   return Uint8Array.of(OP_RETURN, data.length, ...data);
 }
 
+/** The withdrawals an output script names; null when it names none, or not as `namesScript` writes it. */
+export function namesIn(script: Uint8Array): bigint[] | null {
+  const data = script.subarray(2);
+  if (script[0] !== OP_RETURN || script[1] !== data.length || data.length === 0 || data.length > MAX_NAMES_BYTES)
+    return null;
+  const numbers: bigint[] = [];
+  let [step, shift] = [0n, 0n];
+  for (const byte of data) {
+    step |= BigInt(byte & 0x7f) << shift;
+    shift += 7n;
+    if (byte >= 0x80) continue;
+    if (step === 0n) return null; // the same again
+    numbers.push((numbers.at(-1) ?? 0n) + step);
+    [step, shift] = [0n, 0n];
+  }
+  const isWritten = shift === 0n && Buffer.compare(namesScript(numbers), script) === 0;
+  return isWritten ? numbers : null;
+}
+
 /** How many of the first of these numbers, which ascend, one output can name. */
 export function namable(numbers: readonly bigint[]): number {
   let count = numbers.length;

@@ -50,16 +50,23 @@ interface CoinRow {
   refund_after: number | null;
 }
 
+/** What the index needs to know of a home. */
+export interface IndexedBitcoin {
+  chain: Pick<BitcoinHomeConfig['chain'], 'headerAnchor'>;
+  assets: readonly Pick<BitcoinHomeConfig['assets'][number], 'id' | 'process'>[];
+}
+
 export class BitcoinIndex implements CoinIndex {
   private readonly chain: string;
   private opened: Promise<HeaderChain> | null = null;
   private watcher: BitcoinWatcher<AddressTerms> | null = null;
   private cursor: BitcoinCursor | null = null;
+  private moreToRead = true;
   /** One look after another: whoever reads the books looks too. */
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly config: BitcoinHomeConfig,
+    private readonly config: IndexedBitcoin,
     private readonly database: DataSource,
     private readonly pool: BitcoinPool,
     private readonly store: TransferStore,
@@ -71,6 +78,11 @@ export class BitcoinIndex implements CoinIndex {
   /** Newest block whose transactions are known; null before the first look. */
   get tip(): number | null {
     return this.cursor?.height ?? null;
+  }
+
+  /** Whether there is more to read than the last look read. */
+  get isBehind(): boolean {
+    return this.moreToRead;
   }
 
   /** One look: what was registered, then new blocks. @throws AgreementLost, BitcoinFinalityViolated, EngineError */
@@ -96,7 +108,9 @@ export class BitcoinIndex implements CoinIndex {
 
   private async look(): Promise<void> {
     const headers = await this.open();
+    const { hash: before } = headers.tip;
     await this.pool.sync(headers);
+    this.moreToRead = headers.tip.hash !== before;
     // After the headers and before any block: what was registered before it was paid is known in time, and the vault itself before all.
     const terms = (await this.addresses.follow()) ? this.addresses.home : null;
     if (!terms) return;
@@ -120,11 +134,12 @@ export class BitcoinIndex implements CoinIndex {
       crashPoint('index.after-commit');
       cursor = this.cursor = step.cursor;
     }
+    this.moreToRead ||= this.cursor?.blockHash !== headers.tip.hash;
     await this.count(watcher, headers, terms);
     this.store.announce();
   }
 
-  private get asset(): BitcoinHomeConfig['assets'][number] {
+  private get asset(): IndexedBitcoin['assets'][number] {
     const [asset] = this.config.assets;
     if (!asset) throw new Error('A home on Bitcoin has one asset.');
     return asset;

@@ -69,6 +69,12 @@ export class ChainIndex {
     this.store.announce();
   }
 
+  /** The deposits among logs, as they are kept. */
+  depositsIn(logs: readonly VaultLog[]): NewDeposit[] {
+    const at = new Date();
+    return logs.flatMap((log) => (log.type === 'deposited' ? (this.deposit(log, at) ?? []) : []));
+  }
+
   private async keep(manager: EntityManager, logs: readonly VaultLog[], kind: 'seen' | 'final'): Promise<void> {
     const at = new Date();
     const deposits: NewDeposit[] = [];

@@ -61,6 +61,9 @@ export type SolanaHomeConfig = z.output<typeof solanaHomeSchema>;
 export type SolanaChainConfig = SolanaHomeConfig['chain'];
 export type SolanaAssetConfig = SolanaHomeConfig['assets'][number];
 
+/** What reading an asset's vault takes. */
+export type VaultOfAsset = Pick<SolanaAssetConfig, 'id' | 'process' | 'vault' | 'decimals'>;
+
 /** The mint of a configured asset; null for SOL. */
 export function mintOf({ id }: Pick<SolanaAssetConfig, 'id'>): string | null {
   return solanaMintOf(id) ?? null;

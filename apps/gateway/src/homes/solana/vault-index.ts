@@ -8,7 +8,7 @@ import type { Logger } from '@isthmus/store';
 import type { DataSource, EntityManager } from 'typeorm';
 import { crashPoint } from '../../crash-point.js';
 import type { NewDeposit, StepRow, TransferStore } from '../../transfers/transfer-store.js';
-import type { SolanaAssetConfig } from './config.js';
+import type { VaultOfAsset } from './config.js';
 import type { Vaults } from './vaults.js';
 
 type Deposited = Extract<solana.VaultEvent, { type: 'deposited' }>;
@@ -20,7 +20,9 @@ export interface VaultIndexParts {
   pool: solana.SolanaPool;
   store: TransferStore;
   vaults: Vaults;
-  log: Logger;
+  log: Pick<Logger, 'error'>;
+  /** Looks through what is final before it is in the index, and keeps it out of there by throwing. */
+  onFinal?: (events: readonly solana.VaultEvent[]) => Promise<void>;
 }
 
 /** Confirmed transactions looked at that are not final yet: in 13 seconds more than this is a flood, whose older ones show when they are final. */
@@ -37,7 +39,7 @@ export class VaultIndex {
   private turn: Promise<unknown> = Promise.resolve();
 
   constructor(
-    private readonly asset: SolanaAssetConfig,
+    private readonly asset: VaultOfAsset,
     private readonly parts: VaultIndexParts,
   ) {}
 
@@ -72,6 +74,7 @@ export class VaultIndex {
     let cursor = (this.cursor ??= await this.loadCursor(this.watcher));
     for (let scan = await this.watcher.step(cursor); scan; scan = await this.watcher.step(cursor)) {
       const { events, cursor: next } = scan;
+      await this.parts.onFinal?.(events);
       await store.transaction(async (manager) => {
         await this.keepFinal(manager, events);
         await this.saveCursor(manager, next);
@@ -97,6 +100,12 @@ export class VaultIndex {
     const since = listed.length < MOST_AHEAD ? 0 : (listed[0]?.slot ?? 0);
     await store.transaction((manager) => this.keepAhead(manager, events, since));
     store.announce();
+  }
+
+  /** The deposits among events, as they are kept. */
+  depositsIn(events: readonly solana.VaultEvent[]): NewDeposit[] {
+    const at = new Date();
+    return events.flatMap((event) => (event.type === 'deposited' ? this.rowOf(event, at) : []));
   }
 
   private async keepFinal(manager: EntityManager, events: readonly solana.VaultEvent[]): Promise<void> {

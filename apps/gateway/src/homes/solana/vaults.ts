@@ -1,6 +1,6 @@
 /** The vaults of a home as they stand on the chain, each checked before anything is sold for it: its mint, its decimals, and that guardians hold it. */
 import { Recently, solana } from '@isthmus/chains';
-import { mintOf, type SolanaAssetConfig } from './config.js';
+import { mintOf, type VaultOfAsset } from './config.js';
 
 const { readVault, VaultUnfit } = solana;
 
@@ -27,14 +27,14 @@ export class Vaults {
   constructor(private readonly pool: solana.SolanaPool) {}
 
   /** As it stood in final state a moment ago: for showing, so that whoever asks for quotes does not ask the sources. @throws as `read` */
-  recent(asset: SolanaAssetConfig): Promise<HeldVault> {
+  recent(asset: VaultOfAsset): Promise<HeldVault> {
     const look = this.looks.get(asset.id) ?? new Recently(() => this.read(asset), RECENT_MS);
     this.looks.set(asset.id, look);
     return look.get();
   }
 
   /** As it stands in final state. @throws VaultUnfit for a mint that must not be bridged, VaultDiffers, AgreementLost */
-  async read(asset: SolanaAssetConfig): Promise<HeldVault> {
+  async read(asset: VaultOfAsset): Promise<HeldVault> {
     const read = await this.checked(asset).catch((error: unknown) => {
       if (unfitness(error) !== null) this.last.delete(asset.id);
       throw error;
@@ -45,11 +45,11 @@ export class Vaults {
   }
 
   /** As it was read last; null when it was not, or stands there otherwise than it must. */
-  lastRead({ id }: SolanaAssetConfig): HeldVault | null {
+  lastRead({ id }: VaultOfAsset): HeldVault | null {
     return this.last.get(id) ?? null;
   }
 
-  private async checked(asset: SolanaAssetConfig): Promise<HeldVault> {
+  private async checked(asset: VaultOfAsset): Promise<HeldVault> {
     const state = await readVault(this.pool, asset.vault, mintOf(asset));
     const { vault, custody } = state;
     if (vault.decimals !== asset.decimals)
@@ -64,7 +64,7 @@ export class Vaults {
   }
 
   /** What of it never changes. @throws as `read`, until it was read once */
-  async vaultOf(asset: SolanaAssetConfig): Promise<solana.DepositVault> {
+  async vaultOf(asset: VaultOfAsset): Promise<solana.DepositVault> {
     return this.fixed.get(asset.id) ?? (await this.read(asset)).vault;
   }
 }
