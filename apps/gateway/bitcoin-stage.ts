@@ -1,6 +1,7 @@
 /** A whole gateway with a home on Bitcoin for tests: a real regtest node, a real token process, and guardians whose keys the test holds. */
 import fs from 'node:fs';
 import path from 'node:path';
+import { tagList } from '@isthmus/ao';
 import {
   encodeAddress,
   encodeProposal,
@@ -32,7 +33,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import type { Hex } from 'viem';
 import { privateKeyToAddress } from 'viem/accounts';
 import { keyOf, makeVault, secretOf, urlOf } from '../../libs/chains/src/bitcoin/harness.js';
-import { guardianKey, Served, tagList, tokenItems, unitKeys, until } from './harness.js';
+import { guardianKey, Served, tokenItems, unitKeys, until } from './harness.js';
 import type { TransferView } from './src/api/transfer-view.js';
 import { startGateway } from './src/app.js';
 import { gatewaySchema, type GatewayConfig } from './src/config.js';

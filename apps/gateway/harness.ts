@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { createItem, ed25519Signer, ethereumSigner, type AoPipeline, type Item, type Tag } from '@isthmus/ao';
+import { createItem, ed25519Signer, ethereumSigner, tagList, type AoPipeline, type Item, type Tag } from '@isthmus/ao';
 import { encodeDepositLine, type DepositObservation } from '@isthmus/bridge';
 import { devKey } from '@isthmus/devnet';
 import { createLogger, projectRoot, testCluster, writeKeyFile, type TestCluster } from '@isthmus/store';
@@ -19,9 +19,6 @@ export const RELAYER_KEY = devKey(9);
 
 /** Keys of the stage's guardians. */
 export const guardianKey = (index: number): Hex => keccak256(stringToHex(`guardian ${index}`));
-
-export const tagList = (tags: Record<string, string>): Tag[] =>
-  Object.entries(tags).map(([name, value]) => ({ name, value }));
 
 export function spawnTags(vault: Hex, guardians: readonly Hex[], more: Record<string, string> = {}): Tag[] {
   return tagList({

@@ -10,8 +10,8 @@ import {
   ed25519Signer,
   EmbeddedEngine,
   ethereumSigner,
+  tagList,
   type Item,
-  type Tag,
 } from '@isthmus/ao';
 import {
   ArweaveClient,
@@ -62,9 +62,6 @@ const POLICY: SettlerPolicy = {
   spotCheckMs: 0,
   behindMs: 3_600_000,
 };
-
-const tags = (all: Readonly<Record<string, string>>): Tag[] =>
-  Object.entries(all).map(([name, value]) => ({ name, value }));
 
 /** A pipeline on a database, with the index of one asset. */
 export class Live {
@@ -261,7 +258,7 @@ export class ReplayStage {
   item(all: Readonly<Record<string, string>>, account: number, more: { target?: string; data?: Buffer | string } = {}) {
     this.sent += 1;
     const anchor = String(this.sent).padStart(32, '0');
-    return createItem({ anchor, tags: tags(all), data: '', ...more }, ethereumSigner(devKey(account)));
+    return createItem({ anchor, tags: tagList(all), data: '', ...more }, ethereumSigner(devKey(account)));
   }
 
   message(target: string, all: Readonly<Record<string, string>>, account = 1, data = 'x'): Promise<Item> {
@@ -299,6 +296,6 @@ export class ReplayStage {
     this.sent += 1;
     const own = { 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: 'Message', Action: action };
     const anchor = String(this.sent).padStart(32, '0');
-    return createItem({ target, anchor, tags: tags(own), data }, GUARDIANS[guardian] as (typeof GUARDIANS)[0]);
+    return createItem({ target, anchor, tags: tagList(own), data }, GUARDIANS[guardian] as (typeof GUARDIANS)[0]);
   }
 }

@@ -1,5 +1,5 @@
 /** Guardians for tests on Ethereum, stepped by hand, with real parts around them: anvil with the vault beside the units. */
-import { createItem } from '@isthmus/ao';
+import { createItem, tagList } from '@isthmus/ao';
 import { assetId } from '@isthmus/bridge';
 import { devAccount, devKey } from '@isthmus/devnet';
 import { tokenSource } from '@isthmus/store';
@@ -14,7 +14,6 @@ import {
   MESSENGER,
   SCHEDULER,
   Subject,
-  tagList,
   Units,
   type Intercept,
   type UnitParts,

@@ -12,8 +12,8 @@ import {
   ethereumSigner,
   parseItem,
   tagOf,
+  tagList,
   type Item,
-  type Tag,
   type WorkerPool,
 } from '@isthmus/ao';
 import { eventsOf, type BridgeEvent } from '@isthmus/bridge';
@@ -40,9 +40,6 @@ export const MESSENGER = ed25519Signer(Buffer.alloc(32, 2));
 /** Keys of the stage's guardians, and of those who may join later. */
 export const guardianKey = (index: number): Hex => keccak256(stringToHex(`guardian ${index}`));
 export const guardianAddress = (index: number): Hex => privateKeyToAccount(guardianKey(index)).address;
-
-export const tagList = (tags: Record<string, string>): Tag[] =>
-  Object.entries(tags).map(([name, value]) => ({ name, value }));
 
 export interface Reply {
   status: number;

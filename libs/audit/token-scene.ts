@@ -5,11 +5,11 @@ import {
   createItem,
   ed25519Signer,
   ethereumSigner,
+  tagList,
   type AoNetwork,
   type Item,
   type ScheduleHead,
   type ShownEntry,
-  type Tag,
   type WorkerPool,
 } from '@isthmus/ao';
 import { devAccount, devKey } from '@isthmus/devnet';
@@ -28,8 +28,6 @@ const guardianKey = (index: number): Hex => keccak256(stringToHex(`guardian ${in
 
 export const TOKEN = tokenSource().toString();
 export const TOKEN_CODE = createHash('sha256').update(TOKEN).digest('hex');
-
-const tagList = (tags: Record<string, string>): Tag[] => Object.entries(tags).map(([name, value]) => ({ name, value }));
 
 /** Schedules in memory, shown as they are. */
 class Schedules implements AoNetwork {

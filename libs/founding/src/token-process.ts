@@ -1,5 +1,5 @@
 /** Token processes as signed items that are ready to be sent to a scheduler: the same items whenever they are made of the same facts by the same key. */
-import { createItem, type Item, type Signer, type Tag } from '@isthmus/ao';
+import { createItem, tagList, type Item, type Signer } from '@isthmus/ao';
 import { encodeBitcoinTerms, TERMS_TAG, type BitcoinTerms } from '@isthmus/bridge';
 import { tokenSource } from '@isthmus/store';
 
@@ -81,8 +81,4 @@ export function tokenSpawn(signer: Signer, module: Item, plan: TokenPlan, set: T
     ...(isAos ? { 'On-Boot': 'Data' } : {}),
   };
   return createItem({ tags: tagList(tags), data: isAos ? tokenSource() : '' }, signer);
-}
-
-function tagList(tags: Record<string, string>): Tag[] {
-  return Object.entries(tags).map(([name, value]) => ({ name, value }));
 }

@@ -40,9 +40,6 @@ export function readFile(file: string): Buffer {
   }
 }
 
-export const tagsOf = (pairs: Record<string, string>): Tag[] =>
-  Object.entries(pairs).map(([name, value]) => ({ name, value }));
-
 interface Content {
   target?: string;
   /** Without: at random, so that the same words twice are two items. */

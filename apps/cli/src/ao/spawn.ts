@@ -1,12 +1,12 @@
 /** `isthmus ao spawn`: publishes a module if it is given as a file, and spawns a process of it. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Signer, Tag } from '@isthmus/ao';
+import { tagList, type Signer, type Tag } from '@isthmus/ao';
 import { projectRoot } from '@isthmus/store';
 import { CommandError } from '../said.js';
 import type { AoClient } from './client.js';
 import type { SpawnOptions } from './options.js';
-import { clientOf, dataOf, print, PROCESS_FAILED, readFile, signerFor, signItem, tagsOf } from './context.js';
+import { clientOf, dataOf, print, PROCESS_FAILED, readFile, signerFor, signItem } from './context.js';
 import { evaluate } from './talk.js';
 import { brief } from './text.js';
 
@@ -32,7 +32,7 @@ export async function spawn(options: SpawnOptions): Promise<void> {
   const module = await moduleOf(client, options, signer);
   const { scheduler, messenger } = await client.units();
   const tags: Tag[] = [
-    ...tagsOf({
+    ...tagList({
       'Data-Protocol': 'ao',
       Variant: 'ao.TN.1',
       Type: 'Process',
@@ -40,7 +40,7 @@ export async function spawn(options: SpawnOptions): Promise<void> {
       Scheduler: scheduler,
       Authority: messenger,
     }),
-    ...(options.name === undefined ? [] : tagsOf({ Name: options.name })),
+    ...(options.name === undefined ? [] : tagList({ Name: options.name })),
     ...options.tag,
   ];
   const item = await signItem({ tags, data }, signer);
@@ -63,7 +63,7 @@ async function moduleOf(client: AoClient, { module, format }: SpawnOptions, sign
   }
   const file = module ?? aosFile();
   const data = withPrefix(file, readFile(file));
-  const tags = tagsOf({
+  const tags = tagList({
     'Data-Protocol': 'ao',
     Variant: 'ao.TN.1',
     Type: 'Module',

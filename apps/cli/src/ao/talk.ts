@@ -1,9 +1,9 @@
 /** `isthmus ao eval`, `message` and `read`: what is said to a process, and what it answers. */
-import type { EvaluationResult, OutboundMessage, Tag } from '@isthmus/ao';
+import { tagList, type EvaluationResult, type OutboundMessage, type Tag } from '@isthmus/ao';
 import { CommandError } from '../said.js';
 import type { AoClient } from './client.js';
 import type { MessageOptions, Signed } from './options.js';
-import { clientOf, dataOf, outputOf, print, PROCESS_FAILED, signerFor, signItem, tagsOf } from './context.js';
+import { clientOf, dataOf, outputOf, print, PROCESS_FAILED, signerFor, signItem } from './context.js';
 import { brief, plain, plural } from './text.js';
 
 /** Most outgoing messages printed of one answer, which may have a thousand. */
@@ -14,7 +14,7 @@ const PROTOCOL = { 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: 'Message' };
 export async function evaluate(process: string, lua: string, options: Signed): Promise<void> {
   const client = clientOf(options);
   await assertAos(client, process);
-  const { id, result } = await send(client, process, tagsOf({ Action: 'Eval' }), Buffer.from(lua), options);
+  const { id, result } = await send(client, process, tagList({ Action: 'Eval' }), Buffer.from(lua), options);
   if (result.Error === undefined && !isEvaluation(result))
     throw new CommandError(
       `Nothing was evaluated: process ${process} evaluates only for its owner. The message stays, see "isthmus ao journey ${id}".`,
@@ -54,7 +54,7 @@ export async function read(process: string, options: MessageOptions & { owner?: 
   const body = {
     Owner: options.owner ?? '0',
     Data: dataOf(options).toString('utf8'),
-    Tags: [...tagsOf(PROTOCOL), ...writtenTags(options)],
+    Tags: [...tagList(PROTOCOL), ...writtenTags(options)],
   };
   const result = await clientOf(options).dryRun(process, body);
   print(options.json, answerView(result), () => answerLines(result).join('\n') || '(no answer)');
@@ -69,7 +69,7 @@ async function send(
   options: Signed,
 ): Promise<{ id: string; result: EvaluationResult }> {
   const item = await signItem(
-    { target: process, tags: [...tagsOf(PROTOCOL), ...own], data },
+    { target: process, tags: [...tagList(PROTOCOL), ...own], data },
     signerFor(client, options),
   );
   await client.send(item.raw);
@@ -77,7 +77,7 @@ async function send(
 }
 
 function writtenTags({ action, tag }: MessageOptions): Tag[] {
-  return [...(action === undefined ? [] : tagsOf({ Action: action })), ...tag];
+  return [...(action === undefined ? [] : tagList({ Action: action })), ...tag];
 }
 
 function answerView({ Messages, Spawns, Assignments, Output, Error: error }: EvaluationResult) {

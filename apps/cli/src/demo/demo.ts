@@ -1,6 +1,6 @@
 /** `isthmus demo`: every asset there and back through the running stack, every figure read back from the chains and the processes. */
 import { randomBytes } from 'node:crypto';
-import { createItem, ethereumSigner, type Tag } from '@isthmus/ao';
+import { createItem, ethereumSigner, tagList, type Tag } from '@isthmus/ao';
 import { familyOf, formatUnits, parseUnits, type ChainFamily } from '@isthmus/bridge';
 import { devAccount, devKey, localBitcoinUrl } from '@isthmus/devnet';
 import { stateFolder } from '@isthmus/store';
@@ -143,7 +143,7 @@ class Demo {
   /** Sends a signed message and waits for its result. Returns its id. @throws Error when the process refuses it */
   private async send(account: number, process: string, tags: Record<string, string>): Promise<string> {
     const all = { 'Data-Protocol': 'ao', Variant: 'ao.TN.1', Type: 'Message', ...tags };
-    const list = Object.entries(all).map(([name, value]) => ({ name, value }));
+    const list = tagList(all);
     const item = await createItem(
       { target: process, anchor: randomBytes(16).toString('hex'), tags: list, data: '' },
       ethereumSigner(devKey(account)),

@@ -5,7 +5,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createItem, type Item, type Signer } from '@isthmus/ao';
+import { createItem, tagList, type Item, type Signer } from '@isthmus/ao';
 import type { BundleRow, SettlementStore } from '@isthmus/arweave';
 import { hashOf, REPORT_FORMAT, type AuditReport } from '@isthmus/audit';
 import { projectRoot, type Logger } from '@isthmus/store';
@@ -189,7 +189,7 @@ export function reportItem({ report, hash, madeAt, arweave }: Made, signer: Sign
     'Block-Hash': blockHash,
   };
   const data = JSON.stringify({ report, made: { at: madeAt.toISOString(), arweave } });
-  return createItem({ tags: Object.entries(tags).map(([name, value]) => ({ name, value })), data }, signer);
+  return createItem({ tags: tagList(tags), data }, signer);
 }
 
 /** One that is confirmed has a carrier. */

@@ -1,5 +1,5 @@
 /** The books of each asset, read from where they are: what its home's vault says, and the process' own totals. */
-import type { AoEngine } from '@isthmus/ao';
+import { tagList, type AoEngine } from '@isthmus/ao';
 import { parseAmount } from '@isthmus/bridge';
 import type { DataSource } from 'typeorm';
 import type { HomeAsset } from '../homes/asset-config.js';
@@ -114,7 +114,7 @@ export class BookKeeper {
   }
 
   private async read(process: string, action: string, tags: Record<string, string> = {}): Promise<unknown> {
-    const list = Object.entries({ Action: action, ...tags }).map(([name, value]) => ({ name, value }));
+    const list = tagList({ Action: action, ...tags });
     const result = await this.engine.dryRun(process, { owner: READER, tags: list });
     return answerIn(process, action, result);
   }

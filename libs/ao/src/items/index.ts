@@ -7,4 +7,4 @@ export { Lru } from './lru.js';
 export { verifyItem } from './verifier.js';
 export { addressOfOwner } from './address.js';
 export { arweaveSigner, ed25519Signer, ethereumSigner } from './signers.js';
-export { tagOf } from './tags.js';
+export { tagList, tagOf } from './tags.js';

@@ -9,6 +9,10 @@ export const MAX_TAGS = 128;
 export const MAX_NAME_BYTES = 1024;
 export const MAX_VALUE_BYTES = 3072;
 
+/** Tags as an item carries them, in their order. */
+export const tagList = (tags: Readonly<Record<string, string>>): Tag[] =>
+  Object.entries(tags).map(([name, value]) => ({ name, value }));
+
 /** Avro bytes of the tags; none for no tags. @throws ItemError `bad-tags` */
 export function encodeItemTags(tags: readonly Tag[]): Buffer {
   if (tags.length === 0) return Buffer.alloc(0);

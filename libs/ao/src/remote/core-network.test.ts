@@ -6,7 +6,7 @@ import { AoPipeline } from '../pipeline.js';
 import type { Item } from '../types.js';
 import { ComputeUnits } from './compute-units.js';
 import { CoreCompute, CoreNetwork } from './core-network.js';
-import { tagList } from './harness.js';
+import { tagList } from '../items/tags.js';
 import { RemoteEngine } from './remote-engine.js';
 
 const [SCHEDULER, MESSENGER] = [1, 2].map((n) => ed25519Signer(Buffer.alloc(32, n))) as [

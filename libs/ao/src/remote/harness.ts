@@ -8,13 +8,10 @@ import type { AddressInfo } from 'node:net';
 import { testWallet } from '@isthmus/store';
 import { arweaveSigner, joinItem } from '../items/index.js';
 import { signedMessage } from '../items/layout.js';
-import { encodeItemTags, tagOf } from '../items/tags.js';
+import { encodeItemTags, tagList, tagOf } from '../items/tags.js';
 import { firstHash, nextHash } from '../scheduler/assignment.js';
 import type { Item, Signer, Tag } from '../types.js';
 import type { NetworkConfig } from './config.js';
-
-export const tagList = (tags: Record<string, string>): Tag[] =>
-  Object.entries(tags).map(([name, value]) => ({ name, value }));
 
 /** Signs an item with an anchor of any bytes. */
 export async function anchored(

@@ -2,9 +2,9 @@
 import { Replica, type ReplicaStore } from '../compute/replica.js';
 import { WorkerPool } from '../compute/worker-pool.js';
 import { createItem, ed25519Signer, ethereumSigner } from '../items/index.js';
-import { tagOf } from '../items/tags.js';
 import type { Item, ScheduleEntry } from '../types.js';
-import { anchored, PublicUnits, tagList } from './harness.js';
+import { anchored, PublicUnits } from './harness.js';
+import { tagList, tagOf } from '../items/tags.js';
 import { LegacyNetwork } from './legacy-network.js';
 
 const ALICE = ethereumSigner(`0x${'5'.repeat(64)}`);

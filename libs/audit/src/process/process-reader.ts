@@ -10,6 +10,7 @@ import {
   tagOf,
   verifyItem,
   WorkerLost,
+  tagList,
   type AoNetwork,
   type EvaluationResult,
   type Item,
@@ -152,7 +153,7 @@ export class ProcessReader {
   private async ask(action: string, more: Record<string, string> = {}): Promise<Read> {
     const { process } = this.options;
     const { last } = this.told;
-    const tags = Object.entries({ Action: action, ...more }).map(([name, value]) => ({ name, value }));
+    const tags = tagList({ Action: action, ...more });
     const result = await this.replica.dryRun({
       Id: 'audit',
       Owner: READER,
