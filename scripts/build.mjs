@@ -28,6 +28,7 @@ if (!built) {
     fs.rmSync(fresh, { recursive: true, force: true });
     process.exit(swc.status ?? 1);
   }
+  await import(path.resolve(fresh, 'libs/ao/src/compute/build-interpreters.js'));
   fs.writeFileSync(path.join(fresh, '.stamp'), stamp);
   fs.rmSync('dist', { recursive: true, force: true });
   fs.renameSync(fresh, 'dist');

@@ -1,6 +1,11 @@
 /** An interpreter is compiled once for all threads that begin after it was. */
+import fs from 'node:fs';
+import path from 'node:path';
+import { projectRoot } from '@isthmus/store';
 import { beginInterpreters, interpreter, interpretersKnown, learnInterpreter } from './interpreters.js';
 import { LUA_FORMAT } from './lua/lua-vm.js';
+import { meteredLua } from './lua/machine.js';
+import { meteredQuickJs } from './quickjs/machine.js';
 import { WorkerPool } from './worker-pool.js';
 
 const EMPTY = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
@@ -40,4 +45,12 @@ it('given or learnt from another thread, it is not compiled here', () => {
   expect(interpreter('lua', never)).toBe(given);
   learnInterpreter('lua', learnt);
   expect(interpreter('lua', never)).toBe(learnt);
+});
+
+it.each([
+  ['lua', meteredLua],
+  ['quickjs', meteredQuickJs],
+])('%s counts the same steps, metered by the build or here', (name, metered) => {
+  const built = path.join(projectRoot(), 'dist/libs/ao/src/compute', `${name}.metered.wasm`);
+  expect(Buffer.compare(fs.readFileSync(built), metered())).toBe(0);
 });

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
 import { charge, endOf, JUMP_COST, MAX_PARTS, noRoom, PART_COST, stepsNow } from '../host-work.js';
-import { interpreter } from '../interpreters.js';
+import { interpreter, meteredInterpreter } from '../interpreters.js';
 import { FUEL, metered } from '../metering.js';
 import { LONGJMP, ProcessError } from '../traps.js';
 
@@ -79,10 +79,13 @@ export class LuaError extends ProcessError {
 
 const luaModule = (): WebAssembly.Module => interpreter('lua', compile);
 
-function compile(): WebAssembly.Module {
+const compile = (): WebAssembly.Module => new WebAssembly.Module(meteredInterpreter('lua', meteredLua));
+
+/** The interpreter with its steps counted. */
+export function meteredLua(): Uint8Array {
   const folder = path.dirname(createRequire(import.meta.url).resolve('wasmoon'));
   const binary = fs.readFileSync(path.join(folder, 'glue.wasm'));
-  return new WebAssembly.Module(metered(binary, { maxMemoryBytes: MEMORY_LIMIT_BYTES, firstMemoryBytes: FIRST_BYTES }));
+  return metered(binary, { maxMemoryBytes: MEMORY_LIMIT_BYTES, firstMemoryBytes: FIRST_BYTES });
 }
 
 const EINVAL = 28;

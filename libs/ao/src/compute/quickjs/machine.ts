@@ -9,7 +9,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { PAGE_BYTES, type KeptMemory } from '../image.js';
 import { endOf, noRoom, STACK_SLOTS, stepsNow } from '../host-work.js';
-import { interpreter } from '../interpreters.js';
+import { interpreter, meteredInterpreter } from '../interpreters.js';
 import { FUEL, metered, STACK } from '../metering.js';
 import { ProcessError } from '../traps.js';
 
@@ -121,8 +121,10 @@ export class JavaScriptError extends ProcessError {
 
 const quickJsModule = (): WebAssembly.Module => interpreter('quickjs', compile);
 
-/** @throws Error when the package holds another build */
-function compile(): WebAssembly.Module {
+const compile = (): WebAssembly.Module => new WebAssembly.Module(meteredInterpreter('quickjs', meteredQuickJs));
+
+/** The interpreter with its steps counted. @throws Error when the package holds another build */
+export function meteredQuickJs(): Uint8Array {
   const entry = createRequire(import.meta.url).resolve('@jitl/quickjs-wasmfile-release-sync');
   const binary = fs.readFileSync(path.join(path.dirname(entry), 'emscripten-module.wasm'));
   const sha256 = createHash('sha256').update(binary).digest('hex');
@@ -130,7 +132,7 @@ function compile(): WebAssembly.Module {
     throw new Error(`@jitl/quickjs-wasmfile-release-sync holds another build (${sha256}): install version 0.32.0.`);
   const pages = FIRST_BYTES / PAGE_BYTES;
   binary.set([0x80 | (pages % 128), pages >> 7], binary.indexOf(FIRST_PAGES.before) + FIRST_PAGES.at);
-  return new WebAssembly.Module(metered(binary, { maxMemoryBytes: MEMORY_LIMIT_BYTES, stackSlots: STACK_SLOTS }));
+  return metered(binary, { maxMemoryBytes: MEMORY_LIMIT_BYTES, stackSlots: STACK_SLOTS });
 }
 
 export class QuickJsMachine {
