@@ -165,11 +165,10 @@ describe('a sound bridge', () => {
 it('of several homes those that can be audited are, and at the end it says which could not: exit code 2', async () => {
   const deployed = { chainId: 31_337, assets: [{ process: world.process }], deployBlock: 0, items: [] };
   fs.writeFileSync(path.join(folder, 'deployment.json'), JSON.stringify(deployed));
-  const own = {
-    ISTHMUS_HOME: folder,
-    ISTHMUS_GATEWAY_PORT: new URL(world.url).port,
-    ISTHMUS_ANVIL_PORT: new URL(world.stage.anvil.url).port,
-  };
+  const { homes } = world.config;
+  const shown = homes.map(({ chain: { id, rpcUrls } }) => ({ chain: { id, rpcUrls } }));
+  fs.writeFileSync(path.join(folder, 'gateway.json'), JSON.stringify({ homes: shown }));
+  const own = { ISTHMUS_HOME: folder, ISTHMUS_GATEWAY_PORT: new URL(world.url).port };
   const before = { ...process.env };
   Object.assign(process.env, own);
   try {
