@@ -23,7 +23,8 @@ import {
   type VaultScript,
   hexOf,
 } from '@isthmus/chains';
-import type { BitcoinStore, CoinRow, ProposalRow, VaultRow } from './store.js';
+import type { CoinRow, ProposalRow, VaultRow } from './rows.js';
+import type { BitcoinStore } from './store.js';
 
 /** Batches remembered, and good signatures: of those that are open there are few. */
 const MAX_KEPT = 1_000;

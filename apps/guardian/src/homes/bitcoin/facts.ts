@@ -25,7 +25,8 @@ import {
   hexOf,
 } from '@isthmus/chains';
 import type { Batches } from './batches.js';
-import type { AddressRow, BitcoinStore, ProposalRow, ProposedPayout, SlotFacts, VaultRow } from './store.js';
+import type { AddressRow, ProposalRow, ProposedPayout, SlotFacts, VaultRow } from './rows.js';
+import type { BitcoinStore } from './store.js';
 
 export interface Reading {
   network: BitcoinNetwork;

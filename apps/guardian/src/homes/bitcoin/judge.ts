@@ -4,7 +4,7 @@
  */
 import { creditedOf, deepestOf, type BitcoinTerms } from '@isthmus/bridge';
 import { confirmationsFor } from '@isthmus/chains';
-import type { CoinRow } from './store.js';
+import type { CoinRow } from './rows.js';
 
 export interface Judging {
   /** The last block that was scanned, and the last that is known: between them there may be more about a coin. */

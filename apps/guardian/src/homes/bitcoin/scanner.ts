@@ -26,7 +26,8 @@ import { ConfigError, type Logger } from '@isthmus/store';
 import type { EntityManager } from 'typeorm';
 import type { DepositRow, Ledger, ReleaseRow } from '../../ledger.js';
 import { judge } from './judge.js';
-import type { AddressRow, BitcoinStore, CoinRow } from './store.js';
+import type { AddressRow, CoinRow } from './rows.js';
+import type { BitcoinStore } from './store.js';
 
 export interface ScannerParts {
   /** CAIP-2. */

@@ -5,7 +5,7 @@
  */
 import { BitcoinError, isWorthSpending, MAX_INPUTS, outpointOf, planSweep, type Batch } from '@isthmus/chains';
 import type { SweepPlan, VaultCoin, VaultKeys, VaultScript } from '@isthmus/chains';
-import type { CoinRow } from './store.js';
+import type { CoinRow } from './rows.js';
 
 /**
  * What a sweep saves may cost a twentieth of itself even where the vault has nothing to spare: a coin that its depositor takes back makes the books

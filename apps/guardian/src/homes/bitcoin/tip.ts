@@ -5,7 +5,8 @@
 import { outpointOf, changeOf, decodeProposal, MAX_UNCONFIRMED, type Batch, type VaultCoin } from '@isthmus/chains';
 import type { OpenProposal, ProcessView } from '@isthmus/bridge';
 import type { Batches } from './batches.js';
-import type { BitcoinStore, ProposalRow } from './store.js';
+import type { ProposalRow } from './rows.js';
+import type { BitcoinStore } from './store.js';
 
 /** A place on the chain at which a batch may begin. */
 export interface Place {

@@ -22,7 +22,8 @@ import {
 import type { Batches } from './batches.js';
 import type { Fees } from './fees.js';
 import type { Scanner } from './scanner.js';
-import type { BitcoinStore, CoinRow } from './store.js';
+import type { CoinRow } from './rows.js';
+import type { BitcoinStore } from './store.js';
 import { isDue, planHandOver, sweepLimit, worthwhile } from './sweep.js';
 import type { Place } from './tip.js';
 
