@@ -5,4 +5,5 @@ export * from './ethereum/rpc.js';
 export * from './ethereum/watcher.js';
 export * from './bitcoin/index.js';
 export * from './recently.js';
+export { login } from './sources.js';
 export * as solana from './solana/index.js';

@@ -258,7 +258,7 @@ function resultOf(answer: unknown, method: string, problem: string | null): unkn
 }
 
 /** A login in an address is sent as a header: nothing may show it. */
-function login(address: string): Pick<Source, 'url' | 'headers'> {
+export function login(address: string): Pick<Source, 'url' | 'headers'> {
   const url = new URL(address);
   const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   if (user === '' && password === '') return { url: url.href, headers: {} };

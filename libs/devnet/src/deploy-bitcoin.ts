@@ -1,5 +1,5 @@
 /** What the local stack needs on Bitcoin: a vault of the guardians' keys with a first coin, from whose change every batch is made. */
-import { NETWORKS, vaultKeys, vaultScript, type VaultKeys } from '@isthmus/chains';
+import { NETWORKS, vaultKeys, vaultScript, login, type VaultKeys } from '@isthmus/chains';
 
 export interface BitcoinDeployment {
   /** The vault's own address. */
@@ -41,10 +41,10 @@ export async function hasBitcoin(rpcUrl: string, { startHeight }: BitcoinDeploym
 
 /** One call of the local node. @throws Error with its words */
 export async function call<T>(rpcUrl: string, method: string, ...params: unknown[]): Promise<T> {
-  const { username, password, origin } = new URL(rpcUrl);
-  const response = await fetch(origin, {
+  const { url, headers } = login(rpcUrl);
+  const response = await fetch(url, {
     method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` },
+    headers,
     body: JSON.stringify({ id: 1, method, params }),
   });
   const { result, error } = (await response.json()) as { result: T; error: { message: string } | null };
