@@ -318,6 +318,9 @@ it('I4 I12 founds a bridge on three chains, though it stops on the way; gateway 
     });
     expect(minted.amount).toBe(String(amount));
   }
+  // What was paid to make it is no deposit.
+  const { transfers } = await client.get<{ transfers: TransferAnswer[] }>('/v1/transfers?limit=100');
+  expect(transfers.filter((t) => t.asset === assetOf('aSOL').id).map((t) => t.state)).toEqual(['minted']);
 });
 
 it.each([

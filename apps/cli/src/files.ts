@@ -27,6 +27,13 @@ export function readPrivate(file: string, option: string): string {
   }
 }
 
+/** What a key file says its secret is: that of "isthmus keys", or the text itself. */
+export function secretText(content: string): string {
+  const json = jsonIn(content);
+  const own = typeof json === 'object' && json !== null && 'privateKey' in json ? json.privateKey : content;
+  return typeof own === 'string' ? own.trim() : '';
+}
+
 /** The secret of a file of "isthmus keys". @throws CommandError */
 export function keyOf(file: string): `0x${string}` {
   try {

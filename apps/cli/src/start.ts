@@ -111,5 +111,6 @@ function summary({ gatewayUrl, rpcUrl, arweave, deployment, homes }: Stack, port
     ['Dev accounts', '10,000 ETH and 1,000,000 dUSD each; keys are anvil’s well-known ones'],
     ...[0, 1, 2].map((i): [string, string] => [`  account ${i}`, `${devAccount(i).address}  ${devKey(i)}`]),
   ];
-  return `${rows.map(([name, value]) => `  ${name.padEnd(14)} ${value}`).join('\n')}\n\nNext: npm run demo   (in another terminal; Ctrl-C here stops everything)`;
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return `${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n')}\n\nNext: npm run demo   (in another terminal; Ctrl-C here stops everything)`;
 }

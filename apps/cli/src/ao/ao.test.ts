@@ -218,6 +218,9 @@ describe('keys', () => {
     expect(await sign('--key', own)).toBe(ethereumSigner(secret).address);
     const seed = Buffer.from('5'.repeat(64), 'hex');
     expect(await sign('--key', own, '--key-type', 'ed25519')).toBe(ed25519Signer(seed).address);
+    expect(await sign('--key', file('plain.key', `${seed.toString('hex')}\n`), '--key-type', 'ed25519')).toBe(
+      ed25519Signer(seed).address,
+    );
     const solana = file('solana.json', JSON.stringify([...seed, ...ed25519Signer(seed).publicKey]));
     expect(await sign('--key', solana)).toBe(ed25519Signer(seed).address);
     const jwk = testWallet();
@@ -230,7 +233,7 @@ describe('keys', () => {
     const jwk = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ format: 'jwk' });
     const refused: [string, RegExp][] = [
       [file('open.key', JSON.stringify({ privateKey: `0x${secret}` }), 0o644), /open to others: chmod 600/],
-      [file('text.key', secret), /is no key/],
+      [file('text.key', `${secret}aa`), /is no key/],
       [file('short.key', JSON.stringify({ privateKey: `0x${secret}aa` })), /is no key/],
       [file('small.json', JSON.stringify(jwk)), /4,096 bits/],
       [file('bytes.json', JSON.stringify([1, 2, 3])), /is no key/],

@@ -2,7 +2,7 @@
 import { arweaveSigner, ed25519Signer, ethereumSigner, signerOfKey, type Signer } from '@isthmus/ao';
 import { devKey } from '@isthmus/devnet';
 import { z } from 'zod';
-import { jsonIn, readPrivate } from '../files.js';
+import { jsonIn, readPrivate, secretText } from '../files.js';
 import { CommandError } from '../said.js';
 import type { KeyType } from './options.js';
 
@@ -23,12 +23,12 @@ const wallet = z.looseObject({
   qi: word,
 });
 const keypair = z.array(z.int().min(0).max(255)).length(64);
-const secret = z.object({ privateKey: z.string().regex(/^0x[0-9a-f]{64}$/) });
+const SECRET = /^(?:0x)?([0-9a-fA-F]{64})$/;
 
 export const isLoopback = (url: string): boolean => LOOPBACK.has(new URL(url).hostname);
 
 /**
- * The signer of a key file: an Arweave wallet (JWK), a Solana keypair (64 numbers), or one of `isthmus keys`, which signs as `type` says.
+ * The signer of a key file: an Arweave wallet (JWK), a Solana keypair (64 numbers), or one of `isthmus keys` or its hex digits, which signs as `type` says.
  * Without a file the local stack's account 0. @throws CommandError
  */
 export function signerOf(file: string | undefined, type: KeyType, gateway: string): Signer {
@@ -38,17 +38,18 @@ export function signerOf(file: string | undefined, type: KeyType, gateway: strin
       'Name your key with --key <file>: the well-known keys of the local stack sign for no other gateway.',
     );
   }
-  const content = jsonIn(readPrivate(file, '--key'));
+  const text = readPrivate(file, '--key');
+  const content = jsonIn(text);
   const jwk = wallet.safeParse(content);
   if (jwk.success) return fromWallet(file, jwk.data);
   const solana = keypair.safeParse(content);
   if (solana.success) return ed25519Signer(Uint8Array.from(solana.data.slice(0, 32)));
-  const own = secret.safeParse(content);
-  if (!own.success)
+  const [, digits] = SECRET.exec(secretText(text)) ?? [];
+  if (digits === undefined)
     throw new CommandError(
-      `${file} is no key: an Arweave wallet (JWK), a Solana keypair, or {"privateKey": "0x…"} as "isthmus keys" makes it.`,
+      `${file} is no key: an Arweave wallet (JWK), a Solana keypair, one of "isthmus keys", or its 64 hex digits alone.`,
     );
-  const key = own.data.privateKey as `0x${string}`;
+  const key = `0x${digits.toLowerCase()}` as const;
   return type === 'ethereum' ? ethereumSigner(key) : signerOfKey(key);
 }
 

@@ -95,6 +95,10 @@ describe('deposit-address', () => {
     for (const server of servers.splice(0)) await new Promise((closed) => server.close(closed));
   });
 
+  const STEPS = [
+    { upTo: '100000', confirmations: 1 },
+    { upTo: null, confirmations: 6 },
+  ];
   type Answer = Pick<DepositRequest, 'address' | 'recovery'>;
   interface Request {
     asset: string;
@@ -125,7 +129,7 @@ describe('deposit-address', () => {
         const { recipient, tags, refund, refundAfter = LOCK } = asked;
         const owner = refund.key ?? refund.address ?? '';
         const made = depositRequest(depositTerms({ ...texts, recipient, tags, refund: owner, refundAfter, ...lies }));
-        say(200, { ...gives(made), message: PROCESS, minimum: '10000', sweepFee: '700' });
+        say(200, { ...gives(made), message: PROCESS, minimum: '10000', sweepFee: '700', confirmations: STEPS });
       });
     });
     servers.push(server);
@@ -149,6 +153,12 @@ describe('deposit-address', () => {
     expect(fs.readFileSync(file('r.json'), 'utf8')).toBe(recovery.content);
     expect(fs.statSync(file('r.json')).mode & 0o777).toBe(0o600);
     expect(out).toMatch(new RegExp(`${address}[^]*${RECIPIENT}[^]*10000 satoshis[^]*700 satoshis[^]*40 confirmations`));
+    for (const line of [
+      `link      bitcoin:${address}`,
+      'waits     1 confirmation up to 100000 satoshis, 6 confirmations for any amount',
+      `${url}/v1/deposit-addresses/${address} shows what was paid`,
+    ])
+      expect(out).toContain(line);
     expect((await isthmus('verify-address', file('r.json'), '--address', address)).exit).toBe(0);
   });
 

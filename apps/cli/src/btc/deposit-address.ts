@@ -8,14 +8,16 @@ import {
   BitcoinError,
   depositScript,
   paymentUri,
+  qrPayload,
   readRecoveryFile,
   refundKey as ownerByKey,
   refundOwner,
   writeRefundOwner,
   type DepositTerms,
 } from '@isthmus/chains';
+import { toString } from 'qrcode';
 import { print } from '../ao/context.js';
-import { plain } from '../ao/text.js';
+import { plain, plural } from '../ao/text.js';
 import { GatewayClient } from '../gateway-client.js';
 import { CommandError } from '../said.js';
 import { portsInUse } from '../settings.js';
@@ -36,6 +38,8 @@ interface Given {
   message: string;
   minimum: string;
   sweepFee: string;
+  /** In rising order; the last is for any amount. */
+  confirmations: { upTo: string | null; confirmations: number }[];
   recovery: { content: string };
 }
 
@@ -54,14 +58,19 @@ export async function depositAddress(recipient: string, options: DepositAddressO
   const terms = agreed(given, { recipient, tags, refund: refundKey ?? refundAddress ?? '', ...more });
   fs.writeFileSync(out, given.recovery.content, { flag: 'wx', mode: 0o600 });
   const { address } = given;
+  const code = await toString(qrPayload(address), { type: 'utf8', errorCorrectionLevel: 'M', margin: 2 });
   print(options.json, { address, recovery: out, message: given.message, uri: paymentUri(address) }, () =>
     [
+      ...(process.stdout.isTTY ? [code] : []),
       `address   ${address}`,
+      `link      ${paymentUri(address)}`,
       `credits   ${terms.recipient}`,
       `least     ${plain(given.minimum)} satoshis`,
       `fee       ${plain(given.sweepFee)} satoshis of each payment: what it holds beyond that is credited`,
+      `waits     ${given.confirmations.map(waiting).join(', ')}`,
       `refund    after ${terms.refundAfter} confirmations, by ${writeRefundOwner(terms.refund, terms.network)}`,
       `keep      ${out}: with it and your key nobody is needed to take a payment back`,
+      `next      pay it from any wallet; ${client.url}/v1/deposit-addresses/${address} shows what was paid, and whether it is credited`,
     ].join('\n'),
   );
 }
@@ -75,6 +84,9 @@ function checkKey(text: string): void {
     throw error;
   }
 }
+
+const waiting = ({ upTo, confirmations }: Given['confirmations'][number]): string =>
+  `${plural(confirmations, 'confirmation')} ${upTo === null ? 'for any amount' : `up to ${plain(upTo)} satoshis`}`;
 
 async function onlyBitcoin(client: GatewayClient): Promise<string> {
   const { assets } = await client.get<{ assets: { id: string }[] }>('/v1/assets');

@@ -21,7 +21,7 @@ import {
 } from '@isthmus/chains';
 import { print } from '../ao/context.js';
 import { plain, plural } from '../ao/text.js';
-import { jsonIn, readBounded, readPrivate } from '../files.js';
+import { readBounded, readPrivate, secretText } from '../files.js';
 import { CommandError } from '../said.js';
 
 export interface RefundOptions {
@@ -119,10 +119,7 @@ async function coinsOf(pool: BitcoinPool, terms: DepositTerms, outpoints: readon
 }
 
 function secretOf(file: string): Uint8Array {
-  const text = readPrivate(file, '--key-file');
-  const json = jsonIn(text);
-  const own = typeof json === 'object' && json !== null && 'privateKey' in json ? json.privateKey : text;
-  const secret = typeof own === 'string' ? secretIn(own) : null;
+  const secret = secretIn(secretText(readPrivate(file, '--key-file')));
   if (secret) return secret;
   throw new CommandError(`${file} is no key: WIF, 64 hex digits, or a file of "isthmus btc new-refund-key".`);
 }

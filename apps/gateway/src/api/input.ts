@@ -73,7 +73,10 @@ const address = z.string({ error: 'write an address as a string' });
 
 const aoRecipient = address.superRefine((text, context) => {
   if (isAoAddress(text)) return;
-  const message = hexAddressFault(text) ?? 'neither a 43-character AO address nor an Ethereum address';
+  const message =
+    text === ''
+      ? 'name the recipient: a 43-character AO address, or 0x with its checksum'
+      : (hexAddressFault(text) ?? 'neither a 43-character AO address nor an Ethereum address');
   context.addIssue({ code: 'custom', message });
 });
 

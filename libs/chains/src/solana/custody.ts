@@ -142,13 +142,21 @@ export function vaultAddress(founder: string, { multisig, mint, program }: NewVa
 
 /**
  * Makes the vault of a mint for a multisig, at an address of its own: an associated account of Token-2022 could not be handed over. `lamports` keep
- * the account.
+ * the account; they come by no transfer, which would be a deposit for nobody. Where somebody has sent lamports before, it cannot be made: another founder can.
  */
 export function makeVault(founder: string, vault: NewVault, lamports: number): TransactionInstruction[] {
   const { multisig, mint, program } = vault;
   const address = new PublicKey(vaultAddress(founder, vault));
   return [
-    ...accountAt(founder, address, vaultSeed(multisig, mint), { space: ACCOUNT_SIZE, lamports, program }),
+    SystemProgram.createAccountWithSeed({
+      fromPubkey: new PublicKey(founder),
+      newAccountPubkey: address,
+      basePubkey: new PublicKey(founder),
+      seed: vaultSeed(multisig, mint),
+      lamports,
+      space: ACCOUNT_SIZE,
+      programId: new PublicKey(program),
+    }),
     createInitializeAccount3Instruction(address, new PublicKey(mint), new PublicKey(multisig), new PublicKey(program)),
   ];
 }
