@@ -144,7 +144,7 @@ function planFile(): string {
           registrarKeyFile: key('registrar'),
         },
         keys: guardians.map((name) => publicKeyOf(bytes(`${name}.bitcoin`))),
-        terms: 'start=432 least=10000 fee=2000 margin=72 refund=144 final=*:2',
+        terms: 'start=432 least=10000 fee=2000 margin=72 refund=160 final=*:2',
         assets: [
           {
             id: `${regtest}/slip44:0`,
