@@ -87,7 +87,11 @@ async function sayWhere(stack: Stack, firstPort: number, what: string): Promise<
     console.error(`  ${name}: cpu ${cpuSeconds(pid)}`);
 }
 
-async function mintedCount(stack: Stack, process: string): Promise<number> {
+const mintedCount = async (stack: Stack, process: string): Promise<number> =>
+  Number((await bridgeInfo(stack, process))['deposits'] ?? 0);
+
+/** What a token process says of itself. */
+export async function bridgeInfo(stack: Stack, process: string): Promise<Record<string, unknown>> {
   const body = JSON.stringify({
     Id: 'x',
     Target: process,
@@ -101,7 +105,7 @@ async function mintedCount(stack: Stack, process: string): Promise<number> {
     body,
   });
   const { Messages } = (await response.json()) as { Messages: { Data: string }[] };
-  return (JSON.parse(Messages[0]?.Data ?? '{}') as { deposits?: number }).deposits ?? 0;
+  return JSON.parse(Messages[0]?.Data ?? '{}') as Record<string, unknown>;
 }
 
 /** A figure a guardian tells of itself, over all its home chains; `label` is one it must have. */

@@ -16,26 +16,26 @@ export function run(): Promise<Figure[]> {
     deposits: DEPOSITS,
     homes: {},
     callsOfEach: 0,
-    fill,
+    fill: (stack) => depositCoins(stack, DEPOSITS, VALUE),
     processOf: ({ deployment }) => deployment.assets.find((a) => a.address === zeroAddress)?.process ?? '',
   });
 }
 
 /** Puts the deposits on the chain, twenty to a block, and enough blocks on top to make them final. */
-async function fill(stack: Stack): Promise<void> {
+export async function depositCoins(stack: Stack, count: number, value: bigint): Promise<void> {
   const from = devAccount(0).address;
   const data = encodeCoinDeposit(aoAddressToBytes(devAccount(1).address), new Uint8Array());
   await rpc(stack, [{ method: 'evm_setAutomine', params: [false] }]);
-  const [count] = await rpc(stack, [{ method: 'eth_getTransactionCount', params: [from, 'latest'] }]);
-  let nonce = Number(count);
-  for (let sent = 0; sent < DEPOSITS; sent += PER_BLOCK) {
+  const [first] = await rpc(stack, [{ method: 'eth_getTransactionCount', params: [from, 'latest'] }]);
+  let nonce = Number(first);
+  for (let sent = 0; sent < count; sent += PER_BLOCK) {
     const calls = Array.from({ length: PER_BLOCK }, () => ({
       method: 'eth_sendTransaction',
       params: [
         {
           from,
           to: stack.deployment.vault,
-          value: `0x${VALUE.toString(16)}`,
+          value: `0x${value.toString(16)}`,
           data,
           gas: '0x1d4c0',
           nonce: `0x${(nonce++).toString(16)}`,
@@ -47,7 +47,7 @@ async function fill(stack: Stack): Promise<void> {
   await rpc(stack, [{ method: 'anvil_mine', params: ['0x3'] }]);
 }
 
-async function rpc(stack: Stack, calls: readonly { method: string; params: unknown[] }[]): Promise<unknown[]> {
+export async function rpc(stack: Stack, calls: readonly { method: string; params: unknown[] }[]): Promise<unknown[]> {
   const body = JSON.stringify(calls.map((call, id) => ({ jsonrpc: '2.0', id, ...call })));
   const response = await fetch(stack.rpcUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
   const answers = (await response.json()) as { result?: unknown; error?: { message: string } }[];

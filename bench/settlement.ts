@@ -9,6 +9,7 @@ import { gatewayMigrations } from '@isthmus/migrations';
 import { openDatabase, runMigrations, testCluster } from '@isthmus/store';
 import type { DataSource } from 'typeorm';
 import { atLeast, atMost, median, type Figure } from './figure.js';
+import { lifeFigures } from './settlement/life.js';
 import { replayFigures } from './settlement/replay.js';
 
 const AREA = 'settlement';
@@ -33,7 +34,7 @@ const NOBODY: Poster = {
 };
 
 export async function run(): Promise<Figure[]> {
-  return [...(await bundleFigures()), ...(await replayFigures())];
+  return [...(await bundleFigures()), ...(await replayFigures()), ...(await lifeFigures())];
 }
 
 async function bundleFigures(): Promise<Figure[]> {
