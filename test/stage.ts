@@ -17,8 +17,8 @@ import { compileContracts } from '../contracts/ethereum/compile.js';
 /** Bound on one wait; far above what anything here takes. */
 const PATIENCE_MS = 180_000;
 const LOOK_MS = 60;
-/** Of gateway and guardians: at half of it four processes that look keep most of a core busy, and transfers are no faster. */
-const POLL_MS = 100;
+/** Of gateway and guardians: at half of it looking alone keeps six tenths of a core busy, and transfers are no faster. */
+const POLL_MS = 200;
 
 export interface Transfer {
   id: string;
