@@ -16,6 +16,7 @@ import {
   type DepositTerms,
   type Payout,
   type VaultCoin,
+  type VaultScript,
 } from '@isthmus/chains';
 import { Purse, type LocalBitcoin } from '@isthmus/devnet';
 import { Transaction } from 'bitcoinjs-lib';
@@ -142,10 +143,14 @@ export class BitcoinScene extends TokenScene {
   }
 
   /** Burns; the payout it makes due. */
-  async withdraw(amount: bigint, maxFee = 5_000n): Promise<Payout> {
-    await this.withdrawTo(this.purse.address, amount, maxFee);
+  async withdraw(
+    amount: bigint,
+    maxFee = 5_000n,
+    { address, script }: Pick<VaultScript, 'address' | 'script'> = this.purse,
+  ): Promise<Payout> {
+    await this.withdrawTo(address, amount, maxFee);
     this.withdrawals += 1n;
-    return { number: this.withdrawals, script: this.purse.script, amount, maxFee };
+    return { number: this.withdrawals, script, amount, maxFee };
   }
 
   /** The batch that pays, from the anchor and these coins. */

@@ -3,6 +3,7 @@ import { confirmationsFor } from './finality.js';
 import { BitcoinStage, POLICY, RECIPIENT, REGTEST, urlOf } from './harness.js';
 import { HeaderChain, MemoryHeaderStore } from './headers.js';
 import { memoScript } from './memo.js';
+import { planPayment } from './batch.js';
 import { checkInclusion, type ParsedBlock } from './block.js';
 import { BitcoinPool } from './rpc.js';
 import { buildRefund } from './refund.js';
@@ -252,6 +253,33 @@ describe('deposits', () => {
       stage.cursor = before;
       expect((await stage.watch()).receipts).toMatchObject([{ txid: tx.getId() }]);
     });
+
+    it.each(['a refund', 'a payment'])(
+      'B19: nor when %s brought them out of the vault: who reads it later sees what others saw',
+      async (way) => {
+        const terms = termsOf(way);
+        const { address: to, script } = depositScript(terms);
+        const from = stage.deposit({ refundAfter: 2 });
+        const coin = await stage.coin(90_000n, from.lock, true);
+        await stage.bitcoin.mine();
+        await stage.watch();
+        const payouts = [{ number: 1n, script, amount: 60_000n, maxFee: 9_000n }];
+        const paid = { vault: stage.vault, changeTo: stage.plain, feeRate: 1_000n, inputs: [coin], payouts };
+        const hex =
+          way === 'a refund'
+            ? buildRefund(from.terms, { coins: [coin], to, feeRate: 1_000n, secret: stage.depositor }).hex
+            : stage.signed(planPayment(paid));
+        await stage.bitcoin.send(hex);
+        await stage.bitcoin.mine();
+        const before = stage.cursor;
+        const watcher = stage.watcher();
+        const { receipts } = await stage.watch(watcher);
+        const late = said(terms, stage.headers.tip.time * 1_000 + REGISTRATION_LEEWAY_MS + 1);
+        expect(await backFrom(watcher, late)).toEqual([]);
+        stage.cursor = before;
+        expect((await stage.watch()).receipts).toEqual(receipts);
+      },
+    );
   });
 
   it('B13: are proved by their header alone', async () => {

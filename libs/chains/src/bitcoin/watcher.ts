@@ -190,14 +190,16 @@ export class BitcoinWatcher<T> {
     const [known, ours] = await Promise.all([this.scripts.find([...scripts]), this.coins.find(outpoints)]);
     this.recent.add(block.header.hash, scripts);
     const newest = this.newest.at(height) + REGISTRATION_LEEWAY_MS;
-    const isOurs = ({ txid, vout }: { txid: string; vout: number }): boolean =>
+    const isOurs = ({ txid, vout }: Pick<Spend, 'txid' | 'vout'>): boolean =>
       ours.has(`${txid}:${vout}`) || more.has(`${txid}:${vout}`);
-    // What the vault pays itself is its own, whenever that was said.
-    const counts = (tx: Tx, { since }: KnownScript<T>): boolean => since <= newest || tx.inputs.some(isOurs);
+    // Change is the vault's own, whenever that was said. What else comes out of it, by a refund or as a payment, somebody else had in hand.
+    const counts = (tx: Tx, vout: number, { kind, since }: KnownScript<T>): boolean =>
+      since <= newest ||
+      (kind === 'vault' && vout === 0 && tx.inputs.some((input) => isOurs(input) && !isRefund(input.witness)));
     const found = block.txs.flatMap((tx, position) =>
-      this.receiptsOf(tx, position, known, block, height).filter(({ script }) => {
+      this.receiptsOf(tx, position, known, block, height).filter(({ script, vout }) => {
         const one = known.get(script);
-        return one !== undefined && counts(tx, one);
+        return one !== undefined && counts(tx, vout, one);
       }),
     );
     const together = found.reduce((sum, { value }) => sum + value, 0n);

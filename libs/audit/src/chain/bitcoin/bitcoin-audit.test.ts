@@ -136,6 +136,19 @@ describe('a sound bridge', () => {
     expect(hashOf(later)).toBe(hashOf(await audit()));
   });
 
+  it('B19: what is paid out of the vault to an address long before it is registered counts for nobody, going on or from nothing', async () => {
+    await scene.fund(100_000n);
+    const early = scene.terms();
+    await scene.release([await scene.withdraw(60_000n, 5_000n, depositScript(early))]);
+    const going = await scene.auditor();
+    await going.audit();
+    scene.now += 7 * 3_600_000;
+    await scene.register(early);
+    const report = await audit();
+    expect(report).toMatchObject({ result: 'fine', assets: [{ balance: '40000', deposits: 1, releases: 1 }] });
+    expect(hashOf(await going.audit())).toBe(hashOf(report));
+  });
+
   it('goes on through a rotation: the vault’s coins are the next set’s, what moved them cost the surplus', async () => {
     await scene.fund(500_000n);
     await scene.payVault(30_000n, null);

@@ -178,10 +178,9 @@ export class BitcoinReader implements HomeChain {
       const lock = lockOf(Buffer.from(script).toString('hex'));
       if (!lock) continue;
       const newest = this.newest[block.height - this.terms.startHeight] ?? 0;
-      // What the vault pays itself is its own, whenever that was said.
-      if (newest + LEEWAY_MS < lock.since && !this.spent.has(id)) continue;
-      // What the vault sends back to itself first of all is change.
+      // What the vault sends back to itself first of all is change: its own, whenever that was said.
       const isChange = this.spent.has(id) && vout === 0 && lock.address === null;
+      if (newest + LEEWAY_MS < lock.since && !isChange) continue;
       if (isChange && from !== null && from !== lock.vault) this.left.add(from);
       const coin = `${id}:${vout}`;
       if (isChange) this.coins.set(coin, { value, vault: lock.vault, reference: null, refundAt: null });
