@@ -2,15 +2,14 @@
  * What was loaded over HTTP, settled, and rebuilt from Arweave alone: how many times faster than it was loaded, and in how much memory, for
  * a short history and for a long one. The local Arweave, the stopped gateway's PostgreSQL and the replay's own share the machine.
  */
-import { fork } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ethereumSigner, type Signer } from '@isthmus/ao';
-import type { ReplayMessage, ReplayReport, ReplayRequest } from '@isthmus/arweave';
+import { startReplay, type ReplayMessage, type ReplayReport, type ReplayRequest } from '@isthmus/arweave';
 import { startStack } from '@isthmus/devnet';
-import { freePort, freePorts, guardianNames, projectRoot } from '@isthmus/store';
+import { freePort, freePorts, guardianNames } from '@isthmus/store';
 import { compileContracts } from '../../contracts/ethereum/compile.js';
 import { Client, deploy, sustained, transfers } from '../ao/http.js';
 import { atLeast, atMost, type Figure } from '../figure.js';
@@ -106,8 +105,7 @@ export async function settled(url: string): Promise<void> {
 
 /** A replay in a process of its own, as the command line runs it. */
 export function replay(request: ReplayRequest): Promise<ReplayReport> {
-  const entry = path.join(projectRoot(), 'dist/apps/gateway/src/replay/main.js');
-  const child = fork(entry, [JSON.stringify(request)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = startReplay(request);
   return new Promise((resolve, reject) => {
     child.on('message', (message: ReplayMessage) => {
       if (message.kind === 'done') resolve(message.report);

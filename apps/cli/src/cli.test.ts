@@ -263,6 +263,18 @@ it('errors are said in one line, with their cause', () => {
   expect(said('plain')).toBe('plain');
 });
 
+it('no login of an address is said, whatever is wrong with it', async () => {
+  expect(said(new Error('postgresql://of:se@c/ret@host/x and http://of@y are none'))).toBe(
+    'postgresql://host/x and http://y are none',
+  );
+  const main = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
+  const child = spawn(process.execPath, [main, 'audit', '--from', 'http://of:secret@host']);
+  let words = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
+  await once(child, 'close');
+  expect(words).toMatch(/'http:\/\/host' is invalid. Leave names and passwords out of it/);
+});
+
 it('words nobody understands end with 2, which is no verdict of any command; help with 0', async () => {
   const main = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
   const exit = async (...words: string[]): Promise<unknown> => {

@@ -46,6 +46,9 @@ const linesOf = (processes: ReplayReport['processes'], assets: ReplayReport['ass
 export async function assertAnswers(gateway: string): Promise<void> {
   if (!/^https?:\/\//.test(gateway) || !URL.canParse(gateway))
     throw new CommandError(`--compare: write the gateway as https://host, not ${gateway}.`, NOT_COMPARED);
+  const { username, password } = new URL(gateway);
+  if (username !== '' || password !== '')
+    throw new CommandError('--compare: leave name and password out of the address.', NOT_COMPARED);
   await askGateway(`${gateway.replace(/\/+$/, '')}/health`, MAX_ANSWER, {}, NOT_COMPARED);
 }
 

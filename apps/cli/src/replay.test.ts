@@ -116,6 +116,7 @@ it.each([
     expect.stringMatching(/^The gateway at http:..127.0.0.1:1 does not answer .*: is it one, and running/) as string,
   ],
   ['gateway.example', '--compare: write the gateway as https://host, not gateway.example.'],
+  ['http://of:secret@127.0.0.1:1', '--compare: leave name and password out of the address.'],
 ])('a gateway to compare with that is not there is known before anything is replayed: %s', async (compare, message) => {
   await expect(replay({ from: 'http://127.0.0.1:1', scheduler: 's', compare })).rejects.toMatchObject({
     exitCode: 2,

@@ -2,11 +2,11 @@
  * `isthmus replay`: the whole of a scheduler's settlement read from Arweave and evaluated again on this machine, believing nobody, and
  * what comes of it held against what a gateway shows.
  */
-import { fork, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { signerOfFile } from '@isthmus/ao';
-import type { Finding, ReplayMessage, ReplayReport, ReplayRequest } from '@isthmus/arweave';
-import { projectRoot, stateFolder } from '@isthmus/store';
+import { startReplay, type Finding, type ReplayMessage, type ReplayReport, type ReplayRequest } from '@isthmus/arweave';
+import { stateFolder } from '@isthmus/store';
 import { assertAnswers, differences } from './replay-compare.js';
 import { ProgressLine } from './replay-progress.js';
 import { runningStack } from './running.js';
@@ -86,8 +86,7 @@ type Ended = Exclude<ReplayMessage, { kind: 'progress' }>;
 
 /** The replay as a process of its own, which ends with this one. */
 async function run(request: ReplayRequest, quiet: boolean): Promise<Ended> {
-  const entry = path.join(projectRoot(), 'dist/apps/gateway/src/replay/main.js');
-  const child = fork(entry, [JSON.stringify(request)], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = startReplay(request);
   const line = quiet ? null : new ProgressLine(process.stderr);
   try {
     return await endOf(child, (message) => line?.show(message));

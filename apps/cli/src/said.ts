@@ -11,8 +11,13 @@ export class CommandError extends Error {
   }
 }
 
+/** Addresses without their logins: what is printed is seen by others, and kept in logs. */
+export const withoutLogins = (text: string): string => text.replaceAll(/(?<=:\/\/)\S*@/g, '');
+
 /** The line to print for an error. */
-export function said(error: unknown): string {
+export const said = (error: unknown): string => withoutLogins(wordsOf(error));
+
+function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (process.env['ISTHMUS_DEBUG'] !== undefined) return error.stack ?? error.message;
   const cause = error.cause instanceof Error && error.cause.message ? ` (${error.cause.message})` : '';

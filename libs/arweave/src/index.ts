@@ -10,6 +10,7 @@ export type * from './posting/poster.js';
 export * from './proof/settled-slots.js';
 export * from './reader/index.js';
 export type * from './replay/messages.js';
+export { startReplay, type ReplayStart } from './replay/start.js';
 export { BUNDLE_STATES, type BundleState } from './settler/bundle-state.js';
 export * from './settler/error.js';
 export type { FundsReading } from './settler/funds.js';

@@ -1,5 +1,5 @@
 /** A replay that is told to stop, or asked for what cannot be, leaves no server running and no file behind, and says why in words. */
-import { fork, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -8,8 +8,7 @@ import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ReplayMessage, ReplayRequest } from '@isthmus/arweave';
-import { projectRoot } from '@isthmus/store';
+import { startReplay, type ReplayMessage, type ReplayRequest } from '@isthmus/arweave';
 
 const silent = http.createServer(() => {}); // takes every question and never answers
 let folder: string;
@@ -30,11 +29,7 @@ afterAll(async () => {
 });
 
 function started(asked: ReplayRequest): { child: ChildProcess; said: ReplayMessage[] } {
-  const entry = path.join(projectRoot(), 'dist/apps/gateway/src/replay/main.js');
-  const child = fork(entry, [JSON.stringify(asked)], {
-    env: { ...process.env, TMPDIR: folder },
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  });
+  const child = startReplay(asked, { env: { ...process.env, TMPDIR: folder }, stderr: 'pipe' });
   const said: ReplayMessage[] = [];
   child.on('message', (message: ReplayMessage) => said.push(message));
   return { child, said };
@@ -79,12 +74,18 @@ const cannotBe = {
   rpc: ['ftp://x'],
   into: 'http://of:secret@x',
 };
+const login = 'http://of:secret@127.0.0.1:9';
 it.each([
   ['a file that cannot be written', { dump: '/nowhere/at/all' }, /^--dump: \/nowhere\/at\/all cannot be written/],
   [
     'addresses that are none',
     cannotBe,
-    /^--from: Write an http.*\n--rpc: Write an http.*\n--into: Write the database as postgresql:(?!.*secret)/,
+    /^--from: Write an http.*\n--rpc: Write a source.*\n--into: Write the database as postgresql:(?!.*secret)/,
+  ],
+  [
+    'logins for who takes none',
+    { from: login, tail: [login] },
+    /^--from: Leave name and password out of the address.\n--tail: Leave name and password out of the address.$/,
   ],
 ])('%s: refused in words before anything is begun', async (_, wrong, words) => {
   const { child, said } = started({ ...request, ...wrong });
@@ -92,4 +93,20 @@ it.each([
   expect(code).toBe(2);
   expect(said).toEqual([{ kind: 'failed', message: expect.stringMatching(words) as string }]);
   expect(left()).toEqual([]);
+});
+
+it('logins it is told stand in no command line and in nothing it says', async () => {
+  const { child, said } = started({
+    ...request,
+    into: 'postgresql://of:secret@127.0.0.1:1/books',
+    rpc: ['http://of:secret@127.0.0.1:1'],
+  });
+  let words = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (words += text));
+  expect(child.spawnargs.join(' ')).not.toContain('secret');
+  await once(child, 'close');
+  expect(said).toEqual([
+    { kind: 'failed', message: expect.stringMatching(/^The database books at 127.0.0.1:1 cannot be opened/) as string },
+  ]);
+  expect(JSON.stringify(said) + words).not.toContain('secret');
 });

@@ -1,7 +1,7 @@
 /**
- * The replay as a process of its own: what to do comes as JSON in the first argument, what became of it goes to who started it, message by
- * message. It ends with 0 when all is as it was settled, with 1 when something is not, with 2 when it could not be done.
+ * The replay as a process of its own: what to do comes from who started it, and what became of it goes there, message by message. It ends with 0 when all is as it was settled, with 1 when something is not, with 2 when it could not be done.
  */
+import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -36,6 +36,12 @@ const webAddress = z.url({
   protocol: /^https?$/,
   error: 'Write an http or https address, such as https://arweave.net.',
 });
+/** Logins go to nodes and the database alone: what else is asked is public, and told by its address. */
+const isPublic = (address: string): boolean => {
+  const { username, password } = URL.canParse(address) ? new URL(address) : { username: '', password: '' };
+  return username === '' && password === '';
+};
+const LOGIN = 'Leave name and password out of the address.';
 const databaseAddress = z.url({
   protocol: /^postgres(ql)?$/,
   error: 'Write the database as postgresql://user:password@host:port/name.',
@@ -51,8 +57,8 @@ const source = z.string().transform((text, context) => {
   context.addIssue({ code: 'custom', message: 'Write a source as https://host, or <chain>=https://host (CAIP-2).' });
   return z.NEVER;
 });
-const request = z.strictObject({
-  from: webAddress,
+const asking = z.strictObject({
+  from: webAddress.refine(isPublic, LOGIN),
   scheduler: aoId,
   processes: z.array(aoId).optional(),
   rpc: z.array(source).max(64).default([]),
@@ -63,7 +69,7 @@ const request = z.strictObject({
   /** Database to rebuild into; one that is gone afterwards unless told. */
   into: databaseAddress.optional(),
   /** Guardians, or files, to have slots from that were not settled. */
-  tail: z.array(z.string().min(1)).max(16).default([]),
+  tail: z.array(z.string().min(1).refine(isPublic, LOGIN)).max(16).default([]),
   /** File to write state and index to, line by line. */
   dump: z.string().optional(),
   workers: z.int().min(1).max(64).default(os.availableParallelism()),
@@ -75,7 +81,7 @@ const OPTIONS: Readonly<Record<string, string>> = { processes: 'process', fromBl
 const SAY_MS = 200;
 
 async function main(): Promise<number> {
-  const asked = requestOf(process.argv[2] ?? '{}');
+  const asked = requestOf(await request());
   if (asked.dump !== undefined) assertWritable(asked.dump);
   const tails = await openTails(asked.tail);
   const opening = Promise.resolve().then(() => databaseFor(asked.into)); // begins when what ends it is in place
@@ -107,15 +113,25 @@ async function main(): Promise<number> {
   }
 }
 
+/** The first message of who started it; whoever is gone before it wants nothing. @throws ReplayError when nobody could send one */
+async function request(): Promise<unknown> {
+  if (!process.send) throw new ReplayError('bad-request', 'A replay is started with "isthmus replay".');
+  const gone = (): never => process.exit(2);
+  process.once('disconnect', gone);
+  const [told] = (await once(process, 'message')) as unknown[];
+  process.off('disconnect', gone);
+  return told;
+}
+
 /** @throws ReplayError that names each option that cannot be, and never its value: an address may hold a password */
-function requestOf(json: string): z.output<typeof request> {
-  const { success, data, error } = request.safeParse(JSON.parse(json));
+function requestOf(told: unknown): z.output<typeof asking> {
+  const { success, data, error } = asking.safeParse(told);
   if (success) return data;
   const words = error.issues.map(({ path: at, message }) => `--${OPTIONS[String(at[0])] ?? String(at[0])}: ${message}`);
   throw new ReplayError('bad-request', words.join('\n'));
 }
 
-const sourcesIn = ({ rpc, chain: otherwise }: z.output<typeof request>): ChainSources[] =>
+const sourcesIn = ({ rpc, chain: otherwise }: z.output<typeof asking>): ChainSources[] =>
   rpc.map(({ chain = otherwise, url }) => ({ chain, urls: [url] }));
 
 /** Before hours of work, not after them. @throws ReplayError */
