@@ -1,5 +1,12 @@
 /** What is read of vaults on the real runtime, and the relayer's accounts at the addresses anybody can work out. */
-import { createFreezeAccountInstruction } from '@solana/spl-token';
+import {
+  AuthorityType,
+  createApproveInstruction,
+  createCloseAccountInstruction,
+  createFreezeAccountInstruction,
+  createSetAuthorityInstruction,
+  TOKEN_PROGRAM_ID,
+} from '@solana/spl-token';
 import { Keypair, PublicKey, SystemProgram } from '@solana/web3.js';
 import {
   custodyOf,
@@ -53,6 +60,31 @@ test('a vault that nobody but one key holds has no custody; one of another mint,
   });
   const notMint = world.user.publicKey.toBase58();
   await expect(readVault(pool, own.toBase58(), notMint)).rejects.toMatchObject({ code: 'mint-refused' });
+});
+
+test('I1: a vault that who made it could close, and make anew as their own, is unfit; so is one with a delegate', async () => {
+  const [thief, account] = [
+    world.user.publicKey,
+    await world.makePlainAccount(world.mint.publicKey, world.user.publicKey),
+  ];
+  const { publicKey: multisig } = world.multisig;
+  const read = () => readVault(world.pool(), account.toBase58(), world.token.mint);
+  await world.run([
+    createSetAuthorityInstruction(account, thief, AuthorityType.CloseAccount, thief),
+    createSetAuthorityInstruction(account, thief, AuthorityType.AccountOwner, multisig),
+  ]);
+  await world.chain.finalize();
+  await expect(read()).rejects.toMatchObject({ code: 'not-a-vault' });
+  // The guardians hold it, and yet it goes.
+  await world.run([createCloseAccountInstruction(account, thief, thief)]);
+  expect(await world.connection.getAccountInfo(account, 'processed')).toBeNull();
+  const lent = await world.makePlainAccount(world.mint.publicKey, multisig);
+  const two = world.guardians.slice(0, 2);
+  await world.run([createApproveInstruction(lent, thief, multisig, 5n, two, TOKEN_PROGRAM_ID)], two);
+  await world.chain.finalize();
+  await expect(readVault(world.pool(), lent.toBase58(), world.token.mint)).rejects.toMatchObject({
+    code: 'not-a-vault',
+  });
 });
 
 test('a vault its issuer has frozen says so', async () => {

@@ -74,6 +74,12 @@ export async function readVault(pool: SolanaPool, address: string, mint: string 
   const state = AccountLayout.decode(account.data.subarray(0, AccountLayout.span));
   if (state.mint.toBase58() !== wanted)
     throw new VaultUnfit('not-a-vault', `${address} holds ${state.mint.toBase58()}, not ${wanted}.`);
+  // Whoever made it may have kept the right to close it: made anew at its address it would be theirs, and deposits there.
+  if (state.closeAuthorityOption !== 0 || state.delegateOption !== 0)
+    throw new VaultUnfit(
+      'not-a-vault',
+      `${address} can be closed, or taken from, by another than its owner: make a vault without delegate and close authority.`,
+    );
   const owner = state.owner.toBase58();
   const [multisig = null] = await pool.accounts([owner]);
   const rent = isNative(vault) ? state.isNative : 0n;
