@@ -41,8 +41,9 @@ export function openSolanaHome(config: SolanaHomeConfig, parts: HomeParts): Sola
   const indexes = new Map(
     assets.map((a) => [a.id, new VaultIndex(a, { chain: chain.id, database, pool, store, vaults, log })]),
   );
-  const accounts = new RelayerAccounts({ database, log, stuckMs, assets, pool, vaults, relayer, nonces: chain.nonces });
-  const work = { chain: chain.id, assets, database, store, log, pool, vaults, indexes, relayer, accounts };
+  const { nonces } = chain;
+  const accounts = new RelayerAccounts({ database, log, stuckMs, assets, pool, vaults, relayer, nonces });
+  const work = { chain: chain.id, assets, database, store, log, pool, vaults, indexes, relayer, nonces, accounts };
   return new SolanaHome(config, parts, { pool, vaults, indexes, relayer: new Relayer(work), address: relayer.address });
 }
 

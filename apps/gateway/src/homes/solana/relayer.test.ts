@@ -162,6 +162,21 @@ test('one that would fail is not sent: its nonce is not used up, and it waits fo
   expect((await stage.nonce()).value).toBe(one.plan.nonce.value);
 });
 
+test('S19 what one guardian proposes over accounts that are no nonces of the relayer’s is not read, and holds up nobody', async () => {
+  const good = await proposed();
+  const { runtime } = stage.world.chain.ledger;
+  // Two of them are more than one answer may hold, as programs' accounts are.
+  for (const large of [nobody(), nobody()]) {
+    runtime.put(large, { lamports: 10n ** 12n, owner: nobody(), data: Buffer.alloc(9_000_000), executable: false });
+    await stage.propose({ ...good.plan, nonce: { account: large, value: nobody() } });
+  }
+  await stage.finalize();
+  await signed(good);
+  await until('it is paid', async () => (await lamports(good.recipient)) === 4_980_000);
+  await stage.finalize();
+  await until('its end is known', async () => (await sent()).at(-1)?.state === 'final');
+});
+
 test('the multisig of a set that was decided on is made where anybody finds it', async () => {
   const guardians = Array.from({ length: 3 }, nobody);
   await stage.gateway.database.query(

@@ -13,7 +13,7 @@ import { Submissions, type Submission } from './submissions.js';
 import type { VaultIndex } from './vault-index.js';
 import type { HeldVault, Vaults } from './vaults.js';
 
-const { assemble, BadPlan, decodeProposal, nonceValue, planMessage, planOf, signatureOfWire, verifyPart } = solana;
+const { assemble, BadPlan, decodeProposal, nonceAddress, nonceValue, planMessage, planOf, signatureOfWire, verifyPart } = solana;
 
 export interface RelayerParts extends Pick<HomeParts, 'database' | 'store' | 'log'> {
   chain: string;
@@ -23,6 +23,8 @@ export interface RelayerParts extends Pick<HomeParts, 'database' | 'store' | 'lo
   /** By asset id. */
   indexes: ReadonlyMap<string, Pick<VaultIndex, 'catchUp' | 'watchedTo'>>;
   relayer: solana.RelayerKey;
+  /** How many nonces it keeps. */
+  nonces: number;
   accounts: Pick<RelayerAccounts, 'prepare'>;
 }
 
@@ -31,11 +33,15 @@ type Made = { plan: solana.VaultPlan } & ({ wire: Buffer } | { missing: 'signatu
 
 export class Relayer {
   private readonly submissions: Submissions;
+  /** The nonces it keeps. */
+  private readonly own: ReadonlySet<string>;
   /** What keeps a proposal or a submission from going, as it was said last; of those that are open. */
   private readonly said = new Map<string, string>();
 
   constructor(private readonly parts: RelayerParts) {
     this.submissions = new Submissions(parts.database, parts.chain);
+    const { nonces, relayer } = parts;
+    this.own = new Set(Array.from({ length: nonces }, (_, i) => nonceAddress(relayer.address, i)));
   }
 
   /** One round: what became of what was sent, then what is ready; last the relayer's own accounts, so that one it cannot make holds up nothing. */
@@ -119,7 +125,7 @@ export class Relayer {
     const withdrawals = await withdrawalsOf(database, asset.process, waiting);
     const made = waiting.flatMap((proposal) => {
       const one = this.make(proposal, vault, withdrawals);
-      return one && one.plan.relayer === relayer.address ? [{ proposal, ...one }] : [];
+      return one && one.plan.relayer === relayer.address && this.isSound(one) ? [{ proposal, ...one }] : [];
     });
     if (made.length === 0) return;
     const { values } = await this.nonceValues(made.map((m) => m.plan.nonce.account));
@@ -136,6 +142,11 @@ export class Relayer {
       else if (!('wire' in one)) await this.wait(proposal, 'signatures');
       else if (await this.submit(proposal, plan, one.wire)) gone.set(plan.nonce.account, plan.price);
     }
+  }
+
+  /** One guardian may name any account as a nonce, however large: only what M have signed is looked up beyond the relayer's own. */
+  private isSound(one: Made): boolean {
+    return 'wire' in one || this.own.has(one.plan.nonce.account);
   }
 
   /** Null for what is no proposal of this vault's. Signatures that are not good are passed over. */
