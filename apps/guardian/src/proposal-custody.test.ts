@@ -99,6 +99,7 @@ function custodyOver(
       return refused ? { refused } : { signatures: 'ab' };
     },
     anchor: async (_, anchor) => standings.get(anchor) ?? 'open',
+    isOver: async (_, anchor) => standings.get(anchor) === 'void',
   };
   const write: Write = (process, action, data) =>
     createItem({ target: process, tags: [{ name: 'Action', value: action }], data }, ALICE);

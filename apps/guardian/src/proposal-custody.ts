@@ -109,7 +109,7 @@ export class ProposalCustody implements Custody {
       if (proposal.epoch !== set.epoch || (await this.isSigned(one, proposal))) continue;
       // What can never be any more keeps none of the others waiting.
       const { anchor } = proposal;
-      if (!over.has(anchor)) over.set(anchor, (await this.parts.home.anchor(one.asset, anchor)) === 'void');
+      if (!over.has(anchor)) over.set(anchor, await this.parts.home.isOver(one.asset, anchor));
       if (over.get(anchor) === true) continue;
       left -= 1;
       const why = await this.signOne(one, view, proposal, byNumber, bindings);

@@ -126,6 +126,8 @@ export interface ProposingHome extends HomeView {
   ): Promise<{ signatures: string } | { refused: ProposalRefusal }>;
   /** What has become of an anchor, by final state. */
   anchor(asset: Asset, anchor: string): Promise<AnchorStanding>;
+  /** Whether nothing will be signed over an anchor that a proposal names: by what is known here, for one guardian may name anything. */
+  isOver(asset: Asset, anchor: string): Promise<boolean>;
 }
 
 export type Home = ContractHome | ProposingHome;

@@ -227,6 +227,10 @@ export class BitcoinHome implements ProposingHome {
     return 'unsure';
   }
 
+  async isOver(asset: Asset, anchor: string): Promise<boolean> {
+    return (await this.anchor(asset, anchor)) === 'void';
+  }
+
   private stands(view: ProcessView): Promise<Standing> {
     if (this.standing?.view === view) return this.standing.is;
     const is = this.stand(view);

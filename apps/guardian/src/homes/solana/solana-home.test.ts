@@ -246,6 +246,33 @@ describe('bad input', () => {
     expect(proposed?.signatures.size).toBe(0);
   });
 
+  test('S19: a proposal over an account that sources never agree on is passed over, and they are not asked about it', async () => {
+    const { scene, subjects } = await funded({ nonces: 1 });
+    const [one] = subjects as [Subject];
+    const [[nonce = ''], hot] = [scene.nonces, newWallet()];
+    const wallet = newWallet();
+    await scene.withdraw(10_000_000n, wallet);
+    await one.look();
+    for (let i = 0; i < 3; i += 1)
+      await say(
+        scene,
+        2,
+        'Propose-Release',
+        await forged(scene, one, nonce, { nonce: { account: hot, value: newWallet() } }),
+      );
+    let asked = 0;
+    scene.source.intercept = ({ body }, forward) => {
+      if (!body.includes(hot)) return forward();
+      asked += 1;
+      return { status: 500, body: '{}' };
+    };
+    await one.look();
+    expect(proposalsIn(one)).toHaveLength(3);
+    await one.guardian.sign();
+    await settled(scene, subjects);
+    expect([asked, scene.lamports(wallet)]).toEqual([0, 10_000_000n - FEE]);
+  });
+
   test('S19: a nonce used up later than the history is read to leaves it unsure whether it paid, and nothing is signed anew', async () => {
     const { scene, subjects } = await funded({ nonces: 2 });
     const wallet = newWallet();

@@ -184,6 +184,16 @@ export class SolanaHome implements ProposingHome {
     return this.complete && this.vaultFor(asset).watchedTo >= read.slot ? 'void' : 'unsure';
   }
 
+  /** The sources are not asked: who names an account they never agree on, or the largest there is, would keep all others waiting. */
+  isOver(_asset: Asset, anchor: string): Promise<boolean> {
+    const nonce = nonceNamed(anchor);
+    const isOpen =
+      nonce !== null &&
+      this.nonces.accounts.includes(nonce.account) &&
+      this.nonces.at(nonce.account)?.value === nonce.value;
+    return Promise.resolve(!isOpen);
+  }
+
   // --- proposing
 
   private async proposeHandOver(
