@@ -13,7 +13,17 @@ import { Submissions, type Submission } from './submissions.js';
 import type { VaultIndex } from './vault-index.js';
 import type { HeldVault, Vaults } from './vaults.js';
 
-const { assemble, BadPlan, decodeProposal, nonceAddress, nonceValue, planMessage, planOf, signatureOfWire, verifyPart } = solana;
+const {
+  assemble,
+  BadPlan,
+  decodeProposal,
+  nonceAddress,
+  nonceValue,
+  planMessage,
+  planOf,
+  signatureOfWire,
+  verifyPart,
+} = solana;
 
 export interface RelayerParts extends Pick<HomeParts, 'database' | 'store' | 'log'> {
   chain: string;
