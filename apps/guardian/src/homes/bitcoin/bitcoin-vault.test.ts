@@ -92,6 +92,24 @@ describe('a rotation', () => {
     expect(await stays.motions.list(scene.process)).toEqual([]);
   });
 
+  it('B14, X2: a hand-over that pays too little to be mined is replaced', async () => {
+    const scene = await world.scene();
+    const all = [await scene.guardian(0), await scene.guardian(1)] as [Subject, Subject];
+    await scene.funded(all);
+    for (const s of all) await s.motions.open(scene.process, scene.rotation(2n, [1, 3, 4]), 'operator');
+    await scene.until(all, () => all.every((s) => s.view.set.epoch === 2n));
+    const low = await scene.signedBatch(all);
+    world.bitcoin.fees.estimate = HIGHER;
+    await scene.rounds(all, 1); // it was seen signed
+    await world.bitcoin.send(low.hex);
+    await world.bitcoin.mine(DEEP, { only: [] });
+    const high = await scene.signedBatch(all, [low.proposal.id]);
+    expect(high.proposal).toMatchObject({ epoch: 1n, anchor: low.proposal.anchor, withdrawals: [] });
+    await world.bitcoin.send(high.hex); // nodes take it for the other
+    await world.bitcoin.mine(DEEP);
+    await scene.until(all, async () => (await all[1].motions.list(scene.process)).length === 0);
+  });
+
   it('I2: what the old set had signed and is mined after the rotation counts; the rest is handed over from there', async () => {
     const scene = await world.scene();
     const all = [await scene.guardian(0), await scene.guardian(1)] as [Subject, Subject];

@@ -94,28 +94,38 @@ export class Planner {
   /** The line that gives all the vault has to other keys; what does not fit is gathered first. */
   async handOver(situation: Situation, to: VaultScript): Promise<string[]> {
     const { store, batches, fees } = this.parts;
-    const top = situation.places.at(-1);
-    if (!top || top.unconfirmed > 0 || this.isServed(situation, top) || !situation.isTurn(top.anchor)) return [];
-    const from = top.coin.lock;
+    // One that pays too little to be mined is replaced, or nobody would ever be paid again.
+    const stuck = this.stuck(situation);
+    const at = stuck ?? situation.places.at(-1);
+    if (!at || at.unconfirmed > 0 || !situation.isTurn(at.anchor)) return [];
+    if (this.isServed(situation, at, stuck?.signed?.feeRate)) return [];
+    const from = at.coin.lock;
     const rows = await store.leftIn(hexOf(from.script));
     const of = async (isCredited: boolean): Promise<VaultCoin[]> =>
-      this.usable(top, await batches.coins(rows.filter((r) => (r.state === 'credited') === isCredited)));
+      this.usable(at, await batches.coins(rows.filter((r) => (r.state === 'credited') === isCredited)));
     const left = { credited: await of(true), others: await of(false) };
     const feeRate = fees.rate;
-    const plan = { anchor: top.coin, unconfirmed: top.unconfirmed, vault: keysOf(batches, top), feeRate };
-    const batch = planHandOver(plan, { from, to }, left, situation.spare(top));
+    const plan = { anchor: at.coin, unconfirmed: at.unconfirmed, vault: keysOf(batches, at), feeRate };
+    const batch = planHandOver(plan, { from, to }, left, situation.spare(at));
     return this.orSay(batch, feeRate, situation, 'the vault cannot be handed over');
+  }
+
+  /** The lowest place whose batch is signed and not mined for long at less than is paid now. */
+  private stuck({ places, height }: Situation): Place | null {
+    const place = places.find((p) => p.signed);
+    if (!place?.signed) return null;
+    const { feeRate, row } = place.signed;
+    const blocks = height - this.first(`signed ${row.txid}`, height);
+    return blocks >= STUCK_BLOCKS && this.parts.fees.isLow(feeRate) ? place : null;
   }
 
   /** What lifts the lowest batch that is signed and not mined for long at less than is paid now. */
   private lift(situation: Situation): string | null {
     const { fees, batches } = this.parts;
-    const { places, height, isTurn } = situation;
-    const stuck = places.find((p) => p.signed);
+    const { places, isTurn } = situation;
+    const stuck = this.stuck(situation);
     if (!stuck?.signed) return null;
-    const { batch, feeRate, row } = stuck.signed;
-    const blocks = height - this.first(`signed ${row.txid}`, height);
-    if (blocks < STUCK_BLOCKS || !fees.isLow(feeRate)) return null;
+    const { batch, feeRate } = stuck.signed;
     const over = this.isServed(situation, stuck, feeRate);
     if (over || !isTurn(stuck.anchor)) return null;
     const rate = fees.rate;
