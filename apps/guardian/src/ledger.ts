@@ -126,6 +126,20 @@ export class Ledger implements ReplicaStore {
     await manager.query('delete from observed_deposit where id = any($1) and item_id is null', [ids]);
   }
 
+  /**
+   * Takes back what was to be said of deposits, as far as the schedule is not known to hold it: the messages that say it are sent no more, and what else
+   * was in them is said anew.
+   */
+  async unsayDeposits(manager: EntityManager, ids: readonly Hex[]): Promise<void> {
+    await manager.query(
+      `with unsent as (
+         delete from outbox where slot is null and item_id in (select item_id from observed_deposit where id = any($1)) returning item_id)
+       update observed_deposit d set item_id = null from unsent u where d.item_id = u.item_id`,
+      [ids],
+    );
+    await this.forgetDeposits(manager, ids);
+  }
+
   /** Deposits of a process not yet put into a message, by sequence. */
   async depositsToAttest(process: string, limit: number): Promise<{ id: string; line: string }[]> {
     return this.database.query(

@@ -1,7 +1,7 @@
 /** Guardians that do not see quite the same, on a real regtest node: one is a block ahead, one knows of a coin the other does not. Together they still pay, and none is exploited. */
 import { encodeProposalLine, proposalId, type OpenProposal } from '@isthmus/bridge';
-import { decodeProposal, encodeProposal, outpointOf, planPayment, type VaultCoin } from '@isthmus/chains';
-import { BitcoinWorld, DEEP, SWEEP_MARGIN, type BitcoinScene } from '../../../bitcoin-harness.js';
+import { buildRefund, decodeProposal, encodeProposal, outpointOf, planPayment, type VaultCoin } from '@isthmus/chains';
+import { BitcoinWorld, DEEP, secretOf, SWEEP_MARGIN, type BitcoinScene } from '../../../bitcoin-harness.js';
 import type { Subject } from '../../../units.js';
 
 const RATE = 3_000n;
@@ -174,4 +174,29 @@ describe('a deposit', () => {
     await scene.until([stays, joins], () => [stays, joins].every((s) => s.view.minted === 2n * LARGE));
     expect(stays.view.paused).toBe(false);
   });
+
+  it.each(['put into a message', 'only noted'])(
+    'B9, I3: that a guardian has %s and could not say before its refund was near is not minted any more; what else it had to say is',
+    async (how) => {
+      const scene = await world.scene();
+      const [a, cut] = (await scene.guardians()) as [Subject, Subject, Subject];
+      const [soon, later] = [await scene.address(), await scene.address({ refundAfter: 200 })];
+      await look(a, cut);
+      const { coin } = await scene.pay(LARGE, soon.lock, true);
+      await scene.pay(300_000n, later.lock, true);
+      await world.bitcoin.mine(DEEP);
+      await look(a, cut);
+      await a.guardian.attest();
+      await a.guardian.send();
+      if (how !== 'only noted') await cut.guardian.attest(); // and AO is out of its reach
+      await world.bitcoin.mine(soon.terms.refundAfter - DEEP);
+      const secret = secretOf('depositor');
+      const { hex } = buildRefund(soon.terms, { coins: [coin], to: world.purse.address, feeRate: RATE, secret });
+      await world.bitcoin.send(hex);
+      await world.bitcoin.mine(DEEP);
+      await scene.until([cut, a], () => a.guardian.viewOf(scene.process)?.minted !== 0n);
+      await scene.rounds([cut, a], 2);
+      expect([a.view.minted, await stateOf(cut, coin), a.view.paused]).toEqual([300_000n, 'refused', false]);
+    },
+  );
 });

@@ -118,6 +118,7 @@ export class Scanner {
     await pool.sync(headers);
     if (this.spawned) await this.read(this.spawned);
     await this.giveUp();
+    await this.takeBack();
     const { awaited, lost } = await store.unseen();
     this.allSeen = awaited === 0;
     this.lost = lost;
@@ -176,6 +177,27 @@ export class Scanner {
         { deposit: depositReference({ chain, ...place }), height },
         'a deposit that was minted is on the chain no more: the books are held without it',
       );
+  }
+
+  /**
+   * A deposit that was credited and could not be said, or not be minted, before its refund is near is refused after all: an attestation that arrives
+   * late would mint what its depositor has taken back. By the newest header: what lies below may not be read yet.
+   */
+  private async takeBack(): Promise<void> {
+    const { store, ledger, headers, chain, log } = this.parts;
+    if (!this.spawned) return;
+    const { sweepMargin } = this.terms;
+    const late = await store.tooLate(store.database.manager, headers.tip.height, sweepMargin);
+    if (late.length === 0) return;
+    await ledger.keepSeen(async (manager) => {
+      for (const coin of late) await store.judge(manager, coin, 'refused', 'refund-near');
+      await ledger.unsayDeposits(
+        manager,
+        late.map((coin) => depositId(depositReference({ chain, ...coin }))),
+      );
+      return { deposits: [], releases: [] };
+    });
+    for (const { txid, vout } of late) log.warn({ txid, vout }, 'a deposit was not minted before its refund is near');
   }
 
   private keepPlace(manager: EntityManager, { height, blockHash, next }: Place): Promise<void> {

@@ -263,6 +263,16 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
     return this.select(manager, `c.state = 'seen' order by c.height, c.position, c.vout`, []);
   }
 
+  /** Credited deposits that nobody has minted or moved, and whose refund opens within `margin` blocks or has come: it is too late for them. */
+  tooLate(manager: EntityManager, height: number, margin: number): Promise<CoinRow[]> {
+    return this.select(
+      manager,
+      `c.kind = 'deposit' and c.state = 'credited' and not c.minted and c.spent_refund is not false
+       and $2::int - c.height + 1 + $3::int >= c.refund_after`,
+      [height, margin],
+    );
+  }
+
   async judge(
     manager: EntityManager,
     { txid, vout }: Outpoint,
