@@ -117,6 +117,22 @@ it('S20 when several fail and nobody is blamed each is tried alone, and who fail
   for (let i = 0; i < 3; i += 1) expect(await over([taker, victim])).toEqual([2n]);
 });
 
+it('S20 those that shared what came to nothing are paid alone, and who was alone in it behind all others', async () => {
+  const { over, payments } = open({});
+  const some = many(4);
+  const proposal = (id: number, withdrawals: bigint[]) => {
+    const said = { epoch: 1n, anchor: 'A', content: 'c', guardian: relayer as `0x${string}`, signatures: new Map() };
+    return { id: `0x${id}` as const, withdrawals, ...said };
+  };
+  payments.cameToNothing(PROCESS, [proposal(1, [1n, 2n])]);
+  expect(await over(some)).toEqual([1n]);
+  const both = [proposal(1, [1n, 2n]), proposal(2, [1n])];
+  payments.cameToNothing(PROCESS, both);
+  expect([await over(some), await over(some.slice(2)), await over(some.slice(0, 1))]).toEqual([[2n], [3n, 4n], [1n]]);
+  payments.cameToNothing(PROCESS, both);
+  expect(await over([...some.slice(0, 1), ...some.slice(2)])).toEqual([3n, 4n]); // it stays behind, though its trial succeeds
+});
+
 it('a transaction that cannot be, whomever it pays, has nobody give way', async () => {
   const { over, failureOf } = open({});
   const both = many(2);

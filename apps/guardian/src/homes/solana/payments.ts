@@ -1,9 +1,11 @@
 /**
  * Which withdrawals a transaction can pay now. What an account or a trial on the cluster shows to be unpayable stays open and gives way: it goes
  * behind all others, so that however many cannot be paid, they keep none that can from being paid. Of several in one transaction the one that
- * fails need not be the one at fault: each is judged by a trial of its own, and one that gave way is paid alone.
+ * fails need not be the one at fault: each is judged by a trial of its own, and one that gave way is paid alone. A trial is not what happens: a
+ * payee may close its account behind it. So those that shared a signed transaction which came to nothing are paid alone from then on, and one that
+ * was alone in it stays behind all others.
  */
-import type { OpenWithdrawal } from '@isthmus/bridge';
+import type { OpenProposal, OpenWithdrawal } from '@isthmus/bridge';
 import { AgreementLost, solana } from '@isthmus/chains';
 import type { Logger } from '@isthmus/store';
 import type { Place } from './proposals.js';
@@ -35,14 +37,32 @@ interface Failed {
 export class Payments {
   /** Of each process the withdrawals, by number, that could not be paid when they were last looked at, with when that was. Only open ones. */
   private readonly behind = new Map<string, Map<bigint, number>>();
+  /** Of each process those, by number, that a signed transaction was to pay which came to nothing; whether it paid no other. Only open ones. */
+  private readonly apart = new Map<string, Map<bigint, boolean>>();
+  /** Of each process the proposals of such transactions. Only open ones. */
+  private readonly failed = new Map<string, Set<string>>();
   private looks = 0;
 
   constructor(private readonly parts: PaymentsParts) {}
 
   /** Forgets which of a process gave way and are no longer open; no other is forgotten, for it would come first again. */
   keepOpen(process: string, open: ReadonlyMap<bigint, unknown>): void {
-    const behind = this.behindOf(process);
-    for (const number of behind.keys()) if (!open.has(number)) behind.delete(number);
+    for (const known of [this.behindOf(process), this.apartOf(process)])
+      for (const number of known.keys()) if (!open.has(number)) known.delete(number);
+  }
+
+  /** Takes all proposals that enough have signed over nonces which are used up: what of theirs is still open was not paid. */
+  cameToNothing(process: string, proposals: readonly OpenProposal[]): void {
+    const [before, apart] = [this.failed.get(process), this.apartOf(process)];
+    this.failed.set(process, new Set(proposals.map((p) => p.id)));
+    for (const { id, withdrawals } of proposals) {
+      if (before?.has(id)) continue;
+      const alone = withdrawals.length === 1;
+      for (const number of withdrawals) {
+        apart.set(number, alone || apart.get(number) === true);
+        if (alone) this.putBehind({ process, number });
+      }
+    }
   }
 
   /** What one transaction of this form can pay of these withdrawals now, by number; each pays the relayer `fee`. @throws AgreementLost */
@@ -52,12 +72,15 @@ export class Payments {
     fee: bigint,
     withdrawals: readonly OpenWithdrawal[],
   ): Promise<solana.Payout[]> {
-    const behind = this.behindOf(place.process);
+    const [behind, apart] = [this.behindOf(place.process), this.apartOf(place.process)];
     let candidates = await this.payable(place, fee, withdrawals);
     /** Of several that failed together: tried alone next. */
     let suspect: solana.Payout | null = null;
     for (let trials = 0; trials < MAX_TRIALS && candidates.length > 0;) {
-      const fresh = candidates.filter((p) => !behind.has(p.number));
+      const fresh = firstTogether(
+        candidates.filter((p) => !behind.has(p.number)),
+        apart,
+      );
       const alone = suspect ? [suspect] : candidates.slice(0, 1);
       const { payouts, impossible } = this.packed(plan, suspect === null && fresh.length > 0 ? fresh : alone);
       candidates = candidates.filter((p) => !impossible.includes(p));
@@ -65,7 +88,7 @@ export class Payments {
       trials += 1;
       const failed = await this.trial({ ...plan, payouts });
       if (failed === null) {
-        for (const { number } of payouts) behind.delete(number);
+        for (const { number } of payouts) if (apart.get(number) !== true) behind.delete(number);
         return payouts;
       }
       const [first] = payouts;
@@ -168,8 +191,23 @@ export class Payments {
   }
 
   private behindOf(process: string): Map<bigint, number> {
-    const known = this.behind.get(process) ?? new Map<bigint, number>();
-    this.behind.set(process, known);
-    return known;
+    return ofProcess(this.behind, process);
   }
+
+  private apartOf(process: string): Map<bigint, boolean> {
+    return ofProcess(this.apart, process);
+  }
+}
+
+function ofProcess<T>(all: Map<string, Map<bigint, T>>, process: string): Map<bigint, T> {
+  const known = all.get(process) ?? new Map<bigint, T>();
+  all.set(process, known);
+  return known;
+}
+
+/** The first, and with it all others that may share a transaction; the first alone when it may not. */
+function firstTogether(some: readonly solana.Payout[], apart: ReadonlyMap<bigint, unknown>): solana.Payout[] {
+  const [first] = some;
+  if (first && apart.has(first.number)) return [first];
+  return some.filter((p) => !apart.has(p.number));
 }

@@ -55,6 +55,16 @@ export function liveProposals(place: Place, view: ProcessView, set: GuardianSet)
   });
 }
 
+/** The set's proposals that enough have signed to be sent, over values of the pool's nonces that are used up; one honest guardian signed each. */
+export function usedUp({ nonces }: Place, view: ProcessView, set: GuardianSet): OpenProposal[] {
+  return [...view.proposals.values()].filter(({ epoch, anchor, signatures }) => {
+    if (epoch !== set.epoch || signatures.size < set.threshold) return false;
+    const account = nonces.accounts.find((a) => anchor.startsWith(`${a}:`));
+    const read = account === undefined ? null : nonces.at(account);
+    return read !== null && anchor !== `${account}:${read.value}`;
+  });
+}
+
 /** Withdrawals by the nonce account that pays them: those that may be proposed, and those in a proposal this guardian has signed already. */
 export function byNonce(
   place: Place,

@@ -2,6 +2,7 @@
 import { depositId, encodeProposalLine, type OpenProposal } from '@isthmus/bridge';
 import { solana } from '@isthmus/chains';
 import {
+  createCloseAccountInstruction,
   createFreezeAccountInstruction,
   createMintToInstruction,
   createSyncNativeInstruction,
@@ -192,6 +193,35 @@ describe('bad input', () => {
     world.solana.chain.ledger.runtime.put(heavy, null);
     await settled(scene, subjects);
     expect(scene.lamports(heavy)).toBe(2_000_000n - FEE);
+  });
+
+  test('S20: a payee that closes its account each time before it is paid keeps nobody waiting for long who shared its transaction', async () => {
+    const { solana: chain } = world;
+    const scene = await world.scene(1);
+    const subjects = await scene.guardians();
+    const { token } = scene;
+    await scene.deposited(SOME, token);
+    const view = () => first(subjects).guardian.viewOf(token.process);
+    await rounds(subjects, () => view()?.minted === SOME);
+    const [thief, good] = [Keypair.generate(), Keypair.generate()];
+    const account = await chain.makeAccount(chain.mint.publicKey, thief.publicKey);
+    await chain.makeAccount(chain.mint.publicKey, good.publicKey);
+    await chain.chain.finalize();
+    await scene.withdraw(20_000n, addressOf(thief), token);
+    await scene.withdraw(30_000n, addressOf(good), token);
+    const failed = [];
+    for (let i = 0; i < 3; i += 1) {
+      const wire = await signedBy(scene, subjects, token);
+      await chain.run([createCloseAccountInstruction(account, thief.publicKey, thief.publicKey)], [thief]);
+      failed.push(await scene.send(wire));
+      await chain.makeAccount(chain.mint.publicKey, thief.publicKey);
+      await chain.chain.finalize();
+      for (const subject of subjects) await subject.round();
+    }
+    expect(await chain.tokens(chain.account(good.publicKey))).toBe(30_000n - FEE);
+    await scene.send(await signedBy(scene, subjects, token));
+    await rounds(subjects, () => view()?.open.size === 0);
+    expect(await chain.tokens(account)).toBe(20_000n - FEE);
   });
 
   test('S20: what others propose is not signed while a payment in it cannot be made', async () => {

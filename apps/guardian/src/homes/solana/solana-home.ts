@@ -20,7 +20,7 @@ import type { AnchorStanding, Asset, NamedSet, ProposalRefusal, ProposingHome } 
 import { Nonces } from './nonces.js';
 import { Payments } from './payments.js';
 import { Prices } from './prices.js';
-import { anySigners, byNonce, lineFor, liveProposals, usableNonce, type Place } from './proposals.js';
+import { anySigners, byNonce, lineFor, liveProposals, usableNonce, usedUp, type Place } from './proposals.js';
 import { SolanaVault } from './solana-vault.js';
 import type { SolanaStore } from './store.js';
 
@@ -231,6 +231,7 @@ export class SolanaHome implements ProposingHome {
     isTurn: (anchor: string) => boolean,
   ): Promise<string[]> {
     const { set } = view;
+    this.payments.cameToNothing(place.process, usedUp(place, view, set));
     this.payments.keepOpen(place.process, view.open);
     const live = liveProposals(place, view, set);
     const lines: string[] = [];
