@@ -50,6 +50,9 @@ interface CoinRow {
   refund_after: number | null;
 }
 
+/** One that waits for its confirmations; `minted` when the guardians have credited it already. */
+type WaitingCoin = CoinRow & { minted: boolean };
+
 /** What the index needs to know of a home. */
 export interface IndexedBitcoin {
   chain: Pick<BitcoinHomeConfig['chain'], 'headerAnchor'>;
@@ -319,22 +322,29 @@ export class BitcoinIndex implements CoinIndex {
   // --- what waits for confirmations
 
   private async count(watcher: BitcoinWatcher<AddressTerms>, headers: HeaderChain, terms: BitcoinTerms): Promise<void> {
-    const rows: CoinRow[] = await this.database.query(
-      `select txid, vout, id, value, script, height, block_hash, together, coinbase, claim, recipient, fault, refund_after
-       from bitcoin_coin where chain = $1 and standing = 'confirming' order by height, txid, vout limit ${MAX_CONFIRMING}`,
+    const rows: WaitingCoin[] = await this.database.query(
+      `select c.txid, c.vout, c.id, c.value, c.script, c.height, c.block_hash, c.together, c.coinbase, c.claim, c.recipient, c.fault, c.refund_after,
+         coalesce(t.state = 'minted', false) as minted
+       from bitcoin_coin c left join transfer t on t.id = c.id
+       where c.chain = $1 and c.standing = 'confirming' order by c.height, c.txid, c.vout limit ${MAX_CONFIRMING}`,
       [this.chain],
     );
     const due = rows
-      .map((row) => this.receiptOf(row))
-      .filter((r) => headers.confirmations({ height: r.height, hash: r.blockHash }) >= requiredFor(r, terms));
+      .map(({ minted, ...row }) => ({ minted, receipt: this.receiptOf(row) }))
+      .filter(
+        ({ receipt: r }) => headers.confirmations({ height: r.height, hash: r.blockHash }) >= requiredFor(r, terms),
+      );
     if (due.length === 0) return;
     await this.store.transaction(async (manager) => {
-      for (const receipt of due) await this.decide(manager, receipt, watcher.standing(receipt));
+      for (const { minted, receipt } of due) {
+        const standing = watcher.standing(receipt);
+        await this.decide(manager, receipt, minted && isTooLate(standing) ? { state: 'final' } : standing);
+      }
     });
   }
 
   /** What became of a deposit that has its confirmations. */
-  private async decide(manager: EntityManager, receipt: Found, standing: Standing): Promise<void> {
+  private async decide(manager: EntityManager, receipt: Found, standing: Standing | { state: 'final' }): Promise<void> {
     const at = new Date();
     const { txid, vout, reference, height, blockHash } = receipt;
     const id = depositId(reference);
@@ -376,6 +386,9 @@ export class BitcoinIndex implements CoinIndex {
     };
   }
 }
+
+/** By the height that is known now. What was credited was in time when guardians looked, however much later an index is made. */
+const isTooLate = (standing: Standing): boolean => standing.state === 'refused' && standing.reason === 'refund-near';
 
 const requiredFor = ({ together, coinbase }: Found, { finality }: BitcoinTerms): number =>
   confirmationsFor(finality, together, coinbase);

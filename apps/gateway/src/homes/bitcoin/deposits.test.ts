@@ -10,6 +10,7 @@ import {
   type DepositTerms,
 } from '@isthmus/chains';
 import { parseItem } from '@isthmus/ao';
+import { openDatabase } from '@isthmus/store';
 import { keyOf, RECIPIENT, secretOf } from '../../../../../libs/chains/src/bitcoin/harness.js';
 import { BITCOIN, BitcoinGateway, BTC, NETWORK, type Detail } from '../../../bitcoin-stage.js';
 import { guardianKey, until } from '../../../harness.js';
@@ -57,6 +58,14 @@ const state = (id: string, wanted: string, check: (d: Detail) => boolean = () =>
     const detail = await transfer(id);
     return detail?.state === wanted && check(detail) ? detail : null;
   });
+/** Guardians attest it. */
+async function minted(tx: string, amount: bigint, vout = 0): Promise<Detail> {
+  const reference = `${BITCOIN}:${tx}:${vout}`;
+  const seen = { id: depositId(reference), reference, txHash: tx, sender: '-', recipient: RECIPIENT, amount };
+  const line = encodeDepositLine({ ...seen, tags: '-' });
+  for (const guardian of [0, 1]) await world.message(guardianKey(guardian), { Action: 'Attest-Deposits' }, line);
+  return state(seen.id, 'minted');
+}
 const slots = async () => (await world.gateway.engine.head(world.process)).scheduled;
 
 describe('a deposit address', () => {
@@ -205,20 +214,8 @@ describe('what is paid to it', () => {
     const { address } = await asked();
     const tx = await world.pay({ address, value: 60_000n }, { address, value: 70_000n });
     await world.bitcoin.mine(2);
-    for (const [vout, amount] of [59_300n, 69_300n].entries()) {
-      const reference = `${BITCOIN}:${tx.getId()}:${vout}`;
-      const seen = {
-        id: depositId(reference),
-        reference,
-        txHash: tx.getId(),
-        sender: '-',
-        recipient: RECIPIENT,
-        amount,
-      };
-      const line = encodeDepositLine({ ...seen, tags: '-' });
-      for (const guardian of [0, 1]) await world.message(guardianKey(guardian), { Action: 'Attest-Deposits' }, line);
-      expect(await state(seen.id, 'minted')).toMatchObject({ amount: String(amount), confirmations: null });
-    }
+    for (const [vout, amount] of [59_300n, 69_300n].entries())
+      expect(await minted(tx.getId(), amount, vout)).toMatchObject({ amount: String(amount), confirmations: null });
     const { payments } = await world.get<DepositAddressDetail>(`/v1/deposit-addresses/${address}`);
     expect(payments.filter((p) => p.tx === tx.getId()).map((p) => [p.credited, p.state, p.minted])).toEqual([
       ['59300', 'final', true],
@@ -270,6 +267,27 @@ describe('what is paid to it', () => {
     await world.restart();
     const seen = await state(idOf(late.getId()), 'refused');
     expect(seen.timeline.at(-1)).toMatchObject({ kind: 'refused', proof: { reason: 'refund-near' } });
+  });
+
+  it('B9 that was credited in time is so in an index made anew when its refund is near', async () => {
+    const { address } = await asked({ refundAfter: 30 });
+    const tx = (await world.pay({ address, value: 90_000n })).getId();
+    await world.bitcoin.mine(2);
+    const { id } = await minted(tx, 89_300n);
+    await world.gateway.stop();
+    await world.bitcoin.mine(21);
+    const database = await openDatabase({ url: world.config.databaseUrl, migrations: [], applicationName: 'test' });
+    await database.query('delete from bitcoin_coin');
+    await database.query('delete from bitcoin_cursor');
+    await database.query(`delete from transfer_step where kind in ('seen', 'final')`);
+    await database.destroy();
+    await world.begin();
+    const kinds = await until('it was looked at again', async () => {
+      const all = (await transfer(id))?.timeline.map(({ kind }) => kind) ?? [];
+      return all.includes('final') || all.includes('refused') ? all : null;
+    });
+    expect(kinds).not.toContain('refused');
+    expect((await transfer(id))?.state).toBe('minted');
   });
 
   it('I12 goes on where it was after a restart, headers and place kept', async () => {
