@@ -47,15 +47,15 @@ it('I11 a fresh machine comes to the state and index that the gateway shows, boo
   await stage.settled([stage.coin.process]);
   const rpc = stage.stack.rpcUrl;
   const whole = ['--from', from, '--scheduler', scheduler, '--compare', stage.stack.gatewayUrl];
-  const said = await isthmus('replay', ...whole, '--rpc', rpc, '--json');
+  const [said, short] = await Promise.all([
+    isthmus('replay', ...whole, '--rpc', rpc, '--json'),
+    isthmus('replay', ...whole, '--checkpoint'),
+  ]);
   expect([said.code, said.err]).toEqual([0, '']);
   const answer = JSON.parse(said.out) as { ok: boolean; different: string[]; report: Record<string, unknown> };
   expect(answer).toMatchObject({ ok: true, different: [], report: { scheduler, transfers: 2 } });
   expect(answer.report['books']).toHaveLength(2);
-  const short = await isthmus('replay', ...whole, '--checkpoint');
   expect([short.code, short.out]).toEqual([0, expect.stringContaining(String(answer.report['state']))]);
-  const nobody = await isthmus('replay', '--from', from, '--scheduler', 'A'.repeat(43));
-  expect([nobody.code, nobody.err]).toEqual([2, expect.stringContaining('Nothing settled by')]);
 });
 
 it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arweave and goes on; nothing is lost or doubled', async () => {
@@ -70,9 +70,6 @@ it('I11 I12 its database dropped while it runs, the gateway is rebuilt from Arwe
   await thereAndBack();
   const owed = String(2n * (DEPOSIT - BACK));
   expect(await stage.books()).toMatchObject({ locked: owed, supply: owed, inFlight: '0', ok: true });
-  await stage.settled([stage.coin.process]);
-  const said = await isthmus('replay', '--from', from, '--scheduler', scheduler, '--compare', stage.stack.gatewayUrl);
-  expect([said.code, said.out]).toEqual([0, expect.stringContaining('equal to what')]);
 });
 
 it('I11 I12 slots that guardians have seen and nobody has settled come from the guardians: the rebuilt gateway forks nothing', async () => {
@@ -114,6 +111,7 @@ it('I11 I12 slots that guardians have seen and nobody has settled come from the 
   expect(await stage.books()).toMatchObject({ locked: owed, supply: owed, inFlight: '0', ok: true });
   for (const url of guardians) expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ ready: true });
   await stage.settled([stage.coin.process]);
+  // Of both rebuilt gateways: what each went on with is in it.
   const compared = await isthmus('replay', ...own(), '--compare', stage.stack.gatewayUrl);
   expect([compared.code, compared.out]).toEqual([0, expect.stringContaining('equal to what')]);
 });
