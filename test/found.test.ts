@@ -70,7 +70,7 @@ beforeAll(async () => {
   [anvil, bitcoin, chain, postgres] = await Promise.all([
     startAnvil(),
     startBitcoin({ wallet: Purse.of('faucet') }),
-    Solana.start({ slotMs: 50, finalizedAfter: 8 }),
+    Solana.start({ slotMs: 50, finalizedAfter: 40 }),
     startEmbeddedPostgres({ dataDir: file('postgres'), port: await freePort() }),
   ]);
   for (const name of ['gateway', ...PRESENT.map((i) => `guardian_${i}`)]) await postgres.databases.create(name);
@@ -241,6 +241,13 @@ it('I4 I12 founds a bridge on three chains, though it stops on the way; gateway 
   expect(shown.status).toBe(0);
   expect(shown.out).toMatch(/missing {3}eip155:31337: vault 0x.*about 0\.\d+ of the coin, paid by 0x/);
   expect(shown.out).toContain('Nothing was made. With --go 7 of 7 steps are.');
+
+  const penniless = JSON.parse(fs.readFileSync(plan, 'utf8')) as { homes: { chain: { relayerKeyFile: string } }[] };
+  if (penniless.homes[0]) penniless.homes[0].chain.relayerKeyFile = key('penniless');
+  fs.writeFileSync(file('penniless.json'), JSON.stringify(penniless));
+  const nothing = await isthmus('found', file('penniless.json'), '--go');
+  expect(nothing.status).toBe(1);
+  expect(nothing.said).toMatch(/0x[0-9a-fA-F]{40} has too little of the coin to pay for this: send it some/);
 
   const poor = await isthmus('found', plan, '--go');
   expect(poor.status).toBe(1);

@@ -8,6 +8,7 @@ import {
   defineChain,
   formatEther,
   http,
+  InsufficientFundsError,
   parseEventLogs,
   type PublicClient,
 } from 'viem';
@@ -39,7 +40,7 @@ export async function foundEthereum({ chain, assets }: PlannedHome, plan: Plan):
   const client = createPublicClient({ chain: viemChain, transport: http(), cacheTime: 0 });
   const asked = <T>(answer: Promise<T>): Promise<T> =>
     answer.catch((error: unknown) => {
-      const why = error instanceof BaseError ? error.shortMessage : 'it gives no answer';
+      const why = error instanceof BaseError ? wordsOf(error, payer.address) : 'it gives no answer';
       throw new CommandError(`The first source of ${id}: ${why}`);
     });
   const there = await asked(client.getChainId());
@@ -81,6 +82,13 @@ export async function foundEthereum({ chain, assets }: PlannedHome, plan: Plan):
         `The vault takes no ${asset} before ${plan.threshold} guardians have decided so, each with: isthmus decide list open ${limit} ${windowMs} ${String(rest['minDeposit'])} --asset ${asset} --guardian <its configuration>`,
     ),
   };
+}
+
+function wordsOf(error: BaseError, payer: string): string {
+  const short = error.walk((cause) => cause instanceof InsufficientFundsError) !== null;
+  return short
+    ? `${payer} has too little of the coin to pay for this: send it some, and run this again.`
+    : error.shortMessage;
 }
 
 /** The block a vault was made in; 0 before it is. */

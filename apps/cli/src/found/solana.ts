@@ -126,16 +126,24 @@ class Founder {
     const refusal = await this.asked(this.pool.refusalOf(wire));
     if (refusal !== null)
       throw new CommandError(`${address} cannot be made: ${refusal}. Send ${this.address} SOL, if it has none.`);
+    await this.asked(this.pool.send(wire));
     const until = Date.now() + FINAL_MS;
     for (;;) {
-      await this.asked(this.pool.send(wire)); // the same bytes: they count once
       await delay(LOOK_MS); // asked again until the time is over
       if (await isDone()) return;
       if (Date.now() > until)
         throw new CommandError(
           `${address} is not final after ${FINAL_MS / 1000} s: run this again, it goes on from there.`,
         );
+      await this.sendAgain(wire);
     }
+  }
+
+  /** The same bytes count once: sources that have them in a block refuse them, until they are final and after. */
+  private async sendAgain(wire: Uint8Array): Promise<void> {
+    await this.pool.send(wire).catch((error: unknown) => {
+      if (!(error instanceof AgreementLost)) throw error;
+    });
   }
 
   private async account(address: string): Promise<solana.ChainAccount | null> {
