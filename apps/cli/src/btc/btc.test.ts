@@ -421,7 +421,6 @@ describe('refund', () => {
   it('takes a key in each form, and refuses another’s, one open to others, and what is none', async () => {
     const { address } = await asked();
     await paid(address, 100_000n);
-    await bitcoin.mine(LOCK);
     const { privateKey } = JSON.parse(fs.readFileSync(file('refund.key'), 'utf8')) as { privateKey: string };
     const pair = ECPairFactory(curve).fromPrivateKey(Buffer.from(privateKey.slice(2), 'hex'), {
       network: networks.regtest,
@@ -433,6 +432,8 @@ describe('refund', () => {
       expect(out + error).not.toContain(text.trim());
       return exit === 0 ? 'good' : error;
     };
+    expect(await withKey('07'.repeat(32))).toContain('not the one'); // not only when its time has come
+    await bitcoin.mine(LOCK);
     expect(await withKey(privateKey.slice(2))).toBe('good');
     expect(await withKey(`${pair.toWIF()}\n`)).toBe('good');
     expect(await withKey('07'.repeat(32))).toContain('not the one');

@@ -8,6 +8,7 @@ import {
   BitcoinError,
   BitcoinPool,
   buildRefund,
+  checkRefundKey,
   depositScript,
   MAX_REFUND_COINS,
   parseAddress,
@@ -70,6 +71,7 @@ export async function refund(file: string, options: RefundOptions): Promise<void
 
 async function taken(terms: DepositTerms, options: RefundOptions): Promise<void> {
   const secret = secretOf(options.keyFile);
+  checkRefundKey(terms, secret); // said at once, not when the time has come
   parseAddress(options.to, terms.network);
   const pool = new BitcoinPool({
     urls: [withLogin(options)],

@@ -62,8 +62,7 @@ export function buildRefund(
   checkFeeRate(feeRate);
   const { witnessScript } = depositScript(terms);
   const pair = pairOf(secret);
-  if (!owns(terms, pair.publicKey))
-    throw new BitcoinError('bad-signature', 'This key is not the one the refund of this deposit is for.');
+  checkRefundKey(terms, secret);
   const { script } = parseAddress(to, terms.network);
   const total = coins.reduce((sum, { value }) => sum + value, 0n);
   const signed = (value: bigint): Transaction => {
@@ -86,6 +85,12 @@ export function buildRefund(
   if (total - fee < DUST) throw new BitcoinError('not-enough-coins', `After a fee of ${fee} satoshis nothing is left.`);
   const tx = signed(total - fee);
   return { hex: tx.toHex(), txid: tx.getId(), fee };
+}
+
+/** @throws BitcoinError for another key than the one the refund is for */
+export function checkRefundKey(terms: DepositTerms, secret: Uint8Array): void {
+  if (!owns(terms, pairOf(secret).publicKey))
+    throw new BitcoinError('bad-signature', 'This key is not the one the refund of this deposit is for.');
 }
 
 function owns({ refund }: DepositTerms, key: Uint8Array): boolean {
