@@ -1,5 +1,5 @@
 /** The command line's own rules: settings name what is wrong, one stack to a folder, and reset never deletes what it should not. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -283,4 +283,14 @@ it('words nobody understands end with 2, which is no verdict of any command; hel
   };
   const codes = await Promise.all([exit('audit', '--nope'), exit('nope'), exit('verify'), exit('audit', '--help')]);
   expect(codes).toEqual([2, 2, 2, 0]);
+});
+
+it('the help says which options there must be, and keeps what it says of choices', () => {
+  const main = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
+  const help = (...words: string[]): string =>
+    spawnSync(process.execPath, [main, ...words, '--help'], { encoding: 'utf8' }).stdout.replace(/\s+/g, ' ');
+  expect(help('keys')).toContain('--out <file> file to make; an existing one is never overwritten (required)');
+  expect(help('btc', 'deposit-address')).toContain('never overwritten (required) --gateway');
+  expect(help('audit')).not.toContain('(required)');
+  expect(help('ao', 'whoami')).toContain('(choices: "ethereum", "ed25519", default: "ethereum")');
 });

@@ -22,13 +22,15 @@ export async function status(): Promise<void> {
   lines.push(...(await aoLines(gateway)));
   for (const [i, name] of guardianNames().entries())
     lines.push(...(await guardianLines(name, `http://127.0.0.1:${ports.guardians + i}/health`)));
-  for (const { text } of lines) console.log(text);
+  const width = Math.max(...lines.map(({ name }) => name.length));
+  for (const one of lines) console.log(shown(one, width));
   const { assets } = await gateway.get<{ assets: AssetAnswer[] }>('/v1/assets');
   const { books, unread } = await gateway.get<{ books: BooksAnswer[]; unread: { asset: string; detail: string }[] }>(
     '/v1/books',
   );
-  for (const book of books) console.log(bookLine(book, assets));
-  for (const { asset, detail } of unread) console.log(line(`books ${asset}`, { ok: false, detail }).text);
+  const booksRead = books.map((book) => bookLine(book, assets));
+  const booksUnread = unread.map(({ asset, detail }) => line(`books ${asset}`, { ok: false, detail }));
+  for (const one of [...booksRead, ...booksUnread]) console.log(shown(one, width));
   if (lines.some((l) => !l.ok) || books.some((b) => !b.ok) || unread.length > 0)
     throw new CommandError('Not everything is well: see the lines marked !! above.');
 }
@@ -46,12 +48,15 @@ interface GuardianHealth {
 
 interface Line {
   ok: boolean;
-  text: string;
+  /** Empty where it goes on from the line above. */
+  name: string;
+  says: string;
 }
 
+const shown = ({ ok, name, says }: Line, width: number): string => `${ok ? '  ' : '!!'} ${name.padEnd(width)} ${says}`;
+
 function line(name: string, { ok, code, detail }: Part): Line {
-  const why = ok ? 'ok' : [code, detail].filter(Boolean).join(': ');
-  return { ok, text: `${ok ? '  ' : '!!'} ${name.padEnd(28)} ${why}` };
+  return { ok, name, says: ok ? 'ok' : [code, detail].filter(Boolean).join(': ') };
 }
 
 interface AoHealth {
@@ -68,8 +73,8 @@ async function aoLines(gateway: GatewayClient): Promise<Line[]> {
   const figures = `${processes} processes, ${lag} slots and ${deliveries.waiting} deliveries wait`;
   return [
     line('gateway AO pipeline', { ok, detail: reasons.join(' ') }),
-    { ok: true, text: `${' '.repeat(32)}${figures}` },
-    ...(ok ? reasons.map((text) => ({ ok: true, text: `${' '.repeat(32)}${text}` })) : []),
+    { ok: true, name: '', says: figures },
+    ...(ok ? reasons.map((says) => ({ ok: true, name: '', says })) : []),
   ];
 }
 
@@ -90,8 +95,13 @@ async function guardianLines(name: string, url: string): Promise<Line[]> {
   ]);
 }
 
-function bookLine(book: BooksAnswer, assets: readonly AssetAnswer[]): string {
+function bookLine(book: BooksAnswer, assets: readonly AssetAnswer[]): Line {
   const asset = assets.find((a) => a.id === book.asset);
   const units = (v: string): string => formatUnits(BigInt(v), asset?.decimals ?? 0);
-  return `${book.ok ? '  ' : '!!'} books ${(asset?.symbol ?? book.asset).padEnd(22)} locked ${units(book.locked)}  supply ${units(book.supply)}  in flight ${units(book.inFlight)}${book.paused ? '  PAUSED by its guardians' : ''}`;
+  const paused = book.paused ? '  PAUSED by its guardians' : '';
+  return {
+    ok: book.ok,
+    name: `books ${asset?.symbol ?? book.asset}`,
+    says: `locked ${units(book.locked)}  supply ${units(book.supply)}  in flight ${units(book.inFlight)}${paused}`,
+  };
 }
