@@ -5,6 +5,7 @@ import {
   createCloseAccountInstruction,
   createFreezeAccountInstruction,
   createSetAuthorityInstruction,
+  TOKEN_2022_PROGRAM_ID,
   TOKEN_PROGRAM_ID,
 } from '@solana/spl-token';
 import { Keypair, PublicKey, SystemProgram } from '@solana/web3.js';
@@ -84,6 +85,19 @@ test('I1: a vault that who made it could close, and make anew as their own, is u
   await world.chain.finalize();
   await expect(readVault(world.pool(), lent.toBase58(), world.token.mint)).rejects.toMatchObject({
     code: 'not-a-vault',
+  });
+});
+
+test('X2: a vault of Token-2022 that could never be handed over, an account with extensions, is unfit; a plain one is not', async () => {
+  const { vault, multisig } = await world.token2022();
+  const [mint, owner] = [new PublicKey(vault.mint), new PublicKey(multisig)];
+  const associated = await world.makeAccount(mint, owner, TOKEN_2022_PROGRAM_ID);
+  await world.chain.finalize();
+  const read = (address: string) => readVault(world.pool(), address, vault.mint);
+  expect(await read(vault.address)).toMatchObject({ vault, custody: { multisig } });
+  await expect(read(associated.toBase58())).rejects.toMatchObject({
+    code: 'not-a-vault',
+    message: expect.stringContaining('extensions'),
   });
 });
 

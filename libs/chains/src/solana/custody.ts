@@ -74,6 +74,12 @@ export async function readVault(pool: SolanaPool, address: string, mint: string 
   const state = AccountLayout.decode(account.data.subarray(0, AccountLayout.span));
   if (state.mint.toBase58() !== wanted)
     throw new VaultUnfit('not-a-vault', `${address} holds ${state.mint.toBase58()}, not ${wanted}.`);
+  // An associated account of Token-2022 has an owner that can never be another: no next set could be given it.
+  if (account.data.length !== ACCOUNT_SIZE)
+    throw new VaultUnfit(
+      'not-a-vault',
+      `${address} has account extensions, and may be one that cannot be handed over: make a plain vault of ${ACCOUNT_SIZE} bytes.`,
+    );
   // Whoever made it may have kept the right to close it: made anew at its address it would be theirs, and deposits there.
   if (state.closeAuthorityOption !== 0 || state.delegateOption !== 0)
     throw new VaultUnfit(
