@@ -175,6 +175,45 @@ describe('a deposit', () => {
     expect(stays.view.paused).toBe(false);
   });
 
+  it('B3, B9, I3: that one saw taken back before it was minted is there again once a sweep has replaced that block', async () => {
+    const scene = await world.scene();
+    const [a, b, late] = (await scene.guardians()) as [Subject, Subject, Subject];
+    const { lock, terms } = await scene.address();
+    await look(a, b, late);
+    const { coin } = await scene.pay(LARGE, lock, true);
+    await world.bitcoin.mine(terms.refundAfter - 2 * SWEEP_MARGIN);
+    const swept = () => [...a.view.proposals.values()].find((p) => p.signatures.size >= 2);
+    await look(a, b);
+    await scene.stepped(
+      async () => {
+        for (const s of [a, b]) {
+          await s.look();
+          await s.guardian.sign();
+          await s.guardian.send();
+        }
+      },
+      () => swept() !== undefined,
+    );
+    const sweep = scene.combined(a.view, swept() as OpenProposal) as string;
+    await world.bitcoin.mine(2 * SWEEP_MARGIN);
+    const secret = secretOf('depositor');
+    const { hex } = buildRefund(terms, { coins: [coin], to: world.purse.address, feeRate: RATE, secret });
+    await world.bitcoin.send(hex);
+    await world.bitcoin.mine();
+    await look(late);
+    for (const s of [a, b]) {
+      await s.guardian.attest();
+      await s.guardian.send();
+    }
+    await look(late);
+    expect([late.view.minted, await stateOf(late, coin)]).toEqual([LARGE, 'refused']);
+    await expect(late.guardian.sign()).rejects.toMatchObject({ code: 'conservation' });
+    await world.bitcoin.branch(1, { only: [sweep] });
+    await look(late);
+    expect(await stateOf(late, coin)).toBe('credited');
+    await late.guardian.sign(); // the books are not short
+  });
+
   it.each(['put into a message', 'only noted'])(
     'B9, I3: that a guardian has %s and could not say before its refund was near is not minted any more; what else it had to say is',
     async (how) => {

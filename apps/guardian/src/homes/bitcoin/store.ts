@@ -41,6 +41,8 @@ const SLOTS_KEPT = 5_000;
 const OWN = `(c.state = 'credited' or c.state = 'refused' and c.kind = 'memo')`;
 /** Of coins: deposits that were refused for what this guardian's tip was then; others may have seen it otherwise, one block apart. */
 const REFUSED_BY_TIP = `state = 'refused' and kind = 'deposit' and reason in ('refund-near', 'old-vault')`;
+/** Of coins: deposits that were refused as their depositors had taken them back. */
+const REFUNDED = `state = 'refused' and reason = 'refunded'`;
 /** Of coins: those of the vault $2, whose transactions are final up to $3. */
 const THERE = `(state in ('credited', 'anchor') or state = 'seen' and minted or height <= $3::int and (state = 'change' or state = 'refused' and kind = 'memo' and vault = $2::text))
   and (spent_height is null or spent_height > $3::int) and spent_refund is not true`;
@@ -234,10 +236,15 @@ export class BitcoinStore implements ScriptIndex<AddressRow> {
       );
   }
 
-  /** Takes back what blocks above this height held: what they paid is not there, and what they spent is again. Outpoints that are gone. */
+  /**
+   * Takes back what blocks above this height held: what they paid is not there, and what they spent is again, to be judged anew if it was refused for
+   * that. Outpoints that are gone.
+   */
   async rewind(manager: EntityManager, height: number): Promise<Outpoint[]> {
     await manager.query(
-      'update bitcoin_coin set spent_by = null, spent_height = null, spent_refund = null where process = $1 and spent_height > $2',
+      `update bitcoin_coin set spent_by = null, spent_height = null, spent_refund = null,
+         state = case when ${REFUNDED} then 'seen' else state end, reason = case when ${REFUNDED} then null else reason end
+       where process = $1 and spent_height > $2`,
       [this.process, height],
     );
     await manager.query(
