@@ -242,10 +242,10 @@ export class BitcoinScene {
     return { hex, coin };
   }
 
-  /** Pays a deposit address this many times at once; mined in the next block. */
-  async payMany(value: bigint, lock: VaultScript, count: number): Promise<VaultCoin[]> {
+  /** Pays a deposit address, or the vault's own script, this many times at once; mined in the next block. */
+  async payMany(value: bigint, lock: VaultScript, count: number, deposit = true): Promise<VaultCoin[]> {
     const more = Array.from({ length: count - 1 }, () => ({ script: lock.script, value }));
-    const { coin } = await this.pay(value, lock, true, ...more);
+    const { coin } = await this.pay(value, lock, deposit, ...more);
     const coins = Array.from({ length: count }, (_, vout) => ({ ...coin, vout }));
     for (const one of coins) this.coins.set(outpointOf(one), one);
     return coins;

@@ -149,10 +149,13 @@ export function planSweep(plan: SweepPlan): Batch {
 /** The same withdrawals from the same coins at a higher fee rate. @throws BitcoinError `fee-limit` when one of them does not allow its share, or nodes would not take it for the old one */
 export function planReplacement(old: Batch, feeRate: bigint): Batch {
   const batch = planPayment({ ...old, changeTo: old.change.lock, feeRate });
-  if (batch.fee < old.fee + ceil(BigInt(batch.vsize) * INCREMENTAL_RATE, 1_000n))
-    throw new BitcoinError('fee-limit', 'Nodes take no replacement that pays so little more.');
+  if (!paysMore(batch, old)) throw new BitcoinError('fee-limit', 'Nodes take no replacement that pays so little more.');
   return batch;
 }
+
+/** Whether nodes take a batch for one that spends the same anchor: it pays more in all, not only for each byte (BIP 125). */
+export const paysMore = (batch: Pick<Batch, 'fee' | 'vsize'>, old: Pick<Batch, 'fee'>): boolean =>
+  batch.fee >= old.fee + ceil(BigInt(batch.vsize) * INCREMENTAL_RATE, 1_000n);
 
 /**
  * Exactly these withdrawals from exactly these coins, the first of them the anchor: what a proposal names.

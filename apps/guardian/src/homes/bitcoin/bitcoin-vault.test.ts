@@ -110,6 +110,24 @@ describe('a rotation', () => {
     await scene.until(all, async () => (await all[1].motions.list(scene.process)).length === 0);
   });
 
+  it('B14, X2: so is one of many coins that are worth less than their input by then: with all of them, or nodes keep the first', async () => {
+    const scene = await world.scene();
+    const all = [await scene.guardian(0), await scene.guardian(1)] as [Subject, Subject];
+    await scene.payMany(600n, scene.lock, 12, false);
+    await scene.funded(all);
+    for (const s of all) await s.motions.open(scene.process, scene.rotation(2n, [1, 3, 4]), 'operator');
+    await scene.until(all, () => all.every((s) => s.view.set.epoch === 2n));
+    const low = await scene.signedBatch(all);
+    expect(Transaction.fromHex(low.hex).ins).toHaveLength(14);
+    world.bitcoin.fees.estimate = HIGHER;
+    await scene.rounds(all, 1); // it was seen signed
+    await world.bitcoin.send(low.hex);
+    await world.bitcoin.mine(DEEP, { only: [] });
+    const high = await scene.signedBatch(all, [low.proposal.id]);
+    await world.bitcoin.send(high.hex); // nodes take it for the other
+    expect(Transaction.fromHex(high.hex).ins).toHaveLength(14);
+  });
+
   it('I2: what the old set had signed and is mined after the rotation counts; the rest is handed over from there', async () => {
     const scene = await world.scene();
     const all = [await scene.guardian(0), await scene.guardian(1)] as [Subject, Subject];

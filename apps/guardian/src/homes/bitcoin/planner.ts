@@ -7,6 +7,7 @@ import {
   BitcoinError,
   encodeProposal,
   outpointOf,
+  paysMore,
   planRelease,
   planReplacement,
   planSweep,
@@ -103,10 +104,12 @@ export class Planner {
     const rows = await store.leftIn(hexOf(from.script));
     const of = async (isCredited: boolean): Promise<VaultCoin[]> =>
       this.usable(at, await batches.coins(rows.filter((r) => (r.state === 'credited') === isCredited)));
-    const left = { credited: await of(true), others: await of(false) };
+    const old = stuck?.signed?.batch;
+    const left = { credited: await of(true), others: await of(false), kept: old?.inputs.slice(1) ?? [] };
     const feeRate = fees.rate;
     const plan = { anchor: at.coin, unconfirmed: at.unconfirmed, vault: keysOf(batches, at), feeRate };
     const batch = planHandOver(plan, { from, to }, left, situation.spare(at));
+    if (old && !(batch instanceof BitcoinError) && !paysMore(batch, old)) return [];
     return this.orSay(batch, feeRate, situation, 'the vault cannot be handed over');
   }
 

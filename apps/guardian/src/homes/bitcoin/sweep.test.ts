@@ -1,5 +1,14 @@
 /** Which deposits are gathered, and what that may cost. */
-import { BitcoinError, planSweep, publicKeyOf, vaultKeys, vaultScript, NETWORKS, type Batch } from '@isthmus/chains';
+import {
+  BitcoinError,
+  paysMore,
+  planSweep,
+  publicKeyOf,
+  vaultKeys,
+  vaultScript,
+  NETWORKS,
+  type Batch,
+} from '@isthmus/chains';
 import type { VaultCoin } from '@isthmus/chains';
 import fc from 'fast-check';
 import { createHash } from 'node:crypto';
@@ -87,6 +96,21 @@ describe('a hand-over', () => {
     expect(taken(over).length).toBeLessThan(80);
     expect(taken(handOver(many(3, 50_000n), many(200, 300n, 10), 20_000n))).toHaveLength(3);
     expect(taken(handOver([], [], 20_000n))).toEqual([]);
+  });
+
+  it('keeps what it replaces took, whatever that is worth by now, as far as it can be paid for', () => {
+    const left = { credited: many(1, 50_000n), others: many(40, 600n, 10) };
+    const locks = { from: lock, to };
+    const old = handOver(left.credited, left.others, 20_000n) as Batch;
+    expect(taken(old)).toHaveLength(41);
+    const again = (spare: bigint, kept: readonly VaultCoin[]) =>
+      planHandOver({ ...plan, feeRate: 3n * RATE }, locks, { ...left, kept }, spare) as Batch;
+    expect(paysMore(again(60_000n, []), old)).toBe(false);
+    expect(paysMore(again(60_000n, old.inputs.slice(1)), old)).toBe(true);
+    expect(taken(again(60_000n, old.inputs.slice(1)))).toEqual(taken(old));
+    const fewer = again(20_000n, old.inputs.slice(1));
+    expect(taken(fewer).length).toBeLessThan(41);
+    expect(paysMore(fewer, old)).toBe(true);
   });
 
   it('gathers first what is too much for one transaction, or too dear for it', () => {

@@ -38,19 +38,23 @@ export function planGathering(
 
 /**
  * Hands over all that was credited, with as much of what is nobody's as can be paid for; or, where that is too much for one transaction or too dear for
- * it, what gathers some of it first. Nobody's coins that are left are nobody's loss: whoever scatters them holds nothing up.
+ * it, what gathers some of it first. Nobody's coins that are left are nobody's loss: whoever scatters them holds nothing up. What it replaces took
+ * `kept`: as many of them as can be paid for go too, whatever they are worth by now, or it would pay less in all.
  */
 export function planHandOver(
   plan: Omit<SweepPlan, 'coins' | 'reserve' | 'changeTo'>,
   locks: { from: VaultScript; to: VaultScript },
-  left: { credited: readonly VaultCoin[]; others: readonly VaultCoin[] },
+  left: { credited: readonly VaultCoin[]; others: readonly VaultCoin[]; kept?: readonly VaultCoin[] },
   spare: bigint,
 ): Batch | BitcoinError {
   const [must, others] = [left.credited, left.others].map((coins) => worthwhile(coins, plan.vault, plan.feeRate));
   if (!must || !others) throw new Error('Two lists came to fewer.');
-  const over = must.length < MAX_INPUTS ? most({ ...plan, changeTo: locks.to }, must, others, 0, () => spare) : null;
+  const named = new Set([...must, ...others].map(outpointOf));
+  const kept = (left.kept ?? []).filter((c) => !named.has(outpointOf(c))).toSorted(byValue);
+  const more = [...others, ...kept];
+  const over = must.length < MAX_INPUTS ? most({ ...plan, changeTo: locks.to }, must, more, 0, () => spare) : null;
   if (over && !(over instanceof BitcoinError)) return over;
-  const gathered = most({ ...plan, changeTo: locks.from }, [], must, 1, () => spare);
+  const gathered = most({ ...plan, changeTo: locks.from }, [], [...must, ...kept], 1, () => spare);
   return gathered ?? over ?? new BitcoinError('bad-batch', 'There is nothing to hand over.');
 }
 

@@ -105,7 +105,10 @@ export class Verifier {
     const must = worthwhile(credited, facts.vault, feeRate);
     const stays = hexOf(proposed.outputs[0]?.script ?? new Uint8Array()) === own;
     const taken = new Set(spends);
-    if (worthwhile(gathered, facts.vault, feeRate).length < gathered.length)
+    // What M guardians have signed over this anchor is replaced with its own coins, or nodes would keep it.
+    const before = new Set(place.signed?.batch.inputs.map(outpointOf));
+    const added = gathered.filter((c) => !before.has(outpointOf(c)));
+    if (worthwhile(added, facts.vault, feeRate).length < added.length)
       return new ProposalMismatch('coins', 'It takes what is worth less than it costs.');
     if (!stays && must.every((c) => taken.has(outpointOf(c)))) return null;
     if (stays) {
@@ -113,7 +116,8 @@ export class Verifier {
       const locks = { from: anchor.lock, to: anchor.lock };
       const whole = planHandOver(plan, locks, { credited, others: [] }, facts.reserve);
       const isWhole = !(whole instanceof BitcoinError) && whole.inputs.length > must.length;
-      const gathers = spends.length > 1 && spends.slice(1).every((s) => must.some((c) => outpointOf(c) === s));
+      const named = new Set([...before, ...must.map(outpointOf)]);
+      const gathers = spends.length > 1 && spends.slice(1).every((s) => named.has(s));
       if (gathers && !isWhole) return null;
     }
     return new ProposalMismatch('coins', 'A vault is handed over with all that is in it.');
