@@ -440,8 +440,7 @@ describe('guardians', () => {
     const old = await signedBy(scene, subjects);
     const joins = Keypair.generate();
     const keys = [...chain.guardians.slice(0, 2).map(addressOf), addressOf(joins)];
-    const line = `rotate 2 2 1 ${[guardianAddress(0), guardianAddress(1), guardianAddress(3)].join(',')} ${keys.join(',')}`;
-    for (const i of [0, 1]) await say(scene, i, 'Attest-Decision', line, { 'Decision-Nonce': '1' });
+    await rotate(scene, keys);
     const newcomer = await scene.guardian(3, {}, joins);
     const all = [...subjects, newcomer];
     for (let i = 0; i < 3; i += 1) for (const subject of all) await subject.round();
@@ -467,6 +466,29 @@ describe('guardians', () => {
       (chain as { multisig: Keypair }).multisig = before;
     }
     expect(scene.lamports(wallet)).toBe(10_000_000n - FEE);
+  });
+
+  test('X2: a hand-over to an account that sources never agree on is passed over, and they are not asked about it', async () => {
+    const { scene, subjects } = await funded({ nonces: 1 });
+    const { guardians } = world.solana;
+    const keys = [...guardians.slice(0, 2).map(addressOf), newWallet()];
+    await rotate(scene, keys);
+    const [one] = subjects as [Subject];
+    await one.round();
+    const [[nonce = ''], hot] = [scene.nonces, newWallet()];
+    await one.look();
+    await say(scene, 1, 'Propose-Release', await forgedHandOver(scene, one, nonce, hot));
+    let asked = 0;
+    scene.source.intercept = ({ body }, forward) => {
+      if (!body.includes(hot)) return forward();
+      asked += 1;
+      return { status: 500, body: '{}' };
+    };
+    await one.look();
+    expect(proposalsIn(one)).toHaveLength(1);
+    await one.guardian.decide();
+    expect(asked).toBe(0);
+    expect(scene.logged.join('')).toContain('"why":"rotation"');
   });
 
   test('the key file must be of the key the set names', async () => {
@@ -507,6 +529,22 @@ async function say(
   more: Record<string, string> = {},
 ): Promise<void> {
   await world.message(guardianKey(index), scene.process, { Action: action, ...more }, data);
+}
+
+/** Guardian 3 takes the place of guardian 2, with these keys on Solana. */
+async function rotate(scene: SolanaScene, keys: readonly string[]): Promise<void> {
+  const line = `rotate 2 2 1 ${[guardianAddress(0), guardianAddress(1), guardianAddress(3)].join(',')} ${keys.join(',')}`;
+  for (const i of [0, 1]) await say(scene, i, 'Attest-Decision', line, { 'Decision-Nonce': '1' });
+}
+
+/** A proposal of a hand-over by the set that leaves, as somebody else would have it. */
+async function forgedHandOver(scene: SolanaScene, { view }: Subject, account: string, to: string): Promise<string> {
+  const { multisig, relayer, guardians } = world.solana;
+  const custody = { multisig: addressOf(multisig), guardians: guardians.map(addressOf), threshold: 2 };
+  const nonce = { account, value: await world.solana.nonceValue(new PublicKey(account)) };
+  const plan = { vault: scene.vaultOf(scene.sol), custody, signers: [0, 1], relayer: addressOf(relayer), price: 0n };
+  const fields = solana.encodeProposal({ ...plan, nonce, to });
+  return encodeProposalLine({ epoch: view.outgoing?.epoch ?? 0n, ...fields });
 }
 
 /** A proposal of the open withdrawals as somebody else would have it. */

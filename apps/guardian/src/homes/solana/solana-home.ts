@@ -204,8 +204,7 @@ export class SolanaHome implements ProposingHome {
     isTurn: (anchor: string) => boolean,
   ): Promise<string[]> {
     const { relayer, vault, nonces } = place;
-    const next = { guardians: view.set.keys, threshold: view.set.threshold };
-    const to = solana.multisigAddress(relayer, next, vault.program);
+    const to = multisigOf(view.set, relayer, vault);
     if (!(await this.isMultisigOf(to, view.set, vault.program))) {
       this.parts.log.warn(
         { process: place.process, multisig: to },
@@ -275,10 +274,12 @@ export class SolanaHome implements ProposingHome {
     asset: Asset,
     view: ProcessView,
     { epoch }: OpenProposal,
-    { to, vault }: solana.HandOverPlan,
+    { to, vault, relayer }: solana.HandOverPlan,
   ): Promise<ProposalRefusal | null> {
     const leaves = this.holderNow(asset, view) === 'outgoing' && epoch === view.outgoing?.epoch;
-    return leaves && (await this.isMultisigOf(to, view.set, vault.program)) ? null : 'rotation';
+    // No other account is read: one that sources never agree on, or the largest there is, would keep this guardian from signing.
+    const isNext = to === multisigOf(view.set, relayer, vault);
+    return leaves && isNext && (await this.isMultisigOf(to, view.set, vault.program)) ? null : 'rotation';
   }
 
   private async paymentsFlaw(
@@ -343,6 +344,11 @@ function nonceNamed(anchor: string): solana.Nonce | null {
     if (error instanceof solana.BadPlan) return null;
     throw error;
   }
+}
+
+/** Where the relayer makes the multisig of a set. */
+function multisigOf({ keys, threshold }: GuardianSet, relayer: string, { program }: solana.DepositVault): string {
+  return solana.multisigAddress(relayer, { guardians: keys, threshold }, program);
 }
 
 /** Whether a multisig is of exactly a set's keys, in its order, with its threshold. */
