@@ -107,7 +107,7 @@ it.each(['guardian', 'gateway', 'plan'] as const)('a %s is shown a home of each 
   const ids = ALL.filter((e) => e.of === of && e.json.includes('"homes"')).flatMap((e) =>
     read(e).homes.map((h) => h.chain.id.split(':')[0]),
   );
-  expect(ids.toSorted()).toEqual(['bip122', 'eip155', 'solana']);
+  expect(new Set(ids)).toEqual(new Set(['bip122', 'eip155', 'solana']));
 });
 
 it.each([

@@ -78,11 +78,11 @@ function portsTaken(home: string): Partial<StackPorts> {
   };
 }
 
-const home = z.object({ chain: z.object({ id: z.string(), rpcUrls: z.array(z.string()) }) });
+const homeSources = z.object({ chain: z.object({ id: z.string(), rpcUrls: z.array(z.string()) }) });
 
 /** Where the local stack's gateway reads its home chains, with logins; none when it was never started there. */
 export function localSources(folder: string): { chain: string; url: string }[] {
-  const homes = z.object({ homes: z.array(home) }).safeParse(configIn(folder, 'gateway')).data?.homes ?? [];
+  const homes = z.object({ homes: z.array(homeSources) }).safeParse(configIn(folder, 'gateway')).data?.homes ?? [];
   return homes.flatMap(({ chain: { id, rpcUrls } }) => rpcUrls.map((url) => ({ chain: id, url })));
 }
 

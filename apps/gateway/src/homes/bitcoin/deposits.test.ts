@@ -134,7 +134,7 @@ describe('a deposit address', () => {
   it.each([
     ['an address of mainnet', { address: '1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2' }, /address of mainnet.*Write a regtest/],
     ['a mistyped address', { address: 'mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfm' }, /checksum.*mistyped/],
-    ['a mistyped witness address', { address: `${'bcrt1q'}${'q'.repeat(38)}` }, /checksum.*mistyped/],
+    ['a mistyped witness address', { address: `bcrt1q${'q'.repeat(38)}` }, /checksum.*mistyped/],
     ['a key that is none', { key: '02'.padEnd(66, 'f') }, /compressed public key/],
     ['a secret key', { key: '07'.repeat(32) }, /compressed public key.*Never the secret/],
     ['an address as a key', { key: 'mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn' }, /compressed public key/],
