@@ -387,6 +387,7 @@ export class Subject {
       database: this.database,
       self: guardianAddress(this.index),
       log: this.log,
+      now: () => this.clock,
     });
     this.home = home;
     this.guardian = new Guardian({

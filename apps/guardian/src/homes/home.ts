@@ -140,6 +140,8 @@ export interface HomeSurroundings {
   /** AO address of this guardian. */
   self: string;
   log: Logger;
+  /** Milliseconds of a clock that never goes back. */
+  now?: (() => number) | undefined;
 }
 
 export interface OpenedHome {

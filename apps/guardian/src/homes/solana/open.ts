@@ -9,11 +9,11 @@ import { SolanaStore } from './store.js';
 /** @throws ConfigError for a key file that is none */
 export function openSolanaHome(
   config: SolanaHomeConfig,
-  { ledger, database, self, log }: HomeSurroundings,
+  { ledger, database, self, log, now }: HomeSurroundings,
 ): OpenedHome {
   const { id, rpcUrls, agreement } = config.chain;
   const pool = new solana.SolanaPool({ urls: rpcUrls, agreement, chain: id });
   const seed = readSecret(config.keyFile);
-  const home = new SolanaHome({ config, pool, ledger, store: new SolanaStore(database), self, seed, log });
+  const home = new SolanaHome({ config, pool, ledger, store: new SolanaStore(database), self, seed, log, now });
   return { home, calls: () => pool.calls };
 }

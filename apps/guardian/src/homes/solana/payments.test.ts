@@ -32,6 +32,7 @@ interface Chain {
 }
 
 function open({ programs = new Set(), failing = new Set() }: Chain) {
+  const clock = { now: 0 };
   const accounts = jest.fn((addresses: readonly string[]) =>
     Promise.resolve(
       addresses.map((a) =>
@@ -45,10 +46,15 @@ function open({ programs = new Set(), failing = new Set() }: Chain) {
     return Promise.resolve(at < 0 ? null : { instruction: at });
   });
   const store = { paidAmong: () => Promise.resolve(new Set<bigint>()) };
-  const payments = new Payments({ pool: { accounts, failureOf }, store, log: pino({ level: 'silent' }) });
+  const payments = new Payments({
+    pool: { accounts, failureOf },
+    store,
+    log: pino({ level: 'silent' }),
+    now: () => clock.now,
+  });
   const over = async (withdrawals: readonly OpenWithdrawal[]): Promise<bigint[]> =>
     (await payments.over(place, plan, 5n, withdrawals)).map((p) => p.number);
-  return { over, accounts, failureOf, payments };
+  return { over, accounts, failureOf, payments, clock };
 }
 
 const many = (count: number, from = 1): OpenWithdrawal[] =>
@@ -117,13 +123,38 @@ it('S20 when several fail and nobody is blamed each is tried alone, and who fail
   for (let i = 0; i < 3; i += 1) expect(await over([taker, victim])).toEqual([2n]);
 });
 
+/** A proposal that enough have signed. */
+function proposal(id: number, withdrawals: bigint[], anchor = 'A') {
+  const said = { epoch: 1n, content: 'c', guardian: relayer as `0x${string}`, signatures: new Map() };
+  return { id: `0x${id}` as const, withdrawals, anchor, ...said };
+}
+
+it('S20 who fails alone each time is tried again after a wait that doubles up to an hour, and keeps no other waiting', async () => {
+  const { over, payments, clock } = open({});
+  const [bad, good] = many(2) as [OpenWithdrawal, OpenWithdrawal];
+  const waits: number[] = [];
+  const failed = [];
+  for (let i = 1; i <= 9; i += 1) {
+    failed.push(proposal(i, [1n], `A${i}`), proposal(100 + i, [1n], `A${i}`)); // with others to sign it: one was sent
+    payments.cameToNothing(PROCESS, failed);
+    payments.cameToNothing(PROCESS, failed);
+    const began = clock.now;
+    while ((await over([bad])).length === 0) {
+      expect(await over([bad, good])).toEqual([2n]);
+      clock.now += 30_000;
+    }
+    waits.push((clock.now - began) / 60_000);
+  }
+  expect(waits).toEqual([0, 1, 2, 4, 8, 16, 32, 60, 60]);
+  payments.keepOpen(PROCESS, new Map());
+  payments.cameToNothing(PROCESS, []);
+  payments.cameToNothing(PROCESS, [proposal(1, [1n, 2n], 'B'), proposal(2, [1n], 'B')]);
+  expect(await over([bad])).toEqual([1n]); // the other may be what was sent
+});
+
 it('S20 those that shared what came to nothing are paid alone, and who was alone in it behind all others', async () => {
   const { over, payments } = open({});
   const some = many(4);
-  const proposal = (id: number, withdrawals: bigint[]) => {
-    const said = { epoch: 1n, anchor: 'A', content: 'c', guardian: relayer as `0x${string}`, signatures: new Map() };
-    return { id: `0x${id}` as const, withdrawals, ...said };
-  };
   payments.cameToNothing(PROCESS, [proposal(1, [1n, 2n])]);
   expect(await over(some)).toEqual([1n]);
   const both = [proposal(1, [1n, 2n]), proposal(2, [1n])];

@@ -3,7 +3,8 @@
  * behind all others, so that however many cannot be paid, they keep none that can from being paid. Of several in one transaction the one that
  * fails need not be the one at fault: each is judged by a trial of its own, and one that gave way is paid alone. A trial is not what happens: a
  * payee may close its account behind it. So those that shared a signed transaction which came to nothing are paid alone from then on, and one that
- * was alone in it stays behind all others.
+ * was alone in it stays behind all others, and from the second time on is tried again after a wait that doubles: each costs the relayer a fee, and a nonce's
+ * queue its turn.
  */
 import type { OpenProposal, OpenWithdrawal } from '@isthmus/bridge';
 import { AgreementLost, solana } from '@isthmus/chains';
@@ -15,6 +16,16 @@ export interface PaymentsParts {
   pool: Pick<solana.SolanaPool, 'accounts' | 'failureOf'>;
   store: Pick<SolanaStore, 'paidAmong'>;
   log: Logger;
+  /** Milliseconds of a clock that never goes back. */
+  now?: (() => number) | undefined;
+}
+
+/** What is known of a payment that a signed transaction was to make which came to nothing. */
+interface Apart {
+  /** Transactions that were to make no other. */
+  alone: number;
+  /** When it may be tried again, milliseconds of the clock. */
+  next: number;
 }
 
 /** Recipients looked up at once: two accounts each, and one of the relayer. */
@@ -25,6 +36,10 @@ const MAX_LOOKED_UP = 10 * AT_ONCE;
 
 /** Trials for one transaction: two at most leave one payment out, and those left out are behind the others in the next round. */
 const MAX_TRIALS = 16;
+
+/** Milliseconds that a payment waits which failed alone twice, and the most it waits. */
+const FIRST_WAIT_MS = 60_000;
+const LONGEST_WAIT_MS = 3_600_000;
 
 /** How a trial failed. */
 interface Failed {
@@ -37,13 +52,16 @@ interface Failed {
 export class Payments {
   /** Of each process the withdrawals, by number, that could not be paid when they were last looked at, with when that was. Only open ones. */
   private readonly behind = new Map<string, Map<bigint, number>>();
-  /** Of each process those, by number, that a signed transaction was to pay which came to nothing; whether it paid no other. Only open ones. */
-  private readonly apart = new Map<string, Map<bigint, boolean>>();
-  /** Of each process the proposals of such transactions. Only open ones. */
+  /** Of each process those, by number, that a signed transaction was to pay which came to nothing. Only open ones. */
+  private readonly apart = new Map<string, Map<bigint, Apart>>();
+  /** Of each process such transactions: over which anchor they were to pay whom. Only open ones. */
   private readonly failed = new Map<string, Set<string>>();
+  private readonly now: () => number;
   private looks = 0;
 
-  constructor(private readonly parts: PaymentsParts) {}
+  constructor(private readonly parts: PaymentsParts) {
+    this.now = parts.now ?? (() => performance.now());
+  }
 
   /** Forgets which of a process gave way and are no longer open; no other is forgotten, for it would come first again. */
   keepOpen(process: string, open: ReadonlyMap<bigint, unknown>): void {
@@ -54,12 +72,20 @@ export class Payments {
   /** Takes all proposals that enough have signed over nonces which are used up: what of theirs is still open was not paid. */
   cameToNothing(process: string, proposals: readonly OpenProposal[]): void {
     const [before, apart] = [this.failed.get(process), this.apartOf(process)];
-    this.failed.set(process, new Set(proposals.map((p) => p.id)));
-    for (const { id, withdrawals } of proposals) {
-      if (before?.has(id)) continue;
+    const seen = new Set(before);
+    this.failed.set(process, new Set(proposals.map(attemptOf)));
+    for (const proposal of proposals) {
+      const attempt = attemptOf(proposal);
+      if (seen.has(attempt)) continue;
+      seen.add(attempt);
+      const { anchor, withdrawals } = proposal;
       const alone = withdrawals.length === 1;
+      // Of several over one anchor one was sent: who was alone in another need not have failed.
+      const surely = alone && proposals.every((p) => p.anchor !== anchor || attemptOf(p) === attempt);
       for (const number of withdrawals) {
-        apart.set(number, alone || apart.get(number) === true);
+        const known = apart.get(number) ?? { alone: 0, next: 0 };
+        const next = surely ? this.now() + waitAfter(known.alone) : known.next;
+        apart.set(number, { alone: known.alone + (alone ? 1 : 0), next });
         if (alone) this.putBehind({ process, number });
       }
     }
@@ -73,7 +99,9 @@ export class Payments {
     withdrawals: readonly OpenWithdrawal[],
   ): Promise<solana.Payout[]> {
     const [behind, apart] = [this.behindOf(place.process), this.apartOf(place.process)];
-    let candidates = await this.payable(place, fee, withdrawals);
+    const now = this.now();
+    const tried = withdrawals.filter((w) => (apart.get(w.number)?.next ?? 0) <= now);
+    let candidates = await this.payable(place, fee, tried);
     /** Of several that failed together: tried alone next. */
     let suspect: solana.Payout | null = null;
     for (let trials = 0; trials < MAX_TRIALS && candidates.length > 0;) {
@@ -88,7 +116,7 @@ export class Payments {
       trials += 1;
       const failed = await this.trial({ ...plan, payouts });
       if (failed === null) {
-        for (const { number } of payouts) if (apart.get(number) !== true) behind.delete(number);
+        for (const { number } of payouts) if ((apart.get(number)?.alone ?? 0) === 0) behind.delete(number);
         return payouts;
       }
       const [first] = payouts;
@@ -194,10 +222,17 @@ export class Payments {
     return ofProcess(this.behind, process);
   }
 
-  private apartOf(process: string): Map<bigint, boolean> {
+  private apartOf(process: string): Map<bigint, Apart> {
     return ofProcess(this.apart, process);
   }
 }
+
+/** The same whoever signs it, whatever its price: of all over one anchor one can be sent. */
+const attemptOf = ({ anchor, withdrawals }: OpenProposal): string => `${anchor} ${withdrawals.join()}`;
+
+/** Milliseconds that a payment waits which has failed alone, and so many times before. Once its nonce may have been used up for nothing. */
+const waitAfter = (times: number): number =>
+  times === 0 ? 0 : Math.min(FIRST_WAIT_MS * 2 ** (times - 1), LONGEST_WAIT_MS);
 
 function ofProcess<T>(all: Map<string, Map<bigint, T>>, process: string): Map<bigint, T> {
   const known = all.get(process) ?? new Map<bigint, T>();

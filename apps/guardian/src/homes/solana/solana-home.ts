@@ -43,6 +43,8 @@ export interface SolanaHomeParts {
   /** 32 bytes of its key on Solana. */
   seed: Uint8Array;
   log: Logger;
+  /** Milliseconds of a clock that never goes back. */
+  now?: (() => number) | undefined;
 }
 
 export class SolanaHome implements ProposingHome {
