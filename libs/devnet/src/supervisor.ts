@@ -14,6 +14,8 @@ export interface ChildPlan {
   logFile: string;
   /** URL that answers once the child serves. */
   healthUrl: string;
+  /** Options of Node itself that it is begun with. */
+  nodeOptions?: readonly string[];
 }
 
 /**
@@ -90,7 +92,7 @@ export class SupervisedChild {
     fs.mkdirSync(path.dirname(this.plan.logFile), { recursive: true });
     const log = fs.openSync(this.plan.logFile, 'a');
     const debugging = process.env['ISTHMUS_DEBUG'] === undefined ? [] : FOR_DEBUGGING;
-    this.child = spawn(process.execPath, [...debugging, this.plan.entry], {
+    this.child = spawn(process.execPath, [...debugging, ...(this.plan.nodeOptions ?? []), this.plan.entry], {
       // A pipe that closes with its parent, however that one ends.
       stdio: ['pipe', log, log],
       // Own process group: a Ctrl-C in the terminal reaches the supervisor alone.
