@@ -3,13 +3,10 @@
  * all. Measured from the guardians' start to the last mint, on the real processes.
  */
 import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { devAccount, startStack, type Stack, type StackPorts } from '@isthmus/devnet';
-import { freePort, freePorts, guardianNames } from '@isthmus/store';
-import { compileContracts } from '../contracts/ethereum/compile.js';
+import { devAccount, type Stack, type StackPorts } from '@isthmus/devnet';
 import { atLeast, atMost, type Figure } from './figure.js';
+import { onStack } from './stack.js';
 
 export interface Backlog {
   /** Of its figures. */
@@ -30,27 +27,16 @@ const PARTS = ['watch', 'follow', 'attest', 'sign', 'decide', 'send'];
 
 export async function measureBacklog(backlog: Backlog): Promise<Figure[]> {
   const { area, deposits, callsOfEach } = backlog;
-  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-bench-'));
-  fs.chmodSync(home, 0o755);
-  const ports = {
-    ...backlog.homes,
-    gateway: await freePort(),
-    anvil: await freePort(),
-    postgres: await freePort(),
-    guardians: await freePorts(guardianNames().length),
-  };
-  const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 200 });
-  try {
-    for (const guardian of stack.guardians) await guardian.stop();
+  return onStack({ pollMs: 200, homes: backlog.homes }, async (stack, firstGuardian) => {
     await backlog.fill(stack);
     const began = performance.now();
     for (const guardian of stack.guardians) guardian.launch();
     await untilMinted(stack, backlog, began);
     const seconds = (performance.now() - began) / 1000;
-    await sayWhere(stack, ports.guardians, `${deposits} deposits in ${seconds.toFixed(1)} s`);
+    await sayWhere(stack, firstGuardian, `${deposits} deposits in ${seconds.toFixed(1)} s`);
     const pids = [stack.gateway, ...stack.guardians].flatMap((c) => (c.pid === undefined ? [] : [c.pid]));
     const calls = await Promise.all(
-      stack.guardians.map((_, i) => metric(ports.guardians + i, 'isthmus_guardian_rpc_calls')),
+      stack.guardians.map((_, i) => metric(firstGuardian + i, 'isthmus_guardian_rpc_calls')),
     );
     const each = Math.max(...calls) / deposits - callsOfEach;
     return [
@@ -58,10 +44,7 @@ export async function measureBacklog(backlog: Backlog): Promise<Figure[]> {
       atMost(area, 'backlog.rpc_per_deposit', each, 'calls', 0.05),
       atMost(area, 'backlog.peak_mb', Math.max(...pids.map(peakMegabytes)), 'MB in one process', 1024),
     ];
-  } finally {
-    await stack.stop();
-    fs.rmSync(home, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Waits until the token process has counted them all. */

@@ -2,17 +2,12 @@
  * The token on the lean machine over HTTP, on the gateway as it is started for people: from the POST of a signed item to its durable
  * result. The client that loads it and PostgreSQL share the machine with it.
  */
-import fs from 'node:fs';
 import http from 'node:http';
-import os from 'node:os';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, ethereumSigner, type Item, type Signer } from '@isthmus/ao';
-import { startStack } from '@isthmus/devnet';
-import { freePort, freePorts, guardianNames } from '@isthmus/store';
 import { SPAWN_TAGS, tokenSource } from '../../contracts/ao/harness.js';
-import { compileContracts } from '../../contracts/ethereum/compile.js';
 import { atLeast, atMost, quantile, type Figure } from '../figure.js';
+import { onStack } from '../stack.js';
 import { depositLine, GUARDIANS, message, tags } from './load.js';
 
 const HOLDERS = 100;
@@ -27,17 +22,7 @@ const FOLLOWED = 5;
 const PATIENCE_MS = 120_000;
 
 export async function httpFigures(): Promise<Figure[]> {
-  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-bench-'));
-  fs.chmodSync(home, 0o755);
-  const ports = {
-    gateway: await freePort(),
-    anvil: await freePort(),
-    postgres: await freePort(),
-    guardians: await freePorts(guardianNames().length),
-  };
-  const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 1000 });
-  try {
-    for (const guardian of stack.guardians) await guardian.stop();
+  return onStack({ pollMs: 1000 }, async (stack) => {
     const holders = Array.from({ length: HOLDERS }, (_, i) =>
       ethereumSigner(`0x${(i + 100).toString(16).padStart(64, '0')}`),
     );
@@ -56,10 +41,7 @@ export async function httpFigures(): Promise<Figure[]> {
       atLeast('ao', 'lua.http_per_second', perSecond, 'messages/s', TARGET_PER_SECOND),
       atMost('ao', 'lua.p99_ms_at_half', quantile(latencies, 0.99), 'ms', 100),
     ];
-  } finally {
-    await stack.stop();
-    fs.rmSync(home, { recursive: true, force: true });
-  }
+  });
 }
 
 /** A token of its own beside the stack's, with a million units for each holder. */

@@ -2,19 +2,15 @@
  * The bridge's own life, as fast as a local stack takes it: deposits that wait on the chain, seen and attested by three guardians, and as many transfers
  * and withdrawals, which guardians sign, a relayer pays and guardians attest, all settled; then rebuilt from Arweave and the same chain, books and all.
  */
-import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createItem, ethereumSigner, type Item } from '@isthmus/ao';
-import { devAccount, devKey, startStack, type Stack } from '@isthmus/devnet';
-import { freePort, freePorts, guardianNames } from '@isthmus/store';
+import { devAccount, devKey, type Stack } from '@isthmus/devnet';
 import { zeroAddress } from 'viem';
-import { compileContracts } from '../../contracts/ethereum/compile.js';
 import { Client } from '../ao/http.js';
 import { bridgeInfo } from '../backlog.js';
 import { depositCoins, rpc } from '../deposits.js';
 import { atLeast, type Figure } from '../figure.js';
+import { onStack } from '../stack.js';
 import { replay, settled } from './replay.js';
 
 const DEPOSITS = 1_000;
@@ -28,18 +24,7 @@ const PATIENCE_MS = 400_000;
 const BLOCK_MS = 200;
 
 export async function lifeFigures(): Promise<Figure[]> {
-  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-bench-'));
-  fs.chmodSync(home, 0o755);
-  const ports = {
-    gateway: await freePort(),
-    anvil: await freePort(),
-    postgres: await freePort(),
-    arweave: await freePort(),
-    guardians: await freePorts(guardianNames().length),
-  };
-  const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 200, arweaveBlockMs: 500 });
-  try {
-    for (const guardian of stack.guardians) await guardian.stop();
+  return onStack({ pollMs: 200, settles: true }, async (stack) => {
     await depositCoins(stack, DEPOSITS, VALUE);
     const token = stack.deployment.assets.find((a) => a.address === zeroAddress)?.process ?? '';
     const items = await messages(token);
@@ -52,10 +37,7 @@ export async function lifeFigures(): Promise<Figure[]> {
     console.error(`  rebuilt in ${(milliseconds / 1000).toFixed(1)} s: ${slots} slots, and the chain`);
     if (!books.some((b) => b.process === token)) throw new Error('The books were not rebuilt.');
     return [atLeast('settlement', 'replay.over_live', (live * 1000) / milliseconds, 'x', 10, 'living it')];
-  } finally {
-    await stack.stop();
-    fs.rmSync(home, { recursive: true, force: true });
-  }
+  });
 }
 
 /** Seconds from the guardians' start, with all deposits final on the chain, to the last release that AO knows. */

@@ -2,17 +2,12 @@
  * What was loaded over HTTP, settled, and rebuilt from Arweave alone: how many times faster than it was loaded, and in how much memory, for
  * a short history and for a long one. The local Arweave, the stopped gateway's PostgreSQL and the replay's own share the machine.
  */
-import fs from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ethereumSigner, type Signer } from '@isthmus/ao';
 import { startReplay, type ReplayMessage, type ReplayReport, type ReplayRequest } from '@isthmus/arweave';
-import { startStack } from '@isthmus/devnet';
-import { freePort, freePorts, guardianNames } from '@isthmus/store';
-import { compileContracts } from '../../contracts/ethereum/compile.js';
 import { Client, deploy, sustained, transfers } from '../ao/http.js';
 import { atLeast, atMost, type Figure } from '../figure.js';
+import { onStack } from '../stack.js';
 
 const HOLDERS = 100;
 /** Tokens that the load is for: a bridge has several. */
@@ -22,18 +17,7 @@ const LONG = 45_000;
 const PATIENCE_MS = 300_000;
 
 export async function replayFigures(): Promise<Figure[]> {
-  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'isthmus-bench-'));
-  fs.chmodSync(home, 0o755);
-  const ports = {
-    gateway: await freePort(),
-    anvil: await freePort(),
-    postgres: await freePort(),
-    arweave: await freePort(),
-    guardians: await freePorts(guardianNames().length),
-  };
-  const stack = await startStack({ home, ports, contracts: compileContracts(), pollMs: 1000, arweaveBlockMs: 500 });
-  try {
-    for (const guardian of stack.guardians) await guardian.stop();
+  return onStack({ pollMs: 1000, settles: true }, async (stack) => {
     const load = await Load.open(stack.gatewayUrl);
     await load.send(SHORT);
     const from = stack.arweave?.url ?? '';
@@ -51,10 +35,7 @@ export async function replayFigures(): Promise<Figure[]> {
       atLeast('settlement', 'replay.over_transfers', rate / live, 'x', 3, 'the HTTP load that made the same data'),
       atMost('settlement', 'replay.peak_mb', Number(mb(long)), 'MB', 1000),
     ];
-  } finally {
-    await stack.stop();
-    fs.rmSync(home, { recursive: true, force: true });
-  }
+  });
 }
 
 const mb = ({ peakBytes }: ReplayReport): string => (peakBytes / 1e6).toFixed(0);

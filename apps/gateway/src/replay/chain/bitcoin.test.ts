@@ -18,9 +18,8 @@ import { devAccount, devKey } from '@isthmus/devnet';
 import { makeVault, secretOf, urlOf } from '../../../../../libs/chains/src/bitcoin/harness.js';
 import { BITCOIN, BitcoinGateway, BTC, NETWORK, SWEEP_FEE } from '../../../bitcoin-stage.js';
 import { guardianKey, until } from '../../../harness.js';
-import { replayedIndex } from '../../../replayed-index.js';
+import { foundIn, replayedBooks, replayedIndex } from '../../../replayed-index.js';
 import type { ReplayedBooks } from './asset-books.js';
-import { checkBooks } from './books.js';
 import { Payments } from './payments.js';
 
 const HOLDER = devAccount(5).address;
@@ -100,21 +99,17 @@ async function attested(number: bigint, tx: string, fee: bigint): Promise<void> 
 }
 
 /** The books a fresh machine comes to from the schedules and the node; `damage` is done to what the schedules came to. */
-async function replayed(damage = 'select 1'): Promise<ReplayedBooks[]> {
-  const database = await replayedIndex(world.gateway.database, await world.cluster.fresh());
-  try {
-    await database.query(damage);
-    const sources = [{ chain: BITCOIN, urls: [urlOf(world.bitcoin)] }];
-    return await checkBooks(database, new Map([[world.process, BTC]]), { sources, fromBlock: 0 });
-  } finally {
-    await database.destroy();
-  }
-}
-const found = (damage?: string): Promise<string> =>
-  replayed(damage).then(
-    () => 'nothing',
-    (error: Error) => error.message,
+const replayed = async (damage?: string): Promise<ReplayedBooks[]> =>
+  replayedBooks(
+    {
+      live: world.gateway.database,
+      url: await world.cluster.fresh(),
+      assets: new Map([[world.process, BTC]]),
+      source: { chain: BITCOIN, urls: [urlOf(world.bitcoin)] },
+    },
+    damage,
   );
+const found = (damage?: string): Promise<string> => foundIn(replayed(damage));
 
 it('I3 I11 deposits, payments and what the vault holds come to the books that the gateway shows', async () => {
   const first = await carriedOut(plan([await burned(1n)]));

@@ -3,9 +3,8 @@ import { depositId, depositReference, type DepositObservation } from '@isthmus/b
 import { devAccount, devKey } from '@isthmus/devnet';
 import type { Hex } from 'viem';
 import { CHAIN, COIN_ID, GatewayStage, guardianKey, until } from '../../../harness.js';
-import { replayedIndex } from '../../../replayed-index.js';
+import { foundIn, replayedBooks, toldOf } from '../../../replayed-index.js';
 import type { ReplayedBooks } from './asset-books.js';
-import { checkBooks } from './books.js';
 
 const HOLDER = devAccount(5).address;
 const HELD = 10n ** 18n;
@@ -62,31 +61,25 @@ async function released(number: bigint, isAttested: boolean): Promise<void> {
 }
 
 /** The books a fresh machine comes to; `damage` is done to what the schedules came to. */
-async function replayed(damage = 'select 1'): Promise<ReplayedBooks[]> {
-  const database = await replayedIndex(world.gateway.database, await world.cluster.fresh());
-  try {
-    await database.query(damage);
-    const sources = [{ chain: CHAIN, urls: [world.stage.anvil.url] }];
-    return await checkBooks(database, new Map([[world.process, COIN_ID]]), { sources, fromBlock: 0 });
-  } finally {
-    await database.destroy();
-  }
-}
-const found = (damage?: string): Promise<string> =>
-  replayed(damage).then(
-    () => 'nothing',
-    (error: Error) => error.message,
+const replayed = async (damage?: string): Promise<ReplayedBooks[]> =>
+  replayedBooks(
+    {
+      live: world.gateway.database,
+      url: await world.cluster.fresh(),
+      assets: new Map([[world.process, COIN_ID]]),
+      source: { chain: CHAIN, urls: [world.stage.anvil.url] },
+    },
+    damage,
   );
+const found = (damage?: string): Promise<string> => foundIn(replayed(damage));
 
 it('I3 I11 deposits, payments and what the vault holds come to the books that the gateway shows', async () => {
   const books = await replayed();
-  const told = ({ asset, locked, supply, inFlight, releasedUnattested }: Record<keyof ReplayedBooks, unknown>) =>
-    [asset, locked, supply, inFlight, releasedUnattested].map(String);
   const shown = await until('the gateway has seen all', async () => {
     const { books: all } = await world.get<{ books: Record<keyof ReplayedBooks, string>[] }>('/v1/books');
     return all[0]?.releasedUnattested === String(AMOUNT) ? all : null;
   });
-  expect(books.map(told)).toEqual(shown.map(told));
+  expect(books.map(toldOf)).toEqual(shown.map(toldOf));
   expect(books[0]).toMatchObject({ locked: HELD - 2n * AMOUNT, inFlight: AMOUNT, early: [] });
 });
 

@@ -3,10 +3,9 @@ import { depositId, depositReference, type DepositObservation } from '@isthmus/b
 import { createTransferInstruction } from '@solana/spl-token';
 import { Keypair, PublicKey } from '@solana/web3.js';
 import { guardianKey, until } from '../../../harness.js';
-import { replayedIndex } from '../../../replayed-index.js';
+import { foundIn, replayedBooks, toldOf } from '../../../replayed-index.js';
 import { HOLDER, SolanaStage } from '../../../solana-stage.js';
 import type { ReplayedBooks } from './asset-books.js';
-import { checkBooks } from './books.js';
 
 const HELD = 10n ** 12n;
 let stage: SolanaStage;
@@ -56,31 +55,24 @@ async function released(isAttested: boolean): Promise<void> {
 }
 
 /** The books a fresh machine comes to; `damage` is done to what the schedules came to. */
-async function replayed(damage = 'select 1'): Promise<ReplayedBooks[]> {
-  const database = await replayedIndex(stage.gateway.database, await stage.cluster.fresh());
-  try {
-    await database.query(damage);
-    const assets = new Map(stage.home.assets.map((a) => [a.process, a.id]));
-    const sources = [{ chain: stage.chain, urls: [stage.world.chain.url] }];
-    return await checkBooks(database, assets, { sources, fromBlock: 0 });
-  } finally {
-    await database.destroy();
-  }
-}
-const found = (damage?: string): Promise<string> =>
-  replayed(damage).then(
-    () => 'nothing',
-    (error: Error) => error.message,
+const replayed = async (damage?: string): Promise<ReplayedBooks[]> =>
+  replayedBooks(
+    {
+      live: stage.gateway.database,
+      url: await stage.cluster.fresh(),
+      assets: new Map(stage.home.assets.map((a) => [a.process, a.id])),
+      source: { chain: stage.chain, urls: [stage.world.chain.url] },
+    },
+    damage,
   );
+const found = (damage?: string): Promise<string> => foundIn(replayed(damage));
 
 it('I3 I11 deposits, payments and what the vaults hold come to the books that the gateway shows', async () => {
   await released(true);
   await released(false);
   const books = await replayed();
-  const told = ({ asset, locked, supply, inFlight, releasedUnattested }: Record<keyof ReplayedBooks, unknown>) =>
-    [asset, locked, supply, inFlight, releasedUnattested].map(String);
   const { books: shown } = await stage.get<{ books: Record<keyof ReplayedBooks, string>[] }>('/v1/books');
-  expect(books.map(told)).toEqual(shown.map(told));
+  expect(books.map(toldOf)).toEqual(shown.map(toldOf));
   expect(books[0]).toMatchObject({ releasedUnattested: 5_000_000n, inFlight: 5_000_000n, early: [] });
 });
 
