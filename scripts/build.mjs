@@ -22,6 +22,7 @@ const stamp = hash.digest('hex');
 const built = fs.existsSync('dist/.stamp') && fs.readFileSync('dist/.stamp', 'utf8') === stamp;
 
 if (!built) {
+  console.log('building, up to a minute …');
   const fresh = `dist.${process.pid}`;
   const swc = spawnSync(process.execPath, [compiler, ...folders, '-d', fresh, '--config-file', '.swcrc', '-q'], { stdio: 'inherit' });
   if (swc.status !== 0) {

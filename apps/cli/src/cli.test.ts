@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -273,6 +274,24 @@ it('no login of an address is said, whatever is wrong with it', async () => {
   child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
   await once(child, 'close');
   expect(words).toMatch(/'http:\/\/host' is invalid. Leave names and passwords out of it/);
+});
+
+it('whoever reads may hear no more, as head does: that is no error', async () => {
+  const server = http
+    .createServer((_, response) => response.setHeader('signature', 'x').end('{}'))
+    .listen(0, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+    const main = path.join(projectRoot(), 'dist/apps/cli/src/main.js');
+    const gateway = `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`;
+    const child = spawn(process.execPath, [main, 'receipt', '1', '--gateway', gateway]);
+    child.stdout.destroy();
+    let words = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
+    expect([await once(child, 'close'), words]).toEqual([[0, null], '']);
+  } finally {
+    server.close();
+  }
 });
 
 it('words nobody understands end with 2, which is no verdict of any command; help with 0', async () => {

@@ -18,6 +18,12 @@ function exiting(command: Command): Command {
   return command;
 }
 
+// Whoever reads has heard enough, as `head` has: no error, and nobody to tell.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
+
 run(process.argv.slice(2), exiting(program())).catch((error: unknown) => {
   console.error(said(error));
   process.exit(error instanceof CommandError ? error.exitCode : 1);

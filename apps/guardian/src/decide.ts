@@ -44,7 +44,11 @@ async function decide(): Promise<void> {
         console.log(`${config.name} votes for "${line}" on ${id} until it is decided and the vault is as decided.`);
       }
     }
-    if (line !== '' && !values.withdraw)
+    if (line === '')
+      console.log(
+        'That is what it is told to vote for; GET /v1/decisions and GET /v1/assets of the gateway show what was decided and what is paused.',
+      );
+    else if (!values.withdraw)
       console.log(
         'It votes while it runs and is in the set; GET /v1/decisions?asset=… of the gateway shows every voice.',
       );

@@ -146,6 +146,7 @@ function addressAnswer(a) {
       ['Address', code(a.address)],
       ['Payment link', make('a', { href: a.uri }, a.uri)],
       ['Credits', code(a.recipient)],
+      ['Mind', a.recipientNote],
       ['Least amount', money(a.minimum, a.asset)],
       ['Fee', `${money(a.sweepFee, a.asset)} of each payment: what it holds beyond that is credited`],
       ['Confirmations', needs.join(', ')],
@@ -217,6 +218,7 @@ function depositAnswer(q) {
   if (q.byAddress) return bitcoinAnswer(q);
   return [
     facts([
+      ['Mind', q.recipientNote],
       ['Fee', money(q.fee, q.asset)],
       ['You receive', money(q.receive, q.asset)],
       ['Least amount', money(q.minimum, q.asset)],
@@ -253,6 +255,7 @@ function ethereumCall(q) {
 function bitcoinAnswer(q) {
   return [
     facts([
+      ['Mind', q.recipientNote],
       ['Fee', money(q.fee, q.asset)],
       ['You receive', money(q.receive, q.asset)],
       ['Least amount', money(q.minimum, q.asset)],

@@ -36,6 +36,7 @@ export interface DepositAddressOptions {
 interface Given {
   address: string;
   message: string;
+  recipientNote: string | null;
   minimum: string;
   sweepFee: string;
   /** In rising order; the last is for any amount. */
@@ -65,6 +66,7 @@ export async function depositAddress(recipient: string, options: DepositAddressO
       `address   ${address}`,
       `link      ${paymentUri(address)}`,
       `credits   ${terms.recipient}`,
+      ...(given.recipientNote === null ? [] : [`mind      ${given.recipientNote}`]),
       `least     ${plain(given.minimum)} satoshis`,
       `fee       ${plain(given.sweepFee)} satoshis of each payment: what it holds beyond that is credited`,
       `waits     ${given.confirmations.map(waiting).join(', ')}`,

@@ -381,6 +381,19 @@ describe('a quote', () => {
     expect(got).toBe(status);
   });
 
+  it('minds a recipient that also reads as an address of Solana, where nobody could spend on AO', async () => {
+    const noteFor = async (recipient: string): Promise<unknown> => {
+      const response = await fetch(`${world.url}/v1/quotes`, quote({ ...good, recipient }));
+      return ((await response.json()) as { recipientNote: unknown }).recipientNote;
+    };
+    // Base58 of the SHA-256 of "solana 81", which is base64url of 32 bytes as well; its own SHA-256 is the AO address.
+    expect(await noteFor('uas7wsFy7hTnerZVJdS7zqfXvc9CKsaV8BtJ4zhN1no')).toContain(
+      'there its key goes by kUxOFBiB9TSYpHNFKzapQPP6w7tVSscjqXR_a3hIHSg.',
+    );
+    expect(await noteFor('kUxOFBiB9TSYpHNFKzapQPP6w7tVSscjqXR_a3hIHSg')).toBeNull();
+    expect(await noteFor(ALICE)).toBeNull();
+  });
+
   const WRONG = ALICE.replace(/[a-f]/, (c) => c.toUpperCase());
   it.each<[string, unknown, string, string]>([
     [
@@ -396,6 +409,12 @@ describe('a quote', () => {
       { ...good, recipient: '0x12' },
       'recipient',
       'neither a 43-character AO address nor an Ethereum address',
+    ],
+    [
+      'an address of Solana',
+      { ...good, recipient: '9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu' },
+      'recipient',
+      'on AO its key goes by ajgD1fBZkCocba-8m6RykhL3yqwIY0zDrnaydSnwOCc',
     ],
     ['an AO address on Ethereum', { ...out, recipient: 'P'.repeat(42) + 'A' }, 'recipient', 'not an Ethereum address'],
     ['a point', { ...good, amount: '1.5' }, 'amount', 'decimal digits without leading zeros or a point'],

@@ -31,6 +31,7 @@ export const aoId = (what: string) =>
     .describe(what);
 export const assetId = z.string().describe('CAIP-19');
 export const chainId = z.string().describe('CAIP-2');
+export const recipientNote = z.string().nullable().describe('What to think of before money is sent to this recipient');
 
 /** Of a transfer. */
 export const STATES = [

@@ -2,7 +2,6 @@
 import {
   BITCOIN_PREFIXES,
   decodeTags,
-  isAoAddress,
   isArweaveAddress,
   isSolanaAddress,
   isTransaction,
@@ -10,8 +9,9 @@ import {
 } from '@isthmus/bridge';
 import { z } from 'zod';
 import type { HomeAsset } from '../homes/asset-config.js';
-import { hexAddressFault, isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
+import { isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
 import type { Homes } from '../homes/homes.js';
+import { aoRecipient } from './ao-recipient.js';
 import { STATES } from './fields.js';
 import { cursor, limit, POSITION } from './paging.js';
 import { Problem, read } from './problem.js';
@@ -71,15 +71,6 @@ const asset = spelledBy(lookUpAsset);
 const MAX_ADDRESS = 128;
 const address = z.string({ error: 'write an address as a string' });
 
-const aoRecipient = address.superRefine((text, context) => {
-  if (isAoAddress(text)) return;
-  const message =
-    text === ''
-      ? 'name the recipient: a 43-character AO address, or 0x with its checksum'
-      : (hexAddressFault(text) ?? 'neither a 43-character AO address nor an Ethereum address');
-  context.addIssue({ code: 'custom', message });
-});
-
 const AMOUNT = 'write base units above 0 as 1 to 39 decimal digits without leading zeros or a point, in quotes';
 const amount = z
   .string({ error: AMOUNT })
@@ -92,7 +83,7 @@ const depositRequest = z.strictObject({
   direction: z.literal('deposit'),
   asset: assetField.describe('CAIP-19'),
   amount,
-  recipient: aoRecipient.describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
+  recipient: aoRecipient,
   tags: z.array(tag).max(16).default([]).describe('X- tags that travel along'),
   sender: address
     .max(MAX_ADDRESS)
@@ -118,7 +109,7 @@ export type QuoteRequest = z.output<typeof quoteRequest>;
 const refundText = z.string({ error: 'write it as a string' }).max(MAX_ADDRESS);
 export const addressRequest = z.strictObject({
   asset: assetField.describe('CAIP-19, of a chain with deposit addresses'),
-  recipient: aoRecipient.describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
+  recipient: aoRecipient,
   tags: z.array(tag).max(16).default([]).describe('X- tags that travel along'),
   refund: z
     .union([z.strictObject({ key: refundText }), z.strictObject({ address: refundText })], {
@@ -143,7 +134,7 @@ const lines = z
 export const payQuery = z.strictObject({
   asset: assetField.describe('CAIP-19, of Solana'),
   amount,
-  recipient: aoRecipient.describe('43-character AO address, or an Ethereum address with its EIP-55 checksum'),
+  recipient: aoRecipient,
   tags: lines.optional().describe('X- tags that travel along, as lines X-Name=value'),
 });
 export const payRequest = z.strictObject({

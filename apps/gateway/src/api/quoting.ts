@@ -4,6 +4,7 @@ import type { HomeAsset } from '../homes/asset-config.js';
 import type { Standing } from '../homes/home.js';
 import type { Homes } from '../homes/homes.js';
 import type { BookKeeper } from '../transfers/book-keeper.js';
+import { recipientNote } from './ao-recipient.js';
 import { depositSeconds, withdrawalSeconds } from './estimate.js';
 import { assetOf, type QuoteRequest } from './input.js';
 import { Problem, wrongField } from './problem.js';
@@ -68,6 +69,7 @@ export class Quoting {
       minimum: String(minimum),
       expectedSeconds: depositSeconds(home.pace),
       chain: home.chain.id,
+      recipientNote: recipientNote(request.recipient),
       ...payment,
     };
   }

@@ -14,7 +14,19 @@ import { solanaAsset, solanaChain, solanaPayment, solanaTransaction } from '../h
 import { paySchemas } from '../homes/solana/pay-answers.js';
 import { settled, settlementSchemas } from '../settlement/schemas.js';
 import { stateSchemas } from '../state/schemas.js';
-import { address, amount, aoId, assetId, chainId, hash, STATES, time, transaction, units } from './fields.js';
+import {
+  address,
+  amount,
+  aoId,
+  assetId,
+  chainId,
+  hash,
+  recipientNote,
+  STATES,
+  time,
+  transaction,
+  units,
+} from './fields.js';
 import { auditSchemas } from '../audit/schemas.js';
 import { PROBLEMS, type ProblemCode } from './problem-codes.js';
 
@@ -165,6 +177,7 @@ const depositShape = {
   minimum: amount('Least deposit'),
   expectedSeconds: z.int().describe('From sending the call to the tokens on AO, as a rule'),
   chain: chainId,
+  recipientNote,
 };
 const depositQuote = z.union([
   z.strictObject({ ...depositShape, ...ethereumPayment }),

@@ -129,7 +129,7 @@ export function refundKey(text: string): RefundOwner {
   if (key && isKey(key)) return { kind: 'key', key };
   throw new BitcoinError(
     'bad-terms',
-    'This is no refund key: write the compressed public key, 66 small hex digits that begin with 02 or 03, as "isthmus btc new-refund-key" prints it. Never the secret one.',
+    'This is no refund key: write the compressed public key, 66 small hex digits that begin with 02 or 03, as "isthmus btc new-refund-key" prints it. Never the secret one: if this was one, make another.',
   );
 }
 

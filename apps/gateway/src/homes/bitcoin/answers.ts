@@ -1,7 +1,7 @@
 /** What answers about a chain, an asset and a deposit have on Bitcoin only. */
 import type { FinalityPolicy } from '@isthmus/bridge';
 import { z } from 'zod';
-import { amount, aoId, transaction } from '../../api/fields.js';
+import { amount, aoId, recipientNote, transaction } from '../../api/fields.js';
 
 const hexText = (what: string) =>
   z
@@ -73,6 +73,7 @@ const addressShape = {
   chain: z.string().describe('CAIP-2'),
   address: z.string(),
   recipient: z.string().describe('Whom it credits, for ever'),
+  recipientNote,
   tags,
   refund: z.string().describe('Who may take a payment back: a compressed key, or an address of one key'),
   refundAfter: blocks('Confirmations of a payment after which that is possible'),

@@ -22,6 +22,7 @@ import {
 } from '@isthmus/chains';
 import type { DataSource } from 'typeorm';
 import type { Hex } from 'viem';
+import { recipientNote } from '../../api/ao-recipient.js';
 import { Problem, wrongField } from '../../api/problem.js';
 import type { AddressRequest } from '../home.js';
 import type { AddressBook, RegisteredAddress } from './address-book.js';
@@ -187,6 +188,7 @@ export class Registrar {
       chain,
       address,
       recipient,
+      recipientNote: recipientNote(recipient),
       tags: tags.map(({ name, value }) => ({ name, value })),
       refund: writeRefundOwner(terms.refund, this.network),
       refundAfter,
