@@ -39,8 +39,11 @@ it('X11 I14 one operator pauses what is in flight, two let it go on, and nothing
   expect(await decide('guardian_1', 'pause')).toContain('guardian_1 votes for "pause"');
   await stage.until('the vault is paused', paused);
   for (const guardian of others) guardian.launch();
-  const waiting = await stage.transfer(`message=${id}`, 'signing');
-  expect(waiting.waiting).toMatchObject({ reason: 'paused' });
+  // The vault's pause may be there before each asset's own.
+  await stage.until('it waits for who may let it go on', async () => {
+    const { waiting } = await stage.transfer(`message=${id}`, 'signing');
+    return waiting?.reason === 'paused';
+  });
   expect((await stage.books()).ok).toBe(true);
 
   await decide('guardian_2', 'unpause');

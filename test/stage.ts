@@ -197,14 +197,18 @@ export class Stage {
     return (await this.get<{ ao: { scheduler: string } }>('/v1/chains')).ao.scheduler;
   }
 
-  /** Until nothing of these processes' schedules is left to settle. */
+  /** Until nothing of these processes' schedules is left to settle, and Arweave has all of it deep enough. */
   settled(processes: readonly string[]): Promise<unknown> {
     return this.until('everything is settled', async () => {
-      const { waiting } = await this.get<{ waiting: { slots: number } }>('/v1/settlement');
-      const state = await this.get<{ processes: { process: string; slot: number }[] }>('/v1/state');
-      const slots = new Map(state.processes.map((p) => [p.process, p.slot]));
+      // In this order: what was placed, then what is sealed, then whether every seal is on Arweave.
       const heads = await Promise.all(processes.map((process) => this.head(process)));
-      return waiting.slots === 0 && processes.every((process, i) => slots.get(process) === heads[i]);
+      const state = await this.get<{ processes: { process: string; slot: number }[] }>('/v1/state');
+      const { waiting, bundles } = await this.get<{ waiting: { slots: number }; bundles: { state: string }[] }>(
+        '/v1/settlement',
+      );
+      const slots = new Map(state.processes.map((p) => [p.process, p.slot]));
+      const isSealed = processes.every((process, i) => (slots.get(process) ?? -1) >= (heads[i] ?? Infinity));
+      return isSealed && waiting.slots === 0 && bundles.every((b) => ['confirmed', 'final'].includes(b.state));
     });
   }
 
