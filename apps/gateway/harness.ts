@@ -221,9 +221,12 @@ export class GatewayStage extends Served {
   }
 }
 
+/** Bound on one wait; far above what anything here takes, also where a gateway is begun meanwhile on a busy machine. */
+const PATIENCE_MS = 120_000;
+
 /** Waits until `look` gives something, at most a bounded time. */
 export async function until<T>(what: string, look: () => Promise<T | null | undefined | false>): Promise<T> {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + PATIENCE_MS;
   for (;;) {
     const found = await look();
     if (found) return found;

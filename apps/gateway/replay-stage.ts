@@ -47,7 +47,7 @@ export const SCHEDULER = ed25519Signer(Buffer.alloc(32, 0x11));
 export const MESSENGER = ed25519Signer(Buffer.alloc(32, 0x22));
 export const ASSET = assetId(CHAIN, TOKEN);
 const GUARDIANS = [1, 2, 3].map((i) => ethereumSigner(`0x${String(i).repeat(64)}`));
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 120_000;
 
 const POLICY: SettlerPolicy = {
   bundleBytes: 256 * 1024,

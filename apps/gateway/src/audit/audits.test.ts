@@ -49,7 +49,7 @@ const failures = async (): Promise<Record<string, number>> => {
   return Object.fromEntries(values.map((v) => [String(v.labels['code']), v.value]));
 };
 async function until(look: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 20_000; !(await look());) {
+  for (const end = Date.now() + 120_000; !(await look());) {
     if (Date.now() > end) throw new Error('It never came.');
     await new Promise((resolve) => setTimeout(resolve, 20)); // asked again until the end above
   }

@@ -88,7 +88,7 @@ const words = async (engine: RemoteEngine) =>
   (await engine.slots(process, 0, 100)).map((s) => s.result.Messages[0]?.Data);
 const told = () => shown.map((e) => e.message.data.toString());
 async function until(look: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await look());) {
+  for (const end = Date.now() + 120_000; !(await look());) {
     if (Date.now() > end) throw new Error('It never came.');
     await new Promise((resolve) => setTimeout(resolve, 5)); // asked again until the end above
   }

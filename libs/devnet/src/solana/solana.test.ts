@@ -88,7 +88,7 @@ describe('the local Solana', () => {
   });
 
   test('the web3 library confirms over the websocket while blocks come by the clock', async () => {
-    const clocked = await Solana.start({ slotMs: 20, finalizedAfter: 2 });
+    const clocked = await Solana.start({ slotMs: 100, finalizedAfter: 2 }); // a hash is good for 150 slots
     try {
       const live = new Connection(clocked.url, 'confirmed'); // it looks for the websocket one port above
       const from = Keypair.generate();
