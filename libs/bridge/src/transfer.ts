@@ -21,6 +21,8 @@ export type WaitReason =
   | 'paused'
   | 'limit'
   | 'fee-too-low'
+  /** Whom it names cannot be paid now, on a chain where payees have accounts. */
+  | 'recipient'
   | 'relayer'
   | 'finality'
   | 'release-attestations'

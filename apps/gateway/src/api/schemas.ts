@@ -40,6 +40,7 @@ const REASONS = [
   'paused',
   'limit',
   'fee-too-low',
+  'recipient',
   'relayer',
   'finality',
   'release-attestations',

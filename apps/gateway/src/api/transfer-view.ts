@@ -157,6 +157,7 @@ function waitingOf(row: TransferRow, { placeOf, paused, unsettled }: ViewContext
           detail: 'A large amount: the guardians sign its release when anyone can read on Arweave that it was burned.',
           expected: null,
         };
+      if (row.state === 'queued' && row.waits !== null) return { ...unpayable(row.waits), expected: null };
       return {
         reason: 'signatures',
         detail: 'Burned on AO; the guardians are signing its release.',
@@ -182,6 +183,25 @@ function waitingOf(row: TransferRow, { placeOf, paused, unsettled }: ViewContext
     default:
       return null;
   }
+}
+
+/** Why a withdrawal’s recipient cannot be paid now, for people. */
+const UNPAYABLE: Readonly<Record<string, string>> = {
+  frozen: 'the issuer of the token has frozen the recipient’s account',
+  'not-theirs': 'the recipient’s token account belongs to somebody else',
+  'below-rent': 'the recipient has no account, and this is less than a new one must hold',
+  'not-a-wallet': 'what is at the recipient’s address is no wallet',
+};
+
+/** Why the guardians do not sign what was burned. */
+function unpayable(waits: string): Pick<Waiting, 'reason' | 'detail'> {
+  const why = UNPAYABLE[waits];
+  if (why !== undefined) return { reason: 'recipient', detail: `Burned on AO, and paid when that can be: ${why}.` };
+  return {
+    reason: 'fee-too-low',
+    detail:
+      'Its Max-Fee, or its amount, does not cover what paying it alone costs now: it goes when that is less, or others share the cost.',
+  };
 }
 
 function confirmingDetail(row: TransferRow, place: Place): string {

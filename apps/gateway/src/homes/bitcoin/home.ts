@@ -5,13 +5,10 @@ import {
   BitcoinError,
   BitcoinPool,
   confirmationsFor,
-  MAX_FEE_RATE,
   memoScript,
   networkOf,
   parseAddress,
   paymentUri,
-  sampleCoins,
-  vsizeOf,
   type BitcoinNetwork,
 } from '@isthmus/chains';
 import type { HomeAsset } from '../asset-config.js';
@@ -33,18 +30,13 @@ import { Coins } from './coins.js';
 import type { BitcoinHomeConfig } from './config.js';
 import { Registrar } from './registrar.js';
 import { BitcoinRelayer } from './relayer.js';
+import { ReleaseCost } from './release-cost.js';
 import { VaultSets } from './vault-sets.js';
 
 /** All there will ever be, satoshis. */
 const ALL_COINS = 2_100_000_000_000_000n;
-/** Blocks within which a release should be mined, for what it is told to cost. */
-const WITHIN_BLOCKS = 3;
-/** Satoshis per 1,000 virtual bytes where nodes cannot tell yet what a block costs. */
-const UNKNOWN_RATE = 5_000n;
 /** Why nothing can be deposited yet. */
 const UNKNOWN = 'its token process is not known here yet; try again in a moment.';
-/** The longest script a withdrawal is paid to. */
-const LONGEST_SCRIPT = new Uint8Array(34);
 
 /** @throws ConfigError for a key file that is none */
 export function openBitcoinHome(config: BitcoinHomeConfig, parts: HomeParts): BitcoinHome {
@@ -62,17 +54,18 @@ export function openBitcoinHome(config: BitcoinHomeConfig, parts: HomeParts): Bi
   const coins = new Coins(database, network, sets, addresses);
   const batches = new Batches(id, process, parts, sets, coins);
   const deepest = () => (sets.terms ? deepestOf(sets.terms) : 0);
-  const relayer = new BitcoinRelayer(id, process, deepest, parts, pool, batches, tip);
+  const cost = new ReleaseCost(pool, sets, network);
+  const relayer = new BitcoinRelayer(id, process, deepest, parts, pool, batches, cost, tip);
   const signer = signerOfFile(registrarKeyFile);
   const registrar = new Registrar(config, network, database, engine, signer, sets, addresses, tip);
-  return new BitcoinHome(config, network, parts, { pool, sets, index, coins, relayer, registrar });
+  return new BitcoinHome(config, network, parts, { sets, index, coins, cost, relayer, registrar });
 }
 
 interface HomeWorks {
-  pool: BitcoinPool;
   sets: VaultSets;
   index: BitcoinIndex;
   coins: Coins;
+  cost: ReleaseCost;
   relayer: BitcoinRelayer;
   registrar: Registrar;
 }
@@ -206,15 +199,10 @@ export class BitcoinHome implements Home {
     });
   }
 
-  /** What one withdrawal alone costs now from two coins, with room for the price to double. */
   async suggestedMaxFee(): Promise<bigint> {
-    const current = this.works.sets.current;
-    if (!current) throw new Error('The guardians of this asset are not known here yet.');
-    const rate = (await this.works.pool.feeRate(WITHIN_BLOCKS)) ?? UNKNOWN_RATE;
-    const bounded = rate < 1_000n ? 1_000n : rate > MAX_FEE_RATE ? MAX_FEE_RATE : rate;
-    const { change, deposit } = sampleCoins(current.keys, this.network);
-    const vsize = BigInt(vsizeOf(current.keys, [change, deposit], [current.lock.script, LONGEST_SCRIPT]));
-    return (2n * vsize * bounded + 999n) / 1_000n;
+    const fee = await this.works.cost.suggestedMaxFee();
+    if (fee === null) throw new Error('The guardians of this asset are not known here yet.');
+    return fee;
   }
 
   recipientFault(address: string): string | null {

@@ -208,6 +208,22 @@ describe('a batch', () => {
     await mined(batch);
   });
 
+  it('I10 that nobody can build says why: too little for what it costs now, until it costs less', async () => {
+    const [poor, small, fine] = [
+      await burned({ maxFee: 500n }),
+      await burned({ amount: 1_000n, maxFee: 999n }),
+      await burned(),
+    ];
+    for (const { number } of [poor, small]) {
+      const { waiting } = await state(number, 'queued', (d) => d.waiting?.reason === 'fee-too-low');
+      expect(waiting?.expected).toBeNull();
+    }
+    expect((await detail(idOf(fine.number))).waiting).toMatchObject({ reason: 'signatures' });
+    world.bitcoin.fees.estimate = 1_000n;
+    await state(poor.number, 'queued', (d) => d.waiting?.reason === 'signatures');
+    world.bitcoin.fees.estimate = null;
+  });
+
   it('somebody else has sent is told all the same', async () => {
     const payout = await burned();
     const batch = plan([payout]);

@@ -2,11 +2,12 @@
  * Sends the batches that enough guardians have signed, and tells what becomes of them. It decides nothing and holds no key: of all transactions over one
  * anchor only one can be mined, so several relayers, restarts and repeats do no harm. Everything is kept before it is sent.
  */
-import type { BitcoinPool } from '@isthmus/chains';
+import { Recently, type BitcoinPool } from '@isthmus/chains';
 import type { EntityManager } from 'typeorm';
 import { crashPoint } from '../../crash-point.js';
 import type { HomeParts } from '../home.js';
 import type { Batches, BatchRow } from './batches.js';
+import { LEAST_DUST, type ReleaseCost } from './release-cost.js';
 
 /** A batch, and the block that shows what has become of it. */
 interface Outcome extends BatchRow {
@@ -21,9 +22,14 @@ interface Outcome extends BatchRow {
 /** Words of nodes for a transaction that pays too little, to be relayed or to replace another. */
 const TOO_LITTLE = /fee not met|insufficient fee|too little|min relay/i;
 
+/** Milliseconds after which it is looked at again what nobody proposes to pay. */
+const JUDGE_MS = 2_000;
+
 export class BitcoinRelayer {
   /** Sent by this process, and when, milliseconds: the first time after a start it is sent again. */
   private readonly sent = new Map<string, number>();
+  /** What nobody pays, looked at now and then. */
+  private readonly judged = new Recently(() => this.judge(), JUDGE_MS);
 
   constructor(
     private readonly chain: string,
@@ -33,6 +39,7 @@ export class BitcoinRelayer {
     private readonly parts: HomeParts,
     private readonly pool: BitcoinPool,
     private readonly batches: Batches,
+    private readonly cost: Pick<ReleaseCost, 'least'>,
     private readonly tip: () => number | null,
   ) {}
 
@@ -42,6 +49,7 @@ export class BitcoinRelayer {
     const open = await this.settle();
     for (const batch of dearest(open)) await this.send(batch);
     await this.explain();
+    await this.judged.get();
   }
 
   /** Withdrawals that batches in blocks pay. */
@@ -238,6 +246,22 @@ export class BitcoinRelayer {
       `update transfer t set waits = 'signatures' where t.process = $2 and t.state = 'ready' and t.waits is null and not exists (
          select from bitcoin_batch b where b.chain = $1 and b.process = t.process and t.number = any(b.numbers) and b.raw is not null and b.state = 'open')`,
       [this.chain, this.process],
+    );
+  }
+
+  /** Of what nobody proposes to pay, says where it is too little for what that costs. */
+  private async judge(): Promise<void> {
+    const waiting: unknown[] = await this.parts.database.query(
+      `select from transfer where process = $1 and state = 'queued' limit 1`,
+      [this.process],
+    );
+    const least = waiting.length > 0 ? await this.cost.least() : null;
+    if (least === null) return;
+    await this.parts.database.query(
+      `update transfer t set waits = j.why
+       from (select id, case when max_fee < $2 or amount < $3 then 'fee-too-low' end as why from transfer where process = $1 and state = 'queued') j
+       where t.id = j.id and t.state = 'queued' and t.waits is distinct from j.why`,
+      [this.process, String(least), String(least + LEAST_DUST)],
     );
   }
 

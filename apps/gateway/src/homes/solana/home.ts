@@ -11,6 +11,7 @@ import { RelayerAccounts } from './relayer-accounts.js';
 import { Progress } from './progress.js';
 import { Relayer } from './relayer.js';
 import { Submissions } from './submissions.js';
+import { Unpaid } from './unpaid.js';
 import { VaultIndex } from './vault-index.js';
 import { unfitness, Vaults } from './vaults.js';
 
@@ -44,7 +45,9 @@ export function openSolanaHome(config: SolanaHomeConfig, parts: HomeParts): Sola
   const { nonces } = chain;
   const accounts = new RelayerAccounts({ database, log, stuckMs, assets, pool, vaults, relayer, nonces });
   const work = { chain: chain.id, assets, database, store, log, pool, vaults, indexes, relayer, nonces, accounts };
-  return new SolanaHome(config, parts, { pool, vaults, indexes, relayer: new Relayer(work), address: relayer.address });
+  const unpaid = new Unpaid(database, assets, pool, vaults);
+  const { address } = relayer;
+  return new SolanaHome(config, parts, { pool, vaults, indexes, relayer: new Relayer(work), unpaid, address });
 }
 
 interface SolanaHomeWork {
@@ -53,6 +56,7 @@ interface SolanaHomeWork {
   /** By asset id. */
   indexes: ReadonlyMap<string, VaultIndex>;
   relayer: Pick<Relayer, 'step'>;
+  unpaid: Pick<Unpaid, 'look'>;
   /** The relayer's. */
   address: string;
 }
@@ -113,8 +117,9 @@ export class SolanaHome implements Home {
     if (failed) throw failed.reason;
   }
 
-  relay(): Promise<void> {
-    return this.work.relayer.step();
+  async relay(): Promise<void> {
+    await this.work.relayer.step();
+    await this.work.unpaid.look();
   }
 
   /** By the history, which says at once what came and what was paid. */

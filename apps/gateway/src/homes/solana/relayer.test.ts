@@ -12,7 +12,10 @@ let stage: SolanaStage;
 const HELD = 10n ** 12n;
 
 beforeAll(async () => {
-  stage = await SolanaStage.open();
+  stage = await SolanaStage.open((config) => {
+    for (const asset of config.homes.flatMap((home) => [...home.assets])) asset.relayFee ??= 20_000n;
+    return config;
+  });
   const signature = await stage.world.deposit(stage.world.sol, HELD);
   await stage.finalize();
   const reference = depositReference({ chain: stage.chain, signature, path: '0' });
@@ -175,6 +178,23 @@ test('S19 what one guardian proposes over accounts that are no nonces of the rel
   await until('it is paid', async () => (await lamports(good.recipient)) === 4_980_000);
   await stage.finalize();
   await until('its end is known', async () => (await sent()).at(-1)?.state === 'final');
+});
+
+test('S20 I10 a withdrawal that cannot be paid says why: its recipient, until that can be, or its Max-Fee', async () => {
+  const recipient = nobody();
+  const { id } = await stage.withdraw(recipient, 800_000n);
+  const { id: poor } = await stage.withdraw(nobody(), 5_000_000n, 19_999n);
+  const waits = async (of: Hex, reason: string): Promise<TransferDetail> =>
+    until(`${of} waits for ${reason}`, async () => {
+      const row = await detail(of).catch(() => null);
+      return row?.waiting?.reason === reason ? row : null;
+    });
+  const { state, waiting } = await waits(id, 'recipient');
+  expect([state, waiting?.expected, waiting?.detail]).toEqual(['queued', null, expect.stringMatching(/must hold/)]);
+  await waits(poor, 'fee-too-low');
+  stage.world.chain.airdrop(recipient, 10n ** 9n);
+  await stage.finalize();
+  await waits(id, 'signatures');
 });
 
 test('the multisig of a set that was decided on is made where anybody finds it', async () => {
