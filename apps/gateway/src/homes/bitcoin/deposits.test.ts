@@ -66,6 +66,7 @@ async function minted(tx: string, amount: bigint, vout = 0): Promise<Detail> {
   for (const guardian of [0, 1]) await world.message(guardianKey(guardian), { Action: 'Attest-Deposits' }, line);
   return state(seen.id, 'minted');
 }
+const allRead = () => until('all blocks are read', () => Promise.resolve(world.btc.tip === world.bitcoin.node.height));
 const slots = async () => (await world.gateway.engine.head(world.process)).scheduled;
 
 describe('a deposit address', () => {
@@ -203,7 +204,7 @@ describe('what is paid to it', () => {
     };
     const tx = await world.pay({ address: depositScript(own).address, value: 50_000n });
     await world.bitcoin.mine(2);
-    await until('the block is read', () => Promise.resolve(world.btc.tip === world.bitcoin.node.height));
+    await allRead();
     expect(await transfer(idOf(tx.getId()))).toBeNull();
     const given = await asked({ refundAfter: 222 });
     expect(given.address).toBe(depositScript(own).address);
@@ -216,8 +217,13 @@ describe('what is paid to it', () => {
     await world.bitcoin.mine(2);
     for (const [vout, amount] of [59_300n, 69_300n].entries())
       expect(await minted(tx.getId(), amount, vout)).toMatchObject({ amount: String(amount), confirmations: null });
-    const { payments } = await world.get<DepositAddressDetail>(`/v1/deposit-addresses/${address}`);
-    expect(payments.filter((p) => p.tx === tx.getId()).map((p) => [p.credited, p.state, p.minted])).toEqual([
+    // AO may be quicker than this gateway's own look at the chain.
+    const payments = await until('both are final', async () => {
+      const shown = await world.get<DepositAddressDetail>(`/v1/deposit-addresses/${address}`);
+      const own = shown.payments.filter((p) => p.tx === tx.getId());
+      return own.length === 2 && own.every((p) => p.state === 'final') ? own : null;
+    });
+    expect(payments.map((p) => [p.credited, p.state, p.minted])).toEqual([
       ['59300', 'final', true],
       ['69300', 'final', true],
     ]);
@@ -293,6 +299,7 @@ describe('what is paid to it', () => {
   it('I12 goes on where it was after a restart, headers and place kept', async () => {
     const headers = async () =>
       (await world.gateway.database.query<{ n: number }[]>('select count(*)::int as n from bitcoin_header'))[0]?.n;
+    await allRead();
     const before = await headers();
     await world.restart();
     const { address } = await asked();
