@@ -111,6 +111,10 @@ describe('processes', () => {
   it('are listed page after page, each once, as they stand', async () => {
     const mine = [await spawn({ Name: 'one' }), await spawn({ Name: 'two' }), await spawn()];
     await send(mine[0] as string, { Action: 'Count' });
+    // Placed just now, however long the looks take.
+    await world.gateway.database.query('update assignment set timestamp = timestamp + 3600000 where process = $1', [
+      mine[0],
+    ]);
     const seen: AoProcess[] = [];
     for (let cursor = ''; ;) {
       const page = await get('AoProcessPage', `/v1/ao/processes?limit=1${cursor}`);
