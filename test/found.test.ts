@@ -312,8 +312,12 @@ it('I4 I12 founds a bridge on three chains, though it stops on the way; gateway 
   const onEthereum = await until('the vault takes ether', () =>
     wallet.sendTransaction({ to: vault, value: 10n ** 16n, data }),
   );
-  const onBitcoin = await new BitcoinDemo(client, bitcoinUrl()).deposit(assetOf('aBTC'), 5_000_000n, HOLDER);
-  const onSolana = await new SolanaDemo(client, chain.url).deposit(assetOf('aSOL'), 1_000_000_000n, HOLDER);
+  const onBitcoin = await until('an address is given and paid', () =>
+    new BitcoinDemo(client, bitcoinUrl()).deposit(assetOf('aBTC'), 5_000_000n, HOLDER),
+  );
+  const onSolana = await until('a transaction is given and sent', () =>
+    new SolanaDemo(client, chain.url).deposit(assetOf('aSOL'), 1_000_000_000n, HOLDER),
+  );
   for (const [tx, amount] of [
     [onEthereum, 10n ** 16n],
     [onBitcoin, 5_000_000n - 2_000n],

@@ -59,7 +59,8 @@ describe.each([
     const home = homeOf(asset.chain);
     const holder = devAccount(HOLDER).address;
 
-    const credited = await creditedOf(asset, there, holder);
+    // A gateway that has just begun, again or at all, does not know every home yet.
+    const credited = await stage.until('a deposit is offered', () => creditedOf(asset, there, holder));
     const tx = await home.deposit(asset, there, holder);
     kill(stage.stack.guardians[0] as { pid: number });
     const minted = await stage.transfer(`source=${tx}`, 'minted');
