@@ -1,6 +1,6 @@
 import { startBitcoin, type LocalBitcoin } from '@isthmus/devnet';
 import { checkInclusion, parseBlock, parseHeader, proveInclusion, rootOf } from './block.js';
-import { hash256, unshown } from './bytes.js';
+import { hash256, shown, unshown } from './bytes.js';
 import { HeaderChain, MAX_FORK_DEPTH, MemoryHeaderStore } from './headers.js';
 import { NETWORKS, type BitcoinNetwork } from './network.js';
 import { bitsOf, PERIOD, requiredBits, targetOf, workOf, type WorkBlock } from './work.js';
@@ -117,6 +117,42 @@ describe('the header chain', () => {
     expect((await open(store)).tip).toEqual(chain.tip);
     store.headers[2]![79]! ^= 1;
     await expect(open(store)).rejects.toMatchObject({ code: expect.stringMatching(/bad-header|unknown-parent/) });
+  });
+
+  it('goes on from a store that began at another anchor: above this one, or from nothing', async () => {
+    const from = (store: MemoryHeaderStore, anchor?: { height: number; header: string }) =>
+      HeaderChain.open(REGTEST, store, { now: () => NOW, ...(anchor ? { anchor } : {}) });
+    const headers = branch(REGTEST.genesis, PERIOD + 3, NOW - 9_000);
+    const anchor = { height: PERIOD, header: headers[PERIOD - 1]!.toString('hex') };
+    const whole = new MemoryHeaderStore();
+    const chain = await from(whole);
+    await chain.add(headers.slice(0, 2_000));
+    await chain.add(headers.slice(2_000));
+    expect((await from(whole, anchor)).tip).toMatchObject({ height: PERIOD + 3, hash: chain.tip.hash });
+
+    const short = new MemoryHeaderStore();
+    await (await from(short, anchor)).add(headers.slice(PERIOD));
+    const again = await from(short);
+    expect(again.tip.height).toBe(0);
+    await again.add(headers.slice(0, 2_000));
+    await again.add(headers.slice(2_000));
+    expect((await from(short)).tip).toMatchObject({ height: PERIOD + 3, hash: chain.tip.hash });
+  });
+
+  it('forgets side branches of its store as it did while it ran: there may be more of them than are kept at once', async () => {
+    const store = new MemoryHeaderStore();
+    const chain = await open(store);
+    const trunk = branch(REGTEST.genesis, 2 * MAX_FORK_DEPTH, NOW - 9_000);
+    // Each block of the trunk has three rivals, more together than may be known at once.
+    for (let at = 0; at < trunk.length; at += 300) {
+      const part = trunk.slice(at, at + 300);
+      const rivals = part.flatMap((header) =>
+        [1, 2, 3].map((n) => mined(shown(parseHeader(header).previous), NOW - 9_000 + 10_000 + n)),
+      );
+      await chain.add(part);
+      await chain.add(rivals);
+    }
+    expect((await open(store)).tip).toEqual(chain.tip);
   });
 
   it('accepts nothing that its store could not keep', async () => {

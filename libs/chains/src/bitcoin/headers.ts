@@ -67,7 +67,10 @@ export class HeaderChain {
     private readonly base: number,
   ) {}
 
-  /** Goes on from a store. `now` is in seconds since 1970. @throws BitcoinError when the store or the anchor breaks a rule */
+  /**
+   * Goes on from a store, which may have begun at another anchor: what it has below this one is passed over, what is missing above comes from
+   * the sources again. `now` is in seconds since 1970. @throws BitcoinError when the store or the anchor breaks a rule
+   */
   static async open(
     network: BitcoinNetwork,
     store: HeaderStore,
@@ -86,9 +89,14 @@ export class HeaderChain {
     const first = nodeOf(header, null, anchor.height);
     chain.known.set(first.hash, first);
     chain.main.push(first);
+    let begun = false;
     for await (const bytes of store.load()) {
-      const node = chain.accept(parseHeader(bytes));
+      const header = parseHeader(bytes);
+      begun ||= chain.known.has(shown(header.previous));
+      const node = begun ? chain.accept(header) : null;
       if (node) chain.follow(node);
+      // It keeps what was forgotten long ago.
+      if (chain.side >= MAX_SIDE) chain.forget();
     }
     return chain;
   }
@@ -172,6 +180,11 @@ export class HeaderChain {
     return { fork: (this.forkOf(before.hash) ?? this.anchor).height, tip: this.tip };
   }
 
+  /** Headers that are known beside the chain. */
+  private get side(): number {
+    return this.known.size - this.main.length;
+  }
+
   private get best(): Node {
     return this.main.at(-1) as Node; // the anchor is always there
   }
@@ -183,7 +196,7 @@ export class HeaderChain {
     if (!parent) throw new BitcoinError('unknown-parent', `The block before ${header.hash} is not known.`);
     const height = parent.height + 1;
     if (height <= this.best.height - MAX_FORK_DEPTH) throw broken(header, 'it leaves the chain too deep down');
-    if (this.known.size - this.main.length >= MAX_SIDE) throw broken(header, 'there are too many side branches');
+    if (this.side >= MAX_SIDE) throw broken(header, 'there are too many side branches');
     checkWork(header, this.network);
     if (header.bits !== requiredBits(this.network, parent, header.time, (h) => ancestor(parent, h)))
       throw broken(header, 'its difficulty is not what follows from the blocks before it');
@@ -213,7 +226,7 @@ export class HeaderChain {
 
   /** Side branches that end too deep to come back are dropped. */
   private forget(): void {
-    if (this.known.size === this.main.length) return;
+    if (this.side === 0) return;
     const least = this.best.height - MAX_FORK_DEPTH;
     for (const node of this.known.values()) if (node.height < least && !this.has(node)) this.known.delete(node.hash);
   }
