@@ -1,8 +1,8 @@
 /**
  * A long history: what a message costs after 1,000 slots and after 200,000; how fast a process comes back from its schedule alone; how
- * soon a gateway with 200,000 assignments serves again.
+ * soon a gateway with 200,000 assignments serves again, and that all of them evaluated again from slot 0 come to what is stored.
  */
-import { ed25519Signer, type Item, type Signer } from '@isthmus/ao';
+import { ed25519Signer, replayFromNothing, WorkerPool, type Item, type Signer } from '@isthmus/ao';
 import { atLeast, atMost, median, type Figure } from '../figure.js';
 import { aosModule } from './aos.js';
 import { Bench, COUNTER, GUARDIANS, message, pipelineOn } from './load.js';
@@ -42,6 +42,7 @@ export async function growthFigures(): Promise<Figure[]> {
     const late = [await load(SAMPLE), await load(SAMPLE), await load(SAMPLE)];
     const [before, after] = [median(early), median(late)];
     const ready = await restart(bench, [process, ...others], String(slots));
+    await assertReplays(bench, process, slots);
     const lua = await catchUp(bench, process, slots);
     console.error(
       `  a message costs ${before.toFixed(0)} µs after ${EARLY} slots, ${after.toFixed(0)} µs after ${LATE}; ready ${ready.toFixed(2)} s after a restart; back from slot 0 at ${lua.toFixed(0)} messages/s`,
@@ -66,6 +67,19 @@ async function restart(bench: Bench, processes: readonly string[], expected: str
   if (outputs[0] !== String(Number(expected) + 2))
     throw new Error(`Back after a restart it counts ${outputs[0]}, not ${expected}.`);
   return (performance.now() - began) / 1000;
+}
+
+/** Every result and the memory of the newest checkpoint must be what evaluating from slot 0 gives. */
+async function assertReplays(bench: Bench, process: string, slots: number): Promise<void> {
+  const workers = new WorkerPool(1);
+  try {
+    const { database, pipeline } = bench;
+    const replay = await replayFromNothing({ database, scheduler: pipeline.scheduler, workers, process });
+    if (!replay.equal || !replay.checkpoint || replay.slots <= slots)
+      throw new Error(`A full replay does not check out equal: ${JSON.stringify(replay).slice(0, 1000)}`);
+  } finally {
+    await workers.stop();
+  }
 }
 
 /** Messages a second of a process that comes back with no checkpoint. */

@@ -20,6 +20,7 @@ const PACED_SECONDS = 20;
 /** Of the messages at half load, every so many is followed to its result. */
 const FOLLOWED = 5;
 const PATIENCE_MS = 120_000;
+const STATE_READS = 4_000;
 
 export async function httpFigures(): Promise<Figure[]> {
   return onStack({ pollMs: 1000 }, async (stack) => {
@@ -34,12 +35,14 @@ export async function httpFigures(): Promise<Figure[]> {
     await sustained(client, process, warm);
     const perSecond = await sustained(client, process, many);
     const latencies = await atRate(client, process, paced, TARGET_PER_SECOND / 2);
+    const states = await stateReads(client, process, holders);
     console.error(
       `  from POST to result at half load: p50 ${quantile(latencies, 0.5).toFixed(0)} ms, p99 ${quantile(latencies, 0.99).toFixed(0)} ms`,
     );
     return [
       atLeast('ao', 'lua.http_per_second', perSecond, 'messages/s', TARGET_PER_SECOND),
       atMost('ao', 'lua.p99_ms_at_half', quantile(latencies, 0.99), 'ms', 100),
+      atMost('ao', 'state.p99_ms', quantile(states, 0.99), 'ms', 10),
     ];
   });
 }
@@ -121,6 +124,18 @@ async function atRate(client: Client, process: string, items: readonly Item[], p
   });
   await Promise.all(sent);
   return latencies;
+}
+
+/** Milliseconds of each read of a holder's balance from public state, as of the last result and as of the newest message, one after another. */
+async function stateReads(client: Client, process: string, holders: readonly Signer[]): Promise<number[]> {
+  const took: number[] = [];
+  for (let i = 0; i < STATE_READS; i += 1) {
+    const holder = holders[i % HOLDERS] as Signer;
+    const began = performance.now();
+    await client.json(`/${process}~process@1.0/${i % 2 ? 'now' : 'compute'}/balances/${holder.address}`);
+    took.push(performance.now() - began);
+  }
+  return took;
 }
 
 /** A plain client that keeps its connections. */

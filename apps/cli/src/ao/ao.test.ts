@@ -11,6 +11,7 @@ import { projectRoot, testWallet, writeKeyFile } from '@isthmus/store';
 import { GatewayStage, until } from '../../../gateway/harness.js';
 import { program, run as runWords } from '../program.js';
 import { CommandError } from '../said.js';
+import { AoClient } from './client.js';
 import { isLoopback, signerOf } from './signer.js';
 import { brief, plain, table } from './text.js';
 
@@ -25,6 +26,7 @@ function handle(msg)
     ao.send({ Target = msg.From, Action = "Counted", Data = tostring(n) .. msg.Data })
     return "counted " .. n
   end
+  if a == "Spin" then for i = 1, 2e7 do end end
   if a == "Many" then for i = 1, 25 do ao.send({ Data = tostring(i) }) end end
   if a == "Loop" then ao.send({ Target = ao.id, Action = "Loop" }) end
   if a == "Show" then ao.send({ device = "patch@1.0", balances = { alice = "5" }, note = "x\\27[2J" }) end
@@ -79,12 +81,14 @@ async function json<T>(...args: string[]): Promise<T> {
 }
 
 /** A message from outside the command line. */
-async function poke(process: string): Promise<void> {
+async function poke(process: string, action = 'Count'): Promise<string> {
   pokes += 1;
-  const tags = Object.entries({ 'Data-Protocol': 'ao', Type: 'Message', Variant: 'ao.TN.1', Action: 'Count' });
+  const tags = Object.entries({ 'Data-Protocol': 'ao', Type: 'Message', Variant: 'ao.TN.1', Action: action });
   const anchor = String(pokes).padStart(32, '0');
   const content = { target: process, anchor, tags: tags.map(([name, value]) => ({ name, value })), data: '' };
-  await world.post(await createItem(content, ed25519Signer(Buffer.alloc(32, 7))));
+  const item = await createItem(content, ed25519Signer(Buffer.alloc(32, 7)));
+  await world.post(item);
+  return item.id;
 }
 
 beforeAll(async () => {
@@ -179,6 +183,16 @@ describe('message', () => {
     );
     expect(answer.messages[0]?.Data).toMatch(/^\d+$/);
     expect(answer.message).toMatch(/^[\w-]{43}$/);
+  });
+
+  it('says of a message whose result takes longer than is waited that it is placed, not that nobody answers', async () => {
+    const id = await poke(counter, 'Spin');
+    const asked = new AoClient(world.url).result(counter, id, 0);
+    await expect(asked).rejects.toThrow(
+      `Message ${id} has no result after 0 s (the evaluation is still under way): it is placed and stays so; see "isthmus ao journey ${id}".`,
+    );
+    const nobody = new AoClient('http://127.0.0.1:1').result(counter, id, 5);
+    await expect(nobody).rejects.toThrow(/^The gateway at http:\/\/127\.0\.0\.1:1 does not answer/);
   });
 
   it('shows the first twenty of many messages, and how many more there are', async () => {

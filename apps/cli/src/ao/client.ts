@@ -88,14 +88,20 @@ export class AoClient {
   async result(process: string, message: string, seconds: number): Promise<EvaluationResult> {
     const until = Date.now() + seconds * 1000;
     const left = () => Math.min(Math.max(until - Date.now(), 1), ANSWER_MS);
+    const isOver = () => until - Date.now() <= ASK_AGAIN_MS;
+    const late = (why: string) =>
+      new CommandError(
+        `Message ${message} has no result after ${seconds} s (${why}): it is placed and stays so; see "isthmus ao journey ${message}".`,
+      );
     for (;;) {
-      const answer = await this.fetch(`/cu/result/${message}?process-id=${process}`, { timeoutMs: left() });
+      const route = `/cu/result/${message}?process-id=${process}`;
+      const answer = await this.fetch(route, { timeoutMs: left() }).catch((error: unknown) => {
+        // The gateway has taken the message: that its result is waited for no longer is not that nobody answers.
+        throw isOver() ? late('the evaluation is still under way') : error;
+      });
       if (answer.status === 200) return JSON.parse(answer.text) as EvaluationResult;
       if (answer.status !== 503 && answer.status !== 202) throw refused(answer);
-      if (until - Date.now() <= ASK_AGAIN_MS)
-        throw new CommandError(
-          `Message ${message} has no result after ${seconds} s (${wordsOf(answer)}): it is placed and stays so; see "isthmus ao journey ${message}".`,
-        );
+      if (isOver()) throw late(wordsOf(answer));
       await delay(ASK_AGAIN_MS); // asked again until the time is over
     }
   }

@@ -394,7 +394,7 @@ it('takes what it reads apart once: what a bundle opens to is what was sealed', 
   }
 });
 
-it('an item of no schedule that its owner has not signed is forged too', async () => {
+it('A17 forged: a module whose code was changed after it was signed, as any item of no schedule, though the seal is of it', async () => {
   const module = await createItem({ tags: [{ name: 'Type', value: 'Module' }], data: 'code' }, stranger);
   const sealedAs = { ...module, raw: flipped(module.raw) };
   const seal = await createSeal(

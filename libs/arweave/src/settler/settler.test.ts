@@ -5,7 +5,7 @@ import { testWallet } from '@isthmus/store';
 import { jest } from '@jest/globals';
 import { sampleBundle, sampleResults, sampleSchedule, sampleSigner } from '../../harness.js';
 import { SECOND, SettlementStage } from '../../settlement-stage.js';
-import { BaseLayerPoster, imageOf, readCheckpoint, slotKey, type Settler } from '../index.js';
+import { BaseLayerPoster, BundlingServicePoster, imageOf, readCheckpoint, slotKey, type Settler } from '../index.js';
 import { SETTLEMENT_STEPS, type SettlementStep } from './steps.js';
 
 let stage: SettlementStage;
@@ -316,6 +316,24 @@ describe('a bundle on its way', () => {
     expect(await stage.store.find(1)).toMatchObject({ state: 'posted', signed: 2 });
     expect(await carrier()).not.toBe(first);
     await settleAll(settler);
+    expect(await settledSlots(entries[0]?.process ?? '')).toEqual(ids(entries));
+  });
+
+  it('A13 goes the same way through a bundling service, and is given to it again when it loses it', async () => {
+    await settler.stop();
+    const service = `${stage.arweave.url}/bundler`;
+    const through = stage.settler({}, new BundlingServicePoster(service, stage.client, arweaveSigner(stage.jwk)));
+    await through.step();
+    const first = await carrier();
+    expect(await states()).toEqual(['posted']);
+    await stage.arweave.drop(first);
+    stage.now += 60 * SECOND;
+    await through.step();
+    expect(await stage.store.find(1)).toMatchObject({ state: 'sealed', error: expect.stringMatching(/^dropped/) });
+    await settleAll(through);
+    // One item, signed once, in a transaction that the service pays: the wallet need have nothing.
+    expect(await stage.store.find(1)).toMatchObject({ state: 'final', carrier: first, signed: 1 });
+    expect((await stage.client.transaction(first))?.bundledIn).toMatch(/^[\w-]{43}$/);
     expect(await settledSlots(entries[0]?.process ?? '')).toEqual(ids(entries));
   });
 
