@@ -35,7 +35,7 @@ local n = 0
 function handle(msg)
   local a = msg.Tags.Action
   if msg.Id == ao.id then return end
-  if a == "Fail" then error("on purpose") end
+  if a == "Fail" then n = n + 100 ao.send({ Target = msg.From, Data = "never" }) error("on purpose") end
   n = n + 1
   if not a then return end -- an answer is not answered
   if a == "Forward" then ao.send({ Target = msg.Tags.To, Tags = { { name = "Action", value = msg.Tags.Then or "Count" }, { name = "From-Process", value = "forged" } } }) end
@@ -227,7 +227,8 @@ describe('compute and messenger', () => {
     await settle(process);
     const results = await pipeline.compute.results(process, 1, 10);
     expect(results.map((r) => r.result.Error !== undefined)).toEqual([false, true, false]);
-    expect(results.map((r) => r.result.Messages[0]?.Data)).toEqual(['1', undefined, '2']);
+    // It had counted and sent when it failed.
+    expect(results.map((r) => r.result.Messages.map((m) => m.Data))).toEqual([['1'], [], ['2']]);
     expect(failures).toEqual([]);
   });
 

@@ -130,7 +130,7 @@ it('asks one by one for what a unit has not evaluated, and goes on with what the
   expect(units[0]!.asked.filter((p) => p.startsWith('/result/'))).toHaveLength(32);
 });
 
-it('a message that failed is one, whatever else is said of it', async () => {
+it('A11 a message that failed is one, whatever else is said of it', async () => {
   units[0]!.reply = () => ({ body: { ...output(0), Error: { message: 'no' } } });
   const [result] = await (await connect(1, 1)).results(entries.slice(0, 1));
   expect(result).toMatchObject({ Error: '{"message":"no"}', Messages: [] });
