@@ -65,14 +65,16 @@ describe('processes in different machines', () => {
     const tags = list({ 'Data-Protocol': 'ao', Type: 'Message', ...more });
     await pipeline.scheduler.schedule((await createItem({ target, anchor: next(), tags, data }, ALICE)).raw);
   }
-  /** Until nothing any of these sends is under way. */
-  async function settle(processes: readonly string[]): Promise<void> {
-    for (let before = -1, now = 0; before !== now;) {
-      before = now;
-      for (const process of processes) await pipeline.compute.advance(process);
+  /** Until nothing is left to evaluate or to deliver: in one look, as between two what waited would have been placed. */
+  async function settle(): Promise<void> {
+    for (;;) {
+      const [left]: [{ behind: string[]; waiting: boolean }] = await database.query(
+        `select array(select id from computed_process where evaluated < nonce) as behind,
+           exists(select 1 from outbox where state in ('waiting', 'held')) as waiting`,
+      );
+      if (left.behind.length === 0 && !left.waiting) return;
+      await Promise.all(left.behind.map((id) => pipeline.compute.advance(id)));
       await pipeline.messenger.deliver();
-      const rows: { n: number }[] = await database.query('select count(*)::int as n from result');
-      now = rows[0]?.n ?? 0;
     }
   }
   const results = async (process: string) => (await pipeline.compute.results(process, 0, 1000)).map((r) => r.result);
@@ -122,7 +124,7 @@ describe('processes in different machines', () => {
     if (aos) await send(aos, { Action: 'Eval' }, AOS_COUNTER);
     for (const from of processes)
       for (const to of processes) if (from !== to) await send(from, { Action: 'Forward', To: to });
-    await settle(processes);
+    await settle();
     for (const process of processes) {
       const others = processes.filter((p) => p !== process);
       expect((await results(process)).filter((r) => r.Error !== undefined)).toEqual([]);
@@ -140,7 +142,7 @@ describe('processes in different machines', () => {
     const parent = await spawn(lua);
     const given = encodeAbiParameters([{ type: 'uint256' }], [42n]);
     await send(parent, { Action: 'Spawn', Of: contract, Authority: MESSENGER.address }, given);
-    await settle([parent]);
+    await settle();
     const told = (await pipeline.scheduler.entries(parent, 0, 100)).find(
       (e) => tagOf(e.message.tags, 'Action') === 'Spawned',
     );
@@ -148,7 +150,7 @@ describe('processes in different machines', () => {
     const abi = artifacts['Probe']?.abi as Abi;
     for (const functionName of ['given', 'spawner'])
       await send(parent, { Action: 'Call', To: child }, encodeFunctionData({ abi, functionName }));
-    await settle([parent, child]);
+    await settle();
     const answers = (await pipeline.scheduler.entries(parent, 0, 100)).filter(
       (e) => tagOf(e.message.tags, 'Action') === 'Return' && tagOf(e.message.tags, 'From-Process') === child,
     );
