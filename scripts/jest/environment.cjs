@@ -1,6 +1,7 @@
 /**
- * Tests run in the realm of the process that runs them, as the code does in production: what a package throws is an Error to us, and a package
- * is loaded once for all test files of a worker (`runtime.cjs`). What a file changes of the globals or the environment ends with it.
+ * Tests run in the realm of the process that runs them, as the code does in production: what a package throws is an Error to us, and what is
+ * tested is loaded once for all test files of a worker (`runtime.cjs`). What a file changes of the globals or the environment, or replaces by a
+ * mock, ends with it.
  */
 const { ModernFakeTimers } = require('@jest/fake-timers');
 const { ModuleMocker } = require('jest-mock');
@@ -20,6 +21,7 @@ module.exports = class MainRealmEnvironment {
 
   async teardown() {
     this.fakeTimersModern.dispose();
+    this.moduleMocker.restoreAllMocks();
     process.exit = this.#exit;
     for (const name of Object.keys(process.env)) if (!(name in this.#environment)) delete process.env[name];
     Object.assign(process.env, this.#environment);

@@ -14,6 +14,11 @@ const never = (): WebAssembly.Module => {
   throw new Error('It is compiled already.');
 };
 
+/** As a thread that nobody gave anything: others of this process may have compiled some, and some of these are none. */
+const fromNothing = (): void => beginInterpreters(new Map(), () => undefined);
+beforeEach(fromNothing);
+afterEach(fromNothing);
+
 it('what one thread has compiled the main thread learns, for threads begun later', async () => {
   expect(interpretersKnown().has('lua')).toBe(false);
   const pool = new WorkerPool(1);

@@ -47,8 +47,9 @@ export function learnInterpreter(name: Interpreter, module: WebAssembly.Module):
   known.set(name, module);
 }
 
-/** For a thread that begins: what others know, and whom to tell what is compiled here. */
+/** For a thread that begins: all that it knows, which is what others do, and whom to tell what is compiled here. */
 export function beginInterpreters(given: Interpreters, tell: typeof told): void {
+  known.clear();
   for (const [name, module] of given) known.set(name, module);
   told = tell;
 }

@@ -58,6 +58,7 @@ export interface PoolEntry {
   time: number;
 }
 export interface Chain {
+  logger: { memory(): void };
   tip: Entry;
   height: number;
   open(): Promise<void>;
@@ -154,6 +155,8 @@ export function makeParts(dir: string | null): Parts {
   const { Chain, Mempool, Miner } = bcoin();
   const kept = dir === null ? { memory: true } : { memory: false, location: path.join(dir, 'chain') };
   const chain = new Chain({ network: 'regtest', indexTX: true, ...kept });
+  // It asks the system for each block, to log what nobody reads.
+  chain.logger.memory = () => undefined;
   // Rules of relay are looked at before bcoin is asked (acceptance.ts): its own are older than Core's.
   const policy = { requireStandard: false, replaceByFee: true, relayPriority: false, limitFree: false };
   const mempool = new Mempool({
