@@ -32,14 +32,15 @@ export interface KilledGatewayOptions {
   databaseUrl: string;
   /** What its configuration has beside. */
   more?: object;
-  /** Where it kills itself, the first time it runs. */
-  crashAt: string;
+  /** Where it kills itself: the first time it runs at the first, and so on. */
+  crashAt: readonly string[];
 }
 
 export class KilledGateway {
   readonly url: string;
   kills = 0;
   private readonly config: string;
+  private readonly points: string[];
   private child: ChildProcess;
   private ending = false;
 
@@ -57,7 +58,8 @@ export class KilledGateway {
     };
     fs.writeFileSync(this.config, JSON.stringify(config));
     this.url = `http://127.0.0.1:${port}`;
-    this.child = this.launch({ ISTHMUS_CRASH_AT: crashAt });
+    this.points = [...crashAt];
+    this.child = this.launch();
   }
 
   /** As a careful client sends: again, until it is acknowledged. */
@@ -81,9 +83,11 @@ export class KilledGateway {
     return this.restart();
   }
 
-  private launch(more: Record<string, string> = {}): ChildProcess {
+  private launch(): ChildProcess {
     const main = path.join(projectRoot(), 'dist/apps/gateway/src/main.js');
-    const env = { PATH: process.env['PATH'] ?? '', ISTHMUS_CONFIG: this.config, ...more };
+    const point = this.points.shift();
+    const crash = point === undefined ? {} : { ISTHMUS_CRASH_AT: point };
+    const env = { PATH: process.env['PATH'] ?? '', ISTHMUS_CONFIG: this.config, ...crash };
     const child = spawn(process.execPath, [main], { env, stdio: 'ignore' });
     child.once('exit', (_, signal) => {
       if (signal === 'SIGKILL') this.kills += 1;

@@ -50,7 +50,10 @@ class Running {
   static async begin(crashAt: string): Promise<Running> {
     const databaseUrl = await cluster.fresh();
     const database = await openDatabase({ url: databaseUrl, migrations: gatewayMigrations, applicationName: 'test' });
-    return new Running(new KilledGateway({ folder, port: await freePort(), databaseUrl, crashAt }), database);
+    return new Running(
+      new KilledGateway({ folder, port: await freePort(), databaseUrl, crashAt: [crashAt] }),
+      database,
+    );
   }
 
   async end(): Promise<void> {

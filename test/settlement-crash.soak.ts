@@ -72,7 +72,7 @@ it.each(POINTS)('I12 X4 the gateway killed at %s', async (point) => {
     port: await freePort(),
     databaseUrl: await cluster.fresh(),
     more: { settlement: settlementOn(arweave.url) },
-    crashAt: point,
+    crashAt: [point],
   });
   try {
     const module = await item(
