@@ -45,7 +45,7 @@ it('opens live, with the books of every asset and nothing to complain of', async
 it.each([
   ['nobody to refund', HOLDER, '', /Say who may take the money back/],
   ['nobody to credit', '', REFUND, /Name the recipient/],
-  ['a recipient on another chain', devWallet(1).publicKey.toBase58(), REFUND, /Neither a 43-character AO address/],
+  ['a recipient on another chain', devWallet(1).publicKey.toBase58(), REFUND, /An address of Solana/],
   ['a refund key that is none', HOLDER, 'ff'.repeat(33), /refund|key/i],
 ])('says why there is no deposit address: %s', async (_, recipient, refund, words) => {
   await choose('aBTC');
@@ -61,9 +61,11 @@ it('gives a deposit address of Bitcoin with its QR code and script, and shows th
   await choose('aBTC');
   expect([await shown('#refund-line'), await shown('#sender')]).toEqual([true, false]);
   await page.type('[name=recipient]', HOLDER);
+  await page.type('[name=tags]', 'X-Action=Swap');
   await page.type('[name=refund]', REFUND);
   await page.click('#ask-address');
   await page.until(`document.querySelector('#payments')`, PATIENCE_MS);
+  expect(await page.text('#quote-answer')).toContain(`${HOLDER}, X-Action=Swap`);
   expect(await page.text(failure)).toBe('');
   await page.until(`document.querySelector('#quote-answer .qr').naturalWidth > 0`, PATIENCE_MS);
   const address = await page.value<string>(`document.querySelector('#payments').dataset.address`);
@@ -88,7 +90,7 @@ it('shows what pays a vault on Solana, and refuses a recipient of another chain 
   await page.type('[name=sender]', devWallet(0).publicKey.toBase58());
   await page.click('#quote button[type=submit]');
   await page.until(`document.querySelector('#quote-answer').innerText.includes('Program 2')`, PATIENCE_MS);
-  expect(await page.text('#quote-answer')).toContain(`ao:${HOLDER}`);
+  expect(await page.text('#quote-answer')).toContain(`ao:${HOLDER}\nX-Action=Swap`);
   expect(await page.text('#quote-answer')).toContain('without signatures');
 
   await choose('aSOL', 'withdrawal');

@@ -1,5 +1,5 @@
 /** The page says what is wrong in words that need no knowledge of the API, and asks only for what can be found. */
-import { findMarks, isSignature, progressWords, wordsOf } from './src/words.js';
+import { findMarks, isSignature, progressWords, tagsOf, wordsOf } from './src/words.js';
 
 it('a wrong field is named by its reason alone, other problems by their detail', () => {
   const bad = { code: 'bad-request', detail: 'recipient: wrong checksum; as EIP-55 writes it: 0xAb' };
@@ -50,4 +50,14 @@ it('only what may be a signature is asked for as one', () => {
   expect(isSignature('2'.repeat(88))).toBe(true);
   for (const none of ['', '2'.repeat(85), '2'.repeat(89), '0'.repeat(88), `0x${'ab'.repeat(32)}`])
     expect(isSignature(none)).toBe(false);
+});
+
+it('tags are written one a line, each as a name and all that is behind its first equals sign', () => {
+  expect(tagsOf('X-Action=Swap\n\n X-Note=a = b\r\nX-Empty=')).toEqual([
+    { name: 'X-Action', value: 'Swap' },
+    { name: 'X-Note', value: 'a = b' },
+    { name: 'X-Empty', value: '' },
+  ]);
+  expect([tagsOf(''), tagsOf('  \n')]).toEqual([[], []]);
+  for (const none of ['Swap', '=Swap', 'X Action=Swap']) expect(() => tagsOf(none)).toThrow(/X-Name=value/);
 });

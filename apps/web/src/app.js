@@ -3,7 +3,7 @@
  * set as text, never as HTML: tags and symbols are written by strangers.
  */
 import { fromBaseUnits, toBaseUnits } from './amount.js';
-import { findMarks, isSignature, progressWords, wordsOf } from './words.js';
+import { findMarks, isSignature, progressWords, tagsOf, wordsOf } from './words.js';
 
 const PAGE = 20;
 const REFRESH_MS = 400;
@@ -103,6 +103,7 @@ function describeForm() {
     ? '43 characters, or 0x with checksum'
     : (ADDRESSES[chain?.id.split(':')[0]] ?? '');
   byId('refund-line').hidden = byId('ask-address').hidden = !(deposit && chain?.id.startsWith('bip122:'));
+  byId('tags-line').hidden = !deposit;
   byId('sender').hidden = !deposit || !chain?.id.startsWith('solana:');
 }
 
@@ -112,7 +113,7 @@ async function askAddress() {
   const failure = byId('quote-failure');
   const button = byId('ask-address');
   const place = byId('quote-answer');
-  const { asset, recipient, refund: written } = Object.fromEntries(new FormData(quoteForm));
+  const { asset, recipient, tags, refund: written } = Object.fromEntries(new FormData(quoteForm));
   const refund = written.trim();
   button.disabled = true;
   try {
@@ -120,9 +121,8 @@ async function askAddress() {
     place.replaceChildren();
     if (refund === '') throw new Error('Say who may take the money back: an address of yours, or a public key.');
     const owner = /^[0-9a-fA-F]{66}$/.test(refund) ? { key: refund.toLowerCase() } : { address: refund };
-    place.replaceChildren(
-      ...addressAnswer(await ask('deposit-addresses', { asset, recipient: recipient.trim(), refund: owner })),
-    );
+    const request = { asset, recipient: recipient.trim(), tags: tagsOf(tags), refund: owner };
+    place.replaceChildren(...addressAnswer(await ask('deposit-addresses', request)));
   } catch (error) {
     fail(failure, error);
   } finally {
@@ -146,6 +146,7 @@ function addressAnswer(a) {
       ['Address', code(a.address)],
       ['Payment link', make('a', { href: a.uri }, a.uri)],
       ['Credits', code(a.recipient)],
+      ['Tags', a.tags.map(({ name, value }) => `${name}=${value}`).join(', ')],
       ['Mind', a.recipientNote],
       ['Least amount', money(a.minimum, a.asset)],
       ['Fee', `${money(a.sweepFee, a.asset)} of each payment: what it holds beyond that is credited`],
@@ -185,6 +186,7 @@ function paymentLine(p, asset) {
 function paymentState(p, asset) {
   if (p.minted) return `minted, ${money(p.credited, asset)} credited`;
   const count = `${Math.min(p.confirmations, p.required)} of ${p.required} confirmations`;
+  if (p.state === 'refused') return `not credited${p.reason ? ` (${p.reason})` : ''}, ${count}`;
   return p.state === 'final' ? `final, ${count}; it is being credited` : `${p.state}, ${count}`;
 }
 
@@ -192,7 +194,8 @@ async function quote(event) {
   event.preventDefault();
   const failure = byId('quote-failure');
   const button = quoteForm.querySelector('button');
-  const { direction, asset: id, amount: written, recipient, sender } = Object.fromEntries(new FormData(quoteForm));
+  const form = Object.fromEntries(new FormData(quoteForm));
+  const { direction, asset: id, amount: written, recipient, sender } = form;
   const place = byId('quote-answer');
   button.disabled = true;
   try {
@@ -203,7 +206,15 @@ async function quote(event) {
     const amount = toBaseUnits(written, asset.decimals);
     if (amount === null) throw new Error(`Write an amount above 0 with at most ${asset.decimals} decimals, like 0.5.`);
     const named = byId('sender').hidden || sender.trim() === '' ? {} : { sender: sender.trim() };
-    const answer = await ask('quotes', { direction, asset: id, amount, recipient: recipient.trim(), ...named });
+    const tags = direction === 'deposit' ? { tags: tagsOf(form.tags) } : {};
+    const answer = await ask('quotes', {
+      direction,
+      asset: id,
+      amount,
+      recipient: recipient.trim(),
+      ...tags,
+      ...named,
+    });
     place.replaceChildren(...(direction === 'deposit' ? depositAnswer(answer) : withdrawalAnswer(answer)));
   } catch (error) {
     fail(failure, error);

@@ -4,3 +4,4 @@ export function wordsOf(
 export function findMarks(text: string): string[];
 export function isSignature(text: string): boolean;
 export function progressWords(progress: { state: string; slot: number | null; confirmations: number | null }): string;
+export function tagsOf(text: string): { name: string; value: string }[];

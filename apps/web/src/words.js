@@ -12,6 +12,16 @@ function sentence(text) {
   return /[.!?]$/.test(capital) || /0x[0-9a-zA-Z]+$/.test(capital) ? capital : `${capital}.`;
 }
 
+/** Tags as they are written, one a line. @throws Error for a line that is none, in words for people */
+export function tagsOf(text) {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  return lines.map((line) => {
+    const [, name, value] = /^\s*([^=\s]+)=(.*?)\r?$/.exec(line) ?? [];
+    if (name === undefined) throw new Error(`Write a tag as X-Name=value, one a line: ${line.trim()} is none.`);
+    return { name, value };
+  });
+}
+
 const SIGNATURE = /^[1-9A-HJ-NP-Za-km-z]{86,88}$/;
 
 /** Whether it may be a transaction's signature on Solana. */

@@ -92,11 +92,10 @@ describe('a request for a deposit address', () => {
     },
   );
 
-  it('a link says an amount exactly', () => {
+  it('a link is in capitals for a QR code, unless they would say something else', () => {
     const { address } = depositScript(terms());
-    expect(paymentUri(address, 123_456_789n)).toBe(`bitcoin:${address}?amount=1.23456789`);
-    expect(paymentUri(address, 2_100_000_000_000_000n)).toBe(`bitcoin:${address}?amount=21000000`);
-    expect(qrPayload(address, 1n)).toBe(`BITCOIN:${address.toUpperCase()}?amount=0.00000001`);
+    expect(paymentUri(address)).toBe(`bitcoin:${address}`);
+    expect(qrPayload(address)).toBe(`BITCOIN:${address.toUpperCase()}`);
     expect(qrPayload('3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy')).toBe('BITCOIN:3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy');
   });
 });

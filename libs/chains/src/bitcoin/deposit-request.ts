@@ -1,5 +1,4 @@
 /** What a person who asks for a deposit address gets: how to pay it, what its script says in clear, and the recovery file to keep. */
-import { formatUnits } from '@isthmus/bridge';
 import { script as scripts } from 'bitcoinjs-lib';
 import { chainOf } from './network.js';
 import { writeRecoveryFile } from './recovery.js';
@@ -65,18 +64,12 @@ export function scriptLines(terms: DepositTerms): ScriptLine[] {
   return parts.map((part, i) => ({ code: part, means: means[i] as string })); // as many of both
 }
 
-/** A link wallets open (BIP 21). @param amount satoshis; without, the payer chooses */
-export function paymentUri(address: string, amount?: bigint): string {
-  return `bitcoin:${address}${amountIn(amount)}`;
-}
+/** A link wallets open (BIP 21); the payer chooses the amount. */
+export const paymentUri = (address: string): string => `bitcoin:${address}`;
 
 /** The same link for a QR code: what capitals may say is in capitals, which takes a third less of the picture. */
-export function qrPayload(address: string, amount?: bigint): string {
-  return `BITCOIN:${isBech32(address) ? address.toUpperCase() : address}${amountIn(amount)}`;
-}
+export const qrPayload = (address: string): string => `BITCOIN:${isBech32(address) ? address.toUpperCase() : address}`;
 
-const amountIn = (amount: bigint | undefined): string =>
-  amount === undefined ? '' : `?amount=${formatUnits(amount, 8)}`;
 const isBech32 = (address: string): boolean => /^(?:bc|tb|bcrt)1/.test(address);
 
 function commitmentWords({ network, process, recipient, tags }: DepositTerms): string {

@@ -60,11 +60,12 @@ export const bitcoinPayment = {
       amount: amount('To be paid to it'),
       memo: hexText('What one OP_RETURN output of the same transaction pushes'),
       script: hexText('That output’s script'),
-      uri: z.string().describe('BIP 21, without the memo'),
       note: z.string(),
     })
     .nullable()
-    .describe('The vault itself with a memo, which has no refund; null when the tags are too long for one'),
+    .describe(
+      'The vault itself with a memo, which has no refund; null when the tags are too long for one. No link: wallets that open one pay without the memo',
+    ),
 };
 
 /** A deposit address and how to pay it. */
@@ -111,6 +112,7 @@ export const depositAddressDetail = z.strictObject({
         confirmations: z.int(),
         required: z.int().describe('Confirmations it needs'),
         state: z.enum(['confirming', 'final', 'refused']).describe('As this gateway sees the chain'),
+        reason: z.string().nullable().describe('Why it is refused, as in its timeline; null when it is not'),
         minted: z.boolean().describe('Whether it is credited on AO'),
         refundFrom: blocks('Height of the chain from which on it may be taken back: the next block may do that'),
         spentBy: transaction('What has spent it').nullable(),

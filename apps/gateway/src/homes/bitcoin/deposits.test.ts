@@ -184,6 +184,7 @@ describe('what is paid to it', () => {
         confirmations: 2,
         required: 2,
         state: 'final',
+        reason: null,
         minted: false,
         refundFrom: early?.opensAt,
         spentBy: null,
@@ -248,6 +249,8 @@ describe('what is paid to it', () => {
     const [small, none] = [await state(idOf(little.getId()), 'refused'), await state(idOf(lost.getId()), 'refused')];
     expect(small.timeline.at(-1)).toMatchObject({ kind: 'refused', proof: { reason: 'below-minimum' } });
     expect(none.timeline.at(-1)).toMatchObject({ kind: 'refused', proof: { reason: 'memo-missing' } });
+    const { payments } = await world.get<{ payments: { tx: string }[] }>(`/v1/deposit-addresses/${address}`);
+    expect(payments.find((p) => p.tx === little.getId())).toMatchObject({ state: 'refused', reason: 'below-minimum' });
     expect(await state(idOf(good.getId()), 'attesting')).toMatchObject({ recipient: RECIPIENT });
   });
 

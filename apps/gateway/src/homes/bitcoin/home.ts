@@ -8,7 +8,6 @@ import {
   memoScript,
   networkOf,
   parseAddress,
-  paymentUri,
   type BitcoinNetwork,
 } from '@isthmus/chains';
 import type { HomeAsset } from '../asset-config.js';
@@ -192,7 +191,6 @@ export class BitcoinHome implements Home {
               amount,
               memo: Buffer.from(memo.subarray(memo.length > 77 ? 3 : 2)).toString('hex'),
               script: Buffer.from(memo).toString('hex'),
-              uri: paymentUri(vault, BigInt(amount)),
               note: 'The same transaction needs exactly one OP_RETURN output that pushes the memo. Without it the payment is not credited, and it has no refund.',
             }
           : null,

@@ -83,8 +83,10 @@ export class Registrar {
       spent_by: string | null;
       refunded: boolean;
       minted: boolean | null;
+      reason: string | null;
     }[] = await this.database.query(
-      `select c.id, c.txid, c.vout, c.value, c.height, t.required, t.state = 'minted' as minted, c.standing, c.refund_after, c.spent_by, c.refunded
+      `select c.id, c.txid, c.vout, c.value, c.height, t.required, t.state = 'minted' as minted, c.standing, c.refund_after, c.spent_by, c.refunded,
+         case when c.standing = 'refused' then (select s.proof->>'reason' from transfer_step s where s.transfer = c.id and s.kind = 'refused' order by s.position desc limit 1) end as reason
        from bitcoin_coin c left join transfer t on t.id = c.id
        where c.chain = $1 and c.script = $2 and c.claim = 'deposit' order by c.height desc, c.txid, c.vout limit ${MAX_PAYMENTS}`,
       [this.chain, known.script],
@@ -99,6 +101,7 @@ export class Registrar {
       confirmations: Math.max((tip ?? r.height) - r.height + 1, 1),
       required: r.required ?? 1,
       state: r.standing,
+      reason: r.reason,
       minted: r.minted === true,
       refundFrom: r.height + r.refund_after - 1,
       spentBy: r.spent_by,

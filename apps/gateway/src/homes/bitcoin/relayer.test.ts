@@ -267,9 +267,11 @@ describe('a quote', () => {
         minimum: '30000',
         confirmations: 4,
         byAddress: { url: '/v1/deposit-addresses', body: { recipient: HOLDER } },
-        byMemo: { address: world.lock.address, amount: '2000000', uri: `bitcoin:${world.lock.address}?amount=0.02` },
+        byMemo: { address: world.lock.address, amount: '2000000' },
       },
     ]);
+    // A link to the vault would be paid without the memo, and nobody credited.
+    expect(JSON.stringify(answer['byMemo'])).not.toContain('bitcoin:');
     const memo = (answer['byMemo'] as { memo: string }).memo;
     expect(memo).toBe(
       Buffer.concat([Buffer.from('ISM1'), Buffer.of(20), Buffer.from(HOLDER.slice(2), 'hex')]).toString('hex'),
