@@ -233,6 +233,28 @@ describe('a release', () => {
     expect(() => assemble(of, message, [first, second], seedOf(world.user))).toThrow(/not the relayer/);
   });
 
+  test('X1 a signature is for exactly one vault, token process, withdrawal and value of a nonce, which no other cluster has', async () => {
+    const of = await plan(world.sol, [payout()]);
+    const [one] = of.payouts as [Payout];
+    const [part = ''] = partsOf(of, releaseMessage(of));
+    const elsewhere = Keypair.generate().publicKey.toBase58();
+    const others: Partial<ReleasePlan>[] = [
+      { vault: { ...of.vault, address: elsewhere } },
+      { custody: { ...of.custody, multisig: elsewhere } },
+      { nonce: { ...of.nonce, value: elsewhere } },
+      { nonce: { ...of.nonce, account: elsewhere } },
+      { payouts: [{ ...one, process: Buffer.alloc(32, 1).toString('base64url') }] },
+      { payouts: [{ ...one, number: one.number + 1n }] },
+    ];
+    expect(verifyPart(of, releaseMessage(of), part)).toBe(0);
+    for (const other of others) {
+      const changed = { ...of, ...other };
+      expect(verifyPart(changed, releaseMessage(changed), part)).toBeNull();
+    }
+    // The memo says which process burned; without it another's withdrawal of the same number would be paid by this.
+    expect(Buffer.from(releaseMessage(of)).includes(Buffer.from(releaseMemo(one)))).toBe(true);
+  });
+
   test('a transaction holds four signers for SOL and six for a token; more are refused, not cut', async () => {
     const guardians = Array.from({ length: 11 }, () => Keypair.generate().publicKey.toBase58());
     const size = async (vault: DepositVault, threshold: number): Promise<number> => {

@@ -14,7 +14,7 @@ import { Keypair, PublicKey, SystemProgram, TransactionInstruction } from '@sola
 import { encodeMemo } from '@isthmus/bridge';
 import { eventsOf, type VaultEvent } from './deposit.js';
 import { catchUp, DECIMALS, FINAL, RECIPIENT, SolanaWorld } from './harness.js';
-import { memoInstruction } from './programs.js';
+import { MEMO_PROGRAMS, memoInstruction } from './programs.js';
 import type { Listed, SolanaPool } from './rpc.js';
 import type { ChainTransaction, Holding } from './transaction.js';
 import { SolanaWatcher, type SolanaCursor } from './watcher.js';
@@ -105,12 +105,18 @@ describe('deposits on Solana', () => {
     ]);
   });
 
-  test('S3 what looks like a transfer of another program, or moves to another account, is none', async () => {
-    const real = pay(9n);
-    // The memo program takes any text: here one that reads like a transfer of 8 units.
-    const posing = memoInstruction(Buffer.from([3, 8, 0, 0, 0, 0, 0, 0, 0]));
-    await world.run([posing, memo(), real, memo()]);
+  test('S3 what looks like a transfer to the vault and is of another program is none', async () => {
+    const [real, lamports] = [pay(9n), world.instructions(world.sol, 9n)[0] as TransactionInstruction];
+    // The first memo program takes any text with any accounts: here what reads like a transfer of 8 units into the vault.
+    const posing = ({ keys, data }: TransactionInstruction, at: number): TransactionInstruction => {
+      const like = Buffer.from(data);
+      like.writeBigUInt64LE(8n, at);
+      return new TransactionInstruction({ programId: new PublicKey(MEMO_PROGRAMS[1] ?? ''), keys, data: like });
+    };
+    await world.run([posing(real, 1), memo(), real, memo()]);
+    await world.run([posing(lamports, 4), memo(), lamports, memo()]);
     expect(await found()).toMatchObject([{ path: '2', amount: 9n }]);
+    expect(await found('sol')).toMatchObject([{ path: '2', amount: 9n }]);
   });
 
   test('S4 logs are not looked at: cut to nothing, the deposit is the same', async () => {
@@ -306,7 +312,7 @@ describe('the history', () => {
     expect((await watcher.step(cursors.token))?.events).toMatchObject([{ amount: 5n }]);
   });
 
-  test('I9 X10 below the agreement nothing is concluded; a stale source does not count, nor one of another cluster', async () => {
+  test('I9 X1 X10 below the agreement nothing is concluded; a stale source does not count, nor one of another cluster', async () => {
     const [stale, down] = [await world.chain.serve(), await world.chain.serve()];
     const fronts = [world.chain.front, stale, down];
     const watcher = world.watcher(world.token, world.pool(fronts, 2));
