@@ -239,7 +239,7 @@ if (fs.existsSync(MODULE))
       const parent = await spawn({ of: aos });
       const authority = `Authority = "${MESSENGER.address}"`;
       await evaluate(parent, `Child = Spawn("${aos}", { Name = "child", ${authority} }).receive().Process`);
-      await until(parent, 'Child or ""', /^[\w-]{43}$/);
+      const child = await until(parent, 'Child or ""', /^[\w-]{43}$/);
       const order = (code: string) => evaluate(parent, `Send({ Target = Child, Action = "Eval", Data = [[${code}]] })`);
       await order(
         'ao.addAssignable("all", function() return true end) Handlers.add("note", "Note", function(m) Seen = m.Id end)',
@@ -249,6 +249,10 @@ if (fs.existsSync(MODULE))
       await until(parent, 'Inbox[#Inbox].Action', 'Ready');
       expect(await read(parent, 'Inbox[#Inbox].Data')).toBe(`child of ${parent}`);
       await evaluate(parent, `Assign({ Processes = { Child }, Message = "${note}" })`);
+      // A message that is sent after it may be placed before it.
+      const isPlaced = async () =>
+        (await pipeline.scheduler.entries(child, 0, 1000)).some((e) => e.message.id === note);
+      while (!(await isPlaced())) await new Promise((resolve) => setTimeout(resolve, 20)); // until the test's own limit
       await evaluate(
         parent,
         `Send({ Target = Child, Action = "Eval", Data = [[Send({ Target = Owner, Action = "Seen", Data = Seen })]] })`,
