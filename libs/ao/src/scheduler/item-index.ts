@@ -54,7 +54,7 @@ function keysOf(item: Item): string[] {
 const arrayOf = (numbers: readonly (number | string)[]): string => `{${numbers.join(',')}}`;
 
 export interface IndexSearch {
-  /** All of them hold: each is keys of which one is the item's. Not empty. */
+  /** All of them hold: each is keys of which one is the item's. None: all items there are. */
   conditions: readonly (readonly string[])[];
   /** Found after this one in the order asked for. */
   after: string | undefined;
@@ -110,10 +110,15 @@ export class ItemIndex {
   async search({ conditions, after, newestFirst, limit }: IndexSearch): Promise<{ seq: string; id: string }[]> {
     const [first, ...rest] = await this.rarestFirst(conditions);
     const [before, order] = newestFirst ? ['<', 'desc'] : ['>', 'asc'];
+    const start = after ?? (newestFirst ? MAX_SEQ : '0');
+    if (!first)
+      return this.database.query(
+        `select seq, id from indexed_item where seq ${before} $1 order by seq ${order} limit $2`,
+        [start, limit],
+      );
     const others = rest.map(
       (_, i) => `and exists (select 1 from item_key o where o.key = any($${i + 4}::bigint[]) and o.seq = k.seq)`,
     );
-    const start = after ?? (newestFirst ? MAX_SEQ : '0');
     return this.database.transaction(async (manager) => {
       await manager.query(`set local statement_timeout = ${SEARCH_MS}`);
       return manager.query(
@@ -129,7 +134,7 @@ export class ItemIndex {
 
   /** What few items have is asked first, and the others of these few. */
   private async rarestFirst(conditions: readonly (readonly string[])[]): Promise<(readonly string[])[]> {
-    if (conditions.length === 1) return [...conditions];
+    if (conditions.length <= 1) return [...conditions];
     const counted = await Promise.all(
       conditions.map(async (keys) => {
         const rows: { n: number }[] = await this.database.query(

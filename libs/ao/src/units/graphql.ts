@@ -128,7 +128,7 @@ async function bySearch(asked: Asked, first: number, source: ItemSource, looks: 
   while (edges.length <= first) {
     if (looks.left <= 0)
       throw new GraphQLError(
-        `Fewer than ${first} of the ${MAX_LOOKED_AT} items looked at are what is asked for: narrow it.`,
+        `Fewer than ${first} of the ${MAX_LOOKED_AT} items looked at are what is asked for: ask for fewer, or name owners, recipients, or a tag of ${MESSAGE_TAGS.join(' or ')}.`,
       );
     looks.left -= LOOK_AT_ONCE;
     const found = await source.search({ conditions, after, newestFirst, limit: LOOK_AT_ONCE });
@@ -143,22 +143,18 @@ async function bySearch(asked: Asked, first: number, source: ItemSource, looks: 
   return { pageInfo: { hasNextPage: edges.length > first }, edges: edges.slice(0, first) };
 }
 
-/** What of a search is in the index. @throws GraphQLError when that is nothing by which all there is would be found */
+/** What of a search is in the index; where that is nothing, all items are looked at, as far as one request may. */
 function conditionsOf({ owners, recipients, tags }: Asked): string[][] {
   const equal = (tags ?? []).filter((t) => t.op !== 'NEQ');
   const types = equal.find((t) => t.name === 'Type')?.values;
   const whole = types?.every(isFullyIndexed) ?? false;
-  const conditions = [
+  return [
     ...(owners ? [owners.map((o) => indexKey('owner', o))] : []),
     ...(recipients ? [recipients.map((r) => indexKey('recipient', r))] : []),
     ...equal
       .filter((t) => whole || MESSAGE_TAGS.includes(t.name))
       .map(({ name, values }) => values.map((value) => indexKey(`tag:${name}`, value))),
   ];
-  if (conditions.length > 0) return conditions;
-  throw new GraphQLError(
-    `Name ids, owners, recipients, a tag of ${MESSAGE_TAGS.join(' or ')}, or a Type other than Message: by these items are found here.`,
-  );
 }
 
 function matches({ item, placed }: ItemHead, { owners, recipients, tags, block }: Asked): boolean {
