@@ -68,8 +68,8 @@ export class HeaderChain {
   ) {}
 
   /**
-   * Goes on from a store, which may have begun at another anchor: what it has below this one is passed over, what is missing above comes from
-   * the sources again. `now` is in seconds since 1970. @throws BitcoinError when the store or the anchor breaks a rule
+   * Goes on from a store, which may have begun at other anchors: what follows nothing that is known from this one on is passed over, what is
+   * missing above comes from the sources again. `now` is in seconds since 1970. @throws BitcoinError when the store or the anchor breaks a rule
    */
   static async open(
     network: BitcoinNetwork,
@@ -89,11 +89,9 @@ export class HeaderChain {
     const first = nodeOf(header, null, anchor.height);
     chain.known.set(first.hash, first);
     chain.main.push(first);
-    let begun = false;
     for await (const bytes of store.load()) {
       const header = parseHeader(bytes);
-      begun ||= chain.known.has(shown(header.previous));
-      const node = begun ? chain.accept(header) : null;
+      const node = chain.reaches(header) ? chain.accept(header) : null;
       if (node) chain.follow(node);
       // It keeps what was forgotten long ago.
       if (chain.side >= MAX_SIDE) chain.forget();
@@ -189,6 +187,12 @@ export class HeaderChain {
     return this.main.at(-1) as Node; // the anchor is always there
   }
 
+  /** Whether it follows what is known, and not so deep down that it is forgotten. */
+  private reaches({ previous }: Header): boolean {
+    const parent = this.known.get(shown(previous));
+    return parent !== undefined && parent.height + 1 > this.best.height - MAX_FORK_DEPTH;
+  }
+
   /** The header's place, if it is new and keeps all rules. */
   private accept(header: Header): Node | null {
     if (this.known.has(header.hash)) return null;
@@ -268,9 +272,11 @@ function ancestor(from: Node, height: number): Node {
   return node;
 }
 
-/** Of the last eleven blocks, or as many as there are from the anchor on. */
+/** Of the last eleven blocks, or as many as there are. Those before a later anchor are not known, and any time may be after their middle. */
 function medianTime(from: Node): number {
-  const times: number[] = [];
-  for (let node: Node | null = from; node && times.length < MEDIAN_OF; node = node.parent) times.push(node.time);
-  return times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] as number; // there is at least one
+  const last: Node[] = [];
+  for (let node: Node | null = from; node && last.length < MEDIAN_OF; node = node.parent) last.push(node);
+  if (last.length < MEDIAN_OF && last.at(-1)?.height !== 0) return Number.NEGATIVE_INFINITY;
+  const times = last.map(({ time }) => time).toSorted((a, b) => a - b);
+  return times[Math.floor(times.length / 2)] as number; // there is at least one
 }
