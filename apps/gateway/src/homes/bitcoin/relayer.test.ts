@@ -14,6 +14,7 @@ import {
 import type { Hex } from 'viem';
 import { BITCOIN, BitcoinGateway, HOLDER, NETWORK } from '../../../bitcoin-stage.js';
 import { guardianKey, until } from '../../../harness.js';
+import { scansOf } from '../../../plans.js';
 
 const RATE = 2_000n;
 const MAX_FEE = 50_000n;
@@ -297,4 +298,11 @@ describe('a quote', () => {
       { code: 'forbidden-recipient' },
     ]);
   });
+});
+
+it('no round reads all transfers, however many are done', async () => {
+  const { number } = await burned();
+  await state(number, 'queued');
+  const ask = [`t.state = 'ready'`, `set waits = j.why`];
+  expect(await scansOf(world.gateway.database, world.process, { ask })).toEqual([]);
 });

@@ -23,6 +23,7 @@ import {
 import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
 import { CHAIN, COIN_ID, GatewayStage, guardianKey, RELAYER_KEY, until } from '../../../harness.js';
+import { scansOf } from '../../../plans.js';
 import type { DecisionView } from '../../api/decision-view.js';
 import type { TransferView } from '../../api/transfer-view.js';
 import { DecisionStore } from '../../transfers/decision-store.js';
@@ -501,6 +502,16 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
     await step();
     await expectPaidOnce(one);
   });
+});
+
+it('no round reads all transfers, however many are done', async () => {
+  await ready();
+  const make = async () => {
+    await world.home.look();
+    await world.home.relay();
+  };
+  const ask = [`t.state = 'ready'`, `state = 'submitted' and process`, `state = 'confirming'`];
+  expect(await scansOf(world.gateway.database, world.process, { ask, make })).toEqual([]);
 });
 
 it('X13 no key is in the log', () => {

@@ -5,6 +5,7 @@ import { Keypair, PublicKey } from '@solana/web3.js';
 import type { Hex } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
 import { guardianKey, until } from '../../../harness.js';
+import { scansOf } from '../../../plans.js';
 import { HOLDER, SolanaStage } from '../../../solana-stage.js';
 import type { TransferDetail } from '../../api/schemas.js';
 
@@ -214,4 +215,11 @@ test('the multisig of a set that was decided on is made where anybody finds it',
   });
   const chainAccount = { ...account, lamports: BigInt(account.lamports), owner: account.owner.toBase58() };
   expect(solana.custodyOf(address, chainAccount, solana.TOKEN)).toEqual({ multisig: address, guardians, threshold: 2 });
+});
+
+test('no round reads all transfers, however many are done', async () => {
+  const { id } = await stage.withdraw(nobody());
+  await stateOf(id, 'queued');
+  const ask = [`state = 'queued'\n       order by position <= $2`];
+  expect(await scansOf(stage.gateway.database, stage.process, { ask })).toEqual([]);
 });
