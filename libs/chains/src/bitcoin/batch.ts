@@ -102,7 +102,7 @@ export const MIN_CHANGE = 10_000n;
 /** An input beside its witness: outpoint, an empty script, sequence. */
 const INPUT_BYTES = 41;
 /** What nodes demand of a replacement for its own way, satoshis per 1,000 virtual bytes. */
-const INCREMENTAL_RATE = 1_000n;
+export const INCREMENTAL_RATE = 1_000n;
 /** The highest rate anybody ever had to pay is a tenth of this; above it somebody is mistaken. */
 export const MAX_FEE_RATE = 10_000_000n;
 

@@ -276,6 +276,36 @@ it('B14: a batch whose recipient allows no more is lifted by a child that pays f
   expect((await released(scene, subjects[0]!)).map((line) => line.split(' ')[1])).toEqual([old.txid]);
 });
 
+it('B14: what a child has lifted is not lifted again, nor is the child once that is mined, while it pays what is paid now', async () => {
+  const scene = await world.scene();
+  const subjects = (await scene.guardians()).slice(0, 2) as [Subject, Subject];
+  await scene.funded(subjects);
+  await scene.withdraw(100_000n, world.purse.address, 1_500n);
+  const old = await scene.signedBatch(subjects);
+  await scene.rounds(subjects);
+  await world.bitcoin.mine(4);
+  world.bitcoin.fees.estimate = 9_000n;
+  const child = await scene.signedBatch(subjects, [old.proposal.id]);
+  const known = [old.proposal.id, child.proposal.id];
+  const more = (): string[] => [...subjects[0].view.proposals.keys()].filter((id) => !known.includes(id));
+  await world.bitcoin.send(old.hex);
+  await world.bitcoin.send(child.hex);
+  await world.bitcoin.mine(4, { only: [] });
+  await scene.rounds(subjects, 2);
+  expect(more()).toEqual([]); // both are worth mining
+  await world.bitcoin.mine(DEEP, { only: [old.hex] });
+  // It named 9,000 and pays more: for two.
+  world.bitcoin.fees.estimate = 14_000n;
+  await scene.rounds(subjects, 2); // it was seen to wait alone
+  await world.bitcoin.mine(4, { only: [] });
+  await scene.rounds(subjects, 4);
+  expect(more()).toEqual([]);
+  world.bitcoin.fees.estimate = 30_000n;
+  const higher = await scene.signedBatch(subjects, known);
+  expect(higher.proposal).toMatchObject({ anchor: `${child.txid}:0`, withdrawals: [] });
+  await world.bitcoin.send(higher.hex);
+});
+
 it('I2: who lost its database signs no second payment of what a batch below pays', async () => {
   const scene = await world.scene();
   const [a, b, c] = (await scene.guardians()) as [Subject, Subject, Subject];

@@ -1,5 +1,5 @@
 /** What a guardian proposes to pay miners, and what it signs when others propose: near its own estimate, so that no guardian alone burns what others own. */
-import { MAX_FEE_RATE, type BitcoinPool } from '@isthmus/chains';
+import { INCREMENTAL_RATE, MAX_FEE_RATE, type Batch, type BitcoinPool } from '@isthmus/chains';
 
 /** Blocks a batch may wait to be mined. */
 const WITHIN_BLOCKS = 3;
@@ -13,6 +13,9 @@ const APART = 2n;
 const SLACK = 2_000n;
 /** A replacement for less is not worth signing anew: a quarter more. */
 const WORTH = { times: 5n, of: 4n };
+
+/** What a batch pays, in satoshis per 1,000 virtual bytes: not what it names, as a child pays for two. */
+export const paidRate = ({ fee, vsize }: Pick<Batch, 'fee' | 'vsize'>): bigint => (fee * 1_000n) / BigInt(vsize);
 
 export class Fees {
   private estimate: bigint | null = null;
@@ -41,9 +44,10 @@ export class Fees {
     };
   }
 
-  /** Whether what was signed at a rate is worth replacing now. */
-  isLow(rate: bigint): boolean {
-    return this.rate * WORTH.of >= rate * WORTH.times;
+  /** Whether what was signed and pays so little is worth replacing or lifting now, and nodes would take that. */
+  isLow(batch: Pick<Batch, 'fee' | 'vsize'>): boolean {
+    const rate = paidRate(batch);
+    return this.rate * WORTH.of >= rate * WORTH.times && this.rate >= rate + INCREMENTAL_RATE;
   }
 }
 

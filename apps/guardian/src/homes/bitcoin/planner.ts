@@ -117,9 +117,9 @@ export class Planner {
   private stuck({ places, height }: Situation): Place | null {
     const place = places.find((p) => p.signed);
     if (!place?.signed) return null;
-    const { feeRate, row } = place.signed;
+    const { batch, row } = place.signed;
     const blocks = height - this.first(`signed ${row.txid}`, height);
-    return blocks >= STUCK_BLOCKS && this.parts.fees.isLow(feeRate) ? place : null;
+    return blocks >= STUCK_BLOCKS && this.parts.fees.isLow(batch) ? place : null;
   }
 
   /** What lifts the lowest batch that is signed and not mined for long at less than is paid now. */
@@ -135,8 +135,9 @@ export class Planner {
     const isLast = places.at(-1) === places[places.indexOf(stuck) + 1];
     const replaced = isLast ? this.replacement(situation, stuck, batch, rate) : null;
     if (replaced) return this.line(situation.epoch, { batch: replaced, feeRate: rate });
-    const top = places.at(-1);
-    if (!top?.below || this.isServed(situation, top)) return null;
+    const [under, top] = places.slice(-2);
+    // What was lifted already is not lifted again at the same rate.
+    if (!top?.below || !under?.signed || !fees.isLow(under.signed.batch) || this.isServed(situation, top)) return null;
     const { vsize, fee } = top.below;
     const child = attempt(() =>
       planSweep({

@@ -20,7 +20,7 @@ import {
   hexOf,
 } from '@isthmus/chains';
 import type { Batches } from './batches.js';
-import type { Fees } from './fees.js';
+import { paidRate, type Fees } from './fees.js';
 import type { Scanner } from './scanner.js';
 import type { CoinRow } from './rows.js';
 import type { BitcoinStore } from './store.js';
@@ -185,7 +185,7 @@ export class Verifier {
 
   private liftsNothing(place: Place, all: readonly Place[], { feeRate }: ProposedBatch): ProposalMismatch | null {
     const under = all[all.indexOf(place) - 1]?.signed;
-    if (under && this.parts.fees.isLow(under.feeRate) && feeRate > under.feeRate) return null;
+    if (under && this.parts.fees.isLow(under.batch) && feeRate > paidRate(under.batch)) return null;
     return new ProposalMismatch('coins', 'It pays nobody, gathers nothing that is due, and lifts nothing.');
   }
 }
