@@ -276,7 +276,7 @@ it('no login of an address is said, whatever is wrong with it', async () => {
   expect(words).toMatch(/'http:\/\/host' is invalid. Leave names and passwords out of it/);
 });
 
-it('whoever reads may hear no more, as head does: that is no error', async () => {
+it('whoever reads may hear no more, as head does: that is no error, and nothing is said to be good', async () => {
   const server = http
     .createServer((_, response) => response.setHeader('signature', 'x').end('{}'))
     .listen(0, '127.0.0.1');
@@ -288,7 +288,7 @@ it('whoever reads may hear no more, as head does: that is no error', async () =>
     child.stdout.destroy();
     let words = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text));
-    expect([await once(child, 'close'), words]).toEqual([[0, null], '']);
+    expect([await once(child, 'close'), words]).toEqual([[141, null], '']);
   } finally {
     server.close();
   }

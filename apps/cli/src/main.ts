@@ -18,10 +18,13 @@ function exiting(command: Command): Command {
   return command;
 }
 
-// Whoever reads has heard enough, as `head` has: no error, and nobody to tell.
+/** What a shell gives for a program that ended since nobody reads what it writes. */
+const UNREAD = 141;
+
+// Whoever reads has heard enough, as `head` has: nobody to tell. It has not come to its end, where 0 may say that something is good.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
+  process.exit(UNREAD);
 });
 
 run(process.argv.slice(2), exiting(program())).catch((error: unknown) => {
