@@ -47,13 +47,10 @@ class Running {
     readonly database: DataSource,
   ) {}
 
-  static async begin(crashAt: string): Promise<Running> {
+  static async begin(crashAt: readonly string[]): Promise<Running> {
     const databaseUrl = await cluster.fresh();
     const database = await openDatabase({ url: databaseUrl, migrations: gatewayMigrations, applicationName: 'test' });
-    return new Running(
-      new KilledGateway({ folder, port: await freePort(), databaseUrl, crashAt: [crashAt] }),
-      database,
-    );
+    return new Running(new KilledGateway({ folder, port: await freePort(), databaseUrl, crashAt }), database);
   }
 
   async end(): Promise<void> {
@@ -77,9 +74,9 @@ class Running {
   }
 }
 
-/** Kills the gateway there, once, and sees that nothing is lost or doubled. */
-export async function survives(point: PipelineCrashPoint): Promise<void> {
-  const running = await Running.begin(point);
+/** Kills the gateway at these points, in this order, and sees that nothing is lost or doubled. */
+export async function survives(points: readonly PipelineCrashPoint[]): Promise<void> {
+  const running = await Running.begin(points);
   const { gateway, database } = running;
   try {
     const module = await item({ Type: 'Module', 'Module-Format': 'isthmus-lua-5.4' }, { data: COUNTER });
@@ -99,7 +96,7 @@ export async function survives(point: PipelineCrashPoint): Promise<void> {
     await gateway.restart();
     for (const one of sent) await gateway.send(one); // again: it has its place
     await running.settled(2);
-    expect(gateway.kills).toBe(1);
+    expect(gateway.kills).toBe(points.length);
 
     // What was acknowledged has one place each, in the order it was sent; the child is one, and has heard each count once.
     const rows: { process: string; message_id: string }[] = await database.query(
