@@ -57,38 +57,43 @@ export async function survives(victim: Victim, at: string): Promise<boolean> {
   return child.restarts > before;
 }
 
+/** Kills of one child, in this order. */
+export interface Kills {
+  victim: Victim;
+  points: readonly string[];
+}
+
 /**
- * There and back with a kill at each of these points, in this order, each kill while the work that the one before cut off goes on; once more
+ * There and back while each of these is killed at each of its points, each kill while the work that the ones before cut off goes on; once more
  * for points that the rest of that work does not pass.
  */
-export async function survivesAll(victim: Victim, points: readonly string[]): Promise<void> {
-  const child = victim(stage.stack);
+export async function survivesAll(plan: readonly Kills[]): Promise<void> {
   let isOver = false;
-  let kills = 0;
-  const killEach = async (): Promise<void> => {
+  const left = plan.map(({ points }) => [...points]);
+  const killEach = async (child: Stack['gateway'], points: string[]): Promise<void> => {
     await child.stop();
-    for (const point of points) {
+    for (let [point] = points; point !== undefined; [point] = points) {
       child.launch({ ISTHMUS_CRASH_AT: point });
       while (isAlive(child.pid)) {
         if (isOver) return;
         await delay(LOOK_MS);
       }
       await child.stop(); // it is begun again for the next point, not by its supervisor
-      kills += 1;
+      points.shift();
     }
     child.launch();
   };
-  const killing = killEach();
+  const killing = Promise.all(plan.map(({ victim }, i) => killEach(victim(stage.stack), left[i]!)));
   try {
-    for (let before = -1; kills > before && kills < points.length;) {
-      before = kills;
+    for (let before = Infinity; left.flat().length > 0 && left.flat().length < before;) {
+      before = left.flat().length;
       await thereAndBack();
     }
   } finally {
     isOver = true;
     await killing;
   }
-  expect(points.slice(kills)).toEqual([]); // all were passed
+  expect(left.flat()).toEqual([]); // all were passed
 }
 
 function isAlive(pid: number | undefined): boolean {
