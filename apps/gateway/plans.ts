@@ -1,9 +1,9 @@
-/** How PostgreSQL answers what a gateway asks of its transfers, when nearly all of them are done. */
+/** How PostgreSQL answers what a gateway asks of tables that grow, when nearly all in them is done. */
 import { AbstractLogger, type DataSource } from 'typeorm';
 import { until } from './harness.js';
 
 /** So many that reading them all costs more than any index. */
-const DONE = 20_000;
+export const DONE = 20_000;
 /** Above all numbers that a test's own withdrawals have. */
 const FIRST = 1_000_000;
 
@@ -23,10 +23,17 @@ export interface Rounds {
   /** What they ask, in part: it has been asked when they are looked at. */
   ask: readonly string[];
   make?: () => Promise<unknown>;
+  /** Further tables that a test has filled. */
+  tables?: readonly string[];
 }
 
-/** What rounds ask and PostgreSQL answers by reading all transfers there are, where many of this process are done. */
-export async function scansOf(database: DataSource, process: string, { ask, make }: Rounds): Promise<string[]> {
+/** What rounds ask and PostgreSQL answers by reading all transfers there are, or all of another table, where many of this process are done. */
+export async function scansOf(
+  database: DataSource,
+  process: string,
+  { ask, make, tables = [] }: Rounds,
+): Promise<string[]> {
+  const names = ['transfer', ...tables].join('|');
   const asked = new Asked('all');
   const { logger } = database;
   try {
@@ -36,7 +43,7 @@ export async function scansOf(database: DataSource, process: string, { ask, make
          '-', '-', 1, 1, case when i % 2 = 1 then ${FIRST} + i end, now(), now() from generate_series(1, ${DONE}) i`,
       [process],
     );
-    await database.query('analyze transfer');
+    await database.query('analyze');
     database.logger = asked;
     await until('all of it is asked', async () => {
       await make?.();
@@ -45,7 +52,7 @@ export async function scansOf(database: DataSource, process: string, { ask, make
     });
     database.logger = logger;
     const scans: string[] = [];
-    for (const [sql, values] of asked.queries) if (await readsAll(database, sql, values)) scans.push(sql);
+    for (const [sql, values] of asked.queries) if (await readsAll(database, names, sql, values)) scans.push(sql);
     return scans;
   } finally {
     database.logger = logger;
@@ -53,8 +60,13 @@ export async function scansOf(database: DataSource, process: string, { ask, make
   }
 }
 
-async function readsAll(database: DataSource, sql: string, values: readonly unknown[]): Promise<boolean> {
-  if (!/\btransfer\b/.test(sql) || !/^\s*(?:select|update|with)\b/.test(sql)) return false;
+async function readsAll(
+  database: DataSource,
+  names: string,
+  sql: string,
+  values: readonly unknown[],
+): Promise<boolean> {
+  if (!new RegExp(`\\b(?:${names})\\b`).test(sql) || !/^\s*(?:select|update|with)\b/.test(sql)) return false;
   const plan: { 'QUERY PLAN': string }[] = await database.query(`explain ${sql}`, [...values]);
-  return plan.some((line) => /Seq Scan on transfer\b/.test(line['QUERY PLAN']));
+  return plan.some((line) => new RegExp(`Seq Scan on (?:${names})\\b`).test(line['QUERY PLAN']));
 }

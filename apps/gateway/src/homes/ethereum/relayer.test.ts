@@ -23,7 +23,7 @@ import {
 import { privateKeyToAccount } from 'viem/accounts';
 import { foundry } from 'viem/chains';
 import { CHAIN, COIN_ID, GatewayStage, guardianKey, RELAYER_KEY, until } from '../../../harness.js';
-import { scansOf } from '../../../plans.js';
+import { DONE, scansOf } from '../../../plans.js';
 import type { DecisionView } from '../../api/decision-view.js';
 import type { TransferView } from '../../api/transfer-view.js';
 import { DecisionStore } from '../../transfers/decision-store.js';
@@ -317,6 +317,22 @@ it('what was in a transaction that failed goes alone, and later each time', asyn
   await expectPaidOnce(late);
 });
 
+it('no round reads all transfers, or all that was ever sent for them, however many are done', async () => {
+  await world.gateway.database.query(
+    `insert into submission (chain, account, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, state, sent_at)
+     select $1, $2, -i, $3, array[1000000 + i], '0x', 'done' || i, 1, 'mined', now() from generate_series(1, ${DONE}) i`,
+    [CHAIN, privateKeyToAccount(RELAYER_KEY).address, world.process],
+  );
+  await ready();
+  const make = async () => {
+    await world.home.look();
+    await world.home.relay();
+  };
+  const ask = [`t.state = 'ready'`, `state = 'submitted' and process`, `state = 'confirming'`];
+  const rounds = { ask, make, tables: ['submission'] };
+  expect(await scansOf(world.gateway.database, world.process, rounds)).toEqual([]);
+});
+
 describe('X5 several relayers', () => {
   function another(account: number): Relayer {
     const { database } = world.gateway;
@@ -502,16 +518,6 @@ describe('I14 what the quorum decides on AO reaches the vault', () => {
     await step();
     await expectPaidOnce(one);
   });
-});
-
-it('no round reads all transfers, however many are done', async () => {
-  await ready();
-  const make = async () => {
-    await world.home.look();
-    await world.home.relay();
-  };
-  const ask = [`t.state = 'ready'`, `state = 'submitted' and process`, `state = 'confirming'`];
-  expect(await scansOf(world.gateway.database, world.process, { ask, make })).toEqual([]);
 });
 
 it('X13 no key is in the log', () => {

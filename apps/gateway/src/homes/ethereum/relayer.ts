@@ -212,7 +212,7 @@ export class Relayer {
     const rows: { id: Hex; process: string; number: string }[] = await this.parts.database.query(
       `select id, process, number from transfer t
        where direction = 'withdrawal' and state = 'submitted' and process = any($1) and release_tx is null and not exists (
-         select 1 from submission s where s.process = t.process and t.number = any(s.numbers) and s.state in ('signed', 'mined'))
+         select 1 from submission s where s.process = t.process and s.numbers @> array[t.number] and s.state in ('signed', 'mined'))
        order by position limit ${LOOK_AT_OTHERS}`,
       [this.processes],
     );

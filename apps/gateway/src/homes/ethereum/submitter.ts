@@ -75,9 +75,9 @@ export class Submitter {
   /** What was sent and is not over: without a receipt so far, or in a block that a reorg may still drop. */
   private unsettled(): Promise<Submission[]> {
     return this.parts.database.query(
-      `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission s
-       where chain = $1 and account = $2 and (state = 'signed' or state = 'mined' and exists (
-         select 1 from transfer t where t.process = s.process and t.number = any(s.numbers) and t.state = 'submitted' and t.release_tx = s.tx_hash))
+      `select id, nonce, process, numbers, raw, tx_hash, max_fee_per_gas, sent_at, state from submission
+       where chain = $1 and account = $2 and (state = 'signed' or state = 'mined' and tx_hash = any(array(
+         select release_tx from transfer where state = 'submitted' and release_tx is not null)))
        order by nonce, id`,
       this.lane,
     );
