@@ -22,6 +22,7 @@ import { BitcoinProposals1700000000700 } from './guardian/1700000000700-bitcoin-
 import { Solana1700000001900 } from './gateway/1700000001900-solana.js';
 import { LateAddresses1700000002000 } from './gateway/1700000002000-late-addresses.js';
 import { OpenTransfers1700000002100 } from './gateway/1700000002100-open-transfers.js';
+import { BatchNumbers1700000002300 } from './gateway/1700000002300-batch-numbers.js';
 import { SubmissionNumbers1700000002200 } from './gateway/1700000002200-submission-numbers.js';
 import { Guardian1700000000100 } from './guardian/1700000000100-guardian.js';
 import { MessageOnce1700000000300 } from './guardian/1700000000300-message-once.js';
@@ -54,6 +55,7 @@ export const gatewayMigrations = [
   LateAddresses1700000002000,
   OpenTransfers1700000002100,
   SubmissionNumbers1700000002200,
+  BatchNumbers1700000002300,
 ];
 export const guardianMigrations = [
   Guardian1700000000100,

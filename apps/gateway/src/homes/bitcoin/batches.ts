@@ -112,7 +112,7 @@ export class Batches {
   /** The batch whose change this is, when it is not mined: what may be paid for as well. */
   private async liftOf(anchor: string): Promise<{ vsize: number; fee: bigint } | null> {
     const [row]: { vsize: number; fee: string }[] = await this.database.query(
-      `select vsize, fee from bitcoin_batch b where chain = $1 and $2 = txid || ':0'
+      `select vsize, fee from bitcoin_batch b where chain = $1 and txid = left($2::text, -2) and right($2, 2) = ':0'
        and not exists (select from bitcoin_coin c where c.chain = b.chain and c.spent_by = b.txid)`,
       [this.chain, anchor],
     );

@@ -39,7 +39,7 @@ export class Coins {
       `select c.txid, c.vout, c.value, c.script from bitcoin_coin c join unnest($2::text[]) as o(outpoint)
        on c.txid = split_part(o.outpoint, ':', 1) and c.vout::text = split_part(o.outpoint, ':', 2) where c.chain = $1
        union select b.txid, 0, b.change_value, b.change_script from bitcoin_batch b join unnest($2::text[]) as o(outpoint)
-       on o.outpoint = b.txid || ':0' where b.chain = $1`,
+       on b.txid = left(o.outpoint, -2) and right(o.outpoint, 2) = ':0' where b.chain = $1`,
       [this.chain, outpoints],
     );
     const coins = new Map<string, VaultCoin>();

@@ -14,7 +14,7 @@ import {
 import type { Hex } from 'viem';
 import { BITCOIN, BitcoinGateway, HOLDER, NETWORK } from '../../../bitcoin-stage.js';
 import { guardianKey, until } from '../../../harness.js';
-import { scansOf } from '../../../plans.js';
+import { DONE, scansOf } from '../../../plans.js';
 
 const RATE = 2_000n;
 const MAX_FEE = 50_000n;
@@ -300,9 +300,20 @@ describe('a quote', () => {
   });
 });
 
-it('no round reads all transfers, however many are done', async () => {
-  const { number } = await burned();
-  await state(number, 'queued');
-  const ask = [`t.state = 'ready'`, `set waits = j.why`];
-  expect(await scansOf(world.gateway.database, world.process, { ask })).toEqual([]);
+it('no round reads all transfers, or all batches there ever were, however many are done', async () => {
+  await world.gateway.database.query(
+    `insert into bitcoin_batch (chain, txid, process, proposal, anchor, numbers, fees, fee, vsize, fee_rate, change_script, change_value, state)
+     select $1, 'done' || i, $2, 'done' || i, 'done' || i - 1 || ':0', '{}', '{}', 1, 1, 1, '', 1, 'done' from generate_series(1, ${DONE}) i`,
+    [BITCOIN, world.process],
+  );
+  const [payout] = [await burned(), await burned()];
+  const batch = plan([payout]);
+  const ask = [`t.state = 'ready'`, `set waits = j.why`, `as orphan`, `select vsize, fee from bitcoin_batch`];
+  const make = async () => {
+    if (world.awaits(batch.txid)) return;
+    await signed(batch);
+    await inMempool(batch.txid);
+  };
+  const rounds = { ask, make, tables: ['bitcoin_batch'] };
+  expect(await scansOf(world.gateway.database, world.process, rounds)).toEqual([]);
 });

@@ -91,7 +91,7 @@ export class BitcoinRelayer {
     return this.parts.database.query(
       `select b.txid, b.process, b.proposal, b.anchor, b.numbers, b.fees::text[] as fees, b.fee_rate, b.raw, b.sent_at, b.mined_hash,
          c.spent_by, c.spent_height, c.spent_hash,
-         exists (select from bitcoin_batch p where p.chain = b.chain and p.txid || ':0' = b.anchor and p.state = 'superseded') as orphan
+         exists (select from bitcoin_batch p where p.chain = b.chain and p.txid = left(b.anchor, -2) and right(b.anchor, 2) = ':0' and p.state = 'superseded') as orphan
        from bitcoin_batch b left join bitcoin_coin c
          on c.chain = b.chain and c.txid = split_part(b.anchor, ':', 1) and c.vout::text = split_part(b.anchor, ':', 2)
        where b.chain = $1 and b.state = 'open' order by b.position`,
@@ -159,7 +159,7 @@ export class BitcoinRelayer {
          where t.process = $2 and t.number = any($3::bigint[]) and t.state in ('submitted', 'ready') and not exists (
            select from bitcoin_batch b left join bitcoin_coin c
              on c.chain = b.chain and c.txid = split_part(b.anchor, ':', 1) and c.vout::text = split_part(b.anchor, ':', 2)
-           where b.chain = $1 and b.process = t.process and t.number = any(b.numbers) and b.raw is not null
+           where b.chain = $1 and b.process = t.process and b.numbers @> array[t.number] and b.raw is not null
              and (c.spent_by = b.txid or b.state = 'open' and c.spent_by is null and b.txid <> $5))`,
         [this.chain, this.process, batch.numbers, batch.proposal, batch.txid],
       );
