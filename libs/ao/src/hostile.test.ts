@@ -200,7 +200,7 @@ describe('evaluation', () => {
   it('I13 results of many large messages are stored part by part, and read page by page', async () => {
     begin(new WorkerPool(1));
     const process = await spawn(
-      'function handle(msg) if msg.Id ~= ao.id then ao.send({ Data = ("x"):rep(6 * 1024 * 1024) }) end end',
+      'function handle(msg) if msg.Id ~= ao.id then ao.send({ Data = ("x"):rep(1024):rep(6 * 1024) }) end end',
     );
     const inserted: number[] = [];
     compute.onResults(() => inserted.push(1));
@@ -292,7 +292,7 @@ describe('schedule', () => {
     await holder.startTransaction();
     await holder.query('select 1 from process where id = $1 for update', [process]);
     const refused: unknown[] = [];
-    const outcomes = Array.from({ length: 50 }, () =>
+    const outcomes = Array.from({ length: 42 }, () =>
       send(process, 'Large', data).then(
         () => 'placed',
         (error: { code: string }) => {
@@ -305,7 +305,7 @@ describe('schedule', () => {
     await holder.rollbackTransaction();
     await holder.release();
     const codes = await Promise.all(outcomes);
-    expect(codes.filter((code) => code === 'placed')).toHaveLength(50 - refused.length);
+    expect(codes.filter((code) => code === 'placed')).toHaveLength(42 - refused.length);
     expect(new Set(codes)).toEqual(new Set(['placed', 'overloaded']));
     expect(batches.length).toBeGreaterThanOrEqual(4);
     const { entries, more } = await scheduler.page(process, { fromNonce: 0, after: 0, limit: 1000 });

@@ -3,15 +3,17 @@ export const HANGING_WORKER = `
 const { parentPort } = require('node:worker_threads');
 const fs = require('node:fs');
 const counts = new Map();
+// The thread does nothing else meanwhile, as in a loop, but takes no processor from other tests.
+const wait = (milliseconds) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 const failed = (Error) => ({ Messages: [], Spawns: [], Assignments: [], Output: '', Error });
 function handle(process, message, keep) {
   const action = message.Tags.find((t) => t.name === 'Action')?.value;
-  if (action === 'Hang') for (;;);
-  if (action === 'Slow') while (!fs.existsSync(message.Data));
+  if (action === 'Hang') wait(Infinity);
+  if (action === 'Loop') for (;;);
+  if (action === 'Slow') while (!fs.existsSync(message.Data)) wait(5);
   if (action === 'Crash') globalThis.process.exit(1);
   if (action === 'Environment') return { ...failed(''), Output: Object.keys(globalThis.process.env).join(' ') };
-  const end = performance.now() + (action === 'Work' ? Number(message.Data) : 0);
-  while (performance.now() < end);
+  if (action === 'Work') wait(Number(message.Data));
   if (action === 'Fail') return failed('on purpose');
   const count = counts.get(process) + (action === 'Count' ? 1 : 0);
   if (keep) counts.set(process, count);
@@ -36,7 +38,7 @@ function replay(process, entries) {
   return { count, bytes: bytes.length, milliseconds: 0, takesLong: false };
 }
 function perform({ op, process, module, image, message, messages, entries }) {
-  if (op === 'open' && Buffer.from(module).includes('Hang')) for (;;);
+  if (op === 'open' && Buffer.from(module).includes('Hang')) wait(Infinity);
   if (op === 'open') return counts.set(process, image ? image.pages.get(0)[0] : 0), { takesLong: false };
   if (op === 'close') return counts.delete(process), null;
   if (op === 'snapshot') return { size: 65536, pages: new Map([[0, page(process)]]) };

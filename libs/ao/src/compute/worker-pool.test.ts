@@ -51,7 +51,7 @@ it('I13 a request that hangs is at fault alone: time that others wait behind it 
   await open('evil');
   for (const process of ['a', 'b']) await open(process);
   const outcomes = [
-    outcome(pool.handle('evil', [message('Hang')])),
+    outcome(pool.handle('evil', [message('Loop')])),
     outcome(pool.handle('a', [message('Count')])),
     outcome(pool.handle('b', [message('Count')])),
     outcome(pool.handle('evil', [message('Count')])),

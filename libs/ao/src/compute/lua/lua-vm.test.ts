@@ -35,8 +35,9 @@ local RUN = {
     strings.__index, strings.__len = string.sub, function() return 1e15 end
     table.concat("", "", 1, 1e15)
   end,
-  copy = function() local s = ("x"):rep(20000000) for i = 1, 1e7 do local t = s .. "y" end end,
+  copy = function() local s = ("x"):rep(400000) for i = 1, 2e5 do local t = s .. "y" end end,
 }
+local LINE = ("x"):rep(1000)
 local n, kept = 0, {}
 function handle(msg)
   local a = msg.Tags.Action
@@ -44,7 +45,7 @@ function handle(msg)
   if a == "Fail" then kept[#kept + 1] = "half done"; error("on purpose") end
   if a == "Loop" then while true do end end
   if a == "Cling" then while true do pcall(function() while true do end end) end end
-  if a == "Eat" then local t = {} while true do t[#t + 1] = string.rep("x", 1000000) .. #t end end
+  if a == "Eat" then local t = {} while true do t[#t + 1] = string.rep(LINE, 1000) end end
   if a == "Recurse" then local function f() return 1 + f() end f() end
   if a == "Order" then local t, s = {}, "" for i = 1, 200 do t["key" .. i] = i end for k in pairs(t) do s = s .. k end ao.send({ Data = s }) return end
   if a == "Globals" then local t = {} for k in pairs(_G) do t[#t + 1] = k end table.sort(t) ao.send({ Data = table.concat(t, " ") }) return end
