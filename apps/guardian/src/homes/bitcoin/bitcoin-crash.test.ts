@@ -85,15 +85,21 @@ class Trial {
     await subject.restart();
   }
 
-  /** A guardian that stops the `nth` time it comes by a point, while these go on. */
-  async stopsAt(victim: Subject, point: CrashPoint, nth: number, others: readonly Subject[] = []): Promise<void> {
+  /** A guardian that stops the `nth` time it comes by a point. */
+  async stopsAt(victim: Subject, point: CrashPoint, nth: number): Promise<void> {
     const before = this.stops;
     victim.stopAt(point, nth);
-    await this.go([victim, ...others], () => this.stops > before);
+    await this.go([victim], () => this.stops > before);
+  }
+
+  /** A guardian that stops before what is durable, and begun again stops after it. */
+  async stopsAroundStep(victim: Subject, before: CrashPoint, nth: number, after: CrashPoint): Promise<void> {
+    await this.stopsAt(victim, before, nth);
+    await this.stopsAt(victim, after, 1);
   }
 
   /** The vault goes to a set without the first guardian or back to one with it; who leaves stops on the way, and the new set pays. */
-  async handOver(point: CrashPoint, nth: number): Promise<void> {
+  async handOver(before: CrashPoint, nth: number, after: CrashPoint): Promise<void> {
     this.handOvers += 1;
     const [from, to] = this.handOvers % 2 === 0 ? [SECOND_SET, FIRST_SET] : [FIRST_SET, SECOND_SET];
     const { scene } = this;
@@ -103,7 +109,7 @@ class Trial {
     this.vaults.add(hexOf(scene.lockOf(to).script));
     for (const s of [stays, leaves]) await s.motions.open(scene.process, scene.rotation(epoch, to), 'operator');
     await this.step(stays); // so that who leaves is the one to see first that it is decided
-    await this.stopsAt(leaves, point, nth);
+    await this.stopsAroundStep(leaves, before, nth, after);
     await this.go(this.all, () => stays.view.set.epoch === epoch);
     await this.withdraw();
     await this.relayed();
@@ -239,40 +245,33 @@ describe('X4, I12: a guardian that stops in a payment', () => {
   });
   afterAll(() => world.clear());
 
-  it.each<[point: CrashPoint, nth: number]>([
-    ['follow.before-keep', 1],
-    ['follow.after-keep', 1],
-    ['propose.before-commit', 1],
-    ['propose.after-commit', 1],
-    ['post.before-send', 1], // its proposal
-    ['post.after-send', 1],
-    ['follow.before-keep', 2],
-    ['follow.after-keep', 2],
-    ['sign.before-commit', 1],
-    ['sign.after-commit', 1],
-    ['post.before-send', 2], // its signatures
-    ['post.after-send', 2],
-  ])('I2: at %s, time %i, signs it under one anchor, and it is paid once', async (point, nth) => {
-    await trial.withdraw();
-    await trial.stopsAt(trial.all[0] as Subject, point, nth);
-    await trial.relayed();
-    await trial.settled();
-    await trial.isWhole();
-  });
+  it.each<[before: CrashPoint, nth: number, after: CrashPoint]>([
+    ['follow.before-keep', 1, 'follow.after-keep'],
+    ['propose.before-commit', 1, 'propose.after-commit'],
+    ['post.before-send', 1, 'post.after-send'], // its proposal
+    ['follow.before-keep', 2, 'follow.after-keep'],
+    ['sign.before-commit', 1, 'sign.after-commit'],
+    ['post.before-send', 2, 'post.after-send'], // its signatures
+  ])(
+    'I2: at %s, time %i, and then at %s, signs it under one anchor, and it is paid once',
+    async (before, nth, after) => {
+      await trial.withdraw();
+      await trial.stopsAroundStep(trial.all[0] as Subject, before, nth, after);
+      await trial.relayed();
+      await trial.settled();
+      await trial.isWhole();
+    },
+  );
 
-  it.each<[point: CrashPoint, nth: number]>([
-    ['scan.before-commit', 1],
-    ['scan.after-commit', 1],
-    ['scan.before-commit', DEEP], // the release is final
-    ['scan.after-commit', DEEP],
-    ['attest.before-commit', 1],
-    ['attest.after-commit', 1],
-    ['post.before-send', 1],
-    ['post.after-send', 1],
-  ])('I3: at %s, time %i of its confirmation, notes and says it once', async (point, nth) => {
+  it.each<[before: CrashPoint, nth: number, after: CrashPoint]>([
+    ['scan.before-commit', 1, 'scan.after-commit'],
+    ['scan.before-commit', DEEP, 'scan.after-commit'], // the release is final
+    ['attest.before-commit', 1, 'attest.after-commit'],
+    ['post.before-send', 1, 'post.after-send'],
+  ])('I3: at %s, time %i of its confirmation, and then at %s, notes and says it once', async (before, nth, after) => {
     await trial.withdraw();
     await trial.relayed();
-    await trial.stopsAt(trial.all[0] as Subject, point, nth);
+    await trial.stopsAroundStep(trial.all[0] as Subject, before, nth, after);
     await trial.settled();
     await trial.isWhole();
   });
@@ -285,16 +284,15 @@ describe('X4, X2: a guardian that leaves and stops in the hand-over', () => {
   });
   afterAll(() => world.clear());
 
-  it.each<[point: CrashPoint, nth: number]>([
-    ['propose.before-commit', 1],
-    ['propose.after-commit', 1],
-    ['sign.before-commit', 1],
-    ['sign.after-commit', 1],
-    ['post.before-send', 2], // its proposal; the first is its vote
-    ['post.after-send', 2],
-    ['post.before-send', 3], // its signatures
-    ['post.after-send', 3],
-  ])('I2: at %s, time %i, hands all of the vault over, and what comes then is paid once', async (point, nth) => {
-    await trial.handOver(point, nth);
-  });
+  it.each<[before: CrashPoint, nth: number, after: CrashPoint]>([
+    ['propose.before-commit', 1, 'propose.after-commit'],
+    ['sign.before-commit', 1, 'sign.after-commit'],
+    ['post.before-send', 2, 'post.after-send'], // its proposal; the first is its vote
+    ['post.before-send', 3, 'post.after-send'], // its signatures
+  ])(
+    'I2: at %s, time %i, and then at %s, hands all of the vault over, and what comes then is paid once',
+    async (before, nth, after) => {
+      await trial.handOver(before, nth, after);
+    },
+  );
 });
