@@ -18,6 +18,7 @@ import {
   type HotTotals,
 } from './hot-processes.js';
 import { LeaseLost, Leases, type LeaseTimes } from './leases.js';
+import { Places } from './places.js';
 import type { ResultBatch, ResultSink } from './result-sink.js';
 import { ResultWriter } from './result-writer.js';
 import { Turns } from './turns.js';
@@ -25,6 +26,12 @@ import { TooManyReads, WorkerLost, type WorkerPool } from './worker-pool.js';
 
 /** How much of the memory copies for dry-runs may hold. */
 const COPIES_SHARE = 1 / 4;
+/**
+ * Processes for each thread whose next slots are read and evaluated at once. The rest wait, and more of their messages come meanwhile: each
+ * question to a thread costs as much as several messages. Who takes longer than so many milliseconds keeps none from beginning.
+ */
+const AT_ONCE = 4;
+const AT_ONCE_MS = 50;
 /** Slots read and evaluated together. */
 const BATCH = 200;
 /** Results of one page take about this much at most; a single larger one is still given. */
@@ -99,6 +106,7 @@ export type DryRunMessage = Omit<VmMessage, 'Module' | 'Epoch' | 'Nonce' | 'Hash
 
 export class ComputeUnit {
   private readonly turns = new Turns();
+  private readonly places: Places;
   private readonly hot: HotProcesses;
   private readonly leases: Leases;
   private readonly writer: ResultWriter;
@@ -124,6 +132,7 @@ export class ComputeUnit {
     private readonly onFailure: (process: string, error: unknown) => void,
     private readonly options: ComputeOptions = {},
   ) {
+    this.places = new Places(AT_ONCE * workers.size, AT_ONCE_MS);
     this.leases = new Leases(
       database,
       {
@@ -461,9 +470,10 @@ export class ComputeUnit {
           if (hot === null) break;
         }
         if (hot.at >= upTo) break;
-        const entries = await this.scheduler.following(process, hot.at + 1, this.batchAt(hot));
-        if (entries.length === 0) break;
-        const [before, results] = [hot.at, await this.evaluate(hot, entries)];
+        const before = hot.at;
+        const next = await this.evaluateNext(hot);
+        if (next === null) break;
+        const { entries, results } = next;
         if (results.length === 0) continue;
         // The next slots are evaluated while these are stored.
         await storing;
@@ -533,6 +543,14 @@ export class ComputeUnit {
     await this.hot.bring(hot, lease.evaluated);
     this.reached(process, lease.evaluated); // another compute may have stored what somebody here waits for
     return hot;
+  }
+
+  /** The next entries, as many as are read at once, and the results of the first of them; null when there are none. */
+  private evaluateNext(hot: Hot): Promise<{ entries: ScheduleEntry[]; results: EvaluationResult[] } | null> {
+    return this.places.in(async () => {
+      const entries = await this.scheduler.following(hot.process, hot.at + 1, this.batchAt(hot));
+      return entries.length === 0 ? null : { entries, results: await this.evaluate(hot, entries) };
+    });
   }
 
   /**
