@@ -22,7 +22,7 @@ const stamp = hash.digest('hex');
 const built = fs.existsSync('dist/.stamp') && fs.readFileSync('dist/.stamp', 'utf8') === stamp;
 
 if (!built) {
-  console.log('building, up to a minute …');
+  console.error('building, up to a minute …'); // what stands behind may be read by a program
   const fresh = `dist.${process.pid}`;
   const swc = spawnSync(process.execPath, [compiler, ...folders, '-d', fresh, '--config-file', '.swcrc', '-q'], { stdio: 'inherit' });
   if (swc.status !== 0) {

@@ -15,7 +15,6 @@ import {
   G4,
   hex,
   line,
-  ODD_QUANTITIES,
   OUTSIDER,
   packed,
   pair,
@@ -25,7 +24,18 @@ import {
   SURROGATE,
   type Said,
 } from './differential.js';
-import { AUTHORITY, environment, PROCESS, SPAWN_TAGS, SPAWNER, tag, TOKEN, tokenSource, VAULT } from './harness.js';
+import {
+  AUTHORITY,
+  environment,
+  ODD_QUANTITIES,
+  PROCESS,
+  SPAWN_TAGS,
+  SPAWNER,
+  tag,
+  TOKEN,
+  tokenSource,
+  VAULT,
+} from './harness.js';
 import { aosModules, HostedToken, LEAN, type Machine } from './machines.js';
 
 const MACHINES: readonly Machine[] = [LEAN, ...aosModules()];

@@ -6,7 +6,19 @@ import { patchesOf, WorkerPool, type EvaluationResult, type VmMessage } from '@i
 import { depositId } from '@isthmus/bridge';
 import fc from 'fast-check';
 import { getAddress, type Hex } from 'viem';
-import { AUTHORITY, CHAIN, GUARDIANS, messageTo, PROCESS, SPAWNER, tag, TOKEN, VAULT, type Sender } from './harness.js';
+import {
+  AUTHORITY,
+  CHAIN,
+  GUARDIANS,
+  messageTo,
+  ODD_QUANTITIES,
+  PROCESS,
+  SPAWNER,
+  tag,
+  TOKEN,
+  VAULT,
+  type Sender,
+} from './harness.js';
 import { HostedToken, LEAN, type Machine } from './machines.js';
 
 export const [G1, G2, G3, G4] = GUARDIANS as [Hex, Hex, Hex, Hex];
@@ -93,30 +105,6 @@ const holder = fc.constantFrom<Sender>(
 const anyone = fc.constantFrom(ALICE, BOB, OUTSIDER, G1, AUTHORITY, PROCESS, SPAWNER, 'none', 'true');
 const rarely = <T>(usual: fc.Arbitrary<T>, odd: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 6, arbitrary: usual }, { weight: 1, arbitrary: odd });
-export const ODD_QUANTITIES = [
-  '',
-  '0',
-  '-1',
-  '+1',
-  '01',
-  '0x10',
-  '1e3',
-  '1E3',
-  ' 1',
-  '1 ',
-  '1\n',
-  '1.0',
-  '1_000',
-  '1,000',
-  '١',
-  'inf',
-  'nan',
-  'nil',
-  '9'.repeat(40),
-  (2n ** 256n).toString(),
-  (2n ** 256n + 1n).toString(),
-  `-${2n ** 255n}`,
-];
 const quantity = rarely(
   fc.oneof(fc.integer({ min: 1, max: 1200 }).map(String), fc.bigInt({ min: 0n, max: 10n ** 39n }).map(String)),
   fc.constantFrom(...ODD_QUANTITIES),

@@ -25,6 +25,32 @@ export const VAULT = getAddress(`0x${'5a'.repeat(20)}`);
 export const TOKEN = getAddress(`0x${'70'.repeat(20)}`);
 export const GUARDIANS: readonly Hex[] = ['a1', 'b2', 'c3', 'd4', 'e5'].map((b) => getAddress(`0x${b.repeat(20)}`));
 
+/** What is no quantity. */
+export const ODD_QUANTITIES = [
+  '',
+  '0',
+  '-1',
+  '+1',
+  '01',
+  '0x10',
+  '1e3',
+  '1E3',
+  ' 1',
+  '1 ',
+  '1\n',
+  '1.0',
+  '1_000',
+  '1,000',
+  '١',
+  'inf',
+  'nan',
+  'nil',
+  '9'.repeat(40),
+  (2n ** 256n).toString(),
+  (2n ** 256n + 1n).toString(),
+  `-${2n ** 255n}`,
+];
+
 export const SPAWN_TAGS: Readonly<Record<string, string>> = {
   'Data-Protocol': 'ao',
   Type: 'Process',

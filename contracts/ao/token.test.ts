@@ -7,6 +7,7 @@ import {
   AUTHORITY,
   CHAIN,
   GUARDIANS,
+  ODD_QUANTITIES,
   PROCESS,
   SPAWN_TAGS,
   tag,
@@ -375,24 +376,7 @@ describe('transfers', () => {
     expect(await token.balance(ALICE)).toBe(1000n);
   });
 
-  it.each([
-    '0',
-    '-1',
-    '+1',
-    '01',
-    '0x10',
-    '1e3',
-    ' 1',
-    '1 ',
-    '1.0',
-    '1\n',
-    '',
-    '1001',
-    '9'.repeat(40),
-    (2n ** 256n + 1n).toString(),
-    'inf',
-    'nan',
-  ])('A4 E15 refuse the quantity %p', async (quantity) => {
+  it.each([...ODD_QUANTITIES, '1001'])('A4 E15 refuse the quantity %p', async (quantity) => {
     const token = await funded();
     const { sent, events } = await token.send(ALICE, { Action: 'Transfer', Recipient: BOB, Quantity: quantity });
     expect(tag(sent[0], 'Action')).toBe('Transfer-Error');

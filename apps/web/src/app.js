@@ -226,16 +226,16 @@ async function quote(event) {
 const seconds = (n) => (n < 120 ? `about ${n} seconds` : `about ${Math.ceil(n / 60)} minutes`);
 
 function depositAnswer(q) {
-  if (q.byAddress) return bitcoinAnswer(q);
   return [
     facts([
       ['Mind', q.recipientNote],
       ['Fee', money(q.fee, q.asset)],
       ['You receive', money(q.receive, q.asset)],
       ['Least amount', money(q.minimum, q.asset)],
+      ['Confirmations', q.confirmations],
       ['Expected time', seconds(q.expectedSeconds)],
     ]),
-    ...(q.instructions ? solanaCall(q) : ethereumCall(q)),
+    ...(q.byAddress ? bitcoinWays(q) : q.instructions ? solanaCall(q) : ethereumCall(q)),
   ];
 }
 
@@ -263,16 +263,8 @@ function ethereumCall(q) {
   ];
 }
 
-function bitcoinAnswer(q) {
+function bitcoinWays(q) {
   return [
-    facts([
-      ['Mind', q.recipientNote],
-      ['Fee', money(q.fee, q.asset)],
-      ['You receive', money(q.receive, q.asset)],
-      ['Least amount', money(q.minimum, q.asset)],
-      ['Confirmations', String(q.confirmations)],
-      ['Expected time', seconds(q.expectedSeconds)],
-    ]),
     make('h3', {}, 'To an address of your own'),
     make('p', {}, 'Say above where a refund goes, and get a deposit address. ', q.byAddress.note),
     ...(q.byMemo

@@ -11,7 +11,7 @@ import { z } from 'zod';
 import type { HomeAsset } from '../homes/asset-config.js';
 import { isHexAddress, spelled, wrongChecksum } from '../homes/ethereum/address.js';
 import type { Homes } from '../homes/homes.js';
-import { aoRecipient } from './ao-recipient.js';
+import { recipientFault } from './ao-recipient.js';
 import { STATES } from './fields.js';
 import { cursor, limit, POSITION } from './paging.js';
 import { Problem, read } from './problem.js';
@@ -70,6 +70,12 @@ const asset = spelledBy(lookUpAsset);
 /** Longer than an address of any chain. */
 const MAX_ADDRESS = 128;
 const address = z.string({ error: 'write an address as a string' });
+const aoRecipient = address
+  .superRefine((text, context) => {
+    const message = recipientFault(text);
+    if (message !== null) context.addIssue({ code: 'custom', message });
+  })
+  .describe('43-character AO address, or an Ethereum address with its EIP-55 checksum');
 
 const AMOUNT = 'write base units above 0 as 1 to 39 decimal digits without leading zeros or a point, in quotes';
 const amount = z

@@ -1,5 +1,6 @@
 /** A transfer as the API shows it: where it is, why it waits, until when, and the proof of each step (I10). */
 import { isFinal, type TransferState } from '@isthmus/bridge';
+import type { solana } from '@isthmus/chains';
 import { slotKey, type SettledIn } from '@isthmus/arweave';
 import type { Pace } from '../homes/home.js';
 import type { StepRow, TransferRow } from '../transfers/transfer-store.js';
@@ -186,17 +187,19 @@ function waitingOf(row: TransferRow, { placeOf, paused, unsettled }: ViewContext
 }
 
 /** Why a withdrawal’s recipient cannot be paid now, for people. */
-const UNPAYABLE: Readonly<Record<string, string>> = {
+const UNPAYABLE: Readonly<Record<Extract<solana.RecipientStanding, { payable: false }>['why'], string>> = {
   frozen: 'the issuer of the token has frozen the recipient’s account',
   'not-theirs': 'the recipient’s token account belongs to somebody else',
   'below-rent': 'the recipient has no account, and this is less than a new one must hold',
   'not-a-wallet': 'what is at the recipient’s address is no wallet',
 };
 
+const isUnpayable = (waits: string): waits is keyof typeof UNPAYABLE => Object.hasOwn(UNPAYABLE, waits);
+
 /** Why the guardians do not sign what was burned. */
 function unpayable(waits: string): Pick<Waiting, 'reason' | 'detail'> {
-  const why = UNPAYABLE[waits];
-  if (why !== undefined) return { reason: 'recipient', detail: `Burned on AO, and paid when that can be: ${why}.` };
+  if (isUnpayable(waits))
+    return { reason: 'recipient', detail: `Burned on AO, and paid when that can be: ${UNPAYABLE[waits]}.` };
   return {
     reason: 'fee-too-low',
     detail:

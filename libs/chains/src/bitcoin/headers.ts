@@ -183,6 +183,11 @@ export class HeaderChain {
     return this.known.size - this.main.length;
   }
 
+  /** Height up to which no branch leaves the chain any more. */
+  private get deepest(): number {
+    return this.best.height - MAX_FORK_DEPTH;
+  }
+
   private get best(): Node {
     return this.main.at(-1) as Node; // the anchor is always there
   }
@@ -190,7 +195,7 @@ export class HeaderChain {
   /** Whether it follows what is known, and not so deep down that it is forgotten. */
   private reaches({ previous }: Header): boolean {
     const parent = this.known.get(shown(previous));
-    return parent !== undefined && parent.height + 1 > this.best.height - MAX_FORK_DEPTH;
+    return parent !== undefined && parent.height + 1 > this.deepest;
   }
 
   /** The header's place, if it is new and keeps all rules. */
@@ -199,7 +204,7 @@ export class HeaderChain {
     const parent = this.known.get(shown(header.previous));
     if (!parent) throw new BitcoinError('unknown-parent', `The block before ${header.hash} is not known.`);
     const height = parent.height + 1;
-    if (height <= this.best.height - MAX_FORK_DEPTH) throw broken(header, 'it leaves the chain too deep down');
+    if (height <= this.deepest) throw broken(header, 'it leaves the chain too deep down');
     if (this.side >= MAX_SIDE) throw broken(header, 'there are too many side branches');
     checkWork(header, this.network);
     if (header.bits !== requiredBits(this.network, parent, header.time, (h) => ancestor(parent, h)))
@@ -231,8 +236,8 @@ export class HeaderChain {
   /** Side branches that end too deep to come back are dropped. */
   private forget(): void {
     if (this.side === 0) return;
-    const least = this.best.height - MAX_FORK_DEPTH;
-    for (const node of this.known.values()) if (node.height < least && !this.has(node)) this.known.delete(node.hash);
+    const { deepest } = this;
+    for (const node of this.known.values()) if (node.height < deepest && !this.has(node)) this.known.delete(node.hash);
   }
 }
 

@@ -19,7 +19,7 @@ import type { DataSource } from 'typeorm';
 import type { Hex } from 'viem';
 import { openProposals, type KnownProposal } from '../../transfers/proposals.js';
 import type { HomeParts } from '../home.js';
-import type { Coins } from './coins.js';
+import { isChange, type Coins } from './coins.js';
 import type { VaultSet, VaultSets } from './vault-sets.js';
 
 /** Least satoshis per 1,000 virtual bytes that nodes relay. */
@@ -112,7 +112,7 @@ export class Batches {
   /** The batch whose change this is, when it is not mined: what may be paid for as well. */
   private async liftOf(anchor: string): Promise<{ vsize: number; fee: bigint } | null> {
     const [row]: { vsize: number; fee: string }[] = await this.database.query(
-      `select vsize, fee from bitcoin_batch b where chain = $1 and txid = left($2::text, -2) and right($2, 2) = ':0'
+      `select vsize, fee from bitcoin_batch b where chain = $1 and ${isChange('$2::text', 'txid')}
        and not exists (select from bitcoin_coin c where c.chain = b.chain and c.spent_by = b.txid)`,
       [this.chain, anchor],
     );

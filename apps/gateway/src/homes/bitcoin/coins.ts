@@ -12,6 +12,10 @@ import type { DataSource } from 'typeorm';
 import type { AddressBook } from './address-book.js';
 import type { VaultSets } from './vault-sets.js';
 
+/** SQL: whether an outpoint `<txid>:<vout>` is the change of a batch. The batch's id stands alone in it, so that an index finds it. */
+export const isChange = (outpoint: string, txid: string): string =>
+  `${txid} = left(${outpoint}, -2) and right(${outpoint}, 2) = ':0'`;
+
 export class Coins {
   private readonly chain: string;
 
@@ -39,7 +43,7 @@ export class Coins {
       `select c.txid, c.vout, c.value, c.script from bitcoin_coin c join unnest($2::text[]) as o(outpoint)
        on c.txid = split_part(o.outpoint, ':', 1) and c.vout::text = split_part(o.outpoint, ':', 2) where c.chain = $1
        union select b.txid, 0, b.change_value, b.change_script from bitcoin_batch b join unnest($2::text[]) as o(outpoint)
-       on b.txid = left(o.outpoint, -2) and right(o.outpoint, 2) = ':0' where b.chain = $1`,
+       on ${isChange('o.outpoint', 'b.txid')} where b.chain = $1`,
       [this.chain, outpoints],
     );
     const coins = new Map<string, VaultCoin>();

@@ -7,6 +7,7 @@ import type { EntityManager } from 'typeorm';
 import { crashPoint } from '../../crash-point.js';
 import type { HomeParts } from '../home.js';
 import type { Batches, BatchRow } from './batches.js';
+import { isChange } from './coins.js';
 import { LEAST_DUST, type ReleaseCost } from './release-cost.js';
 
 /** A batch, and the block that shows what has become of it. */
@@ -91,7 +92,7 @@ export class BitcoinRelayer {
     return this.parts.database.query(
       `select b.txid, b.process, b.proposal, b.anchor, b.numbers, b.fees::text[] as fees, b.fee_rate, b.raw, b.sent_at, b.mined_hash,
          c.spent_by, c.spent_height, c.spent_hash,
-         exists (select from bitcoin_batch p where p.chain = b.chain and p.txid = left(b.anchor, -2) and right(b.anchor, 2) = ':0' and p.state = 'superseded') as orphan
+         exists (select from bitcoin_batch p where p.chain = b.chain and ${isChange('b.anchor', 'p.txid')} and p.state = 'superseded') as orphan
        from bitcoin_batch b left join bitcoin_coin c
          on c.chain = b.chain and c.txid = split_part(b.anchor, ':', 1) and c.vout::text = split_part(b.anchor, ':', 2)
        where b.chain = $1 and b.state = 'open' order by b.position`,

@@ -258,9 +258,13 @@ it('B14, B15: a batch that is not mined is replaced at a higher fee, and pays on
   expect((await released(scene, subjects[0]!)).map((line) => line.split(' ')[1])).toEqual([higher.txid]);
 });
 
-it('B14: a batch whose recipient allows no more is lifted by a child that pays for both, of what the vault can spare', async () => {
-  const scene = await world.scene();
-  const subjects = (await scene.guardians()).slice(0, 2);
+type Signed = Awaited<ReturnType<BitcoinScene['signedBatch']>>;
+
+/** A payment that allows no more than it pays, and the child that lifts it; both are sent, neither is mined. */
+async function lifted(
+  scene: BitcoinScene,
+): Promise<{ subjects: readonly [Subject, ...Subject[]]; old: Signed; child: Signed }> {
+  const subjects = (await scene.guardians()).slice(0, 2) as [Subject, Subject];
   await scene.funded(subjects);
   await scene.withdraw(100_000n, world.purse.address, 1_500n);
   const old = await scene.signedBatch(subjects);
@@ -271,25 +275,22 @@ it('B14: a batch whose recipient allows no more is lifted by a child that pays f
   expect(child.proposal).toMatchObject({ anchor: `${old.txid}:0`, withdrawals: [] });
   await world.bitcoin.send(old.hex);
   await world.bitcoin.send(child.hex);
+  return { subjects, old, child };
+}
+
+it('B14: a batch whose recipient allows no more is lifted by a child that pays for both, of what the vault can spare', async () => {
+  const scene = await world.scene();
+  const { subjects, old } = await lifted(scene);
   await world.bitcoin.mine(DEEP);
   await scene.until(subjects, () => subjects.every((s) => s.view.open.size === 0));
-  expect((await released(scene, subjects[0]!)).map((line) => line.split(' ')[1])).toEqual([old.txid]);
+  expect((await released(scene, subjects[0])).map((line) => line.split(' ')[1])).toEqual([old.txid]);
 });
 
 it('B14: what a child has lifted is not lifted again, nor is the child once that is mined, while it pays what is paid now', async () => {
   const scene = await world.scene();
-  const subjects = (await scene.guardians()).slice(0, 2) as [Subject, Subject];
-  await scene.funded(subjects);
-  await scene.withdraw(100_000n, world.purse.address, 1_500n);
-  const old = await scene.signedBatch(subjects);
-  await scene.rounds(subjects);
-  await world.bitcoin.mine(4);
-  world.bitcoin.fees.estimate = 9_000n;
-  const child = await scene.signedBatch(subjects, [old.proposal.id]);
+  const { subjects, old, child } = await lifted(scene);
   const known = [old.proposal.id, child.proposal.id];
   const more = (): string[] => [...subjects[0].view.proposals.keys()].filter((id) => !known.includes(id));
-  await world.bitcoin.send(old.hex);
-  await world.bitcoin.send(child.hex);
   await world.bitcoin.mine(4, { only: [] });
   await scene.rounds(subjects, 2);
   expect(more()).toEqual([]); // both are worth mining
